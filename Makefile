@@ -1,0 +1,40 @@
+# Two commands do everything: `make demo` and `make test`. Each sets up its own environment in .venv with pip alone.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+DEMO   := runs/demo
+
+.PHONY: setup demo test test-slow lint bench clean
+setup: $(READY)
+
+# torch first and by its exact version, so that pip does not choose another build for a range.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"agrae_lab needs Python 3.11 to 3.13, but $(PYTHON) is {v.major}.{v.minor}; name another: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# The three experiments of the paper in the nano world, one seed, then the figures.
+demo: $(READY)
+	$(BIN)/python -m sweeps run group_symmetry sample_symmetry a_grae world=nano root=$(DEMO)
+	$(BIN)/python -m analysis runs=$(DEMO)
+
+test: $(READY)
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

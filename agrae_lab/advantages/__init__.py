@@ -1,0 +1,24 @@
+"""Advantage estimators: the subject of the project. Needs torch alone.
+
+estimator = make("a_grae", flavor="official")
+advantages_PG = estimator(rewards_PG)          # [P, G]: P prompts, G completions of each
+"""
+
+from agrae_lab.advantages.diagnostics import Diagnostics, diagnose
+from agrae_lab.advantages.estimator import FLAVORS, SLOTS, Context, Estimator, link, links
+from agrae_lab.advantages.presets import from_slots, make, preset_names, preset_slots
+
+__all__ = [
+    "FLAVORS",
+    "SLOTS",
+    "Context",
+    "Diagnostics",
+    "Estimator",
+    "diagnose",
+    "from_slots",
+    "link",
+    "links",
+    "make",
+    "preset_names",
+    "preset_slots",
+]

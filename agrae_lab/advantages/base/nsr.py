@@ -1,0 +1,24 @@
+"""Negative sample reinforcement: learn from incorrect completions only."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.statistics import is_correct
+
+
+@link("base", "nsr")
+@dataclass(frozen=True)
+class NSR:
+    """A = 0 if correct, −1 if incorrect   (NSR, arXiv 2506.01347).
+
+    The source drops correct completions from the batch, which also changes the loss's denominators; here they
+    stay, with advantage 0. An all-incorrect group keeps its −1s; G = 1 works.
+    """
+
+    LAWS: ClassVar = frozenset({"groups_independent"})
+
+    def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
+        return is_correct(rewards_PG).to(rewards_PG.dtype) - 1

@@ -1,0 +1,25 @@
+"""RLOO's advantage: reward against the mean of the other completions."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.statistics import centred, num_valid
+
+
+@link("base", "rloo")
+@dataclass(frozen=True)
+class RLOO:
+    """A_i = r_i − mean_{j≠i}(r_j) = n/(n−1) · (r_i − mean(r))   (arXiv 2402.14740), n the decided completions.
+
+    n/(n−1) times Dr.GRPO. All rewards equal: 0. A lone decided completion has no others to compare with: 0.
+    """
+
+    MIN_GROUP_SIZE: ClassVar = 2
+    LAWS: ClassVar = frozenset({"zero_on_ties", "shift_invariant", "zero_sum", "sign_preserving", "groups_independent"})
+
+    def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
+        n = num_valid(rewards_PG)
+        return centred(rewards_PG) * (n / (n - 1).clamp(min=1))

@@ -1,0 +1,1 @@
+"""Group-level links: how correct and incorrect completions weigh against each other. One file each."""

@@ -1,0 +1,85 @@
+"""Named estimators: which links fill the four slots, and with what settings where these differ from the defaults.
+
+A base link is a preset of its own name, with nothing in the other slots; only combinations stand here. To add one,
+add a line; to add a link, add a file in the folder of its slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agrae_lab.advantages.estimator import FLAVORS, SLOTS, Estimator, links, make_link
+
+_COMBINATIONS: dict[str, dict[str, Any]] = {
+    "positive_dominant": {"group": {"name": "scale_positive", "beta": 10.0}},
+    "negative_dominant": {"group": {"name": "scale_positive", "beta": 0.1}},
+    "hard_focused": {"sample": "hard_focused"},
+    "easy_focused": {"sample": "easy_focused"},
+    "a_grae": {"sample": "dynamic", "group": "attenuate"},
+    "a_grae_sample_only": {"sample": "dynamic"},
+    "a_grae_group_only": {"group": "attenuate"},
+}
+_DEFAULT_SLOTS: dict[str, Any] = {"base": "grpo", "sample": "none", "group": "none", "match": "none"}
+
+
+def preset_names() -> list[str]:
+    """Every name that `make` takes."""
+    return sorted({*_COMBINATIONS, *links("base")})
+
+
+def preset_slots(name: str) -> dict[str, dict[str, Any]]:
+    """Slot → link settings of a preset, as far as it fixes them.
+
+    Raises:
+        ValueError: unknown name; the message lists the choices.
+    """
+    if name not in preset_names():
+        raise ValueError(f"unknown advantage {name!r}; choose from {', '.join(preset_names())}")
+    chosen = _COMBINATIONS.get(name, {"base": name})
+    return {slot: _as_settings(chosen.get(slot, _DEFAULT_SLOTS[slot])) for slot in SLOTS}
+
+
+def make(name: str, *, flavor: str = "paper", **overrides: Any) -> Estimator:
+    """The estimator called `name`: `estimator(rewards_PG, context=None)` gives advantages [P, G].
+
+    Args:
+        name: a preset, see `preset_names()`.
+        flavor: "paper" (the text's formulas) or "official" (the authors' code). Where the two do not differ, they
+            give the same estimator.
+        overrides: a slot (`base="dr_grpo"`, `match="l1"`, `group={"name": "attenuate", "alpha": 0.5}`), or a field
+            of the links in place (`beta=5.0`, `alpha=0.5`, `ddof=1`).
+
+    Raises:
+        ValueError: unknown name, flavor, slot or field (the choices are listed), or a value out of range.
+    """
+    if flavor not in FLAVORS:
+        raise ValueError(f"unknown advantage.flavor {flavor!r}; choose from {', '.join(FLAVORS)}")
+    slots = preset_slots(name)
+    slots |= {slot: _as_settings(overrides.pop(slot)) for slot in SLOTS if slot in overrides}
+    parts = {slot: make_link(slot, settings, flavor=flavor) for slot, settings in slots.items()}
+    for field, value in overrides.items():
+        owners = [slot for slot, part in parts.items() if field in part.__dataclass_fields__]
+        if not owners:
+            known = sorted({f for part in parts.values() for f in part.__dataclass_fields__})
+            raise ValueError(
+                f"advantage {name!r} has no field {field!r}; it has {', '.join(known)}, "
+                f"and the slots {', '.join(SLOTS)}"
+            )
+        for slot in owners:
+            slots[slot] = {**slots[slot], field: value}
+    return from_slots(name, slots, flavor=flavor)
+
+
+def from_slots(name: str, slots: Mapping[str, Mapping[str, Any]], *, flavor: str = "paper") -> Estimator:
+    """An estimator from link settings for every slot, `name` being only what it is called.
+
+    Raises:
+        ValueError: as `make`.
+    """
+    parts = {slot: make_link(slot, slots[slot], flavor=flavor) for slot in SLOTS}
+    return Estimator(name=name, flavor=flavor, **parts)
+
+
+def _as_settings(value: str | Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": value} if isinstance(value, str) else dict(value)

@@ -1,0 +1,202 @@
+"""From a composed Hydra config to a frozen one: resolved, checked, complete. Nothing expensive starts before this."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from agrae_lab import advantages
+from agrae_lab.models.load import local_path
+from agrae_lab.runs import SCHEMA_VERSION
+from agrae_lab.tasks import load_task, read_problems
+
+CONF_DIR = Path(__file__).resolve().parents[1] / "conf"
+
+# Key → (type, smallest, largest); None: no bound. A bound that is itself not allowed ends in "<".
+_INTEGERS = {
+    "seed": (0, None),
+    "train.num_steps": (1, None),
+    "train.num_prompts": (1, None),
+    "train.num_generations": (1, None),
+    "train.num_minibatches": (1, None),
+    "train.max_completion_length": (1, None),
+    "train.checkpoint_every": (1, None),
+    "train.validate_every": (0, None),
+    "evaluation.num_samples": (1, None),
+    "evaluation.max_new_tokens": (1, None),
+    "evaluation.batch_size": (1, None),
+    "evaluation.seed": (0, None),
+}
+_POSITIVE = ("train.learning_rate", "train.temperature", "train.max_grad_norm", "evaluation.temperature")
+_NON_NEGATIVE = ("train.weight_decay", "loss.clip_low", "loss.clip_high", "loss.kl_coefficient")
+_PROBABILITIES = ("train.top_p", "evaluation.top_p")
+_CHOICES = {
+    "loss.name": ("grpo", "dapo", "dr_grpo"),
+    "model.dtype": ("float32", "bfloat16", "float16"),
+    "hardware.device": ("auto", "cpu", "cuda"),
+    "tracking.name": ("none", "wandb"),
+}
+
+
+class ConfigError(ValueError):
+    """A config that cannot run; the message is one sentence with the key, its value and what would be right."""
+
+
+def register_advantages() -> None:
+    """Enter every preset and every link as a choice of the groups `advantage` and `advantage/<slot>`."""
+    store = ConfigStore.instance()
+    for slot in advantages.SLOTS:
+        for name, cls in advantages.links(slot).items():
+            # None: by flavor; freezing puts the value in its place
+            store.store(group=f"advantage/{slot}", name=name, node={"name": name} | dict.fromkeys(_fields(cls)))
+    for name in advantages.preset_names():
+        slots = advantages.preset_slots(name)
+        node = {
+            "defaults": [*({slot: settings["name"]} for slot, settings in slots.items()), "_self_"],
+            "name": name,
+            "flavor": "paper",
+            **{slot: settings for slot, settings in slots.items() if len(settings) > 1},
+        }
+        store.store(group="advantage", name=name, node=node)
+
+
+def freeze(cfg: DictConfig) -> dict[str, Any]:
+    """Resolve and check a composed config; the result is plain data and says everything that the run will do.
+
+    Raises:
+        ConfigError: anything that could not run.
+    """
+    try:
+        config = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"]), resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    assert isinstance(config, dict)
+    config = {"schema_version": SCHEMA_VERSION, **config}
+    try:
+        _check_values(config)
+        estimator = estimator_of(config)
+        config["advantage"] = estimator.settings()
+        _check_batch(config, min_group_size=estimator.min_group_size)
+        _check_arm(config)
+        local_path(config["model"]["path"])
+        problem_sets(config)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return config
+
+
+def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
+    """The advantage estimator that a config asks for."""
+    chosen = config["advantage"]
+    if unknown := set(chosen) - {"name", "flavor", *advantages.SLOTS}:
+        known = ", ".join(("name", "flavor", *advantages.SLOTS))
+        raise ConfigError(f"advantage has no key {', '.join(sorted(unknown))}; it has {known}")
+    if chosen["flavor"] not in advantages.FLAVORS:
+        raise ConfigError(f"advantage.flavor must be {' or '.join(advantages.FLAVORS)}, got {chosen['flavor']!r}")
+    return advantages.from_slots(chosen["name"], chosen, flavor=chosen["flavor"])
+
+
+def problem_sets(config: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The problems that a run trains on (`train`) and is evaluated on (each benchmark), read and checked."""
+    task = load_task(config["task"]["name"])
+    sets = {"train": read_problems(config["task"]["train_file"] or shipped_file(task.name, "train"), task.columns)}
+    for name, benchmark in config["evaluation"]["benchmarks"].items():
+        task = load_task(benchmark["task"])
+        path = benchmark["file"] or shipped_file(task.name, "test")
+        sets[name] = read_problems(path, task.columns, limit=benchmark["limit"])
+    if len(sets["train"]) < (needed := config["train"]["num_prompts"]):
+        raise ConfigError(
+            f"task.train_file holds {len(sets['train'])} problems, fewer than train.num_prompts = {needed}; "
+            "lower train.num_prompts or give more problems"
+        )
+    return sets
+
+
+def shipped_file(task: str, split: str) -> Path:
+    """The problem file that ships with a task; reading it says so if there is none."""
+    return Path(__file__).parent / "tasks" / "data" / f"{task}_{split}.jsonl"
+
+
+def _fields(cls: type) -> list[str]:
+    return list(cls.__dataclass_fields__)  # type: ignore[attr-defined]
+
+
+def _lookup(config: Mapping[str, Any], key: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise ConfigError(f"{key} is missing from the config")
+        value = value[part]
+    return value
+
+
+def _check_values(config: Mapping[str, Any]) -> None:
+    def refuse(key: str, wanted: str) -> None:
+        raise ConfigError(f"{key} must be {wanted}, got {_lookup(config, key)!r}")
+
+    for key, (low, high) in _INTEGERS.items():
+        value = _lookup(config, key)
+        if type(value) is not int or value < low or (high is not None and value > high):
+            refuse(key, f"a whole number of at least {low}")
+    numbers = (*_POSITIVE, *_NON_NEGATIVE, *_PROBABILITIES)
+    for key in numbers:
+        if type(_lookup(config, key)) not in (int, float):
+            refuse(key, "a number")
+    for key in _POSITIVE:
+        if not _lookup(config, key) > 0:
+            refuse(key, "above 0")
+    for key in _NON_NEGATIVE:
+        if not _lookup(config, key) >= 0:
+            refuse(key, "at least 0")
+    for key in _PROBABILITIES:
+        if not 0 < _lookup(config, key) <= 1:
+            refuse(key, "above 0 and at most 1")
+    for key, choices in _CHOICES.items():
+        if _lookup(config, key) not in choices:
+            refuse(key, f"one of {', '.join(choices)}")
+    if not config["evaluation"]["benchmarks"]:
+        raise ConfigError("evaluation.benchmarks is empty; name at least one benchmark")
+
+
+def _check_batch(config: Mapping[str, Any], *, min_group_size: int) -> None:
+    train = config["train"]
+    prompts, generations, minibatches = (train[k] for k in ("num_prompts", "num_generations", "num_minibatches"))
+    if generations < max(min_group_size, 2):
+        raise ConfigError(
+            f"train.num_generations must be at least 2, got {generations}: advantage {config['advantage']['name']!r} "
+            "and the trainer compare the completions of one prompt"
+        )
+    batch = prompts * generations
+    if batch % minibatches:
+        raise ConfigError(
+            f"train.num_minibatches = {minibatches} does not divide the {batch} completions of a step "
+            f"({prompts} prompts × {generations}); {_divisors_near(batch, minibatches)} would"
+        )
+    per_device = config["hardware"]["per_device_batch_size"]
+    if per_device is not None and (per_device < 1 or (batch // minibatches) % per_device):
+        raise ConfigError(
+            f"hardware.per_device_batch_size = {per_device} does not divide the {batch // minibatches} completions of "
+            f"a mini-batch; {_divisors_near(batch // minibatches, per_device)} would"
+        )
+
+
+def _divisors_near(total: int, wish: int) -> str:
+    """The divisors of `total` next below and above `wish`, as words."""
+    divisors = [d for d in range(1, total + 1) if total % d == 0]
+    below, above = [d for d in divisors if d < wish], [d for d in divisors if d > wish]
+    return " or ".join(str(d) for d in (*below[-1:], *above[:1]))
+
+
+def _check_arm(config: Mapping[str, Any]) -> None:
+    if not re.fullmatch(r"[\w.-]{1,60}", str(config["arm"]), flags=re.ASCII):
+        raise ConfigError(
+            f"arm names a directory and must be 1 to 60 letters, digits, '.', '_' or '-', got {config['arm']!r}"
+        )

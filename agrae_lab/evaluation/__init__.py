@@ -1,0 +1,1 @@
+"""Evaluation: n completions per problem, and greedy decoding, to `samples.parquet`."""

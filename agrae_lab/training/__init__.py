@@ -1,0 +1,1 @@
+"""The shared trainer: the only room that imports trl."""

@@ -1,0 +1,138 @@
+"""The rollout recorder: every completion of every generation batch, and a row of metrics per step.
+
+Legend: P prompts of a generation batch, G completions of each, N = P·G, in the order group by group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch import Tensor
+
+from agrae_lab.advantages import diagnose
+from agrae_lab.runs import SCHEMA_VERSION, replacing
+from agrae_lab.tasks import Verdict
+
+
+@dataclass(frozen=True)
+class GenerationBatch:
+    """One step's rollouts, gathered from all processes. Tensors are on the CPU."""
+
+    step: int
+    prompt_ids: Sequence[str]  # [N]
+    completions: Sequence[str]  # [N]
+    verdicts: Sequence[Verdict]  # [N]
+    rewards_PG: Tensor
+    advantages_PG: Tensor
+    grpo_PG: Tensor
+    num_tokens_N: Tensor
+    truncated_N: Tensor
+    mean_logprob_N: Tensor
+    mean_entropy_N: Tensor
+
+    @property
+    def num_generations(self) -> int:
+        return self.rewards_PG.shape[1]
+
+
+def rollout_table(batch: GenerationBatch) -> pa.Table:
+    """One row per completion."""
+    n, g = len(batch.completions), batch.num_generations
+    part_names = sorted({name for v in batch.verdicts for name in v.parts})
+    parts = {f"reward_{name}": [v.parts.get(name) for v in batch.verdicts] for name in part_names}
+    return pa.table(
+        {
+            "schema_version": [SCHEMA_VERSION] * n,
+            "step": [batch.step] * n,
+            "prompt_id": list(batch.prompt_ids),
+            "group": [i // g for i in range(n)],
+            "sample": [i % g for i in range(n)],
+            "completion": list(batch.completions),
+            "n_tokens": batch.num_tokens_N.tolist(),
+            "truncated": batch.truncated_N.tolist(),
+            "reward": pa.array(batch.rewards_PG.flatten().double().tolist(), from_pandas=True),
+            **parts,
+            "correct": [v.correct for v in batch.verdicts],
+            "valid": [v.valid for v in batch.verdicts],
+            "advantage": batch.advantages_PG.flatten().double().tolist(),
+            "advantage_grpo": batch.grpo_PG.flatten().double().tolist(),
+            "mean_logprob": batch.mean_logprob_N.double().tolist(),
+            "mean_entropy": batch.mean_entropy_N.double().tolist(),
+        }
+    )
+
+
+def step_metrics(batch: GenerationBatch) -> dict[str, Any]:
+    """What the rollouts of a step say, as one row.
+
+    entropy: nats; mean over all sampled tokens of the full-softmax entropy of the policy that sampled them, at the
+    sampling temperature. omega: mean reward of the decided completions (ω). p_histogram[k]: prompts with k of G
+    completions correct.
+    """
+    n, g = len(batch.completions), batch.num_generations
+    solved_P = [sum(v.correct for v in batch.verdicts[i : i + g]) for i in range(0, n, g)]
+    correct, undecided = sum(solved_P), sum(not v.valid for v in batch.verdicts)
+    tokens = batch.num_tokens_N.sum()
+    return {
+        "step": batch.step,
+        "num_prompts": n // g,
+        "num_completions": n,
+        "correct_count": correct,
+        "incorrect_count": n - correct - undecided,
+        "undecided_count": undecided,
+        "fully_solved": sum(k == g for k in solved_P),
+        "fully_unsolved": sum(k == 0 for k in solved_P),
+        "solved_at_least_once": sum(k > 0 for k in solved_P),
+        "p_histogram": [sum(k == solved for solved in solved_P) for k in range(g + 1)],
+        "omega": float(batch.rewards_PG.nanmean()),
+        "entropy": float((batch.mean_entropy_N * batch.num_tokens_N).sum() / tokens),
+        **asdict(diagnose(batch.advantages_PG, batch.grpo_PG)),
+        "mean_length": float(batch.num_tokens_N.float().mean()),
+        "max_length": float(batch.num_tokens_N.max()),
+        "truncated_share": float(batch.truncated_N.float().mean()),
+        "num_tokens": int(tokens),  # of this step; the recorder adds them up
+    }
+
+
+class Recorder:
+    """Writes `rollouts/step-*.parquet` and `metrics.parquet` of one run directory, from the main process only."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._rollouts = run_dir / "rollouts"
+        self._metrics = run_dir / "metrics.parquet"
+        self._rollouts.mkdir(parents=True, exist_ok=True)
+        self._rows: list[dict[str, Any]] = []
+
+    def resume_after(self, step: int) -> None:
+        """Keep what was recorded up to `step`; later records belong to work that was lost and is done again."""
+        if self._metrics.is_file():
+            self._rows = [row for row in pq.read_table(self._metrics).to_pylist() if row["step"] <= step]
+        for path in self._rollouts.glob("step-*.parquet"):
+            if int(path.stem.removeprefix("step-")) > step:
+                path.unlink()
+        self._write_metrics()
+
+    def record_rollouts(self, batch: GenerationBatch) -> None:
+        path = self._rollouts / f"step-{batch.step:06d}.parquet"
+        with replacing(path) as temporary:
+            pq.write_table(rollout_table(batch), temporary)
+
+    def record_metrics(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Append one step's row; returns it as written, `num_tokens` counted from the start of the run."""
+        before = self._rows[-1]["num_tokens"] if self._rows else 0
+        row = {"schema_version": SCHEMA_VERSION, **row, "num_tokens": before + row["num_tokens"]}
+        self._rows.append(row)
+        self._write_metrics()
+        return row
+
+    def _write_metrics(self) -> None:
+        if self._rows:
+            with replacing(self._metrics) as temporary:
+                pq.write_table(pa.Table.from_pylist(self._rows), temporary)
+        else:
+            self._metrics.unlink(missing_ok=True)

@@ -1,0 +1,263 @@
+"""The shared trainer: TRL's GRPOTrainer with our advantages in the place of its own, and a recorder.
+
+Differences from stock TRL 1.16, all of them here:
+1. After TRL has scored a generation batch, its advantages are replaced by the estimator's, computed from the rewards
+   of all processes (TRL's own standard deviation is switched off).
+2. Entropy is computed in the pass that scores the sampled tokens, so that it belongs to the policy that sampled.
+3. Every generation batch is recorded, a loss or gradient that is not finite stops the run.
+A step is one generation batch, counted from 1; TRL's `global_step` counts optimizer updates.
+
+Legend: P prompts, G completions of each, N = P·G, n this process's share of N, T completion tokens.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+from trl import GRPOTrainer
+
+from agrae_lab.advantages import Context, Estimator, make
+from agrae_lab.tasks import Problem, Task, Verdict
+from agrae_lab.training.recorder import GenerationBatch, Recorder, step_metrics
+
+logger = logging.getLogger(__name__)
+
+BATCHES_BEFORE_SHOUTING = 3  # mixed batches in which an estimator may coincide with plain GRPO by chance
+
+
+class DivergedError(RuntimeError):
+    """The loss or the gradient is no longer finite; training cannot go on."""
+
+
+class TaskReward:
+    """A TRL reward function over a task's verifier. Keeps the verdicts of the last call and the seconds it took."""
+
+    __name__ = "reward"  # what TRL calls its metric
+
+    def __init__(self, task: Task, problems: dict[str, Problem]) -> None:
+        self._task, self._problems = task, problems
+        self.verdicts: list[Verdict] = []
+        self.seconds = 0.0
+
+    def __call__(
+        self, *, completions: list[Any], problem_id: list[str], **unused: Any
+    ) -> list[float | None]:
+        start = time.perf_counter()
+        pairs = zip(completions, problem_id, strict=True)
+        self.verdicts = [self._task.verify(completion_text(c), self._problems[i]) for c, i in pairs]
+        self.seconds = time.perf_counter() - start
+        return [v.reward if v.valid else None for v in self.verdicts]
+
+
+def completion_text(completion: str | list[dict[str, Any]]) -> str:
+    """The text of a completion, which is a string or, after a chat prompt, a list of messages."""
+    return completion if isinstance(completion, str) else str(completion[-1]["content"])
+
+
+class AdvantageTrainer(GRPOTrainer):
+    """GRPOTrainer under any advantage estimator.
+
+    Args:
+        estimator: rewards [P, G] → advantages [P, G].
+        reward: the only reward function.
+        recorder: where rollouts and metrics go; None on processes that do not write.
+        validate: called at the start of every `validate_every`-th step (0: never); its values join the step's row.
+        on_step: called with each finished row of metrics.
+    """
+
+    def __init__(
+        self,
+        *,
+        estimator: Estimator,
+        reward: TaskReward,
+        recorder: Recorder | None,
+        validate: Callable[[Any], dict[str, float]] | None = None,
+        validate_every: int = 0,
+        on_step: Callable[[dict[str, Any]], None] | None = None,
+        **trl_arguments: Any,
+    ) -> None:
+        super().__init__(reward_funcs=reward, **trl_arguments)
+        self.estimator = estimator
+        self.warnings: list[str] = []
+        self._grpo = make("grpo", flavor=estimator.flavor)
+        self._reward, self.recorder = reward, recorder
+        self._validate, self._validate_every = validate, validate_every
+        self._on_step = on_step
+        self._scored: tuple[Tensor, Tensor] | None = None  # log-probabilities and entropies of the sampled tokens [n, T]
+        self._gathered_rewards_N: Tensor | None = None
+        self._row: dict[str, Any] = {}
+        self._sampled_at = 0.0
+        self._loss_logps: Tensor | None = None  # of the policy at work on the current mini-batch [n, T]
+        self._mixed_batches_unchanged: int | None = 0  # None: the estimator has shown that it is not plain GRPO
+
+    @property
+    def step(self) -> int:
+        """The generation batch at work, counted from 1."""
+        return self.state.global_step // self._updates_per_step + 1
+
+    @property
+    def _updates_per_step(self) -> int:
+        return self.args.steps_per_generation * self.num_iterations // self.args.gradient_accumulation_steps
+
+    def _generate(self, prompts: list) -> tuple:
+        start = time.perf_counter()
+        generated = super()._generate(prompts)
+        self._row["seconds_sampling"] = time.perf_counter() - start
+        return generated
+
+    def _calculate_rewards(self, *arguments: Any, **keywords: Any) -> Tensor:
+        rewards_N1 = super()._calculate_rewards(*arguments, **keywords)
+        self._gathered_rewards_N = rewards_N1[:, 0]
+        self._row["seconds_reward"] = self._reward.seconds
+        return rewards_N1
+
+    def _get_per_token_logps_and_entropies(self, model: Any, *arguments: Any, **keywords: Any) -> tuple:
+        is_sampler = model is self.model and not torch.is_grad_enabled()  # else the loss, or a reference model
+        if is_sampler:
+            keywords["compute_entropy"] = True
+        scores = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)
+        if is_sampler:
+            self._scored = scores[:2]
+        elif torch.is_grad_enabled():
+            self._loss_logps = scores[0].detach()
+        return scores
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        self._row, self._scored = {}, None
+        if self._validate is not None and self._validate_every and (self.step - 1) % self._validate_every == 0:
+            self._row |= self._validate(self.model)
+        output = super()._generate_and_score_completions(inputs)
+        if self._scored is None:  # exactly on policy: TRL needs no old log-probabilities, we do
+            self._score(output)
+
+        rewards_PG = self._gathered_rewards_N.view(-1, self.num_generations)
+        advantages_PG = self.estimator(rewards_PG, Context())
+        n = len(inputs)
+        mine = slice(self.accelerator.process_index * n, (self.accelerator.process_index + 1) * n)
+        output["advantages"] = advantages_PG.flatten()[mine]
+        logged = self._logs["advantages"]
+        for _ in range(advantages_PG.numel()):  # TRL has logged its own
+            logged.pop()
+        logged.extend(advantages_PG.flatten().tolist())
+
+        batch = self._gather_batch(inputs, output, rewards_PG, advantages_PG)
+        self._row |= step_metrics(batch)
+        self._shout_if_unchanged(rewards_PG)
+        if self.recorder is not None:
+            self.recorder.record_rollouts(batch)
+        self._sampled_at = time.perf_counter()
+        return output
+
+    @torch.no_grad()
+    def _score(self, output: dict[str, Any]) -> None:
+        ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
+        mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
+        side_inputs = ("pixel_values", "image_grid_thw", "num_images", "pixel_attention_mask", "image_sizes")
+        self._get_per_token_logps_and_entropies(
+            self.model,
+            ids,
+            mask,
+            output["completion_ids"].shape[1],
+            batch_size=self.args.per_device_train_batch_size,
+            **{k: output[k] for k in side_inputs if k in output},
+        )
+
+    def _gather_batch(
+        self, inputs: list[dict[str, Any]], output: dict[str, Any], rewards_PG: Tensor, advantages_PG: Tensor
+    ) -> GenerationBatch:
+        """The whole step's rollouts, on every process."""
+        assert self._scored is not None
+        mask_nT = output["completion_mask"]
+        num_tokens_n = mask_nT.sum(dim=1)
+        last_n = output["completion_ids"].gather(1, (num_tokens_n - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+        ends = torch.tensor(self.eos_token_ids, device=last_n.device)
+        means = [(x * mask_nT).sum(dim=1) / num_tokens_n.clamp(min=1) for x in self._scored]
+        local = torch.stack([num_tokens_n.double(), (~torch.isin(last_n, ends)).double(), *(m.double() for m in means)])
+        gathered = self.accelerator.gather(local.T.contiguous()).T.cpu()
+        completions = list(self._logs["completion"])[-rewards_PG.numel() :]
+        return GenerationBatch(
+            step=self.step,
+            prompt_ids=gather_object([x["problem_id"] for x in inputs]),
+            completions=[completion_text(c) for c in completions],
+            verdicts=gather_object(self._reward.verdicts),
+            rewards_PG=rewards_PG.cpu(),
+            advantages_PG=advantages_PG.cpu(),
+            grpo_PG=self._grpo(rewards_PG).cpu(),
+            num_tokens_N=gathered[0].long(),
+            truncated_N=gathered[1].bool(),
+            mean_logprob_N=gathered[2],
+            mean_entropy_N=gathered[3],
+        )
+
+    def _shout_if_unchanged(self, rewards_PG: Tensor) -> None:
+        """An estimator that claims to differ from GRPO and never does is a mistake in the making: say so, loudly."""
+        if self._mixed_batches_unchanged is None or self.estimator.same_formula(self._grpo):
+            return
+        if self._row["adv_share_changed"] > 0:
+            self._mixed_batches_unchanged = None
+        elif self._row["grpo_abs_sum"] > 0:
+            self._mixed_batches_unchanged += 1
+            if self._mixed_batches_unchanged == BATCHES_BEFORE_SHOUTING:
+                text = (
+                    f"advantage {self.estimator.name!r} has not changed a single advantage against plain GRPO in "
+                    f"{BATCHES_BEFORE_SHOUTING} batches: this run trains plain GRPO"
+                )
+                self.warnings.append(text)
+                logger.warning("!!! %s !!!", text)
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        loss = super()._compute_loss(model, inputs)
+        finite = self.accelerator.gather(loss.detach().isfinite().reshape(1)).all()
+        if self.model.training and not finite:
+            self._stop_diverged(f"the loss is {loss.item()} at step {self.step}")
+        self._metrics["train"]["approx_kl"].append(self._approx_kl(inputs))
+        return loss
+
+    def _approx_kl(self, inputs: dict[str, Any]) -> float:
+        """KL(sampling policy ‖ policy at work), nats a token: mean of ρ − 1 − log ρ over the sampled tokens."""
+        assert self._loss_logps is not None
+        mask_nT = inputs["completion_mask"]
+        log_ratio_nT = self._loss_logps - inputs.get("old_per_token_logps", self._loss_logps)
+        kl_nT = (log_ratio_nT.exp() - 1 - log_ratio_nT) * mask_nT
+        total, count = self.accelerator.reduce(torch.stack([kl_nT.sum(), mask_nT.sum().to(kl_nT)]), reduction="sum")
+        return float(total / count.clamp(min=1))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        super().log(logs, start_time)
+        if "loss" not in logs or not self._row:  # the summary at the end of training
+            return
+        step = self.state.global_step // self._updates_per_step
+        if not math.isfinite(logs["grad_norm"]):
+            self._stop_diverged(f"the gradient norm is {logs['grad_norm']} at step {step}", logs)
+        self._finish_row(logs)
+
+    def _finish_row(self, logs: dict[str, Any]) -> None:
+        names = {"loss": "loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate", "epoch": "epoch"}
+        names |= {"kl": "kl", "approx_kl": "approx_kl", "clip_low": "clip_ratio/low_mean", "clip_high": "clip_ratio/high_mean"}
+        names |= {"clip_region": "clip_ratio/region_mean"}
+        row = self._row | {ours: _float(logs.get(theirs)) for ours, theirs in names.items()}
+        row["seconds_training"] = time.perf_counter() - self._sampled_at
+        row = {"greedy_accuracy": None, "greedy_entropy": None} | row
+        self._row = {}
+        if self.recorder is not None:
+            row = self.recorder.record_metrics(row)
+        if self._on_step is not None:
+            self._on_step(row)
+
+    def _stop_diverged(self, reason: str, logs: dict[str, Any] | None = None) -> None:
+        self._finish_row(logs or {"loss": math.nan})
+        raise DivergedError(f"{reason}; its records are kept")
+
+    def create_model_card(self, *arguments: Any, **keywords: Any) -> None:
+        """No model card beside a checkpoint: config.yaml and meta.json say what made it."""
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
