@@ -1,0 +1,43 @@
+"""Small real runs in the nano world: seconds each, on one core."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from agrae_lab import runs
+from agrae_lab.config import CONF_DIR, freeze
+from agrae_lab.train import execute
+
+# 3 generation batches after the checkpoint at step 4, so that a run can be cut off between checkpoints
+SMALL = [
+    "train.num_steps=6",
+    "train.num_prompts=8",
+    "train.num_generations=4",
+    "train.checkpoint_every=2",
+    "train.validate_every=3",
+    "evaluation.num_samples=8",
+    "evaluation.batch_size=256",
+    "evaluation.benchmarks.countdown_test.limit=16",
+    "hardware.device=cpu",
+]
+
+
+def compose_config(*overrides: str) -> dict:
+    """A frozen config as `python -m agrae_lab.train <overrides>` would make it."""
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return freeze(compose("config", overrides=list(overrides)))
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory) -> Callable[..., runs.Run]:
+    """Make (or give again) a finished small run under `root`, by default one that all tests share."""
+    shared_root = tmp_path_factory.mktemp("runs")
+
+    def make(*overrides: str, root: Path = shared_root) -> runs.Run:
+        run_dir = runs.create_run(compose_config(f"root={root}", *SMALL, *overrides))
+        execute(run_dir)
+        return runs.read_run(run_dir)
+
+    return make

@@ -1,0 +1,91 @@
+"""Killed runs, several processes: the records come out the same."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import torch
+
+from agrae_lab import runs
+from agrae_lab.advantages import make
+from tests.training.conftest import SMALL, compose_config
+from tests.training.test_runs_end_to_end import TIMES, metrics, rollouts
+
+EXECUTE = "import sys; from agrae_lab.train import execute; execute(sys.argv[1])"
+
+
+def start(run_dir) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", EXECUTE, str(run_dir)], stderr=subprocess.DEVNULL)
+
+
+def wait_for(path, process, *, seconds=120) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, f"ended before {path} was there"
+        assert time.monotonic() < end, f"no {path} after {seconds} s"
+        time.sleep(0.005)
+
+
+def test_a_run_killed_in_the_middle_ends_as_an_unbroken_one(small_run, tmp_path):
+    unbroken = small_run("advantage=a_grae")
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae"))
+    process = start(run_dir)
+    wait_for(run_dir / "rollouts" / "step-000004.parquet", process)  # past the checkpoint at step 2, before that at 4
+    process.kill()
+    process.wait()
+    cut_off = runs.read_run(run_dir)
+    assert cut_off.status == "running"
+    assert not cut_off.is_locked()
+    assert not (run_dir / "model").exists()
+
+    process = start(run_dir)
+    assert process.wait(timeout=120) == 0
+    resumed = runs.read_run(run_dir)
+    assert resumed.status == "done"
+    pd.testing.assert_frame_equal(rollouts(resumed), rollouts(unbroken))
+    pd.testing.assert_frame_equal(metrics(resumed).drop(columns=TIMES), metrics(unbroken).drop(columns=TIMES))
+    samples = [pd.read_parquet(r.samples_path("countdown_test")) for r in (resumed, unbroken)]
+    pd.testing.assert_frame_equal(*samples)
+
+
+def test_a_checkpoint_cut_off_while_being_saved_is_not_resumed_from(tmp_path):
+    from agrae_lab.training.train import COMPLETE, last_checkpoint
+
+    for step in (4, 8, 12):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    for step in (4, 8):
+        (tmp_path / f"checkpoint-{step}" / COMPLETE).touch()
+    assert last_checkpoint(tmp_path).name == "checkpoint-8"
+    assert not (tmp_path / "checkpoint-12").exists()
+
+
+def test_sigterm_leaves_an_interrupted_run(tmp_path):
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "train.num_steps=1000"))
+    process = start(run_dir)
+    wait_for(run_dir / "rollouts" / "step-000001.parquet", process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) != 0
+    assert runs.read_run(run_dir).status == "interrupted"
+
+
+def test_two_processes_give_the_advantages_of_one(tmp_path):
+    """Groups are spread over the processes; ω and the groups' statistics must come from the whole batch."""
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae", "train.num_steps=3"))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29577"]
+    script = tmp_path / "execute.py"
+    script.write_text(EXECUTE)
+    subprocess.run([*launch, str(script), str(run_dir)], check=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    run = runs.read_run(run_dir)
+    assert run.status == "done"
+    assert len(run.rollout_paths()) == 3
+    for path in run.rollout_paths():
+        step = pd.read_parquet(path)
+        assert len(step) == 32
+        assert step.groupby("group")["prompt_id"].nunique().max() == 1
+        rewards = torch.tensor(step["reward"].to_numpy(), dtype=torch.float32).view(8, 4)
+        recorded = torch.tensor(step["advantage"].to_numpy(), dtype=torch.float32).view(8, 4)
+        torch.testing.assert_close(recorded, make("a_grae")(rewards))
+    assert metrics(run)["correct_count"].tolist() == rollouts(run).groupby("step")["correct"].sum().tolist()

@@ -1,0 +1,158 @@
+"""Real runs of the nano world: what is recorded is what happened."""
+
+import math
+
+import pandas as pd
+import pytest
+import torch
+
+from agrae_lab.advantages import make
+from agrae_lab.tasks import load_task
+from agrae_lab.train import execute
+
+TIMES = ["seconds_sampling", "seconds_reward", "seconds_training"]
+
+
+def rollouts(run) -> pd.DataFrame:
+    return pd.concat([pd.read_parquet(p) for p in run.rollout_paths()], ignore_index=True)
+
+
+def metrics(run) -> pd.DataFrame:
+    return pd.read_parquet(run.metrics_path)
+
+
+def test_a_run_leaves_everything_behind(small_run):
+    run = small_run("advantage=a_grae")
+    assert run.status == "done"
+    assert run.meta["config_hash"]
+    assert run.meta["packages"]["trl"].startswith("1.16")
+    assert len(run.meta["model_fingerprint"]) == 12
+    assert set(run.meta["data_fingerprints"]) == {"train", "countdown_test"}
+    assert [p.name for p in run.rollout_paths()] == [f"step-{i:06d}.parquet" for i in range(1, 7)]
+    assert metrics(run)["step"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert (run.path / "model" / "model.safetensors").is_file()
+    assert not (run.path / "checkpoints").exists()
+
+
+def test_recorded_advantages_are_the_estimators_of_the_recorded_rewards(small_run):
+    run = small_run("advantage=a_grae")
+    for path in run.rollout_paths():
+        step = pd.read_parquet(path)
+        rewards = torch.tensor(step["reward"].to_numpy(), dtype=torch.float32).view(8, 4)
+        torch.testing.assert_close(
+            torch.tensor(step["advantage"].to_numpy()).float().view(8, 4), make("a_grae")(rewards)
+        )
+        torch.testing.assert_close(
+            torch.tensor(step["advantage_grpo"].to_numpy()).float().view(8, 4), make("grpo")(rewards)
+        )
+
+
+def test_recorded_verdicts_are_the_tasks(small_run):
+    run = small_run("advantage=a_grae")
+    task = load_task("countdown")
+    from agrae_lab.config import problem_sets
+
+    problems = {p["id"]: p for p in problem_sets(run.config)["train"]}
+    frame = rollouts(run)
+    judged = [task.verify(c, problems[i]).correct for c, i in zip(frame["completion"], frame["prompt_id"], strict=True)]
+    assert frame["correct"].tolist() == judged
+    assert frame["correct"].any()
+    assert not frame["correct"].all()
+    assert (frame.groupby(["step", "group"])["prompt_id"].nunique() == 1).all()
+
+
+def test_metrics_follow_from_the_rollouts(small_run):
+    run = small_run("advantage=a_grae")
+    rows, frame = metrics(run).set_index("step"), rollouts(run)
+    for step, batch in frame.groupby("step"):
+        row = rows.loc[step]
+        solved = batch.groupby("group")["correct"].sum()
+        assert row["correct_count"] == batch["correct"].sum()
+        assert row["correct_count"] + row["incorrect_count"] + row["undecided_count"] == row["num_completions"] == 32
+        assert row["fully_unsolved"] == (solved == 0).sum()
+        assert row["fully_solved"] == (solved == 4).sum()
+        assert row["solved_at_least_once"] == (solved > 0).sum()
+        assert list(row["p_histogram"]) == [(solved == k).sum() for k in range(5)]
+        assert row["omega"] == pytest.approx(batch["reward"].mean())
+        assert row["adv_abs_sum"] == pytest.approx(batch["advantage"].abs().sum(), rel=1e-5)
+        assert row["adv_positive_mass"] == pytest.approx(batch["advantage"].clip(lower=0).sum(), rel=1e-5)
+        tokens = batch["n_tokens"]
+        assert row["entropy"] == pytest.approx((batch["mean_entropy"] * tokens).sum() / tokens.sum(), rel=1e-6)
+        assert row["num_tokens"] == frame[frame["step"] <= step]["n_tokens"].sum()
+    assert rows["adv_share_changed"].max() > 0
+    assert rows["greedy_accuracy"].notna().tolist() == [True, False, False, True, False, False]
+
+
+def test_the_mean_log_probability_is_the_sampling_policys(small_run):
+    """Step 1 is sampled by the base model, so its log-probabilities can be computed from the shipped checkpoint."""
+    from agrae_lab.config import problem_sets
+    from agrae_lab.models.load import load_model
+
+    run = small_run("advantage=a_grae")
+    model, tokenizer = load_model("nano", dtype="float32")
+    task, problems = load_task("countdown"), {p["id"]: p for p in problem_sets(run.config)["train"]}
+    for row in pd.read_parquet(run.rollout_paths()[0]).head(5).itertuples():
+        prompt = tokenizer(task.prompt(problems[row.prompt_id]), return_tensors="pt")["input_ids"]
+        answer = tokenizer(row.completion, return_tensors="pt")["input_ids"]
+        end = torch.tensor([[tokenizer.eos_token_id]])
+        ids = torch.cat([prompt, answer, end], dim=1)
+        log_probs = model(ids).logits[0, prompt.shape[1] - 1 : -1].log_softmax(dim=-1)
+        chosen = log_probs.gather(1, ids[0, prompt.shape[1] :, None]).squeeze(1)
+        entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
+        assert row.n_tokens == len(chosen)
+        assert row.mean_logprob == pytest.approx(chosen.mean().item(), abs=1e-4)
+        assert row.mean_entropy == pytest.approx(entropy.mean().item(), abs=1e-4)
+
+
+def test_training_moves_the_policy_along_the_advantages(small_run, tmp_path):
+    """With PSR every update can only raise the likelihood of correct completions; NSR only lower that of others."""
+    frames = {name: metrics(small_run(f"advantage={name}", root=tmp_path)) for name in ("psr", "nsr")}
+    assert (frames["psr"]["adv_negative_mass"] == 0).all()
+    assert (frames["nsr"]["adv_positive_mass"] == 0).all()
+    assert frames["psr"]["adv_positive_mass"].min() > 0
+    assert frames["nsr"]["loss"].abs().max() > 0
+
+
+def test_same_seed_same_rollouts_other_seed_others(small_run, tmp_path):
+    first, again = (small_run("advantage=a_grae", root=tmp_path / name) for name in ("first", "again"))
+    other = small_run("advantage=a_grae", "seed=1", root=tmp_path / "first")
+    pd.testing.assert_frame_equal(rollouts(first), rollouts(again))
+    pd.testing.assert_frame_equal(metrics(first).drop(columns=TIMES), metrics(again).drop(columns=TIMES))
+    assert rollouts(first)["completion"].tolist() != rollouts(other)["completion"].tolist()
+    samples = [pd.read_parquet(r.samples_path("countdown_test")) for r in (first, again)]
+    pd.testing.assert_frame_equal(*samples)
+
+
+@pytest.mark.parametrize("loss", ["dapo", "dr_grpo"])
+def test_the_other_losses_train(small_run, loss):
+    run = small_run(f"loss={loss}", "advantage=dr_grpo", "train.num_steps=2")
+    assert run.status == "done"
+    assert metrics(run)["loss"].notna().all()
+
+
+def test_gradient_accumulation_changes_nothing_but_rounding(small_run, tmp_path):
+    whole = small_run("train.num_steps=2", root=tmp_path / "whole")
+    parts = small_run("train.num_steps=2", "hardware.per_device_batch_size=4", root=tmp_path / "parts")
+    assert whole.key == parts.key
+    assert rollouts(whole)["completion"].tolist()[:32] == rollouts(parts)["completion"].tolist()[:32]
+    assert metrics(whole)["loss"].to_numpy() == pytest.approx(metrics(parts)["loss"].to_numpy(), abs=1e-4)
+    assert metrics(whole)["grad_norm"][0] == pytest.approx(metrics(parts)["grad_norm"][0], rel=1e-2)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(small_run, tmp_path):
+    run = small_run("train.learning_rate=1e30", root=tmp_path)
+    assert run.status == "diverged"
+    assert "not finite" in run.meta["error"] or "nan" in run.meta["error"]
+    recorded = metrics(run)
+    assert len(recorded) >= 1
+    assert math.isnan(recorded["loss"].iloc[-1]) or math.isnan(recorded["grad_norm"].iloc[-1])
+    assert execute(run.path) == "diverged"  # final: the same config would end the same way
+
+
+def test_an_estimator_that_changes_nothing_shouts(small_run, tmp_path, caplog):
+    # ω is about 0.3, so that min(1, ω/α) = 1: a claim of A-GRAE that trains plain GRPO
+    run = small_run("advantage=a_grae_group_only", "advantage.group.alpha=0.01", root=tmp_path)
+    assert any("trains plain GRPO" in w for w in run.meta["warnings"])
+    assert "trains plain GRPO" in caplog.text
+    assert not small_run("advantage=a_grae").meta["warnings"]
+    assert not small_run("advantage=grpo").meta["warnings"]
