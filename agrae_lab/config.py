@@ -54,7 +54,7 @@ def register_advantages() -> None:
     for slot in advantages.SLOTS:
         for name, cls in advantages.links(slot).items():
             # None: by flavor; freezing puts the value in its place
-            store.store(group=f"advantage/{slot}", name=name, node={"name": name} | dict.fromkeys(_fields(cls)))
+            store.store(group=f"advantage/{slot}", name=name, node={"name": name} | dict.fromkeys(advantages.field_names(cls)))
     for name in advantages.preset_names():
         slots = advantages.preset_slots(name)
         node = {
@@ -123,10 +123,6 @@ def problem_sets(config: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 def shipped_file(task: str, split: str) -> Path:
     """The problem file that ships with a task; reading it says so if there is none."""
     return Path(__file__).parent / "tasks" / "data" / f"{task}_{split}.jsonl"
-
-
-def _fields(cls: type) -> list[str]:
-    return list(cls.__dataclass_fields__)  # type: ignore[attr-defined]
 
 
 def _lookup(config: Mapping[str, Any], key: str) -> Any:

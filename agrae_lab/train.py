@@ -1,7 +1,7 @@
 """Train and evaluate one run, or many.
 
-    python -m agrae_lab.train advantage=a_grae seed=1                 one run, here
-    python -m agrae_lab.train -m +experiment=group_symmetry           an experiment, side by side in processes
+python -m agrae_lab.train advantage=a_grae seed=1                 one run, here
+python -m agrae_lab.train -m +experiment=group_symmetry           an experiment, side by side in processes
 """
 
 from __future__ import annotations

@@ -79,6 +79,11 @@ def links(slot: str) -> dict[str, type]:
     return dict(sorted(_LINKS[slot].items()))
 
 
+def field_names(cls_or_link: Any) -> list[str]:
+    """The settings of a link, in the order of its definition."""
+    return [f.name for f in dataclasses.fields(cls_or_link)]
+
+
 def make_link(slot: str, settings: Mapping[str, Any], *, flavor: str = "paper") -> Any:
     """A link from `{"name": ..., field: value, ...}`; a field that is absent or None takes the flavor's value.
 
@@ -90,10 +95,10 @@ def make_link(slot: str, settings: Mapping[str, Any], *, flavor: str = "paper") 
     if name not in choices:
         raise ValueError(f"unknown advantage.{slot} {name!r}; choose from {', '.join(choices)}")
     cls = choices[name]
-    fields = {f.name for f in dataclasses.fields(cls)}
+    fields = field_names(cls)
     given = {k: v for k, v in settings.items() if k != "name" and v is not None}
-    if unknown := sorted(given.keys() - fields):
-        known = f"its fields are {', '.join(sorted(fields))}" if fields else "it has no fields"
+    if unknown := sorted(given.keys() - set(fields)):
+        known = f"its fields are {', '.join(fields)}" if fields else "it has no fields"
         raise ValueError(f"advantage.{slot} {name!r} has no field {', '.join(unknown)}; {known}")
     official = getattr(cls, "OFFICIAL", {}) if flavor == "official" else {}
     return cls(**{**official, **given})

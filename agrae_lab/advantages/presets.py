@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agrae_lab.advantages.estimator import FLAVORS, SLOTS, Estimator, links, make_link
+from agrae_lab.advantages.estimator import FLAVORS, SLOTS, Estimator, field_names, links, make_link
 
 _COMBINATIONS: dict[str, dict[str, Any]] = {
     "positive_dominant": {"group": {"name": "scale_positive", "beta": 10.0}},
@@ -59,9 +59,9 @@ def make(name: str, *, flavor: str = "paper", **overrides: Any) -> Estimator:
     slots |= {slot: _as_settings(overrides.pop(slot)) for slot in SLOTS if slot in overrides}
     parts = {slot: make_link(slot, settings, flavor=flavor) for slot, settings in slots.items()}
     for field, value in overrides.items():
-        owners = [slot for slot, part in parts.items() if field in part.__dataclass_fields__]
+        owners = [slot for slot, part in parts.items() if field in field_names(part)]
         if not owners:
-            known = sorted({f for part in parts.values() for f in part.__dataclass_fields__})
+            known = sorted({f for part in parts.values() for f in field_names(part)})
             raise ValueError(
                 f"advantage {name!r} has no field {field!r}; it has {', '.join(known)}, "
                 f"and the slots {', '.join(SLOTS)}"

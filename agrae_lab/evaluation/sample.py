@@ -162,9 +162,7 @@ def _generate(model: Any, tokenizer: Any, prompts: Sequence[Any], **settings: An
         )
     inputs = {k: inputs[k].to(model.device) for k in ("input_ids", "attention_mask")}
     with _evaluating(model):
-        output = model.generate(
-            **inputs, **settings, pad_token_id=tokenizer.pad_token_id, return_dict_in_generate=True
-        )
+        output = model.generate(**inputs, **settings, pad_token_id=tokenizer.pad_token_id, return_dict_in_generate=True)
     ids = output.sequences[:, inputs["input_ids"].shape[1] :]
     is_end = torch.isin(ids, torch.tensor(_end_ids(model, tokenizer), device=ids.device))
     mask = is_end.cumsum(dim=1) - is_end.int() == 0

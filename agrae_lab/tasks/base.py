@@ -82,9 +82,12 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except json.JSONDecodeError as error:
             raise ValueError(f"task file {path}, line {number}: not JSON ({error.msg})") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"task file {path}, line {number}: not a JSON object")
+        rows.append(row)
     return rows
 
 

@@ -46,9 +46,7 @@ class TaskReward:
         self.verdicts: list[Verdict] = []
         self.seconds = 0.0
 
-    def __call__(
-        self, *, completions: list[Any], problem_id: list[str], **unused: Any
-    ) -> list[float | None]:
+    def __call__(self, *, completions: list[Any], problem_id: list[str], **unused: Any) -> list[float | None]:
         start = time.perf_counter()
         pairs = zip(completions, problem_id, strict=True)
         self.verdicts = [self._task.verify(completion_text(c), self._problems[i]) for c, i in pairs]
@@ -90,7 +88,9 @@ class AdvantageTrainer(GRPOTrainer):
         self._reward, self.recorder = reward, recorder
         self._validate, self._validate_every = validate, validate_every
         self._on_step = on_step
-        self._scored: tuple[Tensor, Tensor] | None = None  # log-probabilities and entropies of the sampled tokens [n, T]
+        self._scored: tuple[Tensor, Tensor] | None = (
+            None  # log-probabilities and entropies of the sampled tokens [n, T]
+        )
         self._gathered_rewards_N: Tensor | None = None
         self._row: dict[str, Any] = {}
         self._sampled_at = 0.0
@@ -240,7 +240,12 @@ class AdvantageTrainer(GRPOTrainer):
 
     def _finish_row(self, logs: dict[str, Any]) -> None:
         names = {"loss": "loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate", "epoch": "epoch"}
-        names |= {"kl": "kl", "approx_kl": "approx_kl", "clip_low": "clip_ratio/low_mean", "clip_high": "clip_ratio/high_mean"}
+        names |= {
+            "kl": "kl",
+            "approx_kl": "approx_kl",
+            "clip_low": "clip_ratio/low_mean",
+            "clip_high": "clip_ratio/high_mean",
+        }
         names |= {"clip_region": "clip_ratio/region_mean"}
         row = self._row | {ours: _float(logs.get(theirs)) for ours, theirs in names.items()}
         row["seconds_training"] = time.perf_counter() - self._sampled_at

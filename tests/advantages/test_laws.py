@@ -18,7 +18,9 @@ ESTIMATORS |= {
     if not (official := make(name, flavor="official")).same_formula(make(name))
 }
 ESTIMATORS |= {
-    f"{base}+a_grae+{match}": make("a_grae", base=base, match=match) for base in links("base") for match in links("match")
+    f"{base}+a_grae+{match}": make("a_grae", base=base, match=match)
+    for base in links("base")
+    for match in links("match")
 }
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-4}
@@ -58,7 +60,9 @@ def holds(law, estimator, rewards) -> bool:
         deviations = rewards - rewards.mean(dim=1, keepdim=True)
         clear = deviations.abs() > 1e-6
         tied = rewards.amin(dim=1, keepdim=True) == rewards.amax(dim=1, keepdim=True)
-        return bool((advantages.sign() == deviations.sign())[clear].all() and (advantages == 0)[tied.expand_as(clear)].all())
+        return bool(
+            (advantages.sign() == deviations.sign())[clear].all() and (advantages == 0)[tied.expand_as(clear)].all()
+        )
     assert law == "groups_independent"
     alone = torch.cat([estimator(rewards[i : i + 1]) for i in range(len(rewards))])
     return bool(((advantages - alone).abs() <= tolerance * size).all())
@@ -105,7 +109,9 @@ def test_declared_law_holds(name, law, data, dtype):
     assert holds(law, ESTIMATORS[name], data.draw(tensors(st.one_of(binary, shaped), dtype=dtype)))
 
 
-@pytest.mark.parametrize(("name", "law"), [(n, law) for n, e in ESTIMATORS.items() for law in sorted(OPTIONAL - e.laws)])
+@pytest.mark.parametrize(
+    ("name", "law"), [(n, law) for n, e in ESTIMATORS.items() for law in sorted(OPTIONAL - e.laws)]
+)
 def test_undeclared_law_has_a_counter_example(name, law):
     """Searched among all batches of one or two groups of four, by their number of correct completions."""
     counts = [[k] for k in range(5)] + [[j, k] for j in range(5) for k in range(5)]

@@ -77,7 +77,9 @@ def test_two_processes_give_the_advantages_of_one(tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29577"]
     script = tmp_path / "execute.py"
     script.write_text(EXECUTE)
-    subprocess.run([*launch, str(script), str(run_dir)], check=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run(
+        [*launch, str(script), str(run_dir)], check=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     run = runs.read_run(run_dir)
     assert run.status == "done"
     assert len(run.rollout_paths()) == 3

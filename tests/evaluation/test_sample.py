@@ -1,0 +1,102 @@
+"""Evaluation with the real nano model: what is written, and that an interruption changes nothing."""
+
+import pandas as pd
+import pytest
+import torch
+
+from agrae_lab.config import shipped_file
+from agrae_lab.evaluation.sample import Decoding, decode_greedily, evaluate
+from agrae_lab.models.load import load_model
+from agrae_lab.tasks import load_task, read_problems
+
+TASK = load_task("countdown")
+PROBLEMS = read_problems(shipped_file("countdown", "test"), TASK.columns, limit=12)
+DECODING = Decoding(num_samples=16, temperature=1.0, top_p=1.0, max_new_tokens=16, batch_size=64, seed=0)
+
+
+@pytest.fixture(scope="module")
+def nano():
+    return load_model("nano", dtype="float32")
+
+
+def run(nano, path, **keywords):
+    evaluate(*nano, TASK, PROBLEMS, DECODING, path, **keywords)
+    return pd.read_parquet(path / "samples.parquet")
+
+
+def test_one_row_per_problem_and_sample(nano, tmp_path):
+    frame = run(nano, tmp_path / "test")
+    sampled, greedy = frame[frame["decoding"] == "sample"], frame[frame["decoding"] == "greedy"]
+    assert sampled.groupby("problem_id")["sample"].apply(list).map(lambda s: s == list(range(16))).all()
+    assert greedy["problem_id"].tolist() == [p["id"] for p in PROBLEMS]
+    assert (greedy["sample"] == -1).all()
+    assert greedy["mean_entropy"].between(0, 3).all()
+    assert sampled["mean_entropy"].isna().all()
+    problems = {p["id"]: p for p in PROBLEMS}
+    judged = [
+        TASK.verify(c, problems[i]).correct for c, i in zip(frame["completion"], frame["problem_id"], strict=True)
+    ]
+    assert frame["correct"].tolist() == judged
+    assert sampled["correct"].mean() > 0.1
+    assert sampled["completion"].nunique() > 50
+    assert not (tmp_path / "test" / "chunks").exists()
+
+
+def test_an_interrupted_evaluation_ends_with_the_same_samples(nano, tmp_path):
+    whole = run(nano, tmp_path / "whole" / "test")
+
+    class Stop(Exception):
+        pass
+
+    def stop_after_two(done, total):
+        assert total == 4  # one greedy chunk, three of 64 samples
+        if done == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(nano, tmp_path / "cut" / "test", on_progress=stop_after_two)
+    assert len(list((tmp_path / "cut" / "test" / "chunks").glob("*.parquet"))) == 2
+    done = []
+    resumed = run(nano, tmp_path / "cut" / "test", on_progress=lambda d, t: done.append(d))
+    pd.testing.assert_frame_equal(resumed, whole)
+
+
+def test_a_finished_evaluation_is_not_repeated(nano, tmp_path):
+    run(nano, tmp_path / "test")
+    before = (tmp_path / "test" / "samples.parquet").stat().st_mtime_ns
+    run((None, None), tmp_path / "test")
+    assert (tmp_path / "test" / "samples.parquet").stat().st_mtime_ns == before
+
+
+def test_evaluation_leaves_the_random_state_alone(nano, tmp_path):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    run(nano, tmp_path / "test")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_greedy_decoding_is_the_argmax_and_its_entropy_is_the_models(nano):
+    model, tokenizer = nano
+    prompts = [TASK.prompt(p) for p in PROBLEMS[:4]]
+    together = decode_greedily(model, tokenizer, prompts, max_new_tokens=16)
+    for i, prompt in enumerate(prompts):  # without padding, token by token
+        ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
+        entropies = []
+        for _ in range(16):
+            with torch.no_grad():
+                log_probs = model(ids).logits[0, -1].log_softmax(dim=-1)
+            entropies.append(-(log_probs.exp() * log_probs).sum().item())
+            ids = torch.cat([ids, log_probs.argmax().view(1, 1)], dim=1)
+            if ids[0, -1] == tokenizer.eos_token_id:
+                break
+        assert tokenizer.decode(ids[0], skip_special_tokens=True) == prompt + together.texts[i]
+        assert together.num_tokens[i] == len(entropies)
+        assert together.mean_entropy[i] == pytest.approx(sum(entropies) / len(entropies), abs=1e-4)
+
+
+def test_completions_that_reach_the_limit_are_marked(nano):
+    model, tokenizer = nano
+    short = decode_greedily(model, tokenizer, [TASK.prompt(p) for p in PROBLEMS[:4]], max_new_tokens=3)
+    assert short.truncated == [True] * 4
+    assert short.num_tokens == [3] * 4

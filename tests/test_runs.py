@@ -1,0 +1,91 @@
+"""Run directories: identity, schema, locks, manifests."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from agrae_lab import runs
+from agrae_lab.runs import Experiment, RunBusyError, RunError
+
+
+def config(root, **changes):
+    return {"schema_version": 1, "root": str(root), "arm": "grpo", "seed": 0, "train": {"x": 1}} | changes
+
+
+def test_create_read_list(tmp_path):
+    path = runs.create_run(config(tmp_path))
+    run = runs.read_run(path)
+    assert (run.arm, run.seed, run.status, run.key) == ("grpo", 0, "pending", f"{path.parent.name}/seed-0")
+    runs.create_run(config(tmp_path, seed=1))
+    assert [r.seed for r in runs.list_runs(tmp_path)] == [0, 1]
+    assert runs.list_runs(tmp_path / "nowhere") == []
+
+
+def test_creating_again_overwrites_nothing(tmp_path):
+    path = runs.create_run(config(tmp_path))
+    before = (path / "config.yaml").read_text()
+    runs.create_run(config(tmp_path, tracking={"name": "wandb"}))
+    assert (path / "config.yaml").read_text() == before
+    (path / "config.yaml").write_text(before.replace("x: 1", "x: 2"))
+    with pytest.raises(RunError, match="holds another config"):
+        runs.create_run(config(tmp_path))
+
+
+def test_another_schema_version_is_refused(tmp_path):
+    path = runs.create_run(config(tmp_path))
+    runs.write_json(path / "meta.json", {"schema_version": 99, "status": "done"})
+    with pytest.raises(RunError, match="written by schema version 99, but this agrae_lab reads version 1"):
+        runs.list_runs(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "\x00"])
+def test_torn_meta_is_named(tmp_path, text):
+    path = runs.create_run(config(tmp_path))
+    (path / "meta.json").write_text(text)
+    with pytest.raises(RunError, match=r"meta\.json is not readable as JSON"):
+        runs.read_run(path)
+
+
+def test_not_a_run_directory(tmp_path):
+    with pytest.raises(RunError, match=r"is not a run directory: it has no config\.yaml"):
+        runs.read_run(tmp_path)
+
+
+def test_the_lock_is_held_by_one_process_and_freed_by_its_death(tmp_path):
+    path = runs.create_run(config(tmp_path))
+    code = "import sys, time; from pathlib import Path; from agrae_lab import runs\n"
+    code += "with runs.lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        assert runs.read_run(path).is_locked()
+        with pytest.raises(RunBusyError, match="another process is at work"), runs.lock(path):
+            pass
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert not runs.read_run(path).is_locked()
+
+
+def test_a_manifest_keeps_the_runs_of_earlier_launches(tmp_path):
+    Experiment("e", "Q?", ("a/seed-0", "b/seed-0")).write(tmp_path)
+    Experiment("e", "Q?", ("a/seed-0", "a/seed-1")).write(tmp_path)
+    (experiment,) = runs.list_experiments(tmp_path)
+    assert experiment.runs == ("a/seed-0", "b/seed-0", "a/seed-1")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x.json"
+    runs.write_json(path, {"a": 1})
+
+    def write_half():
+        with runs.replacing(path) as temporary:
+            temporary.write_text('{"a"')
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_half()
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
