@@ -54,7 +54,9 @@ def register_advantages() -> None:
     for slot in advantages.SLOTS:
         for name, cls in advantages.links(slot).items():
             # None: by flavor; freezing puts the value in its place
-            store.store(group=f"advantage/{slot}", name=name, node={"name": name} | dict.fromkeys(advantages.field_names(cls)))
+            store.store(
+                group=f"advantage/{slot}", name=name, node={"name": name} | dict.fromkeys(advantages.field_names(cls))
+            )
     for name in advantages.preset_names():
         slots = advantages.preset_slots(name)
         node = {
@@ -73,11 +75,11 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
         ConfigError: anything that could not run.
     """
     try:
-        config = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"]), resolve=True)
+        ours = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        resolved: Any = OmegaConf.to_container(ours, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
-    assert isinstance(config, dict)
-    config = {"schema_version": SCHEMA_VERSION, **config}
+    config: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **resolved}
     try:
         _check_values(config)
         estimator = estimator_of(config)

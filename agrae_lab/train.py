@@ -13,7 +13,6 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -82,11 +81,11 @@ def _train_and_evaluate(run: Run) -> None:
     """Train, evaluate the trained policy, and make sure that the base model's evaluation exists."""
     is_main = int(os.environ.get("RANK", "0")) == 0
     sets = problem_sets(run.config)
-    _report(run, "load", 0, 1)
+    _Progress(run, "load")(0, 1)
     from agrae_lab.training.train import train  # trl takes seconds to import
 
     start = time.perf_counter()
-    warnings = train(run, sets, on_step=lambda done, total: _report(run, "train", done, total))
+    warnings = train(run, sets, on_step=_Progress(run, "train"))
     trained = time.perf_counter()
     if not is_main:
         return
@@ -115,7 +114,7 @@ def _evaluate(run: Run, sets: dict[str, list[dict[str, Any]]]) -> dict[str, Any]
     for name, benchmark in config["evaluation"]["benchmarks"].items():
         task = load_task(benchmark["task"])
         path = run.path / "eval" / name
-        evaluate(model, tokenizer, task, sets[name], decoding, path, on_progress=_reporter(run, "evaluate"))
+        evaluate(model, tokenizer, task, sets[name], decoding, path, on_progress=_Progress(run, "evaluate"))
 
     base, tokenizer = load_model(config["model"]["path"], dtype=config["model"]["dtype"])
     fingerprint = fingerprint_model(config["model"]["path"], base)
@@ -126,8 +125,7 @@ def _evaluate(run: Run, sets: dict[str, list[dict[str, Any]]]) -> dict[str, Any]
         path = run.root / "base" / runs.config_hash(key) / name
         with runs.lock(path, wait=True):  # made once; the other runs wait for it
             task = load_task(benchmark["task"])
-            report = _reporter(run, "evaluate base")
-            evaluate(base, tokenizer, task, sets[name], decoding, path, on_progress=report)
+            evaluate(base, tokenizer, task, sets[name], decoding, path, on_progress=_Progress(run, "evaluate base"))
             runs.write_json(path / "meta.json", {"schema_version": runs.SCHEMA_VERSION, **key})
         base_eval[name] = str((path / "samples.parquet").relative_to(run.root))
     return {"base_eval": base_eval, "model_fingerprint": fingerprint}
@@ -138,20 +136,24 @@ def _load_for_inference(path: str, config: dict[str, Any]) -> tuple[Any, Any]:
 
     from agrae_lab.models.load import load_model
 
+    model: Any
     model, tokenizer = load_model(path, dtype=config["model"]["dtype"])
     use_cuda = config["hardware"]["device"] != "cpu" and torch.cuda.is_available()
     return model.to("cuda" if use_cuda else "cpu").eval(), tokenizer
 
 
-def _reporter(run: Run, phase: str) -> Callable[[int, int], None]:
-    return lambda done, total: _report(run, phase, done, total)
+class _Progress:
+    """Says in progress.json and in the log how far a phase of a run is."""
 
+    def __init__(self, run: Run, phase: str) -> None:
+        self._run, self._phase, self._start = run, phase, time.perf_counter()
 
-def _report(run: Run, phase: str, done: int, total: int) -> None:
-    if int(os.environ.get("RANK", "0")) == 0:
-        progress = {"schema_version": runs.SCHEMA_VERSION, "phase": phase, "done": done, "total": total}
-        runs.write_json(run.path / "progress.json", progress)
-    logger.info("%s: %s %d/%d", run.key, phase, done, total)
+    def __call__(self, done: int, total: int) -> None:
+        seconds = time.perf_counter() - self._start
+        if int(os.environ.get("RANK", "0")) == 0:
+            progress = {"phase": self._phase, "done": done, "total": total, "seconds": seconds}
+            runs.write_json(self._run.path / "progress.json", {"schema_version": runs.SCHEMA_VERSION, **progress})
+        logger.info("%s: %s %d/%d", self._run.key, self._phase, done, total)
 
 
 def _raise_system_exit(number: int, frame: Any) -> None:

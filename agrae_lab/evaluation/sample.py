@@ -126,7 +126,7 @@ def _chunk_table(
             "valid": [v.valid for v in verdicts],
             "n_tokens": drawn.num_tokens,
             "truncated": drawn.truncated,
-            "mean_entropy": pa.array(drawn.mean_entropy or [None] * n, type=pa.float64()),
+            "mean_entropy": pa.nulls(n, pa.float64()) if drawn.mean_entropy is None else drawn.mean_entropy,
             "temperature": [0.0 if greedy else decoding.temperature] * n,
             "top_p": [1.0 if greedy else decoding.top_p] * n,
         }

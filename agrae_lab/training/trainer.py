@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
-from trl import GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer
 
 from agrae_lab.advantages import Context, Estimator, make
 from agrae_lab.tasks import Problem, Task, Verdict
@@ -70,6 +70,11 @@ class AdvantageTrainer(GRPOTrainer):
         on_step: called with each finished row of metrics.
     """
 
+    args: GRPOConfig
+    model: Any
+    num_generations: int
+    _logs: dict[str, Any]
+
     def __init__(
         self,
         *,
@@ -104,6 +109,7 @@ class AdvantageTrainer(GRPOTrainer):
 
     @property
     def _updates_per_step(self) -> int:
+        assert self.args.steps_per_generation is not None
         return self.args.steps_per_generation * self.num_iterations // self.args.gradient_accumulation_steps
 
     def _generate(self, prompts: list) -> tuple:
@@ -137,15 +143,13 @@ class AdvantageTrainer(GRPOTrainer):
         if self._scored is None:  # exactly on policy: TRL needs no old log-probabilities, we do
             self._score(output)
 
+        assert self._gathered_rewards_N is not None
         rewards_PG = self._gathered_rewards_N.view(-1, self.num_generations)
         advantages_PG = self.estimator(rewards_PG, Context())
         n = len(inputs)
         mine = slice(self.accelerator.process_index * n, (self.accelerator.process_index + 1) * n)
         output["advantages"] = advantages_PG.flatten()[mine]
-        logged = self._logs["advantages"]
-        for _ in range(advantages_PG.numel()):  # TRL has logged its own
-            logged.pop()
-        logged.extend(advantages_PG.flatten().tolist())
+        self._logs["advantages"].extend(advantages_PG.flatten().tolist())  # one batch long: pushes TRL's own out
 
         batch = self._gather_batch(inputs, output, rewards_PG, advantages_PG)
         self._row |= step_metrics(batch)
@@ -181,11 +185,10 @@ class AdvantageTrainer(GRPOTrainer):
         means = [(x * mask_nT).sum(dim=1) / num_tokens_n.clamp(min=1) for x in self._scored]
         local = torch.stack([num_tokens_n.double(), (~torch.isin(last_n, ends)).double(), *(m.double() for m in means)])
         gathered = self.accelerator.gather(local.T.contiguous()).T.cpu()
-        completions = list(self._logs["completion"])[-rewards_PG.numel() :]
         return GenerationBatch(
             step=self.step,
             prompt_ids=gather_object([x["problem_id"] for x in inputs]),
-            completions=[completion_text(c) for c in completions],
+            completions=[completion_text(c) for c in self._logs["completion"]],  # one batch long, gathered by TRL
             verdicts=gather_object(self._reward.verdicts),
             rewards_PG=rewards_PG.cpu(),
             advantages_PG=advantages_PG.cpu(),
