@@ -7,12 +7,13 @@ import sys
 import time
 
 import pandas as pd
+import pytest
 import torch
 
 from agrae_lab import runs
 from agrae_lab.advantages import make
 from tests.training.conftest import SMALL, compose_config
-from tests.training.test_runs_end_to_end import TIMES, metrics, rollouts
+from tests.training.test_runs_end_to_end import TIMES, metrics, policy_gradient_norm, rollouts
 
 EXECUTE = "import sys; from agrae_lab.train import execute; execute(sys.argv[1])"
 
@@ -73,7 +74,7 @@ def test_sigterm_leaves_an_interrupted_run(tmp_path):
 
 def test_two_processes_give_the_advantages_of_one(tmp_path):
     """Groups are spread over the processes; ω and the groups' statistics must come from the whole batch."""
-    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae", "train.num_steps=3"))
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae", "train.num_minibatches=1"))
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29577"]
     script = tmp_path / "execute.py"
     script.write_text(EXECUTE)
@@ -82,7 +83,7 @@ def test_two_processes_give_the_advantages_of_one(tmp_path):
     )
     run = runs.read_run(run_dir)
     assert run.status == "done"
-    assert len(run.rollout_paths()) == 3
+    assert len(run.rollout_paths()) == 6
     for path in run.rollout_paths():
         step = pd.read_parquet(path)
         assert len(step) == 32
@@ -90,4 +91,6 @@ def test_two_processes_give_the_advantages_of_one(tmp_path):
         rewards = torch.tensor(step["reward"].to_numpy(), dtype=torch.float32).view(8, 4)
         recorded = torch.tensor(step["advantage"].to_numpy(), dtype=torch.float32).view(8, 4)
         torch.testing.assert_close(recorded, make("a_grae")(rewards))
+    # the update used them too, each with its own completion
+    assert metrics(run)["grad_norm"][0] == pytest.approx(policy_gradient_norm(run), rel=1e-3)
     assert metrics(run)["correct_count"].tolist() == rollouts(run).groupby("step")["correct"].sum().tolist()

@@ -104,6 +104,33 @@ def test_the_mean_log_probability_is_the_sampling_policys(small_run):
         assert row.mean_entropy == pytest.approx(entropy.mean().item(), abs=1e-4)
 
 
+def policy_gradient_norm(run) -> float:
+    """‖∇ −mean_i(A_i · mean_t log π(token t of completion i))‖ at the base model, over the rollouts of step 1."""
+    from agrae_lab.config import problem_sets
+    from agrae_lab.models.load import load_model
+
+    model, tokenizer = load_model("nano", dtype="float32")
+    task, problems = load_task("countdown"), {p["id"]: p for p in problem_sets(run.config)["train"]}
+    step = pd.read_parquet(run.rollout_paths()[0])
+    loss = torch.zeros(())
+    for row in step.itertuples():
+        prompt = tokenizer(task.prompt(problems[row.prompt_id]))["input_ids"]
+        answer = [*tokenizer(row.completion)["input_ids"], tokenizer.eos_token_id]
+        log_probs = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1].log_softmax(dim=-1)
+        token_mean = log_probs.gather(1, torch.tensor(answer)[:, None]).mean()
+        loss = loss - row.advantage * token_mean / len(step)
+    loss.backward()
+    return torch.nn.utils.clip_grad_norm_(model.parameters(), 1e9).item()
+
+
+def test_the_update_is_the_policy_gradient_of_the_recorded_advantages(small_run, tmp_path):
+    """One update on a fresh generation batch: every ratio is 1, so loss and gradient have a closed form."""
+    run = small_run("advantage=w_reinforce", "train.num_minibatches=1", "train.num_steps=1", root=tmp_path)
+    row = metrics(run).iloc[0]
+    assert row["loss"] == pytest.approx(-row["adv_sum"] / row["num_completions"], rel=1e-4)
+    assert row["grad_norm"] == pytest.approx(policy_gradient_norm(run), rel=1e-3)
+
+
 def test_training_moves_the_policy_along_the_advantages(small_run, tmp_path):
     """With PSR every update can only raise the likelihood of correct completions; NSR only lower that of others."""
     frames = {name: metrics(small_run(f"advantage={name}", root=tmp_path)) for name in ("psr", "nsr")}

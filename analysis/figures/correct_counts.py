@@ -1,0 +1,30 @@
+"""Correct completions in the batch against training step."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.figures._steps import describe_seeds, draw_steps
+from analysis.frames import Study
+from analysis.series import series_table
+
+NAME = "correct_counts"
+QUESTION = "How many completions of a training batch are correct as training goes on?"
+
+
+def table(study: Study) -> pd.DataFrame:
+    return series_table(study, "correct_count").assign(panel="")
+
+
+def caption(table: pd.DataFrame) -> str:
+    return (
+        "Completions of each generation batch that the verifier found correct; batches differ in their prompts. "
+        f"{describe_seeds(table)}"
+    )
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    draw_steps(table, ax)
+    ax.set_ylabel("Correct completions")
+    return ax

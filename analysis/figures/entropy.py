@@ -1,0 +1,31 @@
+"""Entropy (nats per token) against training step."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.figures._steps import describe_seeds, draw_steps
+from analysis.frames import Study
+from analysis.series import series_table
+
+NAME = "entropy"
+QUESTION = "Does the policy keep its entropy during training, or collapse?"
+
+
+def table(study: Study) -> pd.DataFrame:
+    return series_table(study, "entropy").assign(panel="")
+
+
+def caption(table: pd.DataFrame) -> str:
+    return (
+        "Token entropy of the sampling policy: mean over all sampled tokens of the batch, full softmax at the "
+        "sampling temperature, in nats. "
+        f"{describe_seeds(table)}"
+    )
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    draw_steps(table, ax)
+    ax.set_ylabel("Entropy (nats per token)")
+    return ax

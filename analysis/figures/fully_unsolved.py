@@ -1,0 +1,30 @@
+"""Fully unsolved prompts against training step."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.figures._steps import describe_seeds, draw_steps
+from analysis.frames import Study
+from analysis.series import series_table
+
+NAME = "fully_unsolved"
+QUESTION = "How many prompts of a training batch does no completion solve?"
+
+
+def table(study: Study) -> pd.DataFrame:
+    return series_table(study, "fully_unsolved").assign(panel="")
+
+
+def caption(table: pd.DataFrame) -> str:
+    return (
+        "Prompts of each generation batch of which no completion was correct; a sudden rise marks a collapse. "
+        f"{describe_seeds(table)}"
+    )
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    draw_steps(table, ax)
+    ax.set_ylabel("Fully unsolved prompts")
+    return ax

@@ -1,0 +1,75 @@
+"""Σ|A| of a group against its success rate: measured in the rollouts, beside the closed form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import theory
+from analysis.frames import Study, read_rollout_groups
+from analysis.style import colour, label, marker, sort_arms
+
+NAME = "mass_vs_p"
+QUESTION = "Which prompts move the policy: how large is Σ|A| of a group at each success rate p?"
+
+_P = np.sin(np.linspace(0.0, np.pi / 2, 201)[1:-1]) ** 2  # denser near 0 and 1, where the forms are steep
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Rows: kind "measured" (mean, lowest and highest Σ|A| over `groups` groups with that p), kind "theory" (a line).
+
+    omega is the median of the steps' mean reward, at which the theory line stands where it depends on ω.
+    """
+    frames = []
+    for arm, runs in study.arms.items():
+        groups = pd.concat([read_rollout_groups(run) for run in runs], ignore_index=True)
+        if groups.empty:
+            continue
+        by_p = groups.groupby("p", as_index=False)["abs_sum"]
+        measured = by_p.agg(value="mean", lo="min", hi="max", groups="count")
+        frames.append(measured.assign(arm=arm, kind="measured"))
+        omega = float(groups.groupby("step")["p"].mean().median())
+        advantage, size = runs[0].config["advantage"], int(groups["size"].iloc[0])
+        line = theory.mass(advantage, _P, group_size=size, omega=omega)
+        if line is not None:
+            at = {"omega": omega} if theory.needs_omega(advantage) else {}
+            frames.append(pd.DataFrame({"p": _P, "value": line}).assign(arm=arm, kind="theory", **at))
+    if not frames:
+        return pd.DataFrame()
+    columns = ["panel", "arm", "kind", "p", "value", "lo", "hi", "groups", "omega"]
+    return pd.concat(frames, ignore_index=True).assign(panel="").reindex(columns=columns)
+
+
+def caption(table: pd.DataFrame) -> str:
+    measured = table[table["kind"] == "measured"]
+    counts = measured.groupby("arm", sort=False)["groups"].sum()
+    omegas = table.dropna(subset="omega").groupby("arm", sort=False)["omega"].first()
+    sentences = [
+        "Markers: mean Σ|A| over the groups with that p in the rollouts of all steps and runs; "
+        "bars: lowest to highest.",
+        "Groups: " + ", ".join(f"{label(arm)} {int(count)}" for arm, count in counts.items()) + ".",
+        "Lines: closed forms from the runs' advantage settings.",
+    ]
+    if len(omegas):
+        at = ", ".join(f"{label(arm)} {omega:.2f}" for arm, omega in omegas.items())
+        sentences.append(f"Where Σ|A| depends on the batch's mean reward ω, the line stands at its median: {at}.")
+    if no_line := sorted(set(measured["arm"]) - set(table.loc[table["kind"] == "theory", "arm"])):
+        sentences.append(f"No closed form: {', '.join(map(label, no_line))}.")
+    return " ".join(sentences)
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    for arm in sort_arms(list(table["arm"].unique())):
+        rows = table[table["arm"] == arm]
+        line, points = rows[rows["kind"] == "theory"], rows[rows["kind"] == "measured"]
+        ax.plot(line["p"], line["value"], color=colour(arm), linewidth=0.9)
+        ax.vlines(points["p"], points["lo"], points["hi"], color=colour(arm), linewidth=0.8, alpha=0.6)
+        style: dict[str, Any] = {"color": colour(arm), "marker": marker(arm), "linestyle": "none"}
+        ax.plot(points["p"], points["value"], label=label(arm), **style)
+    ax.set_xlabel("Success rate p of the group")
+    ax.set_ylabel("Σ|A| of the group")
+    ax.set_xlim(-0.03, 1.03)
+    return ax

@@ -1,0 +1,38 @@
+"""Pass@k of every arm minus that of GRPO, and minus that of the base model, on the same problems."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.curves import collect, gain_table
+from analysis.figures._curves import describe_evaluation, draw_curves
+from analysis.frames import BASE, Study
+from analysis.style import label
+
+NAME = "passk_gain"
+QUESTION = "At which k does an arm beat GRPO, and the base model, on the same problems?"
+
+
+def table(study: Study) -> pd.DataFrame:
+    frames = []
+    for benchmark in study.benchmarks:
+        if (evaluations := collect(study, benchmark)) is None:
+            continue
+        for reference in (BASE, "grpo"):
+            gains = gain_table(evaluations, reference)
+            if len(gains):
+                panel = f"{benchmark}: minus {label(reference)}"
+                frames.append(gains.dropna(subset="estimate").assign(panel=panel))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def caption(table: pd.DataFrame) -> str:
+    return f"Differences in Pass@k, 95 % intervals, pointwise in k. {describe_evaluation(table)}"
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    ax.axhline(0.0, color="0.4", linewidth=0.8, zorder=1)
+    draw_curves(table, ax)
+    ax.set_ylabel("Difference in Pass@k (pp)")
+    return ax

@@ -1,0 +1,64 @@
+"""Pass@k from counts. Pure numpy; no loop over problems.
+
+Shapes: K values of k, P problems, n samples a problem, c of them correct, B bootstrap replicates, X columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+KS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+# Replicates drawn at once, so that weights and their index never take more than some tens of MB.
+_CHUNK = 256
+
+
+def fail_table(num_samples: int, ks: Sequence[int]) -> np.ndarray:
+    """[K, n+1]: C(n−c, k) / C(n, k), the chance that none of k samples drawn without replacement is correct.
+
+    The exact recurrence fail(c) = fail(c−1) · (n−c+1−k) / (n−c+1), fail(0) = 1 needs no binomials, so it neither
+    overflows nor cancels; it is 0 by itself where n − c < k. Rows with k > n are NaN: such a draw does not exist.
+    """
+    if num_samples < 1 or any(k < 1 for k in ks):
+        raise ValueError(f"Pass@k needs n ≥ 1 and k ≥ 1; got n = {num_samples}, k = {list(ks)}")
+    k_K1 = np.asarray(ks, dtype=np.float64)[:, None]
+    left = num_samples - np.arange(num_samples, dtype=np.float64)  # n − c + 1 for c = 1 … n
+    ratio = np.maximum(left - k_K1, 0.0) / left
+    fail = np.concatenate([np.ones((len(ks), 1)), np.cumprod(ratio, axis=1)], axis=1)
+    fail[np.asarray(ks) > num_samples] = np.nan
+    return fail
+
+
+def pass_at_k(correct_P: np.ndarray, num_samples: int, ks: Sequence[int]) -> np.ndarray:
+    """[P, K]: 1 − C(n−c, k) / C(n, k) (Chen et al. 2021; paper Eq. 37), unbiased for each problem; NaN where k > n."""
+    if correct_P.min() < 0 or correct_P.max() > num_samples:
+        raise ValueError(f"counts of correct samples must lie in 0 … n = {num_samples}")
+    return 1.0 - fail_table(num_samples, ks)[:, correct_P].T
+
+
+def within_problem_covariance(correct_P: np.ndarray, num_samples: int, j: int, k: int) -> np.ndarray:
+    """[P]: unbiased Cov(Pass@j, Pass@k) of a problem's two estimates, from the same n samples; NaN where j + k > n.
+
+    fail_j · fail_k − fail_{j+k}: j + k distinct samples all fail with probability (1−p)^{j+k} = (1−p)^j (1−p)^k, so
+    fail_{j+k} estimates the product of the means without bias. With j = k this is the variance, and needs k ≤ n/2.
+    """
+    fail_j, fail_k, fail_both = fail_table(num_samples, (j, k, j + k))[:, correct_P]
+    return fail_j * fail_k - fail_both
+
+
+def bootstrap_means(scores_PX: np.ndarray, *, rng: np.random.Generator, num_resamples: int) -> np.ndarray:
+    """[B, X]: means of the columns over problems drawn with replacement, all columns with the same draw.
+
+    Sharing the draw makes every difference of columns a paired one.
+    """
+    num_problems = len(scores_PX)
+    chunks = []
+    for start in range(0, num_resamples, _CHUNK):
+        rows = min(_CHUNK, num_resamples - start)
+        drawn = rng.integers(num_problems, size=(rows, num_problems))
+        drawn += np.arange(rows)[:, None] * num_problems
+        weights_BP = np.bincount(drawn.ravel(), minlength=rows * num_problems).reshape(rows, num_problems)
+        chunks.append(weights_BP.astype(np.float64) @ scores_PX)
+    return np.concatenate(chunks) / num_problems

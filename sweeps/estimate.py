@@ -1,0 +1,55 @@
+"""How long a sweep still takes. Plain arithmetic on seconds; None wherever nothing is known yet."""
+
+from __future__ import annotations
+
+import heapq
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agrae_lab import runs
+
+
+def recorded_seconds(run: runs.Run) -> float | None:
+    """What a finished run took by its own account, over all its attempts."""
+    timings = [seconds for seconds in run.meta.get("timings", {}).values() if seconds is not None]
+    return float(sum(timings)) if timings else None
+
+
+def typical_seconds(finished: Sequence[runs.Run]) -> float | None:
+    """What a whole run takes: the median of the finished ones, which one slow run does not move."""
+    known = [seconds for run in finished if (seconds := recorded_seconds(run)) is not None]
+    return statistics.median(known) if known else None
+
+
+def run_remaining(progress: Mapping[str, Any], *, elapsed: float, typical: float | None) -> float | None:
+    """Seconds left of one run: at its present phase's speed, but at least what a typical run has left."""
+    left = []
+    if progress.get("done") and progress.get("total") and progress.get("seconds"):
+        left.append(progress["seconds"] / progress["done"] * (progress["total"] - progress["done"]))
+    if typical is not None:
+        left.append(max(0.0, typical - elapsed))
+    return max(left, default=None)
+
+
+def longest_seconds(elapsed: Sequence[float], left: Sequence[float | None]) -> float | None:
+    """What stands in for a typical run while none has finished: the longest of the active ones."""
+    return max((e + rest for e, rest in zip(elapsed, left, strict=True) if rest is not None), default=None)
+
+
+def sweep_remaining(
+    active: Sequence[float | None], *, num_waiting: int, typical: float | None, num_slots: int
+) -> float | None:
+    """Seconds until the last slot falls free, if each waiting run starts on the first free slot.
+
+    Args:
+        active: seconds left of each active run.
+        typical: seconds of a whole run, which the waiting ones are taken for.
+    """
+    if None in active or (num_waiting and typical is None):
+        return None
+    free_at = [seconds or 0.0 for seconds in active] + [0.0] * (num_slots - len(active))
+    heapq.heapify(free_at)
+    for _ in range(num_waiting):
+        heapq.heapreplace(free_at, free_at[0] + (typical or 0.0))
+    return max(free_at)

@@ -1,0 +1,126 @@
+"""Experiments and overrides → cells. Only here and in the launcher plugin is Hydra asked to compose."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig, OmegaConf
+
+from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, raise_if_asked
+from sweeps.plan import Cell
+
+CONFIG_DIR = Path(__file__).resolve().parents[1] / "conf"
+CONFIG_NAME = "config"
+
+_UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
+
+
+@contextmanager
+def config_dir(path: Path) -> Iterator[None]:
+    """Cells of `path` can be made and composed inside this block."""
+    with initialize_config_dir(str(path.resolve()), version_base="1.3"):
+        yield
+
+
+def experiment_cells(experiments: Sequence[str], overrides: Sequence[str]) -> list[Cell]:
+    """One cell for each point of each experiment's grid, in the order in which they are named.
+
+    An experiment's axes stand in its `hydra.sweeper.params`; an override of the same key takes an axis'
+    place; an override that is itself a sweep (`seed=0,1`, `seed=range(0,3)`, `advantage=glob(*)`) adds one.
+
+    Raises:
+        PlanError: an experiment that does not exist, or an override that cannot be read.
+    """
+    choices = GlobalHydra.instance().config_loader().get_group_options("experiment")
+    _check_experiments(experiments, choices)
+    cells = []
+    for name in experiments:
+        try:
+            points = expand([*_file_axes(name), *overrides])
+        except PlanError:
+            raise
+        except CONFIG_ERRORS as error:
+            raise_if_asked(error)
+            raise PlanError([f"{name}: {one_sentence(error)}"]) from error
+        shared = set(points[0]).intersection(*points)
+        for point in points:
+            label = " ".join([name, *(override for override in point if override not in shared)])
+            cells.append(Cell(label, partial(_compose, name, point)))
+    return cells
+
+
+def expand(overrides: Sequence[str]) -> list[list[str]]:
+    """The product of all sweeps among `overrides`, as Hydra's own sweeper forms it; a key's last word counts.
+
+    Raises:
+        PlanError: a sweep that has no finite list of values, such as `interval(0,1)`.
+        hydra.errors.OverrideParseException: an override that is not one.
+    """
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    last = {(o.key_or_group, o.package): o for o in parser.parse_overrides(list(overrides))}
+    return [list(point) for point in itertools.product(*(_values(override) for override in last.values()))]
+
+
+def _values(override: Override) -> list[str]:
+    if not override.is_sweep_override():
+        return [str(override.input_line)]
+    if not override.is_discrete_sweep():
+        raise PlanError(
+            [f"'{override.input_line}' has no finite list of values; write range(start, stop, step) or a,b,c"]
+        )
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+def _file_axes(experiment: str) -> list[str]:
+    config = compose(CONFIG_NAME, [f"+experiment={experiment}"], return_hydra_config=True)
+    return [f"{key}={values}" for key, values in (config.hydra.sweeper.params or {}).items()]
+
+
+def _compose(experiment: str, point: Sequence[str]) -> DictConfig:
+    try:
+        return compose(CONFIG_NAME, [f"+experiment={experiment}", *point])
+    except ConfigCompositionException as error:
+        raise_if_asked(error)
+        raise ValueError(_with_close_match(error, experiment)) from error
+
+
+def _check_experiments(names: Sequence[str], choices: Sequence[str]) -> None:
+    listed = ", ".join(choices) or "none: conf/experiment is empty"
+    if not names:
+        raise PlanError([f"name at least one experiment (choices: {listed})"])
+    unknown = [name for name in names if name not in choices]
+    if unknown:
+        raise PlanError([f"there is no experiment '{name}' (choices: {listed})" for name in unknown])
+
+
+def _with_close_match(error: Exception, experiment: str) -> str:
+    unknown = _UNKNOWN_KEY.search(str(error))
+    if unknown is None:
+        return one_sentence(error)
+    key = unknown.group(1)
+    known = list(_dotted_keys(compose(CONFIG_NAME, [f"+experiment={experiment}"])))
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"write +{key}=... to add it"
+    return f"the configuration has no key '{key}'; {hint}"
+
+
+def _dotted_keys(config: DictConfig) -> Iterator[str]:
+    pending: list[tuple[str, Any]] = [("", OmegaConf.to_container(config, resolve=False))]
+    while pending:
+        prefix, node = pending.pop()
+        if isinstance(node, dict):
+            for key, value in node.items():
+                yield f"{prefix}{key!s}"
+                pending.append((f"{prefix}{key!s}.", value))

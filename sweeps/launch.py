@@ -1,0 +1,72 @@
+"""Cells → exit code: plan, write, carry through, sum up. The command line and the Hydra launcher share it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from agrae_lab import runs
+from sweeps.errors import PlanError
+from sweeps.executor import Outcome, run_all
+from sweeps.plan import Cell, make_plan
+from sweeps.progress import make_console, make_display, print_summary
+from sweeps.slots import make_slots
+
+TRAIN_MODULE = "agrae_lab.train"
+PRELOAD = ("agrae_lab.training.trainer", TRAIN_MODULE)  # torch, transformers and trl come with them
+
+ALL_DONE = 0
+SOME_NOT_DONE = 1
+BAD_PLAN = 2
+INTERRUPTED = 130
+
+
+def launch(
+    cells: Sequence[Cell],
+    *,
+    num_slots: int | None = None,
+    train_module: str = TRAIN_MODULE,
+    preload: Sequence[str] = PRELOAD,
+) -> int:
+    """Carry all cells through that are not done yet.
+
+    Returns:
+        0: all done; 1: some failed, diverged, or are busy elsewhere; 2: a cell is bad, nothing was started or
+        written; 130: stopped on request.
+    """
+    try:
+        plan = make_plan(cells, importlib.import_module(train_module).freeze)
+        slots = make_slots(len(plan.todo), num_slots=num_slots)
+        plan.write()
+    except PlanError as error:
+        return refuse(error)
+    except runs.RunError as error:  # a manifest that cannot be read, say
+        return refuse(PlanError([str(error)]))
+    for note in plan.notes:
+        print(note, file=sys.stderr)
+    outcomes: list[Outcome] = []
+    interrupted = False
+    console = make_console()
+    if plan.todo:
+        counts = f"{len(plan.todo)} to do, {len(plan.finished)} finished before, {len(slots)} at a time"
+        print(f"runs: {counts}", flush=True)
+        with make_display(console, plan.todo, plan.finished, num_slots=len(slots)) as display:
+            outcomes, interrupted = run_all(
+                plan.todo, slots=slots, train_module=train_module, preload=preload, display=display
+            )
+    if outcomes or plan.finished:
+        print_summary(console, outcomes, plan.finished)
+    if interrupted:
+        print("stopped; the same command continues where it was")
+        return INTERRUPTED
+    ended = [run.status for run in plan.finished] + [outcome.status for outcome in outcomes]
+    return ALL_DONE if all(status == "done" for status in ended) else SOME_NOT_DONE
+
+
+def refuse(error: PlanError) -> int:
+    """Say why the sweep cannot start, one fault a line."""
+    for sentence in error.sentences:
+        print(sentence, file=sys.stderr)
+    print("nothing was started", file=sys.stderr)
+    return BAD_PLAN

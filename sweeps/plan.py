@@ -1,0 +1,145 @@
+"""Cells → frozen configs on disk → what is still to do.
+
+Every cell is composed, validated and written before the first run starts: a YAML edited (or a branch
+checked out) while a sweep is under way cannot change the runs that wait, and a typo in the last cell costs no
+GPU-hour.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from agrae_lab import runs
+from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, raise_if_asked
+
+# Kept from a run's first launch, because its config is never rewritten.
+_KEPT = ("hardware", "tracking")
+
+Freeze = Callable[[DictConfig], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One configuration to run; `label` names it in messages as the person wrote it."""
+
+    label: str
+    compose: Callable[[], DictConfig]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a launch comes down to. Making it writes nothing; `write` puts it on disk."""
+
+    planned: tuple[runs.Run, ...]  # equal cells merged, in the order of their first mention
+    experiments: tuple[tuple[Path, runs.Experiment], ...]  # (root, manifest)
+    notes: tuple[str, ...]
+
+    @property
+    def finished(self) -> list[runs.Run]:
+        """Runs that are not started again."""
+        return [run for run in self.planned if run.status in runs.FINAL_STATUSES]
+
+    @property
+    def todo(self) -> list[runs.Run]:
+        return [run for run in self.planned if run.status not in runs.FINAL_STATUSES]
+
+    def write(self) -> None:
+        """Write the configs that are not there yet, then the manifests of the experiments."""
+        for run in self.planned:
+            if not (run.path / "config.yaml").exists():
+                runs.create_run(run.config)
+        for root, experiment in self.experiments:
+            experiment.write(root)
+
+
+def make_plan(cells: Sequence[Cell], freeze: Freeze) -> Plan:
+    """Compose and validate every cell and compare it with what is on disk; nothing is written.
+
+    Args:
+        cells: in the order in which the runs are to start.
+        freeze: composed config → resolved plain dict; raises ValueError with one sentence for a bad config.
+
+    Raises:
+        PlanError: any cell is bad, or a run directory holds something else; lists every fault.
+    """
+    configs = freeze_all(cells, freeze)
+    planned: dict[Path, runs.Run] = {}
+    faults: dict[Path, str] = {}
+    notes = []
+    for config in configs:
+        run_dir = runs.run_dir_for(config)
+        try:
+            run = planned[run_dir] if run_dir in planned else _run_on_disk(run_dir, config)
+            _check_same_run(run, config)
+        except runs.RunError as error:
+            faults[run_dir] = str(error)
+            continue
+        if run_dir not in planned:
+            planned[run_dir] = run
+            notes += _kept_settings(run, config)
+    if faults:
+        raise PlanError(faults.values())
+    return Plan(tuple(planned.values()), _manifests(configs), tuple(notes))
+
+
+def freeze_all(cells: Sequence[Cell], freeze: Freeze) -> list[dict[str, Any]]:
+    """Resolved configs of all cells.
+
+    Raises:
+        PlanError: one sentence for each different fault, with the first cell that has it.
+    """
+    frozen = []
+    faulty: dict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        try:
+            frozen.append(freeze(cell.compose()))
+        except CONFIG_ERRORS as error:
+            raise_if_asked(error)
+            faulty[one_sentence(error)].append(cell.label)
+    if faulty:
+        raise PlanError(
+            f"{labels[0]}{f' (and {len(labels) - 1} more)' if len(labels) > 1 else ''}: {message}"
+            for message, labels in faulty.items()
+        )
+    return frozen
+
+
+def _run_on_disk(run_dir: Path, config: dict[str, Any]) -> runs.Run:
+    return runs.read_run(run_dir) if (run_dir / "config.yaml").exists() else runs.Run(run_dir, config)
+
+
+def _check_same_run(run: runs.Run, config: Mapping[str, Any]) -> None:
+    if runs.config_hash(run.config) != runs.config_hash(config):
+        raise runs.RunError(
+            f"{run.path} belongs to another configuration (its config.yaml was edited by hand, or two "
+            "configurations share an 8-digit hash); move that directory away or choose another root"
+        )
+
+
+def _kept_settings(run: runs.Run, config: Mapping[str, Any]) -> list[str]:
+    kept = [name for name in _KEPT if run.config.get(name) != config.get(name)]
+    if not kept or run.status in runs.FINAL_STATUSES:
+        return []
+    return [f"{run.path} keeps the {' and '.join(kept)} settings of its first launch (see its config.yaml)"]
+
+
+def _manifests(configs: Sequence[Mapping[str, Any]]) -> tuple[tuple[Path, runs.Experiment], ...]:
+    """The experiments that the configs name, each with its runs; a config may name none."""
+    questions: dict[tuple[Path, str], str] = {}
+    keys: dict[tuple[Path, str], list[str]] = defaultdict(list)
+    for config in configs:
+        experiment = config.get("experiment") or {}
+        if experiment.get("name"):
+            which = (Path(config["root"]), str(experiment["name"]))
+            questions[which] = str(experiment.get("question") or "")
+            keys[which].append(runs.Run(runs.run_dir_for(config), dict(config)).key)
+    return tuple(
+        (root, runs.Experiment(name, question, tuple(dict.fromkeys(keys[root, name]))))
+        for (root, name), question in questions.items()
+    )

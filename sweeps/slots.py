@@ -1,0 +1,58 @@
+"""How many runs this machine carries at a time, and which threads and GPU each of them gets.
+
+Asks the environment and the driver, never torch: the process that starts the runs must not touch CUDA.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from sweeps.errors import PlanError
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Room for one run at a time."""
+
+    num_threads: int
+    gpu: str | None  # for CUDA_VISIBLE_DEVICES; None: a machine without GPUs
+
+    def environment(self) -> dict[str, str]:
+        """Variables a run's process sets before it works."""
+        threads = str(self.num_threads)
+        shared = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
+        return shared if self.gpu is None else {**shared, "CUDA_VISIBLE_DEVICES": self.gpu}
+
+
+def make_slots(num_runs: int, *, num_slots: int | None = None) -> list[Slot]:
+    """Slots for `num_runs` runs: one per visible GPU, else one per core that this process may use.
+
+    Args:
+        num_runs: there are never more slots than runs, so that few runs get more threads each.
+        num_slots: how many at a time instead; beyond the number of GPUs, runs share them in turn.
+
+    Raises:
+        PlanError: num_slots below 1.
+    """
+    if num_slots is not None and num_slots < 1:
+        raise PlanError([f"slots is {num_slots}, but a sweep carries at least 1 run at a time"])
+    num_cores = len(os.sched_getaffinity(0))
+    gpus = visible_gpus()
+    count = max(1, min(num_slots or len(gpus) or num_cores, num_runs))
+    num_threads = max(1, num_cores // count)
+    return [Slot(num_threads, gpus[i % len(gpus)] if gpus else None) for i in range(count)]
+
+
+def visible_gpus() -> list[str]:
+    """Names that CUDA_VISIBLE_DEVICES takes; [] without a GPU."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False)
+    num_gpus = sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    return [str(i) for i in range(num_gpus)]

@@ -1,0 +1,176 @@
+"""Curves, gains and contrasts: what is resampled, and what for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from analysis_lab import BENCHMARK
+from scipy import stats as scipy_stats
+
+from agrae_lab.runs import Experiment
+from analysis.curves import (
+    CHECKPOINTS,
+    METHOD,
+    NO_VARIATION,
+    OVER_PROBLEMS,
+    OVER_SEEDS,
+    WILSON,
+    Evaluations,
+    collect,
+    contrast_intervals,
+    curve_table,
+    gain_table,
+)
+from analysis.frames import FrameError, load_study
+from analysis.passk import KS, pass_at_k
+
+
+def evaluations(correct: dict[str, np.ndarray], num_samples: int = 64) -> Evaluations:
+    shaped = {arm: np.atleast_2d(counts) for arm, counts in correct.items()}
+    seeds = {arm: tuple(range(len(c))) for arm, c in shaped.items() if arm != "base"}
+    return Evaluations("bench", num_samples, 0.6, 0.95, shaped, seeds)
+
+
+def binomial(logit_P: np.ndarray, seed: int, num_samples: int = 64) -> np.ndarray:
+    return np.random.default_rng(seed).binomial(num_samples, 1 / (1 + np.exp(-logit_P)))
+
+
+DIFFICULTY_P = np.random.default_rng(5).normal(-1.0, 2.0, 200)
+
+
+def test_estimates_are_means_over_problems() -> None:
+    counts = binomial(DIFFICULTY_P, 1)
+    table = curve_table(evaluations({"grpo": counts}))
+    expected = pass_at_k(counts, 64, KS).mean(axis=0)
+    assert table["estimate"].to_numpy() == pytest.approx(expected, nan_ok=True)
+    assert table.loc[table["k"] > 64, "estimate"].isna().all()
+    assert table.set_index("k")["no_within_variance"].to_dict() == {k: k > 32 for k in KS}
+    assert set(table["speaks_of"]) == {CHECKPOINTS}
+
+
+def test_differences_are_paired() -> None:
+    """On problems of shared difficulty the paired interval is far narrower than two marginal ones would give."""
+    e = evaluations({"base": binomial(DIFFICULTY_P, 1), "grpo": binomial(DIFFICULTY_P + 0.2, 2)})
+    marginal = curve_table(e).query("k == 1")
+    unpaired = np.sqrt((((marginal["hi"] - marginal["lo"]) / 2) ** 2).sum())
+    gain = gain_table(e, "base").query("k == 1").iloc[0]
+    assert gain["method"] == OVER_PROBLEMS
+    assert (gain["hi"] - gain["lo"]) / 2 < unpaired / 3
+
+
+def test_bootstrap_interval_covers() -> None:
+    """The paired interval of a zero mean difference, 300 simulated benchmarks of 60 problems."""
+    hits = 0
+    for i in range(300):
+        logit_P = np.random.default_rng([9, i]).normal(-1.0, 2.0, 60)
+        e = evaluations({"base": binomial(logit_P, 2 * i), "grpo": binomial(logit_P, 2 * i + 1)})
+        interval = contrast_intervals(e, [{"grpo": {4: 1.0}, "base": {4: -1.0}}])[0]
+        hits += interval.lo <= 0 <= interval.hi
+    assert 0.90 <= hits / 300 <= 0.985
+
+
+def test_seeds_are_the_unit_where_there_are_several() -> None:
+    grpo = np.stack([binomial(DIFFICULTY_P + shift, i) for i, shift in enumerate((0.0, 0.3, 0.6))])
+    ours = np.stack([binomial(DIFFICULTY_P + shift, 9 + i) for i, shift in enumerate((0.5, 0.9, 0.7))])
+    gain = gain_table(evaluations({"grpo": grpo, "a_grae": ours}), "grpo").query("k == 1").iloc[0]
+    per_seed = [(counts / 64).mean(axis=1) for counts in (ours, grpo)]
+    expected = scipy_stats.ttest_ind(*per_seed, equal_var=False).confidence_interval(0.95)
+    assert (gain["lo"], gain["hi"]) == pytest.approx((expected.low, expected.high))
+    assert (gain["method"], gain["speaks_of"], gain["seeds"]) == (OVER_SEEDS, METHOD, 3)
+
+
+def test_seed_curves_show_every_seed() -> None:
+    grpo = np.stack([binomial(DIFFICULTY_P, i) for i in range(3)])
+    table = curve_table(evaluations({"grpo": grpo}))
+    assert set(table["seed"]) == {"mean", "0", "1", "2"}
+    second = table[(table["seed"] == "1") & (table["k"] == 2)]["estimate"].iloc[0]
+    assert second == pytest.approx(pass_at_k(grpo[1], 64, [2]).mean())
+
+
+def test_gain_over_the_base_carries_the_bases_own_error() -> None:
+    """Nearly equal seeds: the interval is at least as wide as the base's sampling error, within or bounded."""
+    base = binomial(DIFFICULTY_P, 1)
+    grpo = np.stack([binomial(DIFFICULTY_P + 0.5, 2), binomial(DIFFICULTY_P + 0.5, 3)])
+    e = evaluations({"base": base, "grpo": grpo})
+    for k in (1, 32, 64):
+        gain = gain_table(e, "base").set_index("k").loc[k]
+        half = (gain["hi"] - gain["lo"]) / 2
+        true_P = 1 / (1 + np.exp(-DIFFICULTY_P))
+        sampled = np.random.default_rng(0).binomial(64, true_P, (400, 200))
+        error = np.std([pass_at_k(c, 64, [k]).mean() for c in sampled])
+        assert half > 1.6 * error
+
+
+def test_one_seed_beside_several_speaks_of_checkpoints() -> None:
+    grpo, ours = binomial(DIFFICULTY_P, 1), np.stack([binomial(DIFFICULTY_P + 1, i) for i in (2, 3)])
+    gain = gain_table(evaluations({"grpo": grpo, "a_grae": ours}), "grpo").query("k == 1").iloc[0]
+    assert gain["speaks_of"] == CHECKPOINTS
+    assert gain["estimate"] == pytest.approx((ours[0] - grpo).mean() / 64)  # seed 0 against seed 0
+
+
+def test_no_variation_gives_wilson_bounds_or_none() -> None:
+    solved = np.full(40, 64)
+    e = evaluations({"base": solved, "grpo": solved})
+    curve = curve_table(e).query("arm == 'grpo' and k == 1").iloc[0]
+    assert (curve["estimate"], curve["hi"], curve["method"]) == (1.0, 1.0, WILSON)
+    assert 0.90 < curve["lo"] < 0.92  # 40 / (40 + 1.96²)
+    gain = gain_table(e, "base").query("k == 1").iloc[0]
+    assert (gain["estimate"], gain["method"]) == (0.0, NO_VARIATION)
+    assert np.isnan(gain["lo"])
+
+
+def test_bounds_of_a_share_stay_within_it() -> None:
+    nearly = np.stack([np.full(40, c) for c in (64, 64, 40)])
+    curve = curve_table(evaluations({"grpo": nearly})).query("seed == 'mean' and k == 1").iloc[0]
+    assert curve["hi"] == 1.0
+
+
+def test_curves_and_verdicts_see_the_same_draw() -> None:
+    e = evaluations({"base": binomial(DIFFICULTY_P, 1), "grpo": binomial(DIFFICULTY_P + 0.2, 2)})
+    alone = contrast_intervals(e, [{"grpo": {8: 1.0}, "base": {8: -1.0}}])[0]
+    row = gain_table(e, "base").set_index("k").loc[8]
+    assert (row["lo"], row["hi"]) == pytest.approx((alone.lo, alone.hi))
+
+
+def test_finished_runs_stand_for_an_arm(new_root) -> None:
+    root = new_root(num_problems=10, num_samples=8)
+    done, diverged = root.run("grpo", 0), root.run("grpo", 1, status="diverged")
+    root.samples("grpo", 1, diverged.samples_path(BENCHMARK))
+    alone = root.run("a_grae", status="interrupted")
+    root.samples("a_grae", 0, alone.samples_path(BENCHMARK))
+    study = load_study(root.path, Experiment("x", "?", (done.key, diverged.key, alone.key)))
+    e = collect(study, BENCHMARK)
+    assert e is not None
+    assert e.seeds == {"grpo": (0,), "a_grae": (0,)}
+    assert e.unfinished == {"a_grae"}
+    assert e.largest_k == 8
+
+
+def test_arms_with_another_n_are_refused(new_root) -> None:
+    root = new_root(num_problems=10, num_samples=8)
+    a = root.run("grpo")
+    root.num_samples = 16
+    b = root.run("a_grae")
+    study = load_study(root.path, Experiment("x", "?", (a.key, b.key)))
+    with pytest.raises(FrameError, match=r"cannot be compared: n is 8 in .* but 16"):
+        collect(study, BENCHMARK)
+
+
+def test_runs_from_two_bases_have_no_base(new_root) -> None:
+    from agrae_lab.runs import update_meta
+
+    root = new_root(num_problems=10, num_samples=8)
+    a, b = root.run("grpo"), root.run("a_grae")
+    other = f"base/ffff/{BENCHMARK}/samples.parquet"
+    root.samples("base", 1, root.path / other)
+    update_meta(b.path, base_eval={BENCHMARK: other})
+    study = load_study(root.path, Experiment("x", "?", (a.key, b.key)))
+    e = collect(study, BENCHMARK)
+    assert e is not None
+    assert "base" not in e.correct
+    assert e.notes == (f"{BENCHMARK}: the runs start from 2 different base models, so none is drawn",)
+
+
+def test_gains_without_their_reference_are_empty() -> None:
+    assert gain_table(evaluations({"grpo": binomial(DIFFICULTY_P, 1)}), "base").equals(pd.DataFrame())

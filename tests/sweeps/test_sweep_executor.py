@@ -1,0 +1,186 @@
+"""Runs side by side: what one of them does to itself, or a person to all, leaves the rest as it should be."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from fake_train import steps
+from sweep_lab import Lab, ctrl_c, wait_until
+
+from agrae_lab import runs
+
+
+def _spans(lab: Lab) -> list[tuple[float, float]]:
+    times = [[time for _, time in steps(run.path)] for run in lab.runs().values()]
+    return [(min(ts), max(ts)) for ts in times]
+
+
+def test_two_slots_overlap_and_one_slot_does_not(lab: Lab) -> None:
+    assert lab.sweep("plain", "seed=0,1", "train.step_seconds=0.2", "train.num_steps=3", "--slots", "2") == 0
+    (a_first, a_last), (b_first, b_last) = _spans(lab)
+    assert max(a_first, b_first) < min(a_last, b_last)
+
+    one_by_one = Lab(lab.conf, lab.root.with_name("one_by_one"))
+    assert one_by_one.sweep("plain", "seed=0,1", "train.step_seconds=0.1", "--slots", "1") == 0
+    (a_first, a_last), (b_first, b_last) = _spans(one_by_one)
+    assert a_last < b_first or b_last < a_first
+
+
+def test_a_run_that_fails_or_dies_is_named_and_leaves_the_others_alone(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lab.sweep("plain", "arm=raise,exit,sigkill,diverge,ok", "--slots", "2") == 1
+    assert lab.statuses() == {
+        "raise 0": "failed",
+        "exit 0": "failed",
+        "sigkill 0": "failed",
+        "diverge 0": "diverged",
+        "ok 0": "done",
+    }
+    found = lab.runs()
+    assert found["raise 0"].meta["error"] == "RuntimeError: the reward is on fire"
+    assert "exit code 3" in found["exit 0"].meta["error"]
+    assert "SIGKILL" in found["sigkill 0"].meta["error"]
+    last = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("failed:", "diverged:"))]
+    assert len(last) == 2
+    for arm, line in (("raise", last[0]), ("exit", last[0]), ("sigkill", last[0]), ("diverge", last[1])):
+        assert f"{arm} seed 0 ({found[f'{arm} 0'].path / 'log.txt'})" in line
+
+
+def test_what_a_run_prints_and_its_traceback_are_in_its_log(lab: Lab) -> None:
+    lab.sweep("plain", "arm=raise")
+    lab.sweep("plain", "arm=raise")
+    log = (lab.runs()["raise 0"].path / "log.txt").read_text()
+    assert log.count("=== attempt") == 2
+    assert log.count("a word from the run") == 2
+    assert log.count("a line from its logger") == 2
+    assert log.count("Traceback") == 2
+
+
+def test_a_run_that_dies_after_it_is_done_is_done(lab: Lab) -> None:
+    assert lab.sweep("plain", "arm=die_late") == 0
+    assert lab.statuses() == {"die_late 0": "done"}
+
+
+def test_a_run_that_dies_at_once_does_not_keep_its_last_attempts_error(lab: Lab) -> None:
+    lab.sweep("plain", "arm=die_early")
+    runs.update_meta(lab.runs()["die_early 0"].path, status="failed", error="old trouble")
+    assert lab.sweep("plain", "arm=die_early") == 1
+    assert "SIGKILL" in lab.runs()["die_early 0"].meta["error"]
+
+
+def test_the_same_command_again_executes_only_what_is_not_done(lab: Lab) -> None:
+    words = ("plain", "arm=ok,raise,diverge", "--slots", "2")
+    assert lab.sweep(*words) == 1
+    before = {name: len(steps(run.path)) for name, run in lab.runs().items()}
+    assert lab.sweep(*words) == 1  # diverged is final, and still no success
+    after = {name: len(steps(run.path)) for name, run in lab.runs().items()}
+    assert {name: after[name] - before[name] for name in after} == {"ok 0": 0, "diverge 0": 0, "raise 0": 1}
+
+
+def test_a_run_that_is_busy_elsewhere_does_not_stop_the_rest(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    lab.sweep("plain", "arm=raise")
+    busy = lab.runs()["raise 0"].path
+    with runs.lock(busy):
+        assert lab.sweep("plain", "arm=raise,ok") == 1
+    assert lab.statuses()["ok 0"] == "done"
+    assert f"busy elsewhere: raise seed 0 ({busy / 'log.txt'})" in capsys.readouterr().out
+    assert len(steps(busy)) == 1
+
+
+def test_ctrl_c_leaves_a_state_that_the_same_command_continues(lab: Lab) -> None:
+    words = ("plain", "seed=0,1,2", "train.num_steps=20", "train.step_seconds=0.05", "--slots", "2")
+    controller = lab.start(*words)
+    wait_until(lambda: _num_at_work(lab) == 2)
+    ctrl_c(controller)
+    out, _ = controller.communicate(timeout=20)
+    assert controller.returncode == 130, out
+    assert "the same command continues" in out
+    assert sorted(lab.statuses().values()) == ["interrupted", "interrupted", "pending"]
+
+    assert lab.start(*words).wait(timeout=40) == 0
+    for run in runs.list_runs(lab.root):
+        assert [step for step, _ in steps(run.path)] == list(range(1, 21))  # continued, not begun again
+
+
+def test_a_run_that_ignores_sigterm_is_killed_after_the_grace(lab: Lab) -> None:
+    controller = lab.start("plain", "arm=deaf,hang", "--slots", "2")
+    wait_until(lambda: _num_at_work(lab) == 2)
+    controller.send_signal(signal.SIGTERM)
+    out, _ = controller.communicate(timeout=20)
+    assert controller.returncode == 130, out
+    assert lab.statuses() == {"deaf 0": "interrupted", "hang 0": "interrupted"}
+    assert not any(run.is_locked() for run in lab.runs().values())
+
+
+def test_nothing_is_lost_or_run_twice_when_the_controller_is_killed(lab: Lab) -> None:
+    words = ("plain", "seed=0,1,2", "train.num_steps=20", "train.step_seconds=0.05", "--slots", "2")
+    first = lab.start(*words)
+    wait_until(lambda: _num_at_work(lab) == 2)
+    first.kill()
+    second = lab.start(*words)  # at once: the orphans may still be at work
+    first.communicate(timeout=30)
+    second.communicate(timeout=30)
+    wait_until(lambda: not any(run.is_locked() for run in lab.runs().values()))
+    assert lab.start(*words).wait(timeout=30) == 0
+    assert set(lab.statuses().values()) == {"done"}
+    for run in lab.runs().values():
+        assert [step for step, _ in steps(run.path)] == list(range(1, 21))
+
+
+def test_orphans_stop_themselves(lab: Lab) -> None:
+    controller = lab.start("plain", "arm=hang")
+    wait_until(lambda: _num_at_work(lab) == 1)
+    controller.kill()
+    controller.communicate(timeout=30)
+    wait_until(lambda: lab.statuses() == {"hang 0": "interrupted"})
+
+
+def test_a_yaml_edited_in_mid_sweep_does_not_leak(lab: Lab) -> None:
+    controller = lab.start("plain", "seed=0,1", "train.num_steps=10", "train.step_seconds=0.05", "--slots", "1")
+    wait_until(lambda: _num_at_work(lab) == 1)
+    edited = (lab.conf / "config.yaml").read_text().replace("arm: ok", "arm: raise")
+    (lab.conf / "config.yaml").write_text(edited)
+    lab.add_experiment("plain", arm="raise")
+    out, _ = controller.communicate(timeout=20)
+    assert controller.returncode == 0, out
+    assert lab.statuses() == {"ok 0": "done", "ok 1": "done"}
+
+
+def test_a_log_gets_few_lines(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    lab.sweep("plain", "train.num_steps=8", "train.step_seconds=0.15")
+    said = [line for line in capsys.readouterr().out.splitlines() if "ok seed 0: " in line]
+    events = ("started", "25 % (", "50 % (", "75 % (", "done after")
+    assert len(said) == len(events)
+    assert all(f"ok seed 0: {event}" in line for line, event in zip(said, events, strict=True))
+
+
+def test_a_module_that_cannot_be_preloaded_is_told_before_anything_starts(lab: Lab) -> None:
+    (lab.conf / "broken_preload.py").write_text("raise RuntimeError('no libcuda')\n")
+    controller = lab.start("plain", preload="broken_preload")
+    told, _ = controller.communicate(timeout=30)
+    assert controller.returncode == 1
+    assert "no libcuda" in told
+    assert "loading broken_preload failed" in told
+    assert lab.statuses() == {"ok 0": "pending"}
+
+
+def test_ctrl_c_while_modules_are_loaded_ends_quietly(lab: Lab) -> None:
+    loading = lab.conf / "loading"
+    text = f"import pathlib, time\npathlib.Path({str(loading)!r}).touch()\ntime.sleep(2)\n"
+    (lab.conf / "slow_preload.py").write_text(text)
+    controller = lab.start("plain", preload="slow_preload")
+    wait_until(loading.exists)
+    ctrl_c(controller)
+    told, _ = controller.communicate(timeout=30)
+    assert controller.returncode == 130, told
+    assert told.splitlines() == [
+        "runs: 1 to do, 0 finished before, 1 at a time",
+        "stopped; the same command continues where it was",
+    ]
+
+
+def _num_at_work(lab: Lab) -> int:
+    return sum(bool(steps(path.parent)) for path in Path(lab.root).glob("*/seed-*/trace.txt"))
