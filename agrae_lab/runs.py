@@ -152,12 +152,13 @@ class Run:
         return _read_json_if_any(self.path / "progress.json")
 
     def is_locked(self) -> bool:
-        """Whether a live process is at work here."""
-        try:
-            with lock(self.path):
-                return False
-        except RunBusyError:
-            return True
+        """Whether a live process is at work here. Shares the lock to find out, so that two askers do not meet."""
+        with (self.path / ".lock").open("a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,8 @@ def read_run(path: str | Path) -> Run:
         config = yaml.safe_load(config_path.read_text())
     except yaml.YAMLError as error:
         raise RunError(f"{config_path} is not readable as YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise RunError(f"{config_path} does not hold a config")
     meta = _read_json_if_any(path / "meta.json")
     _check_schema(meta if meta else config, path)
     return Run(path=path, config=config, meta=meta)

@@ -50,7 +50,7 @@ def execute(run_dir: str | Path) -> str:
         run = runs.read_run(run_dir)
         if run.status in runs.FINAL_STATUSES:
             return run.status
-        signal.signal(signal.SIGTERM, _raise_system_exit)
+        signal.signal(signal.SIGTERM, _raise_stopped)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         runs.update_meta(run.path, status="running", error=None, started=started, **provenance())
         runs.update_meta(run.path, config_hash=runs.config_hash(run.config))
@@ -66,7 +66,7 @@ def _keep_books(run: Run) -> str:
         runs.update_meta(run.path, status="diverged", error=str(error))
         logger.warning("%s diverged: %s", run.key, error)
         return "diverged"
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, _Stopped):
         runs.update_meta(run.path, status="interrupted")
         raise
     except BaseException as error:
@@ -156,8 +156,12 @@ class _Progress:
         logger.info("%s: %s %d/%d", self._run.key, self._phase, done, total)
 
 
-def _raise_system_exit(number: int, frame: Any) -> None:
-    raise SystemExit(128 + number)
+class _Stopped(SystemExit):
+    """SIGTERM has come: end this process, in good order."""
+
+
+def _raise_stopped(number: int, frame: Any) -> None:
+    raise _Stopped(128 + number)
 
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
