@@ -13,9 +13,11 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import DictConfig
@@ -23,12 +25,17 @@ from omegaconf import DictConfig
 from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, ConfigError, freeze, problem_sets, register_advantages
 from agrae_lab.provenance import provenance
-from agrae_lab.runs import Run, RunError
+from agrae_lab.runs import Run, RunBusyError, RunError
 from agrae_lab.tasks import fingerprint_problems, load_task
+
+if TYPE_CHECKING:
+    from agrae_lab.evaluation.sample import Decoding
 
 __all__ = ["execute", "freeze", "main"]
 
 logger = logging.getLogger(__name__)
+
+Problems = list[dict[str, Any]]
 
 register_advantages()
 
@@ -84,51 +91,66 @@ def _train_and_evaluate(run: Run) -> None:
     _Progress(run, "load")(0, 1)
     from agrae_lab.training.train import train  # trl takes seconds to import
 
+    if is_main:
+        _evaluate_base(run, sets, wait=False)
     start = time.perf_counter()
     warnings = train(run, sets, on_step=_Progress(run, "train"))
     trained = time.perf_counter()
     if not is_main:
         return
-    base_eval = _evaluate(run, sets)
+    _evaluate(run, run.path / "model", run.path / "eval", sets)
+    evaluated = time.perf_counter()
+    base_eval = _evaluate_base(run, sets, wait=True)
     timings = dict(run.meta.get("timings", {}))
     timings["train_seconds"] = timings.get("train_seconds", 0.0) + trained - start
-    timings["evaluate_seconds"] = time.perf_counter() - trained
-    runs.update_meta(
-        run.path,
-        warnings=[*run.meta.get("warnings", []), *warnings],
-        timings=timings,
-        data_fingerprints={name: fingerprint_problems(problems) for name, problems in sets.items()},
-        **base_eval,
-    )
+    timings["evaluate_seconds"] = timings.get("evaluate_seconds", 0.0) + evaluated - trained
+    fingerprints = {name: fingerprint_problems(problems) for name, problems in sets.items()}
+    warnings = [*run.meta.get("warnings", []), *warnings]
+    runs.update_meta(run.path, warnings=warnings, timings=timings, data_fingerprints=fingerprints, **base_eval)
 
 
-def _evaluate(run: Run, sets: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Evaluate the trained policy, and the base model where no run has; returns what meta.json says of the base."""
-    from agrae_lab.evaluation.sample import Decoding, evaluate
-    from agrae_lab.models.load import fingerprint_model, load_model
+def _evaluate(
+    run: Run, model_path: str | Path, into: Path, sets: Mapping[str, Problems], phase: str = "evaluate"
+) -> None:
+    """Every benchmark of the run that `into` does not hold yet."""
+    from agrae_lab.evaluation.sample import evaluate
+
+    benchmarks = run.config["evaluation"]["benchmarks"]
+    if all((into / name / "samples.parquet").is_file() for name in benchmarks):
+        return
+    model, tokenizer = _load_for_inference(str(model_path), run.config)
+    decoding = _decoding(run.config)
+    for name, benchmark in benchmarks.items():
+        task, progress = load_task(benchmark["task"]), _Progress(run, phase)
+        evaluate(model, tokenizer, task, sets[name], decoding, into / name, on_progress=progress)
+
+
+def _evaluate_base(run: Run, sets: Mapping[str, Problems], *, wait: bool) -> dict[str, Any]:
+    """The evaluation of the model that the run starts from: made once, by the first run that comes to it.
+
+    Another run that is at it is waited for, or, without `wait`, left to it. Returns what meta.json says of it.
+    """
+    from agrae_lab.models.load import fingerprint_model
 
     config = run.config
-    settings = {k: v for k, v in config["evaluation"].items() if k != "benchmarks"}
-    decoding = Decoding(**settings)
-    model, tokenizer = _load_for_inference(str(run.path / "model"), config)
-    for name, benchmark in config["evaluation"]["benchmarks"].items():
-        task = load_task(benchmark["task"])
-        path = run.path / "eval" / name
-        evaluate(model, tokenizer, task, sets[name], decoding, path, on_progress=_Progress(run, "evaluate"))
+    fingerprint = fingerprint_model(config["model"]["path"])
+    problems = {name: fingerprint_problems(sets[name]) for name in config["evaluation"]["benchmarks"]}
+    key = {"model": fingerprint, "problems": problems, "decoding": asdict(_decoding(config))}
+    into = run.root / "base" / runs.config_hash(key)
+    try:
+        with runs.lock(into, wait=wait):
+            runs.write_json(into / "meta.json", {"schema_version": runs.SCHEMA_VERSION, **key})
+            _evaluate(run, config["model"]["path"], into, sets, phase="evaluate base")
+    except RunBusyError:
+        assert not wait
+    paths = {name: str((into / name / "samples.parquet").relative_to(run.root)) for name in problems}
+    return {"base_eval": paths, "model_fingerprint": fingerprint}
 
-    base, tokenizer = load_model(config["model"]["path"], dtype=config["model"]["dtype"])
-    fingerprint = fingerprint_model(config["model"]["path"], base)
-    base = base.to(model.device)
-    base_eval = {}
-    for name, benchmark in config["evaluation"]["benchmarks"].items():
-        key = {"model": fingerprint, "problems": fingerprint_problems(sets[name]), **settings}
-        path = run.root / "base" / runs.config_hash(key) / name
-        with runs.lock(path, wait=True):  # made once; the other runs wait for it
-            task = load_task(benchmark["task"])
-            evaluate(base, tokenizer, task, sets[name], decoding, path, on_progress=_Progress(run, "evaluate base"))
-            runs.write_json(path / "meta.json", {"schema_version": runs.SCHEMA_VERSION, **key})
-        base_eval[name] = str((path / "samples.parquet").relative_to(run.root))
-    return {"base_eval": base_eval, "model_fingerprint": fingerprint}
+
+def _decoding(config: Mapping[str, Any]) -> Decoding:
+    from agrae_lab.evaluation.sample import Decoding
+
+    return Decoding(**{k: v for k, v in config["evaluation"].items() if k != "benchmarks"})
 
 
 def _load_for_inference(path: str, config: dict[str, Any]) -> tuple[Any, Any]:

@@ -14,7 +14,7 @@ from sweeps.progress import make_console, make_display, print_summary
 from sweeps.slots import make_slots
 
 TRAIN_MODULE = "agrae_lab.train"
-PRELOAD = ("agrae_lab.training.trainer", TRAIN_MODULE)  # torch, transformers and trl come with them
+PRELOAD = ("agrae_lab.training.train", TRAIN_MODULE)  # torch, transformers and trl come with them
 
 ALL_DONE = 0
 SOME_NOT_DONE = 1

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
 from agrae_lab.runs import SCHEMA_VERSION, replacing
 from agrae_lab.tasks import Problem, Task
@@ -68,7 +69,7 @@ def evaluate(
         return
     chunks_dir = path / "chunks"
     chunks_dir.mkdir(parents=True, exist_ok=True)
-    plan = _plan_chunks(len(problems), decoding)
+    plan = _plan_chunks([len(str(task.prompt(p))) for p in problems], decoding)
     parts = []
     for done, (name, rows) in enumerate(plan.items()):
         on_progress(done, len(plan))
@@ -84,11 +85,15 @@ def evaluate(
     on_progress(len(plan), len(plan))
 
 
-def _plan_chunks(num_problems: int, decoding: Decoding) -> dict[str, list[tuple[int, int]]]:
-    """Chunk name → its (problem index, sample) pairs; the greedy chunks first."""
+def _plan_chunks(prompt_lengths: Sequence[int], decoding: Decoding) -> dict[str, list[tuple[int, int]]]:
+    """Chunk name → its (problem index, sample) pairs; the greedy chunks first.
+
+    Problems come by the length of their prompts, so that a chunk wastes little on padding.
+    """
     size = decoding.batch_size
-    greedy = [(i, GREEDY) for i in range(num_problems)]
-    samples = [(i, s) for i in range(num_problems) for s in range(decoding.num_samples)]
+    by_length = sorted(range(len(prompt_lengths)), key=prompt_lengths.__getitem__)
+    greedy = [(i, GREEDY) for i in by_length]
+    samples = [(i, s) for i in by_length for s in range(decoding.num_samples)]
     chunks = {f"greedy-{at // size:05d}": greedy[at : at + size] for at in range(0, len(greedy), size)}
     return chunks | {f"sample-{at // size:05d}": samples[at : at + size] for at in range(0, len(samples), size)}
 
@@ -154,16 +159,18 @@ def decode_greedily(model: Any, tokenizer: Any, prompts: Sequence[Any], *, max_n
 
 def _generate(model: Any, tokenizer: Any, prompts: Sequence[Any], **settings: Any) -> tuple[Completions, Tensor, Any]:
     """Completions, the mask of their tokens [n, T] (up to and with the end of sequence), logits where asked for."""
-    if isinstance(prompts[0], str):
-        inputs = tokenizer(list(prompts), padding=True, return_tensors="pt")
-    else:
-        inputs = tokenizer.apply_chat_template(
-            list(prompts), add_generation_prompt=True, padding=True, return_dict=True, return_tensors="pt"
-        )
-    inputs = {k: inputs[k].to(model.device) for k in ("input_ids", "attention_mask")}
+    prompt_ids, prompt_mask, row_of_n = _tokenize_distinct(tokenizer, prompts)
+    prompt_ids, prompt_mask, row_of_n = (x.to(model.device) for x in (prompt_ids, prompt_mask, row_of_n))
     with _evaluating(model):
-        output = model.generate(**inputs, **settings, pad_token_id=tokenizer.pad_token_id, return_dict_in_generate=True)
-    ids = output.sequences[:, inputs["input_ids"].shape[1] :]
+        output = model.generate(
+            input_ids=prompt_ids[row_of_n],
+            attention_mask=prompt_mask[row_of_n],
+            past_key_values=_prefill(model, prompt_ids, prompt_mask, row_of_n),
+            pad_token_id=tokenizer.pad_token_id,
+            return_dict_in_generate=True,
+            **settings,
+        )
+    ids = output.sequences[:, prompt_ids.shape[1] :]
     is_end = torch.isin(ids, torch.tensor(_end_ids(model, tokenizer), device=ids.device))
     mask = is_end.cumsum(dim=1) - is_end.int() == 0
     completions = Completions(
@@ -172,6 +179,37 @@ def _generate(model: Any, tokenizer: Any, prompts: Sequence[Any], **settings: An
         truncated=(~is_end.any(dim=1)).tolist(),
     )
     return completions, mask, output.logits
+
+
+def _tokenize_distinct(tokenizer: Any, prompts: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids and mask of the distinct prompts, padded on the left, and for each prompt which of them it is [n]."""
+    numbers: dict[str, int] = {}
+    row_of_n = torch.tensor([numbers.setdefault(repr(prompt), len(numbers)) for prompt in prompts])
+    distinct = [prompts[int((row_of_n == number).nonzero()[0])] for number in range(len(numbers))]
+    if isinstance(prompts[0], str):
+        inputs = tokenizer(distinct, padding=True, return_tensors="pt")
+    else:
+        inputs = tokenizer.apply_chat_template(
+            distinct, add_generation_prompt=True, padding=True, return_dict=True, return_tensors="pt"
+        )
+    return inputs["input_ids"], inputs["attention_mask"], row_of_n
+
+
+def _prefill(model: Any, prompt_ids: Tensor, prompt_mask: Tensor, row_of_n: Tensor) -> DynamicCache | None:
+    """Keys and values of each distinct prompt's tokens but the last, computed once and repeated for its samples.
+
+    None where nothing would be saved, or the model keeps another kind of cache.
+    """
+    if len(prompt_ids) == len(row_of_n) or prompt_ids.shape[1] < 2:
+        return None
+    positions = (prompt_mask.cumsum(dim=1) - 1).clamp(min=0)  # as generate() counts them, padding left out
+    cache = model(
+        input_ids=prompt_ids[:, :-1], attention_mask=prompt_mask[:, :-1], position_ids=positions[:, :-1], use_cache=True
+    ).past_key_values
+    if not isinstance(cache, DynamicCache):
+        return None
+    cache.batch_select_indices(row_of_n)
+    return cache
 
 
 def _end_ids(model: Any, tokenizer: Any) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -51,11 +51,21 @@ def load_model(name: str, *, dtype: str) -> tuple[PreTrainedModel, PreTrainedTok
     return model, tokenizer
 
 
-def fingerprint_model(name: str, model: Any) -> str:
-    """12 hex digits of a model directory's configuration, tokenizer and weights; a Hub model's commit."""
+def fingerprint_model(name: str) -> str:
+    """12 hex digits of a model directory's configuration, tokenizer and weights; a Hub model's commit.
+
+    Raises:
+        ValueError: as `load_model`.
+    """
     path = local_path(name)
     if path is None:
-        return str(getattr(model.config, "_commit_hash", None) or "unknown")[:12]
+        from transformers import AutoConfig
+
+        try:
+            config = AutoConfig.from_pretrained(name)
+        except OSError as error:
+            raise ValueError(f"model.path {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+        return str(getattr(config, "_commit_hash", None) or "unknown")[:12]
     digest = hashlib.sha256()
     for file in sorted(path.glob("*")):
         if file.suffix in (".json", ".safetensors", ".bin", ".model"):

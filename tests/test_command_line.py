@@ -1,0 +1,116 @@
+"""The commands of the README, for real, in small: sweep, figures, again; and bad input at the door."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from agrae_lab import runs
+from tests.training.conftest import SMALL
+
+
+def command(module, *arguments) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The demo in small."""
+    root = tmp_path_factory.mktemp("demo")
+    arguments = ["run", "group_symmetry", "sample_symmetry", "a_grae", "world=nano", f"root={root}", *SMALL]
+    result = command("sweeps", *arguments)
+    assert result.returncode == 0, result.stderr
+    return root, arguments
+
+
+def test_the_demo_makes_every_run_once(demo):
+    root, _ = demo
+    done = {run.arm: run.status for run in runs.list_runs(root)}
+    assert len(runs.list_runs(root)) == len(done) == 8
+    assert set(done.values()) == {"done"}
+    experiments = {e.name: e for e in runs.list_experiments(root)}
+    assert set(experiments) == {"group_symmetry", "sample_symmetry", "a_grae"}
+    (shared,) = set.intersection(*(set(e.runs) for e in experiments.values()))
+    assert shared.startswith("grpo-")
+    assert len(list((root / "base").glob("*/*/samples.parquet"))) == 1
+
+
+def test_the_demo_again_trains_nothing(demo):
+    root, arguments = demo
+    before = {p: p.stat().st_mtime_ns for p in root.rglob("*.parquet")}
+    result = command("sweeps", *arguments)
+    assert result.returncode == 0
+    assert {p: p.stat().st_mtime_ns for p in root.rglob("*.parquet")} == before
+
+
+def test_the_figures_of_the_demo(demo):
+    root, _ = demo
+    result = command("analysis", f"runs={root}")
+    assert result.returncode == 0, result.stderr
+    assert "Pass@" in result.stdout
+    assert str(root / "figures") in result.stdout
+    for experiment in ("group_symmetry", "sample_symmetry", "a_grae"):
+        folder = root / "figures" / experiment
+        for figure in ("passk", "entropy", "correct_counts", "fully_unsolved", "mass_vs_p"):
+            for suffix in ("png", "pdf", "csv"):
+                assert (folder / f"{figure}.{suffix}").stat().st_size > 0
+        assert "Pass@k" in (folder / "summary.md").read_text()
+    verdicts = (root / "figures" / "summary.md").read_text()
+    assert all(claim in verdicts for claim in ("C1", "C2", "C3", "C5", "C8"))
+    # what is drawn is what was sampled: Pass@1 is the share of correct samples
+    table = pd.read_csv(root / "figures" / "a_grae" / "passk_table.csv")
+    (run,) = (r for r in runs.list_runs(root) if r.arm == "a_grae")
+    samples = pd.read_parquet(run.samples_path("countdown_test")).query("decoding == 'sample'")
+    pass_at_1 = table.query("arm == 'a_grae' and k == 1")["estimate"].item()
+    assert pass_at_1 == pytest.approx(samples["correct"].mean())
+
+
+def test_an_arm_that_diverges_is_named_and_the_others_finish(tmp_path):
+    result = command(
+        "agrae_lab.train", "-m", "+experiment=group_symmetry", "advantage=grpo", "train.learning_rate=1e-4,1e30",
+        f"root={tmp_path}", *SMALL,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert sorted(run.status for run in runs.list_runs(tmp_path)) == ["diverged", "done"]
+    assert "diverged: grpo seed 0" in result.stdout
+    assert "Traceback" not in result.stderr
+    figures = command("analysis", f"runs={tmp_path}")
+    assert figures.returncode == 0, figures.stderr
+    assert "diverged" in (tmp_path / "figures" / "group_symmetry" / "summary.md").read_text()
+
+
+def test_one_run_from_the_command_line(tmp_path):
+    result = command("agrae_lab.train", "advantage=psr", f"root={tmp_path}", *SMALL, "train.num_steps=1")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1])["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train.num_minibatches=7"], "train.num_minibatches = 7 does not divide the 512 completions"),
+        (["model.path=./nowhere"], "model.path './nowhere' does not exist"),
+        (["advantage=grp"], "Could not find 'advantage/grp'"),
+        (["train.lr=1"], "Key 'lr' is not in struct"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(tmp_path, arguments, message):
+    result = command("agrae_lab.train", f"root={tmp_path}/runs", *arguments)
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_directory_of_another_schema_version_is_left_alone(tmp_path):
+    command("agrae_lab.train", f"root={tmp_path}", *SMALL, "train.num_steps=1")
+    (run,) = runs.list_runs(tmp_path)
+    runs.write_json(run.path / "meta.json", {"schema_version": 99})
+    before = {p: p.stat().st_mtime_ns for p in run.path.rglob("*") if p.name != ".lock"}
+    result = command("agrae_lab.train", f"root={tmp_path}", *SMALL, "train.num_steps=1")
+    assert result.returncode != 0
+    assert "schema version 99" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert {p: p.stat().st_mtime_ns for p in run.path.rglob("*") if p.name != ".lock"} == before
