@@ -17,10 +17,11 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-# The three experiments of the paper in the nano world, one seed, then the figures.
+# The three experiments of the paper in the nano world, one seed, then the figures: of what there is, if an arm failed.
 demo: $(READY)
-	$(BIN)/python -m sweeps run group_symmetry sample_symmetry a_grae world=nano root=$(DEMO)
-	$(BIN)/python -m analysis runs=$(DEMO)
+	@$(BIN)/python -m sweeps run group_symmetry sample_symmetry a_grae world=nano root=$(DEMO); status=$$?; \
+	if [ $$status -gt 1 ]; then exit $$status; fi; \
+	$(BIN)/python -m analysis runs=$(DEMO) && exit $$status
 
 test: $(READY)
 	$(BIN)/python -m pytest -m 'not slow'

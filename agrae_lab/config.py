@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,37 +10,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from agrae_lab import advantages
+from agrae_lab import advantages, schema
 from agrae_lab.models.load import local_path
 from agrae_lab.runs import SCHEMA_VERSION
-from agrae_lab.tasks import load_task, read_problems
+from agrae_lab.tasks import fingerprint_problems, load_task, read_problems
 
 CONF_DIR = Path(__file__).resolve().parents[1] / "conf"
-
-# Key → (type, smallest, largest); None: no bound. A bound that is itself not allowed ends in "<".
-_INTEGERS = {
-    "seed": (0, None),
-    "train.num_steps": (1, None),
-    "train.num_prompts": (1, None),
-    "train.num_generations": (1, None),
-    "train.num_minibatches": (1, None),
-    "train.max_completion_length": (1, None),
-    "train.checkpoint_every": (1, None),
-    "train.validate_every": (0, None),
-    "evaluation.num_samples": (1, None),
-    "evaluation.max_new_tokens": (1, None),
-    "evaluation.batch_size": (1, None),
-    "evaluation.seed": (0, None),
-}
-_POSITIVE = ("train.learning_rate", "train.temperature", "train.max_grad_norm", "evaluation.temperature")
-_NON_NEGATIVE = ("train.weight_decay", "loss.clip_low", "loss.clip_high", "loss.kl_coefficient")
-_PROBABILITIES = ("train.top_p", "evaluation.top_p")
-_CHOICES = {
-    "loss.name": ("grpo", "dapo", "dr_grpo"),
-    "model.dtype": ("float32", "bfloat16", "float16"),
-    "hardware.device": ("auto", "cpu", "cuda"),
-    "tracking.name": ("none", "wandb"),
-}
 
 
 class ConfigError(ValueError):
@@ -81,23 +55,42 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError(str(error).splitlines()[0]) from error
     config: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **resolved}
     try:
-        _check_values(config)
+        for benchmark in _benchmarks_of(config):
+            benchmark.setdefault("file", None)
+            benchmark.setdefault("limit", None)
+        schema.check(config)
         estimator = estimator_of(config)
         config["advantage"] = estimator.settings()
+        if config["arm"] is None:
+            config["arm"] = _arm_name(estimator, config["loss"]["name"])
         _check_batch(config, min_group_size=estimator.min_group_size)
-        _check_arm(config)
         local_path(config["model"]["path"])
-        problem_sets(config)
-    except ConfigError:
-        raise
+        sets = problem_sets(config)
+        config["data_fingerprints"] = {name: fingerprint_problems(problems) for name, problems in sets.items()}
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return config
 
 
+def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    evaluation = config.get("evaluation")
+    benchmarks = evaluation.get("benchmarks") if isinstance(evaluation, dict) else None
+    return [b for b in benchmarks.values() if isinstance(b, dict)] if isinstance(benchmarks, dict) else []
+
+
+def _arm_name(estimator: advantages.Estimator, loss: str) -> str:
+    """What tells arms apart: the preset, what differs from it, and the loss if it is not GRPO's."""
+    parts = [estimator.name, *advantages.differences_from_preset(estimator), *([loss] if loss != "grpo" else [])]
+    return "+".join(parts)[:60]
+
+
 def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
     """The advantage estimator that a config asks for."""
     chosen = config["advantage"]
+    for key in ("advantage", *(f"advantage.{slot}" for slot in advantages.SLOTS)):
+        section = chosen if key == "advantage" else chosen.get(key.removeprefix("advantage."))
+        if not isinstance(section, Mapping):
+            raise ConfigError(f"{key} must be a section, got {section!r}; choose one by {key.replace('.', '/')}=<name>")
     if unknown := set(chosen) - {"name", "flavor", *advantages.SLOTS}:
         known = ", ".join(("name", "flavor", *advantages.SLOTS))
         raise ConfigError(f"advantage has no key {', '.join(sorted(unknown))}; it has {known}")
@@ -127,43 +120,6 @@ def shipped_file(task: str, split: str) -> Path:
     return Path(__file__).parent / "tasks" / "data" / f"{task}_{split}.jsonl"
 
 
-def _lookup(config: Mapping[str, Any], key: str) -> Any:
-    value: Any = config
-    for part in key.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            raise ConfigError(f"{key} is missing from the config")
-        value = value[part]
-    return value
-
-
-def _check_values(config: Mapping[str, Any]) -> None:
-    def refuse(key: str, wanted: str) -> None:
-        raise ConfigError(f"{key} must be {wanted}, got {_lookup(config, key)!r}")
-
-    for key, (low, high) in _INTEGERS.items():
-        value = _lookup(config, key)
-        if type(value) is not int or value < low or (high is not None and value > high):
-            refuse(key, f"a whole number of at least {low}")
-    numbers = (*_POSITIVE, *_NON_NEGATIVE, *_PROBABILITIES)
-    for key in numbers:
-        if type(_lookup(config, key)) not in (int, float):
-            refuse(key, "a number")
-    for key in _POSITIVE:
-        if not _lookup(config, key) > 0:
-            refuse(key, "above 0")
-    for key in _NON_NEGATIVE:
-        if not _lookup(config, key) >= 0:
-            refuse(key, "at least 0")
-    for key in _PROBABILITIES:
-        if not 0 < _lookup(config, key) <= 1:
-            refuse(key, "above 0 and at most 1")
-    for key, choices in _CHOICES.items():
-        if _lookup(config, key) not in choices:
-            refuse(key, f"one of {', '.join(choices)}")
-    if not config["evaluation"]["benchmarks"]:
-        raise ConfigError("evaluation.benchmarks is empty; name at least one benchmark")
-
-
 def _check_batch(config: Mapping[str, Any], *, min_group_size: int) -> None:
     train = config["train"]
     prompts, generations, minibatches = (train[k] for k in ("num_prompts", "num_generations", "num_minibatches"))
@@ -179,7 +135,7 @@ def _check_batch(config: Mapping[str, Any], *, min_group_size: int) -> None:
             f"({prompts} prompts × {generations}); {_divisors_near(batch, minibatches)} would"
         )
     per_device = config["hardware"]["per_device_batch_size"]
-    if per_device is not None and (per_device < 1 or (batch // minibatches) % per_device):
+    if per_device is not None and (batch // minibatches) % per_device:
         raise ConfigError(
             f"hardware.per_device_batch_size = {per_device} does not divide the {batch // minibatches} completions of "
             f"a mini-batch; {_divisors_near(batch // minibatches, per_device)} would"
@@ -191,10 +147,3 @@ def _divisors_near(total: int, wish: int) -> str:
     divisors = [d for d in range(1, total + 1) if total % d == 0]
     below, above = [d for d in divisors if d < wish], [d for d in divisors if d > wish]
     return " or ".join(str(d) for d in (*below[-1:], *above[:1]))
-
-
-def _check_arm(config: Mapping[str, Any]) -> None:
-    if not re.fullmatch(r"[\w.-]{1,60}", str(config["arm"]), flags=re.ASCII):
-        raise ConfigError(
-            f"arm names a directory and must be 1 to 60 letters, digits, '.', '_' or '-', got {config['arm']!r}"
-        )

@@ -23,6 +23,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,9 @@ VOLATILE = ("root", "experiment", "hardware", "tracking")
 # running: started and not ended (alive while its lock is held, else cut off); interrupted: stopped on request.
 STATUSES = ("pending", "running", "interrupted", "failed", "diverged", "done")
 FINAL_STATUSES = ("done", "diverged")  # never started again: the same config would end the same way
+
+
+_LOCK_ATTEMPTS = 5  # who only asks whether a run is locked holds the lock for an instant
 
 
 class RunError(ValueError):
@@ -233,10 +237,15 @@ def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
     """
     path.mkdir(parents=True, exist_ok=True)
     with (path / ".lock").open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise RunBusyError(f"another process is at work in {path}; wait for it or stop it first") from error
+        for attempt in range(_LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                break
+            except BlockingIOError as error:
+                if attempt == _LOCK_ATTEMPTS - 1:
+                    text = f"another process is at work in {path}; wait for it or stop it first"
+                    raise RunBusyError(text) from error
+                time.sleep(0.02)
         yield
 
 

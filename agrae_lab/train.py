@@ -13,7 +13,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,7 +51,7 @@ def execute(run_dir: str | Path) -> str:
         RunError: not a usable run directory, or another process is at work in it.
     """
     run = runs.read_run(run_dir)
-    if int(os.environ.get("RANK", "0")) > 0:  # a further process of the same run: the main one keeps the books
+    if not _is_main():  # a further process of the same run: the main one keeps the books
         _train_and_evaluate(run)
         return "done"
     with runs.lock(run.path):
@@ -58,9 +59,11 @@ def execute(run_dir: str | Path) -> str:
         if run.status in runs.FINAL_STATUSES:
             return run.status
         signal.signal(signal.SIGTERM, _raise_stopped)
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        runs.update_meta(run.path, status="running", error=None, started=started, **provenance())
-        runs.update_meta(run.path, config_hash=runs.config_hash(run.config))
+        attempt = {"started": datetime.now(UTC).isoformat(timespec="seconds"), **provenance()}
+        attempts = [*run.meta.get("attempts", []), attempt]
+        runs.update_meta(
+            run.path, status="running", error=None, config_hash=runs.config_hash(run.config), attempts=attempts
+        )
         return _keep_books(run)
 
 
@@ -86,27 +89,53 @@ def _keep_books(run: Run) -> str:
 
 def _train_and_evaluate(run: Run) -> None:
     """Train, evaluate the trained policy, and make sure that the base model's evaluation exists."""
-    is_main = int(os.environ.get("RANK", "0")) == 0
-    sets = problem_sets(run.config)
     _Progress(run, "load")(0, 1)
+    sets = problem_sets(run.config)
+    _check_unchanged(run, sets)
     from agrae_lab.training.train import train  # trl takes seconds to import
 
-    if is_main:
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:  # several processes must not wait for one of them here
         _evaluate_base(run, sets, wait=False)
-    start = time.perf_counter()
-    warnings = train(run, sets, on_step=_Progress(run, "train"))
-    trained = time.perf_counter()
-    if not is_main:
+    with _timed(run, "train_seconds"):
+        train(run, sets, on_step=_Progress(run, "train"))
+    if not _is_main():
         return
-    _evaluate(run, run.path / "model", run.path / "eval", sets)
-    evaluated = time.perf_counter()
-    base_eval = _evaluate_base(run, sets, wait=True)
-    timings = dict(run.meta.get("timings", {}))
-    timings["train_seconds"] = timings.get("train_seconds", 0.0) + trained - start
-    timings["evaluate_seconds"] = timings.get("evaluate_seconds", 0.0) + evaluated - trained
-    fingerprints = {name: fingerprint_problems(problems) for name, problems in sets.items()}
-    warnings = [*run.meta.get("warnings", []), *warnings]
-    runs.update_meta(run.path, warnings=warnings, timings=timings, data_fingerprints=fingerprints, **base_eval)
+    with _timed(run, "evaluate_seconds"):
+        _evaluate(run, run.path / "model", run.path / "eval", sets)
+    runs.update_meta(run.path, base_eval=_evaluate_base(run, sets, wait=True))
+
+
+def _check_unchanged(run: Run, sets: Mapping[str, Problems]) -> None:
+    """Refuse to go on with other problems, or another model, than the run was planned or begun with."""
+    from agrae_lab.models.load import fingerprint_model
+
+    for name, problems in sets.items():
+        if fingerprint_problems(problems) != run.config["data_fingerprints"][name]:
+            raise RunError(
+                f"the problems of {name!r} have changed since {run.path} was made; restore them, or start anew"
+            )
+    fingerprint = fingerprint_model(run.config["model"]["path"])
+    if run.meta.get("model_fingerprint", fingerprint) != fingerprint:
+        raise RunError(f"the model at model.path has changed since {run.path} was begun; restore it, or start anew")
+    if _is_main():
+        runs.update_meta(run.path, model_fingerprint=fingerprint)
+
+
+@contextmanager
+def _timed(run: Run, name: str) -> Iterator[None]:
+    """Add the block's seconds to meta.json, however it ends: timings are those of all attempts."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        if _is_main():
+            timings = runs.read_run(run.path).meta.get("timings", {})
+            timings[name] = timings.get(name, 0.0) + time.perf_counter() - start
+            runs.update_meta(run.path, timings=timings)
+
+
+def _is_main() -> bool:
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def _evaluate(
@@ -125,17 +154,22 @@ def _evaluate(
         evaluate(model, tokenizer, task, sets[name], decoding, into / name, on_progress=progress)
 
 
-def _evaluate_base(run: Run, sets: Mapping[str, Problems], *, wait: bool) -> dict[str, Any]:
+def _evaluate_base(run: Run, sets: Mapping[str, Problems], *, wait: bool) -> dict[str, str]:
     """The evaluation of the model that the run starts from: made once, by the first run that comes to it.
 
-    Another run that is at it is waited for, or, without `wait`, left to it. Returns what meta.json says of it.
+    Another run that is at it is waited for, or, without `wait`, left to it. Returns benchmark → its samples, relative
+    to the root.
     """
     from agrae_lab.models.load import fingerprint_model
 
     config = run.config
-    fingerprint = fingerprint_model(config["model"]["path"])
-    problems = {name: fingerprint_problems(sets[name]) for name in config["evaluation"]["benchmarks"]}
-    key = {"model": fingerprint, "problems": problems, "decoding": asdict(_decoding(config))}
+    key = {
+        "model": fingerprint_model(config["model"]["path"]),
+        "dtype": config["model"]["dtype"],
+        "benchmarks": config["evaluation"]["benchmarks"],
+        "problems": {name: fingerprint_problems(sets[name]) for name in config["evaluation"]["benchmarks"]},
+        "decoding": asdict(_decoding(config)),
+    }
     into = run.root / "base" / runs.config_hash(key)
     try:
         with runs.lock(into, wait=wait):
@@ -143,8 +177,7 @@ def _evaluate_base(run: Run, sets: Mapping[str, Problems], *, wait: bool) -> dic
             _evaluate(run, config["model"]["path"], into, sets, phase="evaluate base")
     except RunBusyError:
         assert not wait
-    paths = {name: str((into / name / "samples.parquet").relative_to(run.root)) for name in problems}
-    return {"base_eval": paths, "model_fingerprint": fingerprint}
+    return {name: str((into / name / "samples.parquet").relative_to(run.root)) for name in key["benchmarks"]}
 
 
 def _decoding(config: Mapping[str, Any]) -> Decoding:
@@ -172,7 +205,7 @@ class _Progress:
 
     def __call__(self, done: int, total: int) -> None:
         seconds = time.perf_counter() - self._start
-        if int(os.environ.get("RANK", "0")) == 0:
+        if _is_main():
             progress = {"phase": self._phase, "done": done, "total": total, "seconds": seconds}
             runs.write_json(self._run.path / "progress.json", {"schema_version": runs.SCHEMA_VERSION, **progress})
         logger.info("%s: %s %d/%d", self._run.key, self._phase, done, total)

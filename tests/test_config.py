@@ -5,7 +5,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 
 from agrae_lab import advantages, runs
-from agrae_lab.config import CONF_DIR, ConfigError, estimator_of, freeze
+from agrae_lab.config import CONF_DIR, ConfigError, estimator_of, freeze, shipped_file
 from tests.training.conftest import compose_config
 
 EXPERIMENTS = sorted(p.stem for p in (CONF_DIR / "experiment").glob("*.yaml"))
@@ -16,7 +16,7 @@ EXPERIMENTS = sorted(p.stem for p in (CONF_DIR / "experiment").glob("*.yaml"))
 def test_the_config_of_a_preset_is_the_preset(name, flavor):
     config = compose_config(f"advantage={name}", f"advantage.flavor={flavor}")
     assert estimator_of(config) == advantages.make(name, flavor=flavor)
-    assert config["arm"] == name
+    assert config["arm"].split("+")[0] == name
     assert None not in config["advantage"]["base"].values()  # every field shows its value
 
 
@@ -64,12 +64,33 @@ def test_experiments_compose_and_name_their_command(name):
         (["task.name=chess"], "unknown task 'chess'; choose from countdown"),
         (["task.train_file=nowhere.jsonl"], "task file nowhere.jsonl does not exist"),
         (["train.num_prompts=4096"], "holds 2048 problems, fewer than train.num_prompts = 4096"),
-        (["train.temperature=0"], "train.temperature must be above 0, got 0"),
-        (["train.learning_rate=fast"], "train.learning_rate must be a number, got 'fast'"),
+        (["train.temperature=0"], "train.temperature must be a number above 0, got 0"),
+        (["train.learning_rate=fast"], "train.learning_rate must be a number above 0, got 'fast'"),
         (["train.num_steps=2.5"], "train.num_steps must be a whole number of at least 1, got 2.5"),
-        (["evaluation.top_p=1.2"], "evaluation.top_p must be above 0 and at most 1, got 1.2"),
-        (["seed=-1"], "seed must be a whole number of at least 0, got -1"),
-        (["arm=a/b"], "arm names a directory"),
+        (["evaluation.top_p=1.2"], "evaluation.top_p must be a number above 0 and at most 1, got 1.2"),
+        (["seed=-1"], "seed must be a whole number of at least 0 and at most 4294967295, got -1"),
+        (["arm=a/b"], "arm must be 1 to 60 letters.*got 'a/b'"),
+        (["seed=4294967296"], "seed must be a whole number of at least 0 and at most 4294967295"),
+        (["+train.num_step=5"], "the config has no key train.num_step; did you mean train.num_steps"),
+        (["task=null"], "task must be a section with name, train_file, got None"),
+        (["evaluation.benchmarks=null"], "evaluation.benchmarks must name at least one benchmark"),
+        (
+            ["evaluation.benchmarks.countdown_test.limit=abc"],
+            "limit must be a whole number of at least 1, or null, got",
+        ),
+        (
+            ["evaluation.benchmarks.countdown_test.limit=0"],
+            "limit must be a whole number of at least 1, or null, got 0",
+        ),
+        (["+evaluation.benchmarks.mine={file: null}"], "evaluation.benchmarks.mine.task is missing"),
+        (["hardware.per_device_batch_size=abc"], "hardware.per_device_batch_size must be a whole number"),
+        (["model.path=null"], "model.path must be text, got None"),
+        (["model.dtype=float16"], "model.dtype must be one of float32, bfloat16"),
+        (["advantage.group=attenuate"], "advantage.group must be a section.*choose one by advantage/group=<name>"),
+        (["advantage.base=null"], "advantage.base must be a section, got None"),
+        (["advantage=a_grae", "advantage.group.alpha=x"], "a field is not a number in .*alpha"),
+        (["advantage.base.epsilon=nan"], "advantage.base.epsilon must not be negative"),
+        (["tracking=wandb", "tracking.mode=foo"], "tracking.mode must be one of offline, online"),
         (["root=${nowhere}"], "nowhere"),
     ],
 )
@@ -95,6 +116,37 @@ def test_identity_is_what_makes_the_result():
     for override in ("seed=1", "train.learning_rate=2e-4", "advantage.flavor=official", "evaluation.num_samples=64"):
         assert runs.config_hash(base) != runs.config_hash(compose_config(override)), override
     assert runs.run_dir_for(base).parent == runs.run_dir_for(compose_config("seed=1")).parent
+
+
+@pytest.mark.parametrize(
+    ("overrides", "arm"),
+    [
+        (["advantage=a_grae"], "a_grae"),
+        (["advantage=a_grae", "advantage/match=l1"], "a_grae+l1"),
+        (["advantage=a_grae", "advantage/base=dr_grpo", "advantage.group.alpha=0.5"], "a_grae+dr_grpo+alpha=0.5"),
+        (["advantage=a_grae", "advantage.flavor=official", "loss=dapo"], "a_grae+official+dapo"),
+        (["advantage=dr_grpo", "advantage.flavor=official", "loss=dr_grpo"], "dr_grpo+dr_grpo"),
+        (["advantage=negative_dominant", "advantage.group.beta=0.2"], "negative_dominant+beta=0.2"),
+        (["arm=mine"], "mine"),
+    ],
+)
+def test_an_arm_is_named_by_what_tells_it_apart(overrides, arm):
+    assert compose_config(*overrides)["arm"] == arm
+
+
+def test_a_benchmark_needs_no_more_than_its_task():
+    config = compose_config("+evaluation.benchmarks.mine={task: countdown}")
+    assert config["evaluation"]["benchmarks"]["mine"] == {"task": "countdown", "file": None, "limit": None}
+    assert set(config["data_fingerprints"]) == {"train", "countdown_test", "mine"}
+
+
+def test_a_run_is_named_by_what_its_problem_files_hold(tmp_path):
+    problems = tmp_path / "problems.jsonl"
+    text = shipped_file("countdown", "train").read_text()
+    problems.write_text(text)
+    before = runs.config_hash(compose_config(f"task.train_file={problems}"))
+    problems.write_text(text.replace('"target": 55', '"target": 56', 1))
+    assert runs.config_hash(compose_config(f"task.train_file={problems}")) != before
 
 
 def test_none_and_the_flavors_value_are_one_run():

@@ -6,7 +6,7 @@ advantages_PG = estimator(rewards_PG)          # [P, G]: P prompts, G completion
 
 from agrae_lab.advantages.diagnostics import Diagnostics, diagnose
 from agrae_lab.advantages.estimator import FLAVORS, SLOTS, Context, Estimator, field_names, link, links
-from agrae_lab.advantages.presets import from_slots, make, preset_names, preset_slots
+from agrae_lab.advantages.presets import differences_from_preset, from_slots, make, preset_names, preset_slots
 
 __all__ = [
     "FLAVORS",
@@ -15,6 +15,7 @@ __all__ = [
     "Diagnostics",
     "Estimator",
     "diagnose",
+    "differences_from_preset",
     "field_names",
     "from_slots",
     "link",

@@ -101,7 +101,10 @@ def make_link(slot: str, settings: Mapping[str, Any], *, flavor: str = "paper") 
         known = f"its fields are {', '.join(fields)}" if fields else "it has no fields"
         raise ValueError(f"advantage.{slot} {name!r} has no field {', '.join(unknown)}; {known}")
     official = getattr(cls, "OFFICIAL", {}) if flavor == "official" else {}
-    return cls(**{**official, **given})
+    try:
+        return cls(**{**official, **given})
+    except TypeError as error:  # a comparison of, say, text with a number
+        raise ValueError(f"advantage.{slot} {name!r}: a field is not a number in {given}") from error
 
 
 def link_settings(instance: Any) -> dict[str, Any]:

@@ -81,5 +81,24 @@ def from_slots(name: str, slots: Mapping[str, Mapping[str, Any]], *, flavor: str
     return Estimator(name=name, flavor=flavor, **parts)
 
 
+def differences_from_preset(estimator: Estimator) -> list[str]:
+    """What sets an estimator apart from the preset of its name (paper flavor), in words fit for a directory's name.
+
+    A slot filled with another link is named by the link, another value by `field=value`; the official flavor as such.
+    """
+    if estimator.name not in preset_names():
+        return []
+    plain = make(estimator.name)
+    official = make(estimator.name, flavor=estimator.flavor)
+    words = [] if official.same_formula(plain) else [estimator.flavor]
+    for slot in SLOTS:
+        part, preset = getattr(estimator, slot), getattr(official, slot)
+        if part.name != preset.name:
+            words.append(part.name)
+            preset = make_link(slot, {"name": part.name}, flavor=estimator.flavor)
+        words += [f"{f}={getattr(part, f)}" for f in field_names(part) if getattr(part, f) != getattr(preset, f)]
+    return words
+
+
 def _as_settings(value: str | Mapping[str, Any]) -> dict[str, Any]:
     return {"name": value} if isinstance(value, str) else dict(value)

@@ -49,12 +49,7 @@ def success_rate(rewards_PG: Tensor) -> Tensor:
     Raises:
         ValueError: rewards outside [0, 1], of which p would not be a rate.
     """
-    decided = rewards_PG[~rewards_PG.isnan()]
-    if decided.numel() and (decided.min() < 0 or decided.max() > 1):
-        raise ValueError(
-            f"this estimator weighs prompts by their success rate and needs rewards in [0, 1]; "
-            f"got {decided.min():g} to {decided.max():g}"
-        )
+    _check_unit_rewards(rewards_PG)
     return group_mean(rewards_PG)
 
 
@@ -72,5 +67,18 @@ def batch_mean(rewards_PG: Tensor) -> Tensor:
     """ω, the mean reward over all decided trajectories of the batch (Eq. 11), a scalar; 0 if there is none.
 
     The authors' code takes the mean of the groups' means: the same number when groups are equal in size.
+
+    Raises:
+        ValueError: rewards outside [0, 1], of which ω would not be a state of training.
     """
+    _check_unit_rewards(rewards_PG)
     return rewards_PG.nansum() / (~rewards_PG.isnan()).sum().clamp(min=1)
+
+
+def _check_unit_rewards(rewards_PG: Tensor) -> None:
+    decided = rewards_PG[~rewards_PG.isnan()]
+    if decided.numel() and (decided.min() < 0 or decided.max() > 1):
+        raise ValueError(
+            "this estimator weighs by mean rewards as success rates and needs rewards in [0, 1]; "
+            f"got {decided.min():g} to {decided.max():g}"
+        )

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from agrae_lab.runs import SCHEMA_VERSION, replacing
 from agrae_lab.tasks import Problem, Task
@@ -142,43 +142,56 @@ def _chunk_table(
 def sample(model: Any, tokenizer: Any, prompts: Sequence[Any], decoding: Decoding) -> Completions:
     """One completion per prompt, from torch's global random state."""
     settings = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
-    completions, _, _ = _generate(model, tokenizer, prompts, max_new_tokens=decoding.max_new_tokens, **settings)
+    completions, _ = _generate(model, tokenizer, prompts, max_new_tokens=decoding.max_new_tokens, **settings)
     return completions
 
 
 @torch.no_grad()
 def decode_greedily(model: Any, tokenizer: Any, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
     """One completion per prompt, the likeliest token at each position. Uses no random numbers."""
-    settings = {"do_sample": False, "output_logits": True}
-    completions, mask, logits = _generate(model, tokenizer, prompts, max_new_tokens=max_new_tokens, **settings)
-    log_probs = torch.stack(logits, dim=1).float().log_softmax(dim=-1)  # [n, T, vocabulary]
-    entropy = -(log_probs.exp() * log_probs.clamp(min=torch.finfo(torch.float32).min)).sum(dim=-1)
-    mean_entropy = (entropy * mask).sum(dim=1) / mask.sum(dim=1)
+    entropies = EntropyRecorder()
+    settings = {"do_sample": False, "logits_processor": LogitsProcessorList([entropies])}
+    completions, mask = _generate(model, tokenizer, prompts, max_new_tokens=max_new_tokens, **settings)
+    mean_entropy = (torch.stack(entropies.entropies_n, dim=1) * mask).sum(dim=1) / mask.sum(dim=1)
     return replace(completions, mean_entropy=mean_entropy.tolist())
 
 
-def _generate(model: Any, tokenizer: Any, prompts: Sequence[Any], **settings: Any) -> tuple[Completions, Tensor, Any]:
-    """Completions, the mask of their tokens [n, T] (up to and with the end of sequence), logits where asked for."""
+class EntropyRecorder(LogitsProcessor):
+    """Keeps the entropy of each next-token distribution, [n] a position, and changes nothing.
+
+    The logits themselves would not fit: positions × n × vocabulary numbers.
+    """
+
+    def __init__(self) -> None:
+        self.entropies_n: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        log_probs = scores.float().log_softmax(dim=-1)
+        self.entropies_n.append(-(log_probs.exp() * log_probs).nan_to_num(nan=0.0).sum(dim=-1))  # 0 · log 0 = 0
+        return scores
+
+
+def _generate(model: Any, tokenizer: Any, prompts: Sequence[Any], **settings: Any) -> tuple[Completions, Tensor]:
+    """Completions, and the mask of their tokens [n, T] (up to and with the end of sequence)."""
     prompt_ids, prompt_mask, row_of_n = _tokenize_distinct(tokenizer, prompts)
     prompt_ids, prompt_mask, row_of_n = (x.to(model.device) for x in (prompt_ids, prompt_mask, row_of_n))
-    with _evaluating(model):
-        output = model.generate(
+    end_ids = _end_ids(model, tokenizer)
+    with _evaluating(model, GenerationConfig(eos_token_id=end_ids, pad_token_id=tokenizer.pad_token_id)):
+        sequences = model.generate(
             input_ids=prompt_ids[row_of_n],
             attention_mask=prompt_mask[row_of_n],
             past_key_values=_prefill(model, prompt_ids, prompt_mask, row_of_n),
-            pad_token_id=tokenizer.pad_token_id,
-            return_dict_in_generate=True,
             **settings,
         )
-    ids = output.sequences[:, prompt_ids.shape[1] :]
-    is_end = torch.isin(ids, torch.tensor(_end_ids(model, tokenizer), device=ids.device))
+    ids = sequences[:, prompt_ids.shape[1] :]
+    is_end = torch.isin(ids, torch.tensor(end_ids, device=ids.device))
     mask = is_end.cumsum(dim=1) - is_end.int() == 0
     completions = Completions(
         texts=tokenizer.batch_decode(ids.masked_fill(~mask, tokenizer.pad_token_id), skip_special_tokens=True),
         num_tokens=mask.sum(dim=1).tolist(),
         truncated=(~is_end.any(dim=1)).tolist(),
     )
-    return completions, mask, output.logits
+    return completions, mask
 
 
 def _tokenize_distinct(tokenizer: Any, prompts: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
@@ -204,7 +217,11 @@ def _prefill(model: Any, prompt_ids: Tensor, prompt_mask: Tensor, row_of_n: Tens
         return None
     positions = (prompt_mask.cumsum(dim=1) - 1).clamp(min=0)  # as generate() counts them, padding left out
     cache = model(
-        input_ids=prompt_ids[:, :-1], attention_mask=prompt_mask[:, :-1], position_ids=positions[:, :-1], use_cache=True
+        input_ids=prompt_ids[:, :-1],
+        attention_mask=prompt_mask[:, :-1],
+        position_ids=positions[:, :-1],
+        use_cache=True,
+        logits_to_keep=1,  # the logits are not wanted at all
     ).past_key_values
     if not isinstance(cache, DynamicCache):
         return None
@@ -228,10 +245,13 @@ def _random_stream(seed: int, stream: int) -> Iterator[None]:
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    was_training = model.training
+def _evaluating(model: Any, generation_config: GenerationConfig) -> Iterator[None]:
+    """Evaluation mode, and no decoding habits (repetition penalty, min-p, …) that a model may bring along."""
+    was_training, habits = model.training, model.generation_config
     model.eval()
+    model.generation_config = generation_config
     try:
         yield
     finally:
+        model.generation_config = habits
         model.train(was_training)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from agrae_lab.advantages import diagnose
-from agrae_lab.runs import SCHEMA_VERSION, replacing
+from agrae_lab.runs import SCHEMA_VERSION, read_run, replacing, update_meta
 from agrae_lab.tasks import Verdict
 
 
@@ -71,12 +71,15 @@ def step_metrics(batch: GenerationBatch) -> dict[str, Any]:
     """What the rollouts of a step say, as one row.
 
     entropy: nats; mean over all sampled tokens of the full-softmax entropy of the policy that sampled them, at the
-    sampling temperature. omega: mean reward of the decided completions (ω). p_histogram[k]: prompts with k of G
-    completions correct.
+    sampling temperature. omega: mean reward of the decided completions (ω); NaN if there is none. fully_solved and
+    fully_unsolved: prompts with a decided completion, all of whose decided completions are correct, or none.
+    p_histogram[k]: prompts with k of G completions correct.
     """
     n, g = len(batch.completions), batch.num_generations
-    solved_P = [sum(v.correct for v in batch.verdicts[i : i + g]) for i in range(0, n, g)]
-    correct, undecided = sum(solved_P), sum(not v.valid for v in batch.verdicts)
+    groups = [batch.verdicts[i : i + g] for i in range(0, n, g)]
+    solved_P = [sum(v.correct for v in group) for group in groups]
+    decided_P = [sum(v.valid for v in group) for group in groups]
+    correct, undecided = sum(solved_P), n - sum(decided_P)
     tokens = batch.num_tokens_N.sum()
     return {
         "step": batch.step,
@@ -85,8 +88,8 @@ def step_metrics(batch: GenerationBatch) -> dict[str, Any]:
         "correct_count": correct,
         "incorrect_count": n - correct - undecided,
         "undecided_count": undecided,
-        "fully_solved": sum(k == g for k in solved_P),
-        "fully_unsolved": sum(k == 0 for k in solved_P),
+        "fully_solved": sum(0 < k == d for k, d in zip(solved_P, decided_P, strict=True)),
+        "fully_unsolved": sum(k == 0 < d for k, d in zip(solved_P, decided_P, strict=True)),
         "solved_at_least_once": sum(k > 0 for k in solved_P),
         "p_histogram": [sum(k == solved for solved in solved_P) for k in range(g + 1)],
         "omega": float(batch.rewards_PG.nanmean()),
@@ -103,6 +106,7 @@ class Recorder:
     """Writes `rollouts/step-*.parquet` and `metrics.parquet` of one run directory, from the main process only."""
 
     def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
         self._rollouts = run_dir / "rollouts"
         self._metrics = run_dir / "metrics.parquet"
         self._rollouts.mkdir(parents=True, exist_ok=True)
@@ -121,6 +125,12 @@ class Recorder:
         path = self._rollouts / f"step-{batch.step:06d}.parquet"
         with replacing(path) as temporary:
             pq.write_table(rollout_table(batch), temporary)
+
+    def record_warning(self, text: str) -> None:
+        """Add to the warnings in meta.json, once."""
+        warnings = read_run(self._run_dir).meta.get("warnings", [])
+        if text not in warnings:
+            update_meta(self._run_dir, warnings=[*warnings, text])
 
     def record_metrics(self, row: dict[str, Any]) -> dict[str, Any]:
         """Append one step's row; returns it as written, `num_tokens` counted from the start of the run."""

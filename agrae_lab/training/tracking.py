@@ -12,7 +12,8 @@ logger = logging.getLogger(__name__)
 
 
 class WandbMirror:
-    """One W&B run per run directory: its id is the config's hash, so that a continued run continues there too."""
+    """One W&B run per run directory: its id is the config's hash. Online, a continued run continues there; offline,
+    each attempt is a run of its own on disk, and `wandb sync` joins them under the id."""
 
     def __init__(self, run: Run) -> None:
         self._run = None

@@ -17,7 +17,7 @@ from agrae_lab.config import estimator_of
 from agrae_lab.evaluation.sample import decode_greedily
 from agrae_lab.models.load import load_model
 from agrae_lab.runs import Run
-from agrae_lab.tasks import Problem, load_task
+from agrae_lab.tasks import load_task
 from agrae_lab.training.recorder import Recorder
 from agrae_lab.training.tracking import WandbMirror
 from agrae_lab.training.trainer import AdvantageTrainer, TaskReward
@@ -30,43 +30,65 @@ def train(
     problem_sets: dict[str, list[dict[str, Any]]],
     *,
     on_step: Callable[[int, int], None] = lambda done, total: None,
-) -> list[str]:
-    """Train the policy of a run and save it to `model/`, unless it is there. Returns warnings for meta.json.
+) -> None:
+    """Train the policy of a run and save it to `model/`, unless it is there.
 
     Raises:
         DivergedError: the loss or gradient is no longer finite.
     """
-    if (run.path / "model").is_dir():
-        return []
-    config = run.config
-    trainer = build_trainer(run, problem_sets, on_step=on_step)
+    is_main = int(os.environ.get("RANK", "0")) == 0
+    checkpoints = run.path / "checkpoints"
+    if not (run.path / "model").is_dir():
+        if is_main:
+            remove_torn(checkpoints)
+        mirror = WandbMirror(run) if is_main and run.config["tracking"]["name"] == "wandb" else None
+        try:
+            _train(run, problem_sets, on_step, mirror)
+        finally:
+            if mirror is not None:
+                mirror.finish()
+    if is_main:
+        shutil.rmtree(checkpoints, ignore_errors=True)  # of no use beside the model
+
+
+def _train(
+    run: Run,
+    problem_sets: dict[str, list[dict[str, Any]]],
+    on_step: Callable[[int, int], None],
+    mirror: WandbMirror | None,
+) -> None:
+    num_steps = run.config["train"]["num_steps"]
+
+    def after_step(row: dict[str, Any]) -> None:
+        if mirror is not None:
+            mirror.log(row)
+        on_step(row["step"], num_steps)
+
+    trainer = build_trainer(run, problem_sets, on_step=after_step)
     checkpoint = last_checkpoint(run.path / "checkpoints")
+    step = 0 if checkpoint is None else _step_of(checkpoint, run.config)
     if trainer.recorder is not None:
-        trainer.recorder.resume_after(_step_of(checkpoint, config) if checkpoint else 0)
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trainer.recorder.resume_after(step)
+    if checkpoint is not None and step >= num_steps:  # cut off between the last step and the saving of the model
+        trainer._load_from_checkpoint(str(checkpoint))  # transformers would train one update too many
+    else:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     save_policy(trainer, run.path / "model")
-    return trainer.warnings
 
 
 def build_trainer(
     run: Run,
     problem_sets: dict[str, list[dict[str, Any]]],
     *,
-    on_step: Callable[[int, int], None] = lambda done, total: None,
+    on_step: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> AdvantageTrainer:
     """The shared trainer as a run's config asks for it."""
     config = run.config
-    model, tokenizer = load_model(config["model"]["path"], dtype=config["model"]["dtype"])
+    # float32 weights whatever model.dtype says: at small learning rates a bfloat16 weight does not move at all
+    model, tokenizer = load_model(config["model"]["path"], dtype="float32")
     task = load_task(config["task"]["name"])
     problems = problem_sets["train"]
     is_main = int(os.environ.get("RANK", "0")) == 0
-    mirror = WandbMirror(run) if is_main and config["tracking"]["name"] == "wandb" else None
-
-    def after_step(row: dict[str, Any]) -> None:
-        if mirror is not None:
-            mirror.log(row)
-        on_step(row["step"], config["train"]["num_steps"])
-
     trainer = AdvantageTrainer(
         model=model,
         processing_class=tokenizer,
@@ -77,7 +99,7 @@ def build_trainer(
         recorder=Recorder(run.path) if is_main else None,
         validate=_validation(config, problem_sets, tokenizer),
         validate_every=config["train"]["validate_every"],
-        on_step=after_step if is_main else None,
+        on_step=on_step if is_main else None,
         callbacks=[MarkComplete()],
     )
     trainer.remove_callback(PrinterCallback)
@@ -94,8 +116,14 @@ def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:
     train, loss, hardware = config["train"], config["loss"], config["hardware"]
     updates = train["num_minibatches"]
     minibatch = train["num_prompts"] * train["num_generations"] // updates
-    per_process = minibatch // int(os.environ.get("WORLD_SIZE", "1"))
+    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    per_process, rest = divmod(minibatch, num_processes)
     per_device = min(hardware["per_device_batch_size"] or per_process, per_process)
+    if rest or per_process % per_device:
+        raise ValueError(
+            f"a mini-batch of {minibatch} completions does not divide over {num_processes} processes in parts of "
+            f"hardware.per_device_batch_size = {per_device}; choose numbers whose product divides {minibatch}"
+        )
     use_cpu = hardware["device"] == "cpu" or not torch.cuda.is_available()
     return GRPOConfig(
         output_dir=str(checkpoints),
@@ -103,7 +131,6 @@ def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:
         data_seed=config["seed"],
         use_cpu=use_cpu,
         bf16=not use_cpu and config["model"]["dtype"] == "bfloat16",
-        fp16=not use_cpu and config["model"]["dtype"] == "float16",
         gradient_checkpointing=not use_cpu,
         max_steps=train["num_steps"] * updates,
         per_device_train_batch_size=per_device,
@@ -138,21 +165,20 @@ def _validation(
     """Greedy accuracy and entropy (nats a token, temperature 1) on the first benchmark. Uses no random numbers."""
     name, benchmark = next(iter(config["evaluation"]["benchmarks"].items()))
     task, problems = load_task(benchmark["task"]), problem_sets[name]
-    max_new_tokens = config["evaluation"]["max_new_tokens"]
+    max_new_tokens, batch_size = config["evaluation"]["max_new_tokens"], config["evaluation"]["batch_size"]
 
     def validate(model: Any) -> dict[str, float]:
-        drawn = decode_greedily(model, tokenizer, [task.prompt(p) for p in problems], max_new_tokens=max_new_tokens)
-        assert drawn.mean_entropy is not None
-        num_correct = sum(_is_correct(task, text, p) for text, p in zip(drawn.texts, problems, strict=True))
-        tokens = sum(drawn.num_tokens)
-        entropy = sum(h * n for h, n in zip(drawn.mean_entropy, drawn.num_tokens, strict=True)) / tokens
-        return {"greedy_accuracy": num_correct / len(problems), "greedy_entropy": entropy}
+        correct, entropy, tokens = 0, 0.0, 0
+        for at in range(0, len(problems), batch_size):
+            batch = problems[at : at + batch_size]
+            drawn = decode_greedily(model, tokenizer, [task.prompt(p) for p in batch], max_new_tokens=max_new_tokens)
+            assert drawn.mean_entropy is not None
+            correct += sum(task.verify(text, p).correct for text, p in zip(drawn.texts, batch, strict=True))
+            entropy += sum(h * n for h, n in zip(drawn.mean_entropy, drawn.num_tokens, strict=True))
+            tokens += sum(drawn.num_tokens)
+        return {"greedy_accuracy": correct / len(problems), "greedy_entropy": entropy / tokens}
 
     return validate
-
-
-def _is_correct(task: Any, text: str, problem: Problem) -> bool:
-    return task.verify(text, problem).correct
 
 
 class MarkComplete(TrainerCallback):
@@ -164,13 +190,16 @@ class MarkComplete(TrainerCallback):
 
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
-    """The newest complete checkpoint; those cut off while being saved are removed."""
-    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
-    for path in found:
+    """The newest checkpoint that is complete."""
+    complete = [path.parent for path in checkpoints.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def remove_torn(checkpoints: Path) -> None:
+    """Remove checkpoints that were cut off while being saved."""
+    for path in checkpoints.glob("checkpoint-*"):
         if not (path / COMPLETE).is_file():
             shutil.rmtree(path)
-    complete = [p for p in found if p.is_dir()]
-    return complete[-1] if complete else None
 
 
 def _step_of(checkpoint: Path, config: dict[str, Any]) -> int:
@@ -183,5 +212,4 @@ def save_policy(trainer: AdvantageTrainer, path: Path) -> None:
     trainer.save_model(str(temporary))
     if trainer.accelerator.is_main_process:
         temporary.rename(path)
-        shutil.rmtree(path.parent / "checkpoints")
     trainer.accelerator.wait_for_everyone()

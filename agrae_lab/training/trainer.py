@@ -16,6 +16,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -88,7 +89,6 @@ class AdvantageTrainer(GRPOTrainer):
     ) -> None:
         super().__init__(reward_funcs=reward, **trl_arguments)
         self.estimator = estimator
-        self.warnings: list[str] = []
         self._grpo = make("grpo", flavor=estimator.flavor)
         self._reward, self.recorder = reward, recorder
         self._validate, self._validate_every = validate, validate_every
@@ -201,7 +201,8 @@ class AdvantageTrainer(GRPOTrainer):
 
     def _shout_if_unchanged(self, rewards_PG: Tensor) -> None:
         """An estimator that claims to differ from GRPO and never does is a mistake in the making: say so, loudly."""
-        if self._mixed_batches_unchanged is None or self.estimator.same_formula(self._grpo):
+        unmatched = replace(self.estimator, match=self._grpo.match)  # plain GRPO is the fixed point of matching to it
+        if self._mixed_batches_unchanged is None or unmatched.same_formula(self._grpo):
             return
         if self._row["adv_share_changed"] > 0:
             self._mixed_batches_unchanged = None
@@ -212,8 +213,9 @@ class AdvantageTrainer(GRPOTrainer):
                     f"advantage {self.estimator.name!r} has not changed a single advantage against plain GRPO in "
                     f"{BATCHES_BEFORE_SHOUTING} batches: this run trains plain GRPO"
                 )
-                self.warnings.append(text)
                 logger.warning("!!! %s !!!", text)
+                if self.recorder is not None:
+                    self.recorder.record_warning(text)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         loss = super()._compute_loss(model, inputs)

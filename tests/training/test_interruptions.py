@@ -9,9 +9,12 @@ import time
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from agrae_lab import runs
 from agrae_lab.advantages import make
+from agrae_lab.config import shipped_file
+from agrae_lab.train import execute
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_runs_end_to_end import TIMES, metrics, policy_gradient_norm, rollouts
 
@@ -53,14 +56,48 @@ def test_a_run_killed_in_the_middle_ends_as_an_unbroken_one(small_run, tmp_path)
 
 
 def test_a_checkpoint_cut_off_while_being_saved_is_not_resumed_from(tmp_path):
-    from agrae_lab.training.train import COMPLETE, last_checkpoint
+    from agrae_lab.training.train import COMPLETE, last_checkpoint, remove_torn
 
     for step in (4, 8, 12):
         (tmp_path / f"checkpoint-{step}").mkdir()
     for step in (4, 8):
         (tmp_path / f"checkpoint-{step}" / COMPLETE).touch()
     assert last_checkpoint(tmp_path).name == "checkpoint-8"
+    remove_torn(tmp_path)
     assert not (tmp_path / "checkpoint-12").exists()
+
+
+def test_a_run_that_could_not_save_its_model_trains_no_further(small_run, tmp_path, monkeypatch):
+    """All steps are done and checkpointed, the disk is full: the next attempt saves what the last step made."""
+    from agrae_lab.training import train as training
+
+    unbroken = small_run("advantage=a_grae")
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae"))
+
+    def full(*arguments):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(training, "save_policy", full)
+        with pytest.raises(OSError, match="no space left"):
+            execute(run_dir)
+    assert runs.read_run(run_dir).status == "failed"
+    execute(run_dir)
+    again = runs.read_run(run_dir)
+    pd.testing.assert_frame_equal(rollouts(again), rollouts(unbroken))
+    weights = [load_file(run.path / "model" / "model.safetensors") for run in (again, unbroken)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
+    assert len(again.meta["attempts"]) == 2
+
+
+def test_changed_problems_are_refused(tmp_path):
+    problems = tmp_path / "problems.jsonl"
+    text = shipped_file("countdown", "train").read_text()
+    problems.write_text(text)
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, f"task.train_file={problems}"))
+    problems.write_text(text.replace('"target": 55', '"target": 56', 1))
+    with pytest.raises(runs.RunError, match="the problems of 'train' have changed"):
+        execute(run_dir)
 
 
 def test_sigterm_leaves_an_interrupted_run(tmp_path):

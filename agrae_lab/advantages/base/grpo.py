@@ -1,5 +1,6 @@
 """GRPO's advantage: reward against its group, in units of the group's standard deviation."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ class GRPO:
     epsilon: added to the standard deviation; 0 in the paper, 1e-6 in the authors' code, 1e-4 in TRL.
 
     For 0/1 rewards and ddof 0: A = √((1−p)/p) if r = 1, −√(p/(1−p)) if r = 0. All rewards equal: 0.
-    Reduces to Dr.GRPO without the division.
+    Reduces to Dr.GRPO without the division. G = 1 is refused (the authors' code gives the reward itself there).
     """
 
     ddof: int = 0
@@ -31,7 +32,7 @@ class GRPO:
     def __post_init__(self) -> None:
         if self.ddof not in (0, 1):
             raise ValueError(f"advantage.base.ddof must be 0 or 1, got {self.ddof}")
-        if self.epsilon < 0:
+        if not 0 <= self.epsilon < math.inf:
             raise ValueError(f"advantage.base.epsilon must not be negative, got {self.epsilon}")
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:

@@ -1,5 +1,6 @@
 """W-REINFORCE: the sign of the reward, with correct completions weighted down."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,7 +25,7 @@ class WReinforce:
     LAWS: ClassVar = frozenset({"groups_independent"})
 
     def __post_init__(self) -> None:
-        if self.positive_weight < 0:
+        if not 0 <= self.positive_weight < math.inf:
             raise ValueError(f"advantage.base.positive_weight must not be negative, got {self.positive_weight}")
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:

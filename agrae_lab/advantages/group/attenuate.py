@@ -18,6 +18,7 @@ class Attenuate:
     ω is the mean reward of the batch (Eq. 11): positives are held back while the policy is weak, which favours
     exploration, and symmetry returns at ω ≥ α, where A* = A.
     alpha: 0 < α ≤ 1; the paper has 1 for MATH, 0.5 for Geo3K and medical. The authors' code has 1.
+    Rewards must lie in [0, 1]: a negative ω would turn the sign of the positives.
     """
 
     alpha: float = 1.0

@@ -1,5 +1,6 @@
 """Positive- and Negative-Dominant: positive advantages times a constant."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ class ScalePositive:
     BREAKS: ClassVar = frozenset({"zero_sum"})
 
     def __post_init__(self) -> None:
-        if self.beta <= 0:
+        if not 0 < self.beta < math.inf:
             raise ValueError(f"advantage.group.beta must be above 0 (the paper has 10 and 0.1), got {self.beta}")
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:

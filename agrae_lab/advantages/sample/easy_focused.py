@@ -1,5 +1,6 @@
 """Easy-Focused: prompts count more the more often they are solved."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -42,7 +43,7 @@ class EasyFocused:
     BREAKS: ClassVar = frozenset({"shift_invariant"})
 
     def __post_init__(self) -> None:
-        if self.gamma <= 0:
+        if not 0 < self.gamma < math.inf:
             raise ValueError(f"advantage.sample.gamma must be above 0 (the paper has 0.5), got {self.gamma}")
         check_form(self.easy_form)
 

@@ -1,5 +1,6 @@
 """Hard-Focused: prompts count more the less often they are solved."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ class HardFocused:
     BREAKS: ClassVar = frozenset({"shift_invariant"})
 
     def __post_init__(self) -> None:
-        if self.gamma <= 0:
+        if not 0 < self.gamma < math.inf:
             raise ValueError(f"advantage.sample.gamma must be above 0 (the paper has 0.5), got {self.gamma}")
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:

@@ -1,0 +1,133 @@
+"""Every key of a config with what it may hold. A key that stands here nowhere is a mistake, wherever it was written.
+
+Not here: `advantage`, whose fields are those of the links, and the names of `evaluation.benchmarks`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be, in words and as a test."""
+
+    wanted: str
+    holds: Callable[[Any], bool]
+
+
+def _whole(low: int, high: float = math.inf) -> Rule:
+    upper = "" if high == math.inf else f" and at most {high}"
+    return Rule(f"a whole number of at least {low}{upper}", lambda x: type(x) is int and low <= x <= high)
+
+
+def _number(wanted: str, holds: Callable[[float], bool]) -> Rule:
+    return Rule(wanted, lambda x: type(x) in (int, float) and math.isfinite(x) and holds(x))
+
+
+def _choice(*choices: str) -> Rule:
+    return Rule(f"one of {', '.join(choices)}", lambda x: x in choices)
+
+
+def _or_null(rule: Rule) -> Rule:
+    return Rule(f"{rule.wanted}, or null", lambda x: x is None or rule.holds(x))
+
+
+_TEXT = Rule("text", lambda x: isinstance(x, str) and x != "")
+_ABOVE_0 = _number("a number above 0", lambda x: x > 0)
+_FROM_0 = _number("a number of at least 0", lambda x: x >= 0)
+_SHARE = _number("a number above 0 and at most 1", lambda x: 0 < x <= 1)
+_NAME = Rule(
+    "1 to 60 letters, digits or any of . _ + = -, since it names a directory",
+    lambda x: re.fullmatch(r"[\w.+=-]{1,60}", str(x), flags=re.ASCII) is not None,
+)
+
+RULES: dict[str, Rule] = {
+    "schema_version": _whole(1),
+    "root": _TEXT,
+    "arm": _or_null(_NAME),
+    "seed": _whole(0, 2**32 - 1),
+    "world": _TEXT,
+    "experiment.name": _or_null(_NAME),
+    "experiment.question": _or_null(_TEXT),
+    "hardware.device": _choice("auto", "cpu", "cuda"),
+    "hardware.per_device_batch_size": _or_null(_whole(1)),
+    "tracking.name": _choice("none", "wandb"),
+    "tracking.project": _TEXT,
+    "tracking.mode": _choice("offline", "online"),
+    "model.path": _TEXT,
+    "model.dtype": _choice("float32", "bfloat16"),
+    "task.name": _TEXT,
+    "task.train_file": _or_null(_TEXT),
+    "train.num_steps": _whole(1),
+    "train.num_prompts": _whole(1),
+    "train.num_generations": _whole(1),
+    "train.num_minibatches": _whole(1),
+    "train.learning_rate": _ABOVE_0,
+    "train.weight_decay": _FROM_0,
+    "train.max_grad_norm": _ABOVE_0,
+    "train.temperature": _ABOVE_0,
+    "train.top_p": _SHARE,
+    "train.max_completion_length": _whole(1),
+    "train.checkpoint_every": _whole(1),
+    "train.validate_every": _whole(0),
+    "loss.name": _choice("grpo", "dapo", "dr_grpo"),
+    "loss.clip_low": _FROM_0,
+    "loss.clip_high": _FROM_0,
+    "loss.kl_coefficient": _FROM_0,
+    "evaluation.num_samples": _whole(1),
+    "evaluation.temperature": _ABOVE_0,
+    "evaluation.top_p": _SHARE,
+    "evaluation.max_new_tokens": _whole(1),
+    "evaluation.batch_size": _whole(1),
+    "evaluation.seed": _whole(0),
+}
+BENCHMARK_RULES: dict[str, Rule] = {"task": _TEXT, "file": _or_null(_TEXT), "limit": _or_null(_whole(1))}
+_OPTIONAL = ("tracking.project", "tracking.mode")  # of tracking=wandb alone
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Hold a resolved config to the rules.
+
+    Raises:
+        ValueError: a key that is unknown (the nearest one is named) or missing, or a value that is not allowed.
+    """
+    found = {key: value for key, value in _leaves(config) if not key.startswith("advantage.")}
+    benchmarks = config.get("evaluation", {}).get("benchmarks") if isinstance(config.get("evaluation"), dict) else None
+    found = {key: value for key, value in found.items() if not key.startswith("evaluation.benchmarks")}
+    _check_leaves(found, RULES, optional=_OPTIONAL)
+    if not isinstance(benchmarks, dict) or not benchmarks:
+        raise ValueError("evaluation.benchmarks must name at least one benchmark with its task")
+    for name, benchmark in benchmarks.items():
+        prefix = f"evaluation.benchmarks.{name}"
+        rules = {f"{prefix}.{key}": rule for key, rule in BENCHMARK_RULES.items()}
+        _check_leaves(dict(_leaves(benchmark, f"{prefix}.")), rules, optional=())
+
+
+def _check_leaves(found: Mapping[str, Any], rules: Mapping[str, Rule], *, optional: tuple[str, ...]) -> None:
+    for key, value in found.items():
+        if key not in rules:
+            inner = [known.removeprefix(f"{key}.") for known in rules if known.startswith(f"{key}.")]
+            if inner:
+                raise ValueError(f"{key} must be a section with {', '.join(inner)}, got {value!r}")
+            near = difflib.get_close_matches(key, rules, n=1)
+            raise ValueError(f"the config has no key {key}" + (f"; did you mean {near[0]}?" if near else ""))
+        if not rules[key].holds(value):
+            raise ValueError(f"{key} must be {rules[key].wanted}, got {value!r}")
+    for key in rules:
+        if key not in found and key not in optional:
+            raise ValueError(f"{key} is missing from the config; it must be {rules[key].wanted}")
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values; an empty section is a leaf of its own."""
+    if not isinstance(node, Mapping) or not node:
+        yield prefix.removesuffix("."), node
+        return
+    for key, value in node.items():
+        yield from _leaves(value, f"{prefix}{key}.")
