@@ -25,7 +25,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,8 @@ import yaml
 SCHEMA_VERSION = 1
 
 # Config sections that do not change a run's result: where it is written, on what, who watches.
-VOLATILE = ("root", "experiment", "hardware", "tracking")
+HOW = ("hardware", "tracking")
+VOLATILE = ("root", "experiment", *HOW)
 
 # running: started and not ended (alive while its lock is held, else cut off); interrupted: stopped on request.
 STATUSES = ("pending", "running", "interrupted", "failed", "diverged", "done")
@@ -67,21 +68,41 @@ def run_dir_for(config: Mapping[str, Any]) -> Path:
 
 
 def create_run(config: Mapping[str, Any]) -> Path:
-    """Make the run directory of a frozen config and write config.yaml there; an existing one is left as it is.
+    """Make the run directory of a frozen config and write config.yaml there.
+
+    In an existing one only the sections of HOW are brought up to date, and only while the run is neither finished
+    nor at work: after running out of memory, say, it goes on with a smaller batch per device.
 
     Raises:
         RunError: the directory holds another config: one edited by hand, say.
     """
     path = run_dir_for(config)
-    config_path = path / "config.yaml"
-    if config_path.exists():
-        if config_hash(read_run(path).config) != config_hash(config):
-            raise RunError(f"{config_path} holds another config than the one that belongs there; move {path} away")
+    if not (path / "config.yaml").exists():
+        _write_config(path, config)
         return path
+    run = read_run(path)
+    check_same_run(run, config)
+    how = {section: config[section] for section in HOW if section in config}
+    if run.status not in FINAL_STATUSES and any(run.config.get(section) != how[section] for section in how):
+        with suppress(RunBusyError), lock(path):
+            _write_config(path, {**run.config, **how})
+    return path
+
+
+def check_same_run(run: Run, config: Mapping[str, Any]) -> None:
+    """Raises RunError unless a run's config makes the result that `config` does."""
+    if config_hash(run.config) != config_hash(config):
+        raise RunError(
+            f"{run.path} belongs to another configuration (its config.yaml was edited by hand, or two configurations "
+            "share an 8-digit hash); move that directory away or choose another root"
+        )
+
+
+def _write_config(path: Path, config: Mapping[str, Any]) -> None:
+    config_path = path / "config.yaml"
     path.mkdir(parents=True, exist_ok=True)
     with replacing(config_path) as temporary:
         temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-    return path
 
 
 def write_json(path: Path, value: Any) -> None:

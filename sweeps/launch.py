@@ -43,8 +43,6 @@ def launch(
         return refuse(error)
     except runs.RunError as error:  # a manifest that cannot be read, say
         return refuse(PlanError([str(error)]))
-    for note in plan.notes:
-        print(note, file=sys.stderr)
     outcomes: list[Outcome] = []
     interrupted = False
     console = make_console()

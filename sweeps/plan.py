@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,6 @@ from omegaconf import DictConfig
 
 from agrae_lab import runs
 from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, raise_if_asked
-
-# Kept from a run's first launch, because its config is never rewritten.
-_KEPT = ("hardware", "tracking")
 
 Freeze = Callable[[DictConfig], dict[str, Any]]
 
@@ -38,7 +35,6 @@ class Plan:
 
     planned: tuple[runs.Run, ...]  # equal cells merged, in the order of their first mention
     experiments: tuple[tuple[Path, runs.Experiment], ...]  # (root, manifest)
-    notes: tuple[str, ...]
 
     @property
     def finished(self) -> list[runs.Run]:
@@ -50,7 +46,7 @@ class Plan:
         return [run for run in self.planned if run.status not in runs.FINAL_STATUSES]
 
     def write(self) -> None:
-        """Write the configs that are not there yet, then the manifests of the experiments."""
+        """Write the configs, then the manifests of the experiments."""
         for run in self.planned:
             if not (run.path / "config.yaml").exists():
                 runs.create_run(run.config)
@@ -71,21 +67,18 @@ def make_plan(cells: Sequence[Cell], freeze: Freeze) -> Plan:
     configs = freeze_all(cells, freeze)
     planned: dict[Path, runs.Run] = {}
     faults: dict[Path, str] = {}
-    notes = []
     for config in configs:
         run_dir = runs.run_dir_for(config)
         try:
             run = planned[run_dir] if run_dir in planned else _run_on_disk(run_dir, config)
-            _check_same_run(run, config)
+            runs.check_same_run(run, config)
         except runs.RunError as error:
             faults[run_dir] = str(error)
             continue
-        if run_dir not in planned:
-            planned[run_dir] = run
-            notes += _kept_settings(run, config)
+        planned.setdefault(run_dir, replace(run, config=config))
     if faults:
         raise PlanError(faults.values())
-    return Plan(tuple(planned.values()), _manifests(configs), tuple(notes))
+    return Plan(tuple(planned.values()), _manifests(configs))
 
 
 def freeze_all(cells: Sequence[Cell], freeze: Freeze) -> list[dict[str, Any]]:
@@ -112,21 +105,6 @@ def freeze_all(cells: Sequence[Cell], freeze: Freeze) -> list[dict[str, Any]]:
 
 def _run_on_disk(run_dir: Path, config: dict[str, Any]) -> runs.Run:
     return runs.read_run(run_dir) if (run_dir / "config.yaml").exists() else runs.Run(run_dir, config)
-
-
-def _check_same_run(run: runs.Run, config: Mapping[str, Any]) -> None:
-    if runs.config_hash(run.config) != runs.config_hash(config):
-        raise runs.RunError(
-            f"{run.path} belongs to another configuration (its config.yaml was edited by hand, or two "
-            "configurations share an 8-digit hash); move that directory away or choose another root"
-        )
-
-
-def _kept_settings(run: runs.Run, config: Mapping[str, Any]) -> list[str]:
-    kept = [name for name in _KEPT if run.config.get(name) != config.get(name)]
-    if not kept or run.status in runs.FINAL_STATUSES:
-        return []
-    return [f"{run.path} keeps the {' and '.join(kept)} settings of its first launch (see its config.yaml)"]
 
 
 def _manifests(configs: Sequence[Mapping[str, Any]]) -> tuple[tuple[Path, runs.Experiment], ...]:

@@ -23,13 +23,16 @@ def test_create_read_list(tmp_path):
     assert runs.list_runs(tmp_path / "nowhere") == []
 
 
-def test_creating_again_overwrites_nothing(tmp_path):
+def test_creating_again_changes_how_an_unfinished_run_goes_on_and_nothing_else(tmp_path):
     path = runs.create_run(config(tmp_path))
+    runs.create_run(config(tmp_path, tracking={"name": "wandb"}, experiment={"name": "other"}))
+    assert runs.read_run(path).config == config(tmp_path, tracking={"name": "wandb"})
+    runs.update_meta(path, status="done")
     before = (path / "config.yaml").read_text()
-    runs.create_run(config(tmp_path, tracking={"name": "wandb"}))
+    runs.create_run(config(tmp_path, tracking={"name": "none"}))
     assert (path / "config.yaml").read_text() == before
     (path / "config.yaml").write_text(before.replace("x: 1", "x: 2"))
-    with pytest.raises(RunError, match="holds another config"):
+    with pytest.raises(RunError, match="belongs to another configuration"):
         runs.create_run(config(tmp_path))
 
 

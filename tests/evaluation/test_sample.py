@@ -1,5 +1,7 @@
 """Evaluation with the real nano model: what is written, and that an interruption changes nothing."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
@@ -40,6 +42,40 @@ def test_one_row_per_problem_and_sample(nano, tmp_path):
     assert sampled["correct"].mean() > 0.1
     assert sampled["completion"].nunique() > 50
     assert not (tmp_path / "test" / "chunks").exists()
+
+
+def test_chunks_have_random_streams_of_their_own(nano, tmp_path):
+    """One problem over two chunks of 64: the same stream twice would give the same 64 completions twice."""
+    decoding = replace(DECODING, num_samples=128)
+    evaluate(*nano, TASK, PROBLEMS[2:3], decoding, tmp_path / "one")
+    frame = pd.read_parquet(tmp_path / "one" / "samples.parquet").query("decoding == 'sample'").sort_values("sample")
+    texts = frame["completion"].tolist()
+    assert texts[:64] != texts[64:]
+
+
+def test_temperature_and_top_p_are_those_asked_for(nano, tmp_path):
+    def num_distinct(**changes):
+        path = tmp_path / str(changes)
+        evaluate(*nano, TASK, PROBLEMS, replace(DECODING, **changes), path)
+        frame = pd.read_parquet(path / "samples.parquet").query("decoding == 'sample'")
+        assert set(frame["temperature"]) == {changes.get("temperature", 1.0)}
+        return frame.groupby("problem_id")["completion"].nunique().mean()
+
+    plain = num_distinct()
+    assert num_distinct(temperature=0.1) < 0.5 * plain
+    assert num_distinct(top_p=0.1) < 0.5 * plain
+
+
+def test_a_models_own_decoding_habits_are_left_out(nano):
+    model, tokenizer = nano
+    prompts = [TASK.prompt(p) for p in PROBLEMS]
+    plain = decode_greedily(model, tokenizer, prompts, max_new_tokens=16)
+    model.generation_config.repetition_penalty = 1.5
+    try:
+        assert decode_greedily(model, tokenizer, prompts, max_new_tokens=16) == plain
+        assert model.generation_config.repetition_penalty == 1.5
+    finally:
+        model.generation_config.repetition_penalty = None
 
 
 def test_an_interrupted_evaluation_ends_with_the_same_samples(nano, tmp_path):

@@ -101,12 +101,11 @@ def test_a_config_edited_by_hand_is_refused_and_left_as_it_is(lab: Lab, capsys: 
     assert len(lab.runs()) == 1
 
 
-def test_a_run_keeps_the_hardware_of_its_first_launch_and_says_so(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unfinished_run_goes_on_with_the_hardware_settings_of_the_new_launch(lab: Lab) -> None:
     lab.sweep("plain", "arm=raise")
     lab.sweep("plain", "arm=raise", "hardware.device=cuda")
     (run,) = lab.runs().values()
-    assert run.config["hardware"]["device"] == "cpu"
-    assert f"{run.path} keeps the hardware settings of its first launch" in capsys.readouterr().err
+    assert run.config["hardware"]["device"] == "cuda"
 
 
 def test_status_tells_what_stands_in_a_root(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:

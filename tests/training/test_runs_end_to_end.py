@@ -9,6 +9,8 @@ import torch
 from agrae_lab.advantages import make
 from agrae_lab.tasks import load_task
 from agrae_lab.train import execute
+from agrae_lab.training.train import trl_config
+from tests.training.conftest import compose_config
 
 TIMES = ["seconds_sampling", "seconds_reward", "seconds_training"]
 
@@ -133,13 +135,50 @@ def test_the_update_is_the_policy_gradient_of_the_recorded_advantages(small_run,
     assert row["grad_norm"] == pytest.approx(policy_gradient_norm(run), rel=1e-3)
 
 
-def test_training_moves_the_policy_along_the_advantages(small_run, tmp_path):
-    """With PSR every update can only raise the likelihood of correct completions; NSR only lower that of others."""
-    frames = {name: metrics(small_run(f"advantage={name}", root=tmp_path)) for name in ("psr", "nsr")}
-    assert (frames["psr"]["adv_negative_mass"] == 0).all()
-    assert (frames["nsr"]["adv_positive_mass"] == 0).all()
-    assert frames["psr"]["adv_positive_mass"].min() > 0
-    assert frames["nsr"]["loss"].abs().max() > 0
+def test_the_second_update_leaves_the_sampling_policy(small_run):
+    """The first mini-batch is on policy, the second is not: a small positive KL, and TRL's own clip shares."""
+    rows = metrics(small_run("advantage=a_grae"))
+    assert (rows["approx_kl"] > 0).all()
+    assert (rows["approx_kl"] < 0.5).all()
+    assert ((rows["clip_low"] + rows["clip_high"] - rows["clip_region"]).abs() < 1e-6).all()
+    assert rows["kl"].isna().all()  # no reference model without a KL coefficient
+
+
+def test_a_kl_coefficient_brings_the_reference_model_in(small_run):
+    rows = metrics(small_run("loss.kl_coefficient=0.1", "train.num_steps=2"))
+    assert rows["kl"].iloc[0] < rows["kl"].iloc[1]
+    assert rows["entropy"].between(0.3, 0.9).all()  # still the sampling policy's, not the reference's
+
+
+def test_completions_cut_off_at_the_limit_are_marked(small_run):
+    run = small_run("train.max_completion_length=7", "train.num_steps=1")
+    frame = rollouts(run)
+    assert frame["truncated"].any()
+    assert not frame["truncated"].all()
+    assert (frame.loc[frame["truncated"], "n_tokens"] == 7).all()
+    # what ended in time lost its end token in the text: one character a token, and the end
+    ended = frame[~frame["truncated"]]
+    assert (ended["n_tokens"] == ended["completion"].str.len() + 1).all()
+    assert metrics(run)["truncated_share"].item() == pytest.approx(frame["truncated"].mean())
+
+
+def test_trl_is_asked_for_what_the_config_says(tmp_path):
+    overrides = ["loss=dapo", "loss.kl_coefficient=0.25", "train.temperature=0.7", "train.top_p=0.9", "seed=3"]
+    overrides += ["train.weight_decay=0.125", "hardware.per_device_batch_size=64", "hardware.device=cpu"]
+    args = trl_config(compose_config(*overrides), tmp_path)
+    assert (args.loss_type, args.epsilon, args.epsilon_high, args.beta) == ("dapo", 0.2, 0.28, 0.25)
+    assert (args.temperature, args.top_p, args.weight_decay) == (0.7, 0.9, 0.125)
+    assert (args.seed, args.data_seed, args.learning_rate, args.lr_scheduler_type) == (3, 3, 1e-4, "constant")
+    # 64 × 8 completions a step, two updates of 256 each, four passes of 64 to an update
+    assert (args.per_device_train_batch_size, args.gradient_accumulation_steps, args.steps_per_generation) == (64, 4, 8)
+    assert args.max_steps == 2 * 72
+    assert args.save_steps == 2 * 24
+
+
+def test_batches_that_do_not_divide_over_the_processes_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "6")
+    with pytest.raises(ValueError, match="a mini-batch of 256 completions does not divide over 6 processes"):
+        trl_config(compose_config(), tmp_path)
 
 
 def test_same_seed_same_rollouts_other_seed_others(small_run, tmp_path):
