@@ -7,8 +7,11 @@ Exit status: 0; 1 if some data were refused (the rest is done); 2 if the command
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,22 +48,21 @@ class Result:
     notes: list[str] = field(default_factory=list)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit status."""
+def main(arguments: Sequence[str], *, num_workers: int = 1) -> int:
+    """Run the command, drawing figures in `num_workers` processes; returns the exit status."""
     try:
         root, experiments, out = parse(arguments)
         everything = [load_study(root, experiment) for experiment in list_experiments(root)]
     except (UsageError, RunError) as error:
         print(error, file=sys.stderr)
         return 2
-    results = []
-    for experiment in experiments:
-        folder = out / experiment.name
-        result = evaluate(load_study(root, experiment))
-        result.figures = [render(module, result.study, folder) for module in figures.discover()]
+    studies = [load_study(root, experiment) for experiment in experiments]
+    drawn = draw_all(studies, out, num_workers=num_workers)
+    results = [evaluate(study) for study in studies]
+    for result in results:
+        result.figures = drawn[result.study.name]
         result.refused += [f"{figure.name}: {figure.reason}" for figure in result.figures if figure.refused]
-        write(result, folder)
-        results.append(result)
+        write(result, out / result.study.name)
     names = ", ".join(study.name for study in everything)
     question = f"The paper's claims on the runs of {names} together."
     union = evaluate(merge_studies(everything, name="All experiments", question=question))
@@ -68,6 +70,27 @@ def main(arguments: Sequence[str]) -> int:
     write_summary(union, out)
     show(results, union, out)
     return 1 if any(result.refused for result in (*results, union)) else 0
+
+
+def draw_all(studies: Sequence[Study], out: Path, *, num_workers: int) -> dict[str, list[Rendered]]:
+    """Every figure of every study, in the study's folder; study name → figures."""
+    tasks = [(module.NAME, study, out / study.name) for study in studies for module in figures.discover()]
+    if num_workers == 1:
+        rendered = [_draw(task) for task in tasks]
+    else:
+        # forked while this process has read nothing yet and so has no threads: the imports are not paid again
+        with ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("fork")) as pool:
+            rendered = list(pool.map(_draw, tasks))
+    drawn: dict[str, list[Rendered]] = {study.name: [] for study in studies}
+    for (_, study, _), figure in zip(tasks, rendered, strict=True):
+        drawn[study.name].append(figure)
+    return drawn
+
+
+def _draw(task: tuple[str, Study, Path]) -> Rendered:
+    name, study, folder = task
+    module = next(module for module in figures.discover() if name == module.NAME)
+    return render(module, study, folder)
 
 
 def parse(arguments: Sequence[str]) -> tuple[Path, list[Experiment], Path]:
@@ -177,4 +200,4 @@ def _two_lines(cell: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], num_workers=len(os.sched_getaffinity(0))))

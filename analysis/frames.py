@@ -133,21 +133,18 @@ def read_rollout_groups(run: Run) -> pd.DataFrame:
 
     Groups with a completion that the verifier could not decide are left out: their p is not known.
     """
-    frames = []
-    for path in run.rollout_paths():
-        frame = _read(path, ROLLOUT_COLUMNS).to_pandas()
-        frame["abs_advantage"] = frame["advantage"].abs()
-        by_group = frame.groupby(["step", "group"], as_index=False)
-        groups = by_group.agg(
-            p=("correct", "mean"),
-            size=("correct", "size"),
-            abs_sum=("abs_advantage", "sum"),
-            valid=("valid", "all"),
-        )
-        frames.append(groups.loc[groups["valid"], ["step", "p", "size", "abs_sum"]])
-    if not frames:
+    tables = [_read(path, ROLLOUT_COLUMNS) for path in run.rollout_paths()]
+    if not tables:
         return pd.DataFrame({name: pd.Series(dtype=float) for name in ("step", "p", "size", "abs_sum")})
-    return pd.concat(frames, ignore_index=True)
+    frame = pa.concat_tables(tables).to_pandas()
+    frame["abs_advantage"] = frame["advantage"].abs()
+    groups = frame.groupby(["step", "group"], as_index=False).agg(
+        p=("correct", "mean"),
+        size=("correct", "size"),
+        abs_sum=("abs_advantage", "sum"),
+        valid=("valid", "all"),
+    )
+    return groups.loc[groups["valid"], ["step", "p", "size", "abs_sum"]].reset_index(drop=True)
 
 
 def read_counts(path: Path) -> Counts:

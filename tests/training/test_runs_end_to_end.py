@@ -171,8 +171,8 @@ def test_trl_is_asked_for_what_the_config_says(tmp_path):
     assert (args.seed, args.data_seed, args.learning_rate, args.lr_scheduler_type) == (3, 3, 1e-4, "constant")
     # 64 × 8 completions a step, two updates of 256 each, four passes of 64 to an update
     assert (args.per_device_train_batch_size, args.gradient_accumulation_steps, args.steps_per_generation) == (64, 4, 8)
-    assert args.max_steps == 2 * 72
-    assert args.save_steps == 2 * 24
+    assert args.max_steps == 2 * 80
+    assert args.save_steps == 2 * 20
 
 
 def test_batches_that_do_not_divide_over_the_processes_are_refused(tmp_path, monkeypatch):
