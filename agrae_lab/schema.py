@@ -69,6 +69,7 @@ RULES: dict[str, Rule] = {
     "train.num_generations": _whole(1),
     "train.num_minibatches": _whole(1),
     "train.learning_rate": _ABOVE_0,
+    "train.learning_rate_schedule": _choice("constant", "linear"),
     "train.weight_decay": _FROM_0,
     "train.max_grad_norm": _ABOVE_0,
     "train.temperature": _ABOVE_0,

@@ -31,7 +31,7 @@ RELEVANT_PASSK = 0.01  # one percentage point of Pass@k
 RELEVANT_SHARE = 0.01  # one percentage point of a batch's completions
 RELEVANT_ENTROPY = 0.05  # of the mean entropy over the first quarter of the run
 KEEPS_MARGIN = 0.02  # "keeps the base's Pass@k": not worse by more than two percentage points
-PLATEAU_MARGIN = 0.10  # "holds a plateau": moves by less than this share of the entropy in the run's first third
+PLATEAU_MARGIN = RELEVANT_ENTROPY  # "holds a plateau": no change of relevant size
 
 
 def judge(study: Study) -> list[Verdict]:
@@ -152,8 +152,8 @@ def c8(entropy: Series) -> Verdict:
     """GRPO's entropy declines throughout; A-GRAE's drops at first, then holds a plateau.
 
     Parts, from the means of the run's thirds: GRPO second − first < 0 and third − second < 0; A-GRAE second − first
-    < 0, and third − second within ±PLATEAU_MARGIN of A-GRAE's own first-third mean: supported if the interval lies
-    inside, not supported if it lies wholly outside.
+    < 0, third − second within ±PLATEAU_MARGIN of A-GRAE's own first-third mean (supported if the interval lies
+    inside, not supported if it lies wholly outside), and third − second above GRPO's.
     """
     title = "GRPO's entropy declines throughout; A-GRAE's drops at first, then holds a plateau"
     if absent := _absent(entropy, ("grpo", "a_grae")):
@@ -170,6 +170,9 @@ def c8(entropy: Series) -> Verdict:
     flat = window_interval(entropy["a_grae"], late)
     name = f"{label('a_grae')} entropy, third − second third, claimed within ±{margin:.3f}"
     parts.append(Part(name, flat, "nats", plateau_verdict(flat, margin)))
+    slower = window_interval(difference_series(entropy["a_grae"], entropy["grpo"]), late)
+    name = f"{label('a_grae')} − {label('grpo')} entropy, third − second third, claimed > 0"
+    parts.append(_part(name, slower, "nats", +1, RELEVANT_ENTROPY * _early_mean(entropy["grpo"])))
     return conclude("C8", title, parts, (), ())
 
 

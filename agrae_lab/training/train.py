@@ -141,7 +141,7 @@ def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:
         temperature=train["temperature"],
         top_p=train["top_p"],
         learning_rate=train["learning_rate"],
-        lr_scheduler_type="constant",
+        lr_scheduler_type=train["learning_rate_schedule"],
         weight_decay=train["weight_decay"],
         max_grad_norm=train["max_grad_norm"],
         loss_type=loss["name"],
