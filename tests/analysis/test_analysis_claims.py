@@ -131,7 +131,7 @@ def test_c8(a_grae: pd.DataFrame, expected: str) -> None:
 
 
 def test_several_seeds_speak_of_the_method() -> None:
-    plateau = series(1.2, 0.8, 0.78, 0.78, 0.78, 0.78, 0.78, seeds=3)
+    plateau = series(1.2, 0.8, 0.78, 0.78, 0.78, 0.78, 0.78, seeds=3, key=1)
     verdict = c8({"grpo": series(1.2, 0.9, 0.6, 0.3, seeds=3), "a_grae": plateau})
     assert verdict.verdict == SUPPORTED
     assert verdict.speaks_of == "the method (its training seeds) (3 seeds, fewer than 5: read with care)"
