@@ -48,8 +48,7 @@ class Plan:
     def write(self) -> None:
         """Write the configs, then the manifests of the experiments."""
         for run in self.planned:
-            if not (run.path / "config.yaml").exists():
-                runs.create_run(run.config)
+            runs.create_run(run.config)
         for root, experiment in self.experiments:
             experiment.write(root)
 
