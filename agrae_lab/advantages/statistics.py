@@ -29,10 +29,10 @@ def centred(rewards_PG: Tensor) -> Tensor:
     return torch.where(is_tied(rewards_PG) | rewards_PG.isnan(), 0.0, deviations)
 
 
-def group_std(rewards_PG: Tensor, *, ddof: int) -> Tensor:
-    """Standard deviation of each group with n − ddof in the denominator, [P, 1]; 0 where n ≤ ddof or all are equal."""
-    degrees = num_valid(rewards_PG) - ddof
-    variance = centred(rewards_PG).square().sum(dim=1, keepdim=True) / degrees.clamp(min=1)
+def std_of(deviations_PG: Tensor, num_valid_P1: Tensor, *, ddof: int) -> Tensor:
+    """Standard deviation from a group's deviations (`centred`) over n − ddof, [P, 1]; 0 if n ≤ ddof."""
+    degrees = num_valid_P1 - ddof
+    variance = deviations_PG.square().sum(dim=1, keepdim=True) / degrees.clamp(min=1)
     return torch.where(degrees > 0, variance, 0.0).sqrt()
 
 
@@ -76,9 +76,11 @@ def batch_mean(rewards_PG: Tensor) -> Tensor:
 
 
 def _check_unit_rewards(rewards_PG: Tensor) -> None:
-    decided = rewards_PG[~rewards_PG.isnan()]
-    if decided.numel() and (decided.min() < 0 or decided.max() > 1):
+    if rewards_PG.numel() == 0:
+        return
+    low, high = rewards_PG.nan_to_num(nan=0.5).aminmax()
+    if low < 0 or high > 1:
         raise ValueError(
             "this estimator weighs by mean rewards as success rates and needs rewards in [0, 1]; "
-            f"got {decided.min():g} to {decided.max():g}"
+            f"got {low:g} to {high:g}"
         )

@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from agrae_lab.advantages.estimator import Context, link
-from agrae_lab.advantages.statistics import centred, group_std
+from agrae_lab.advantages.statistics import centred, num_valid, std_of
 
 
 @link("base", "grpo")
@@ -37,5 +37,5 @@ class GRPO:
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
         deviations = centred(rewards_PG)
-        scale = group_std(rewards_PG, ddof=self.ddof) + self.epsilon
+        scale = std_of(deviations, num_valid(rewards_PG), ddof=self.ddof) + self.epsilon
         return deviations / scale.masked_fill(scale == 0, 1.0)  # all equal: the deviations are 0 too
