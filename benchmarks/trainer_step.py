@@ -1,12 +1,17 @@
-"""A step of the shared trainer, recording and all, against stock TRL on the same model, batch and machine."""
+"""A step of the shared trainer, recording and all, against stock TRL on the same model, batch and machine.
+
+The two trainers run in one process and take turns, one step each, so that what slows the machine slows both.
+"""
 
 from __future__ import annotations
 
 import statistics
 import tempfile
+import threading
 import time
 from pathlib import Path
 
+import torch
 from datasets import Dataset
 from hydra import compose, initialize_config_dir
 from transformers import PrinterCallback, TrainerCallback
@@ -19,38 +24,61 @@ from agrae_lab.tasks import load_task
 from agrae_lab.training.train import build_trainer, trl_config
 from agrae_lab.training.trainer import TaskReward
 
-STEPS = 12
-ROUNDS = 3  # ours and stock by turns
+STEPS = 50
+WARM_UP = 5
 
 
-class StepTimes(TrainerCallback):
-    """Seconds from one generation batch to the next."""
+class TakesTurns(TrainerCallback):
+    """Times each step, from one generation batch to the next, and lets the other trainer take one in between."""
 
-    def __init__(self, updates: int) -> None:
-        self._updates, self._last, self.seconds = updates, 0.0, []
+    def __init__(self, updates: int, mine: threading.Semaphore, other: threading.Semaphore) -> None:
+        self._updates, self._mine, self._other = updates, mine, other
+        self._began = 0.0
+        self.seconds: list[float] = []
 
     def on_step_begin(self, args, state, control, **unused):
         if state.global_step % self._updates == 0:
-            now = time.perf_counter()
-            if self._last:
-                self.seconds.append(now - self._last)
-            self._last = now
+            if self._began:
+                self.seconds.append(time.perf_counter() - self._began)
+                self._other.release()
+            self._mine.acquire()
+            self._began = time.perf_counter()
+
+    def release_other(self) -> None:
+        self._other.release()
 
 
 def main() -> None:
     register_advantages()
-    ours: list[float] = []
-    stock: list[float] = []
-    for _ in range(ROUNDS):
-        with tempfile.TemporaryDirectory() as root:
-            config = _config(root)
-            ours += _timed(_our_trainer(config), config)
-            stock += _timed(_stock_trainer(config), config)
-    ratio = statistics.median(ours) / statistics.median(stock)
+    with tempfile.TemporaryDirectory() as root:
+        config = _config(root)
+        first, second = threading.Semaphore(1), threading.Semaphore(0)
+        updates = config["train"]["num_minibatches"]
+        ours, stock = TakesTurns(updates, first, second), TakesTurns(updates, second, first)
+        threads = [
+            threading.Thread(target=_train, args=(_our_trainer(config), ours)),
+            threading.Thread(target=_train, args=(_stock_trainer(config), stock)),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    pairs = [a / b for a, b in zip(ours.seconds[WARM_UP:], stock.seconds[WARM_UP:], strict=True)]
+    low, middle, high = statistics.quantiles(pairs, n=4)
     print(
-        f"trainer step, nano world, 64 × 8: ours {statistics.median(ours):.3f} s, "
-        f"stock TRL {statistics.median(stock):.3f} s, ratio {ratio:.3f}"
+        f"trainer step, nano world, 64 × 8: ours {statistics.median(ours.seconds):.3f} s, "
+        f"stock TRL {statistics.median(stock.seconds):.3f} s; "
+        f"ratio, median of {len(pairs)} adjacent pairs {middle:.3f} (quartiles {low:.3f} to {high:.3f})"
     )
+
+
+def _train(trainer: GRPOTrainer, turns: TakesTurns) -> None:
+    torch.set_num_threads(1)  # two thread pools would get in each other's way
+    trainer.add_callback(turns)
+    try:
+        trainer.train()
+    finally:
+        turns.release_other()
 
 
 def _config(root: str) -> dict:
@@ -76,10 +104,3 @@ def _stock_trainer(config: dict) -> GRPOTrainer:
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _timed(trainer: GRPOTrainer, config: dict) -> list[float]:
-    times = StepTimes(config["train"]["num_minibatches"])
-    trainer.add_callback(times)
-    trainer.train()
-    return times.seconds[2:]  # the first steps warm up

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from torch import Tensor
 
@@ -110,12 +111,13 @@ class Recorder:
         self._rollouts = run_dir / "rollouts"
         self._metrics = run_dir / "metrics.parquet"
         self._rollouts.mkdir(parents=True, exist_ok=True)
-        self._rows: list[dict[str, Any]] = []
+        self._table: pa.Table | None = None  # metrics.parquet as it stands
 
     def resume_after(self, step: int) -> None:
         """Keep what was recorded up to `step`; later records belong to work that was lost and is done again."""
         if self._metrics.is_file():
-            self._rows = [row for row in pq.read_table(self._metrics).to_pylist() if row["step"] <= step]
+            recorded = pq.read_table(self._metrics)
+            self._table = recorded.filter(pc.field("step") <= step)
         for path in self._rollouts.glob("step-*.parquet"):
             if int(path.stem.removeprefix("step-")) > step:
                 path.unlink()
@@ -134,15 +136,18 @@ class Recorder:
 
     def record_metrics(self, row: dict[str, Any]) -> dict[str, Any]:
         """Append one step's row; returns it as written, `num_tokens` counted from the start of the run."""
-        before = self._rows[-1]["num_tokens"] if self._rows else 0
+        before = self._table["num_tokens"][-1].as_py() if self._table else 0
         row = {"schema_version": SCHEMA_VERSION, **row, "num_tokens": before + row["num_tokens"]}
-        self._rows.append(row)
+        last = pa.Table.from_pylist([row])
+        # permissive: a value that no row has had yet is of type null
+        tables = [self._table, last] if self._table else [last]
+        self._table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
         self._write_metrics()
         return row
 
     def _write_metrics(self) -> None:
-        if self._rows:
+        if self._table:
             with replacing(self._metrics) as temporary:
-                pq.write_table(pa.Table.from_pylist(self._rows), temporary)
+                pq.write_table(self._table, temporary)
         else:
             self._metrics.unlink(missing_ok=True)
