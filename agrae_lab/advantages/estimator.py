@@ -1,14 +1,16 @@
-"""An estimator is four slots in a row: base → sample → group → match.
+"""An estimator is five slots in a row: base → sample → group → token → match.
 
-    base    rewards → advantages                                   (GRPO, Dr.GRPO, RLOO, PSR, NSR, W-REINFORCE)
-    sample  how much a prompt counts, by its success rate p        (hard_focused, easy_focused, dynamic)
-    group   how correct and incorrect completions weigh            (scale_positive, attenuate)
-    match   rescale the batch to plain GRPO's Σ|A|                 (l1)
+    base    rewards → advantages                                   (GRPO, Dr.GRPO, RLOO, MaxRL, OPO, CurveRL, …)
+    sample  how much a prompt counts, by its success rate p        (hard_focused, easy_focused, dynamic, focal, …)
+    group   how correct and incorrect completions weigh            (scale_positive, attenuate, lead, ha_dw)
+    token   advantages that differ from token to token             (entropy)
+    match   rescale the batch to plain GRPO's mass                 (l1, l2)
 
 What fills a slot is a link: a small frozen dataclass with `__call__`, one file in the folder of its slot, entered in
 the registry by `@link`. A named combination of links is a preset (`presets.py`).
 
-Shapes: `rewards_PG` and `advantages_PG` are [P, G]: P prompts, G completions of each. NaN marks an undecided reward.
+Shapes: `rewards_PG` and `advantages_PG` are [P, G]: P prompts, G completions of each; a token link makes them
+[P, G, T], T tokens. NaN marks an undecided reward.
 """
 
 from __future__ import annotations
@@ -17,26 +19,49 @@ import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
+from agrae_lab.advantages import laws
+
 T = TypeVar("T")
 
-SLOTS = ("base", "sample", "group", "match")
+SLOTS = ("base", "sample", "group", "token", "match")
 FLAVORS = ("paper", "official")
+
+# What a link may declare in REQUIRES, beside the rewards → the fields of Context that hold it, and its name in words.
+INPUTS: dict[str, tuple[tuple[str, ...], str]] = {
+    "lengths": (("lengths_PG",), "completion lengths"),
+    "parts": (("parts",), "the parts of a reward"),
+    "entropies": (("entropies_PGT", "mask_PGT"), "token entropies"),
+    "logprobs": (("logprobs_PGT", "mask_PGT"), "token log-probabilities"),
+}
 
 
 @dataclass(frozen=True)
 class Context:
-    """What an estimator may need beyond its rewards.
+    """What an estimator may need beyond the rewards. All of it belongs to the same batch as they do.
 
     omega: mean reward of the whole batch of trajectories (Eq. 11). None: taken from the rewards at hand; give it
         when those are only a part of the batch.
+    lengths_PG: tokens of each completion.
+    parts: the parts that a reward is made of, name → [P, G].
+    entropies_PGT, logprobs_PGT: of the sampling policy at each completion token, nats.
+    mask_PGT: 1 where there is a completion token, 0 where there is padding.
+    state: what stateful links remember from batch to batch, link name → plain values that JSON can hold. They read
+        it and put a new value in its place; whoever trains keeps it and saves it with the checkpoints. One call is
+        one batch of training.
     """
 
     omega: float | None = None
+    lengths_PG: Tensor | None = None
+    parts: Mapping[str, Tensor] | None = None
+    entropies_PGT: Tensor | None = None
+    logprobs_PGT: Tensor | None = None
+    mask_PGT: Tensor | None = None
+    state: dict[str, Any] = field(default_factory=dict)
 
 
 class Base(Protocol):
@@ -44,7 +69,7 @@ class Base(Protocol):
 
 
 class Link(Protocol):
-    """A link of the sample, group or match slot."""
+    """A link of any other slot. From the token slot on, advantages may be [P, G, T]."""
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor: ...
 
@@ -57,7 +82,8 @@ def link(slot: str, name: str) -> Callable[[type[T]], type[T]]:
 
     The class is a frozen dataclass. Where the paper's formula and the authors' code differ in a field, the class says
     so in `OFFICIAL = {field: value}`; the field's default is the paper's. A base link declares the `LAWS` it keeps, a
-    later link those it `BREAKS` (see `laws.py`).
+    later link those it `BREAKS` (see `laws.py`). What it needs beside rewards it names in `REQUIRES` (see `INPUTS`);
+    one that remembers earlier batches says `STATEFUL = True`.
     """
     assert slot in SLOTS, slot
 
@@ -114,7 +140,7 @@ def link_settings(instance: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Estimator:
-    """Advantages from rewards: the four slots applied in order.
+    """Advantages from rewards: the slots applied in order.
 
     Every group whose rewards are all equal gets what the formula says (0 for the group-relative ones), never NaN.
     An undecided completion (NaN reward) is left out of its group's mean and standard deviation and gets 0.
@@ -125,20 +151,22 @@ class Estimator:
     base: Any
     sample: Any
     group: Any
+    token: Any
     match: Any
 
     def __call__(self, rewards_PG: Tensor, context: Context | None = None) -> Tensor:
-        """Advantages [P, G] in the dtype of `rewards_PG` ([P, G], float32 or float64).
+        """Advantages [P, G] in the dtype of `rewards_PG` ([P, G], float32 or float64); [P, G, T] if `is_token_level`.
 
         Raises:
-            ValueError: not two-dimensional, not floating point, infinite rewards, or G below the base's minimum.
+            ValueError: not two-dimensional, not floating point, infinite rewards, G below the base's minimum, or an
+                input in the context that a link requires and that is not there.
         """
-        self._check(rewards_PG)
         context = context or Context()
-        advantages_PG = self.base(rewards_PG, context).masked_fill(rewards_PG.isnan(), 0.0)
-        for part in (self.sample, self.group, self.match):
-            advantages_PG = part(advantages_PG, rewards_PG, context)
-        return advantages_PG
+        self._check(rewards_PG, context)
+        advantages = self.base(rewards_PG, context).masked_fill(rewards_PG.isnan(), 0.0)
+        for part in (self.sample, self.group, self.token, self.match):
+            advantages = part(advantages, rewards_PG, context)
+        return advantages
 
     @property
     def min_group_size(self) -> int:
@@ -147,9 +175,24 @@ class Estimator:
 
     @property
     def laws(self) -> frozenset[str]:
-        """The laws that this combination keeps: the base's, less what a later link breaks."""
-        broken = [part.BREAKS for part in (self.sample, self.group, self.match)]
-        return frozenset(self.base.LAWS).difference(*broken)
+        """The laws that this combination keeps: the base's, less what a link breaks."""
+        broken = [getattr(getattr(self, slot), "BREAKS", ()) for slot in SLOTS]
+        return (laws.DEFAULT | self.base.LAWS).difference(*broken)
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """What it needs beside rewards, out of `INPUTS`."""
+        return frozenset().union(*(getattr(getattr(self, slot), "REQUIRES", ()) for slot in SLOTS))
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether its advantages depend on earlier batches, through `Context.state`."""
+        return any(getattr(getattr(self, slot), "STATEFUL", False) for slot in SLOTS)
+
+    @property
+    def is_token_level(self) -> bool:
+        """Whether its advantages are [P, G, T]."""
+        return self.token.name != "none"
 
     def settings(self) -> dict[str, Any]:
         """Name, flavor and every field of every slot, as plain values."""
@@ -160,7 +203,7 @@ class Estimator:
         """Whether both give the same advantages by construction, whatever they are called."""
         return all(getattr(self, slot) == getattr(other, slot) for slot in SLOTS)
 
-    def _check(self, rewards_PG: Tensor) -> None:
+    def _check(self, rewards_PG: Tensor, context: Context) -> None:
         if rewards_PG.ndim != 2:
             raise ValueError(f"rewards must be [P, G] (prompts, completions), got shape {list(rewards_PG.shape)}")
         if not rewards_PG.is_floating_point():
@@ -172,3 +215,7 @@ class Estimator:
                 f"{self.base.name} compares completions within a group and needs at least "
                 f"{self.min_group_size} completions a prompt, got G = {rewards_PG.shape[1]}"
             )
+        for name in sorted(self.requires):
+            fields, words = INPUTS[name]
+            if any(getattr(context, f) is None for f in fields):
+                raise ValueError(f"advantage {self.name!r} needs {words} (Context.{', '.join(fields)})")

@@ -1,4 +1,4 @@
-"""Named estimators: which links fill the four slots, and with what settings where these differ from the defaults.
+"""Named estimators: which links fill the slots, and with what settings where these differ from the defaults.
 
 A base link is a preset of its own name, with nothing in the other slots; only combinations stand here. To add one,
 add a line; to add a link, add a file in the folder of its slot.
@@ -20,7 +20,7 @@ _COMBINATIONS: dict[str, dict[str, Any]] = {
     "a_grae_sample_only": {"sample": "dynamic"},
     "a_grae_group_only": {"group": "attenuate"},
 }
-_DEFAULT_SLOTS: dict[str, Any] = {"base": "grpo", "sample": "none", "group": "none", "match": "none"}
+_DEFAULT_SLOTS: dict[str, Any] = {"base": "grpo", "sample": "none", "group": "none", "token": "none", "match": "none"}
 
 
 def preset_names() -> list[str]:
