@@ -28,9 +28,8 @@ def register_advantages() -> None:
     for slot in advantages.SLOTS:
         for name, cls in advantages.links(slot).items():
             # None: by flavor; freezing puts the value in its place
-            store.store(
-                group=f"advantage/{slot}", name=name, node={"name": name} | dict.fromkeys(advantages.field_names(cls))
-            )
+            node: dict[str, Any] = {"name": name, "_target_": None, **dict.fromkeys(advantages.field_names(cls))}
+            store.store(group=f"advantage/{slot}", name=name, node=node)
     for name in advantages.preset_names():
         slots = advantages.preset_slots(name)
         node = {
@@ -60,6 +59,7 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
             benchmark.setdefault("limit", None)
         schema.check(config)
         estimator = estimator_of(config)
+        _check_parts(estimator, config["task"]["name"])
         config["advantage"] = estimator.settings()
         if config["arm"] is None:
             config["arm"] = _arm_name(estimator, config["loss"]["name"])
@@ -97,6 +97,14 @@ def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
     if chosen["flavor"] not in advantages.FLAVORS:
         raise ConfigError(f"advantage.flavor must be {' or '.join(advantages.FLAVORS)}, got {chosen['flavor']!r}")
     return advantages.from_slots(chosen["name"], chosen, flavor=chosen["flavor"])
+
+
+def _check_parts(estimator: advantages.Estimator, task: str) -> None:
+    if "parts" in estimator.requires and len(load_task(task).parts) < 2:
+        raise ConfigError(
+            f"advantage {estimator.name!r} weighs the parts of a reward apart, but the rewards of task.name = {task!r} "
+            "have but one; choose another estimator, or a task whose `parts` name several"
+        )
 
 
 def problem_sets(config: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

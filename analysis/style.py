@@ -86,9 +86,13 @@ PERCENT = FuncFormatter(lambda share, _: f"{100 * share:g}".replace("-", "−"))
 
 
 def label(arm: object) -> str:
-    """What readers call an arm: `a_grae` → A-GRAE, `grpo-1a2b3c4d` → GRPO (1a2b3c4d), others by their own name."""
+    """What readers call an arm: `a_grae` → A-GRAE, `grpo-1a2b3c4d` → GRPO (1a2b3c4d), `a_grae+l1` → A-GRAE + l1, others
+    by their own name."""
     if (known := LABELS.get(str(arm))) is not None:
         return known
+    preset, *differences = str(arm).split("+")
+    if preset in LABELS and differences:
+        return " + ".join([LABELS[preset], *differences])
     name, _, digest = str(arm).rpartition("-")
     return f"{LABELS[name]} ({digest})" if name in LABELS else str(arm).replace("_", " ")
 

@@ -1,6 +1,7 @@
 """Configs: every experiment composes, and bad input is one sentence with the key, its value and what would be right."""
 
 import pytest
+import torch
 import yaml
 from hydra import compose, initialize_config_dir
 
@@ -55,10 +56,12 @@ def test_experiments_compose_and_name_their_command(name):
         (["advantage.flavor=vanilla"], "advantage.flavor must be paper or official, got 'vanilla'"),
         (
             ["advantage.group.name=scale_positve"],
-            "unknown advantage.group 'scale_positve'; choose from attenuate, none, ",
+            r"unknown advantage.group 'scale_positve'; did you mean scale_positive\? choose from attenuate, ",
         ),
         (["+advantage.group.beta=2"], "advantage.group 'none' has no field beta; it has no fields"),
-        (["+advantage.bass.name=grpo"], "advantage has no key bass; it has name, flavor, base, sample, group, match"),
+        (["+advantage.bass.name=grpo"], "advantage has no key bass; it has name, flavor, base, sample, group, token"),
+        (["advantage.base._target_=nowhere.Mine"], "there is no module nowhere, neither installed nor in "),
+        (["advantage.base._target_=agrae_lab.schema.Mine"], "agrae_lab.schema has no class Mine; it has Rule"),
         (["model.path=./nowhere"], "model.path './nowhere' does not exist"),
         (["model.path=/tmp"], "is a directory without config.json"),
         (["task.name=chess"], "unknown task 'chess'; choose from countdown"),
@@ -98,6 +101,54 @@ def test_bad_input_is_refused(overrides, message):
     with pytest.raises(ConfigError, match=message) as caught:
         compose_config(*overrides)
     assert "\n" not in str(caught.value)
+
+
+OWN = '''
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from agrae_lab.advantages import Context
+
+
+@dataclass(frozen=True)
+class HalfBaseline:
+    """A = r − share · mean(r)   (made up)."""
+
+    share: float = 0.5
+
+    LAWS = frozenset({"groups_independent"})
+
+    def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
+        return rewards_PG - self.share * rewards_PG.mean(dim=1, keepdim=True)
+'''
+
+
+@pytest.mark.parametrize("separator", [".", ":"])
+def test_an_estimator_in_a_file_of_ones_own(tmp_path, monkeypatch, separator):
+    monkeypatch.chdir(tmp_path)
+    module = f"own_{'dot' if separator == '.' else 'colon'}"  # a module is imported once
+    (tmp_path / f"{module}.py").write_text(OWN)
+    target = f"advantage.base._target_={module}{separator}HalfBaseline"
+    config = compose_config(target, "+advantage.base.share=0.25", "advantage/sample=hard_focused")
+    assert config["arm"] == "grpo+half_baseline+share=0.25+hard_focused"
+    estimator = estimator_of(config)
+    assert (estimator.base.share, estimator.sample.name) == (0.25, "hard_focused")
+    assert estimator(torch.tensor([[1.0, 1.0, 1.0, 0.0]]))[0, 3] == pytest.approx(-0.25 * 0.75 * 0.5 / 0.75**0.5)
+    with pytest.raises(ConfigError, match="has no field shar; its fields are share"):
+        compose_config(target, "+advantage.base.shar=0.25")
+    (tmp_path / f"{module}.py").write_text(OWN.replace("r − share", "r  − share"))
+    with pytest.raises(ValueError, match=f"{module}.py is not what it was when this config was made"):
+        estimator_of(config)
+
+
+def test_parts_of_a_reward_must_be_there(monkeypatch):
+    from agrae_lab.tasks.countdown import Countdown
+
+    compose_config("advantage=gdpo")
+    monkeypatch.setattr(Countdown, "parts", ("accuracy",))
+    with pytest.raises(ConfigError, match=r"'gdpo' weighs the parts of a reward apart, but .*'countdown' have but one"):
+        compose_config("advantage=gdpo")
 
 
 def test_a_task_file_with_a_missing_column(tmp_path):

@@ -16,15 +16,19 @@ Shapes: `rewards_PG` and `advantages_PG` are [P, G]: P prompts, G completions of
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import hashlib
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from agrae_lab.advantages import laws
+from agrae_lab.advantages import external, laws
 
 T = TypeVar("T")
 
@@ -113,19 +117,26 @@ def field_names(cls_or_link: Any) -> list[str]:
 def make_link(slot: str, settings: Mapping[str, Any], *, flavor: str = "paper") -> Any:
     """A link from `{"name": ..., field: value, ...}`; a field that is absent or None takes the flavor's value.
 
+    With `_target_: my_file.MyEstimator` it is that class, from a file of one's own, and `name` is not looked at. Its
+    settings then also hold `_source_`, the fingerprint of that file.
+
     Raises:
-        ValueError: unknown name or field (the choices are listed), or a value out of range.
+        ValueError: unknown name or field (the choices are listed), a value out of range, or a file of one's own that
+            is not there or has changed since its fingerprint was taken.
     """
-    name = settings.get("name")
-    choices = links(slot)
-    if name not in choices:
-        raise ValueError(f"unknown advantage.{slot} {name!r}; choose from {', '.join(choices)}")
-    cls = choices[name]
+    given = {k: v for k, v in settings.items() if k not in ("name", "_target_", "_source_") and v is not None}
+    if settings.get("_target_") is not None:
+        cls = _load_own(settings["_target_"], expected_source=settings.get("_source_"))
+        name = cls.name
+    else:
+        choices, name = links(slot), settings.get("name")
+        if name not in choices:
+            raise ValueError(unknown(f"advantage.{slot}", name, choices))
+        cls = choices[name]
     fields = field_names(cls)
-    given = {k: v for k, v in settings.items() if k != "name" and v is not None}
-    if unknown := sorted(given.keys() - set(fields)):
+    if strange := sorted(given.keys() - set(fields)):
         known = f"its fields are {', '.join(fields)}" if fields else "it has no fields"
-        raise ValueError(f"advantage.{slot} {name!r} has no field {', '.join(unknown)}; {known}")
+        raise ValueError(f"advantage.{slot} {name!r} has no field {', '.join(strange)}; {known}")
     official = getattr(cls, "OFFICIAL", {}) if flavor == "official" else {}
     try:
         return cls(**{**official, **given})
@@ -135,7 +146,41 @@ def make_link(slot: str, settings: Mapping[str, Any], *, flavor: str = "paper") 
 
 def link_settings(instance: Any) -> dict[str, Any]:
     """The inverse of `make_link`: `{"name": ..., field: value, ...}` with every field."""
-    return {"name": instance.name, **dataclasses.asdict(instance)}
+    return plain_settings(instance) | {field: getattr(instance, field) for field in field_names(instance)}
+
+
+def plain_settings(instance: Any) -> dict[str, Any]:
+    """What `make_link` needs for a link of the same class with the flavor's values."""
+    cls = type(instance)
+    own = {"_target_": cls.TARGET, "_source_": _source_of(cls)} if hasattr(cls, "TARGET") else {}
+    return {"name": instance.name, **own}
+
+
+def _load_own(target: str, *, expected_source: str | None) -> Any:
+    """The class of a file of one's own; `TARGET` on it says where it came from."""
+    cls: Any = external.load_class(target)
+    if missing := [f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING]:
+        raise ValueError(f"{target}: field {', '.join(missing)} needs a default, so that a config can leave it out")
+    if expected_source not in (None, found := _source_of(cls)):
+        raise ValueError(
+            f"{inspect.getsourcefile(cls)} is not what it was when this config was made (fingerprint {found}, then "
+            f"{expected_source}); start a new run, or bring the file back"
+        )
+    cls.TARGET = target
+    return cls
+
+
+def _source_of(cls: type) -> str:
+    """12 hex digits of the file that a class stands in."""
+    return hashlib.sha256(Path(inspect.getsourcefile(cls)).read_bytes()).hexdigest()[:12]  # type: ignore[arg-type]
+
+
+def unknown(what: str, name: object, choices: Iterable[str]) -> str:
+    """The sentence for a name that is not among the choices, the nearest of them first."""
+    choices = list(choices)
+    near = difflib.get_close_matches(str(name), choices, n=3)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"unknown {what} {name!r}; {hint}choose from {', '.join(choices)}"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agrae_lab.advantages.estimator import FLAVORS, SLOTS, Estimator, field_names, links, make_link
+from agrae_lab.advantages.estimator import (
+    FLAVORS,
+    SLOTS,
+    Estimator,
+    field_names,
+    links,
+    make_link,
+    plain_settings,
+    unknown,
+)
 
 _COMBINATIONS: dict[str, dict[str, Any]] = {
     "positive_dominant": {"group": {"name": "scale_positive", "beta": 10.0}},
@@ -35,7 +44,7 @@ def preset_slots(name: str) -> dict[str, dict[str, Any]]:
         ValueError: unknown name; the message lists the choices.
     """
     if name not in preset_names():
-        raise ValueError(f"unknown advantage {name!r}; choose from {', '.join(preset_names())}")
+        raise ValueError(unknown("advantage", name, preset_names()))
     chosen = _COMBINATIONS.get(name, {"base": name})
     return {slot: _as_settings(chosen.get(slot, _DEFAULT_SLOTS[slot])) for slot in SLOTS}
 
@@ -54,7 +63,7 @@ def make(name: str, *, flavor: str = "paper", **overrides: Any) -> Estimator:
         ValueError: unknown name, flavor, slot or field (the choices are listed), or a value out of range.
     """
     if flavor not in FLAVORS:
-        raise ValueError(f"unknown advantage.flavor {flavor!r}; choose from {', '.join(FLAVORS)}")
+        raise ValueError(unknown("advantage.flavor", flavor, FLAVORS))
     slots = preset_slots(name)
     slots |= {slot: _as_settings(overrides.pop(slot)) for slot in SLOTS if slot in overrides}
     parts = {slot: make_link(slot, settings, flavor=flavor) for slot, settings in slots.items()}
@@ -95,7 +104,7 @@ def differences_from_preset(estimator: Estimator) -> list[str]:
         part, preset = getattr(estimator, slot), getattr(official, slot)
         if part.name != preset.name:
             words.append(part.name)
-            preset = make_link(slot, {"name": part.name}, flavor=estimator.flavor)
+            preset = make_link(slot, plain_settings(part), flavor=estimator.flavor)
         words += [f"{f}={getattr(part, f)}" for f in field_names(part) if getattr(part, f) != getattr(preset, f)]
     return words
 

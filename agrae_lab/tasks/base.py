@@ -20,7 +20,7 @@ class Verdict:
 
     `reward` trains the policy, `correct` counts for Pass@k; they are equal unless the reward has other parts.
     `valid` is false where the verifier could not decide: such a completion has no reward (NaN) and is left out
-    of its group's mean and standard deviation.
+    of its group's mean and standard deviation. `parts` are what the reward is made of, one for each of the task's.
     """
 
     correct: bool
@@ -34,10 +34,14 @@ class Verdict:
 
 
 class Task(Protocol):
-    """A task module's `TASK`. Every problem has a unique `id` besides the task's own `columns`."""
+    """A task module's `TASK`. Every problem has a unique `id` besides the task's own `columns`.
+
+    `parts` names the parts of a reward, for estimators that weigh them apart; () if it has but one.
+    """
 
     name: str
     columns: tuple[str, ...]
+    parts: tuple[str, ...]
 
     def prompt(self, problem: Problem) -> str | list[dict[str, str]]:
         """The text, or the chat messages, that the policy continues."""

@@ -75,6 +75,7 @@ def _atom(text: str, at: int) -> tuple[int, int]:
 class Countdown:
     name = "countdown"
     columns = ("digits", "target")
+    parts = ("accuracy", "format")  # the reward is accuracy alone
 
     def prompt(self, problem: Problem) -> str:
         return f"{problem['digits']}={problem['target']}:"
@@ -83,9 +84,10 @@ class Countdown:
         try:
             value, used = evaluate(completion)
         except ExpressionError:
-            return Verdict(correct=False, reward=0.0)
-        correct = value == int(problem["target"]) and sorted(used) == sorted(str(problem["digits"]))
-        return Verdict(correct=correct, reward=float(correct))
+            return Verdict(correct=False, reward=0.0, parts={"accuracy": 0.0, "format": 0.0})
+        uses_all = sorted(used) == sorted(str(problem["digits"]))
+        correct = uses_all and value == int(problem["target"])
+        return Verdict(correct, reward=float(correct), parts={"accuracy": float(correct), "format": float(uses_all)})
 
 
 TASK = Countdown()

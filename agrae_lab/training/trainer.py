@@ -1,10 +1,10 @@
 """The shared trainer: TRL's GRPOTrainer with our advantages in the place of its own, and a recorder.
 
-Differences from stock TRL 1.16, all of them here:
-1. After TRL has scored a generation batch, its advantages are replaced by the estimator's, computed from the rewards
-   of all processes (TRL's own standard deviation is switched off).
-2. Entropy is computed in the pass that scores the sampled tokens, so that it belongs to the policy that sampled.
-3. Every generation batch is recorded, a loss or gradient that is not finite stops the run.
+Differences from stock TRL 1.16:
+1. `AdvantageMixin`: after TRL has scored a generation batch, its advantages are replaced by the estimator's, computed
+   from the rewards of all processes (TRL's own standard deviation is switched off), and entropy is computed in the
+   pass that scores the sampled tokens, so that it belongs to the policy that sampled.
+2. Here: every generation batch is recorded, a loss or gradient that is not finite stops the run.
 A step is one generation batch, counted from 1; TRL's `global_step` counts optimizer updates.
 
 Legend: P prompts, G completions of each, N = P·G, n this process's share of N, T completion tokens.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,8 @@ from accelerate.utils import gather_object
 from torch import Tensor
 from trl import GRPOConfig, GRPOTrainer
 
-from agrae_lab.advantages import Context, Estimator, make
+from agrae_lab.advantages import Estimator, make
+from agrae_lab.advantages.adapters.trl import AdvantageMixin
 from agrae_lab.tasks import Problem, Task, Verdict
 from agrae_lab.training.recorder import GenerationBatch, Recorder, step_metrics
 
@@ -44,6 +45,7 @@ class TaskReward:
 
     def __init__(self, task: Task, problems: dict[str, Problem]) -> None:
         self._task, self._problems = task, problems
+        self.parts = task.parts
         self.verdicts: list[Verdict] = []
         self.seconds = 0.0
 
@@ -60,11 +62,11 @@ def completion_text(completion: str | list[dict[str, Any]]) -> str:
     return completion if isinstance(completion, str) else str(completion[-1]["content"])
 
 
-class AdvantageTrainer(GRPOTrainer):
+class AdvantageTrainer(AdvantageMixin, GRPOTrainer):
     """GRPOTrainer under any advantage estimator.
 
     Args:
-        estimator: rewards [P, G] → advantages [P, G].
+        estimator: rewards [P, G] → advantages [P, G], or [P, G, T] token by token.
         reward: the only reward function.
         recorder: where rollouts and metrics go; None on processes that do not write.
         validate: called at the start of every `validate_every`-th step (0: never); its values join the step's row.
@@ -72,9 +74,7 @@ class AdvantageTrainer(GRPOTrainer):
     """
 
     args: GRPOConfig
-    model: Any
-    num_generations: int
-    _logs: dict[str, Any]
+    keep_scores = True
 
     def __init__(
         self,
@@ -93,11 +93,9 @@ class AdvantageTrainer(GRPOTrainer):
         self._reward, self.recorder = reward, recorder
         self._validate, self._validate_every = validate, validate_every
         self._on_step = on_step
-        self._scored: tuple[Tensor, Tensor] | None = (
-            None  # log-probabilities and entropies of the sampled tokens [n, T]
-        )
-        self._gathered_rewards_N: Tensor | None = None
         self._row: dict[str, Any] = {}
+        self._inputs: list[dict[str, Any]] = []  # this process's rows of the generation batch at work
+        self._verdicts: list[Verdict] = []  # of all processes
         self._sampled_at = 0.0
         self._loss_logps: Tensor | None = None  # of the policy at work on the current mini-batch [n, T]
         self._mixed_batches_unchanged: int | None = 0  # None: the estimator has shown that it is not plain GRPO
@@ -120,62 +118,41 @@ class AdvantageTrainer(GRPOTrainer):
 
     def _calculate_rewards(self, *arguments: Any, **keywords: Any) -> Tensor:
         rewards_N1 = super()._calculate_rewards(*arguments, **keywords)
-        self._gathered_rewards_N = rewards_N1[:, 0]
         self._row["seconds_reward"] = self._reward.seconds
+        self._verdicts = gather_object(self._reward.verdicts)
         return rewards_N1
 
+    def _reward_parts(self) -> Mapping[str, Tensor]:
+        """The verifier's parts, name → [P, G]; NaN where it could not decide."""
+        assert self._rewards_NF is not None
+        names = self._reward.parts
+        parts = [[v.parts[name] if v.valid else math.nan for v in self._verdicts] for name in names]
+        columns = self._rewards_NF.new_tensor(parts).view(len(names), -1, self.num_generations)
+        return dict(zip(names, columns, strict=True))
+
     def _get_per_token_logps_and_entropies(self, model: Any, *arguments: Any, **keywords: Any) -> tuple:
-        is_sampler = model is self.model and not torch.is_grad_enabled()  # else the loss, or a reference model
-        if is_sampler:
-            keywords["compute_entropy"] = True
         scores = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)
-        if is_sampler:
-            self._scored = scores[:2]
-        elif torch.is_grad_enabled():
+        if torch.is_grad_enabled():
             self._loss_logps = scores[0].detach()
         return scores
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        self._row, self._scored = {}, None
+        self._row, self._inputs = {}, inputs
         if self._validate is not None and self._validate_every and (self.step - 1) % self._validate_every == 0:
             self._row |= self._validate(self.model)
-        output = super()._generate_and_score_completions(inputs)
-        if self._scored is None:  # exactly on policy: TRL needs no old log-probabilities, we do
-            self._score(output)
+        return super()._generate_and_score_completions(inputs)
 
-        assert self._gathered_rewards_N is not None
-        rewards_PG = self._gathered_rewards_N.view(-1, self.num_generations)
-        advantages_PG = self.estimator(rewards_PG, Context())
-        n = len(inputs)
-        mine = slice(self.accelerator.process_index * n, (self.accelerator.process_index + 1) * n)
-        output["advantages"] = advantages_PG.flatten()[mine]
-        self._logs["advantages"].extend(advantages_PG.flatten().tolist())  # one batch long: pushes TRL's own out
-
-        batch = self._gather_batch(inputs, output, rewards_PG, advantages_PG)
+    def _replace_advantages(self, output: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        rewards_PG, advantages_PG = super()._replace_advantages(output)
+        batch = self._gather_batch(output, rewards_PG, advantages_PG)
         self._row |= step_metrics(batch)
-        self._shout_if_unchanged(rewards_PG)
+        self._shout_if_unchanged()
         if self.recorder is not None:
             self.recorder.record_rollouts(batch)
         self._sampled_at = time.perf_counter()
-        return output
+        return rewards_PG, advantages_PG
 
-    @torch.no_grad()
-    def _score(self, output: dict[str, Any]) -> None:
-        ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
-        mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
-        side_inputs = ("pixel_values", "image_grid_thw", "num_images", "pixel_attention_mask", "image_sizes")
-        self._get_per_token_logps_and_entropies(
-            self.model,
-            ids,
-            mask,
-            output["completion_ids"].shape[1],
-            batch_size=self.args.per_device_train_batch_size,
-            **{k: output[k] for k in side_inputs if k in output},
-        )
-
-    def _gather_batch(
-        self, inputs: list[dict[str, Any]], output: dict[str, Any], rewards_PG: Tensor, advantages_PG: Tensor
-    ) -> GenerationBatch:
+    def _gather_batch(self, output: dict[str, Any], rewards_PG: Tensor, advantages_PG: Tensor) -> GenerationBatch:
         """The whole step's rollouts, on every process."""
         assert self._scored is not None
         mask_nT = output["completion_mask"]
@@ -187,9 +164,9 @@ class AdvantageTrainer(GRPOTrainer):
         gathered = self.accelerator.gather(local.T.contiguous()).T.cpu()
         return GenerationBatch(
             step=self.step,
-            prompt_ids=gather_object([x["problem_id"] for x in inputs]),
+            prompt_ids=gather_object([x["problem_id"] for x in self._inputs]),
             completions=[completion_text(c) for c in self._logs["completion"]],  # one batch long, gathered by TRL
-            verdicts=gather_object(self._reward.verdicts),
+            verdicts=self._verdicts,
             rewards_PG=rewards_PG.cpu(),
             advantages_PG=advantages_PG.cpu(),
             grpo_PG=self._grpo(rewards_PG).cpu(),
@@ -199,7 +176,7 @@ class AdvantageTrainer(GRPOTrainer):
             mean_entropy_N=gathered[3],
         )
 
-    def _shout_if_unchanged(self, rewards_PG: Tensor) -> None:
+    def _shout_if_unchanged(self) -> None:
         """An estimator that claims to differ from GRPO and never does is a mistake in the making: say so, loudly."""
         unmatched = replace(self.estimator, match=self._grpo.match)  # plain GRPO is the fixed point of matching to it
         if self._mixed_batches_unchanged is None or unmatched.same_formula(self._grpo):

@@ -1,0 +1,65 @@
+"""Estimators that stand in a file of one's own, outside the package."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import re
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+
+def load_class(target: str) -> type:
+    """The class that `my_file:MyEstimator` or `my_file.MyEstimator` names; a module is also looked for in the current
+    directory, and `path/to/my_file.py:MyEstimator` names a file.
+
+    A class without a `name` gets its own in snake_case.
+
+    Raises:
+        ValueError: no such module or class, a module that cannot be imported, or a class that is no frozen dataclass.
+    """
+    place, _, class_name = target.rpartition(":" if ":" in target else ".")
+    if not place:
+        raise ValueError(f"{target!r} names no class; write my_file:MyEstimator")
+    module = _load_file(Path(place).resolve()) if place.endswith(".py") else _load_module(place)
+    cls = getattr(module, class_name, None)
+    if not isinstance(cls, type):
+        classes = [k for k, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
+        raise ValueError(f"{place} has no class {class_name}; it has {', '.join(classes) or 'none'}")
+    if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise ValueError(f"{target}: an estimator is a frozen dataclass; write @dataclass(frozen=True) above the class")
+    if "name" not in vars(cls):
+        cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower()  # type: ignore[attr-defined]
+    return cls
+
+
+def _load_module(name: str) -> ModuleType:
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ValueError(f"there is no module {name}, neither installed nor in {here}") from error
+        raise ValueError(f"module {name} cannot be imported: {error}") from error
+    except Exception as error:
+        raise ValueError(f"module {name} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+@cache  # one file, one class: links of the same class and settings are equal
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module

@@ -1,0 +1,116 @@
+"""Gain over GRPO with and without the update mass rescaled to GRPO's: what remains is not a learning rate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.curves import Evaluations, collect, contrast_intervals
+from analysis.figures._curves import describe_evaluation
+from analysis.frames import Study
+from analysis.style import PERCENT, colour, label, sort_arms
+
+NAME = "mass_control"
+QUESTION = "How much of an arm's effect remains when its update mass is plain GRPO's?"
+
+_KS = (1, 16, 256)
+_FREE, _MATCHED, _LOST = "free", "matched", "matched minus free"
+_OFFSET = 0.16  # between the two markers of an arm
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Rows: arm, k, kind: its gain over GRPO free and matched, and the difference of the two, paired by problem."""
+    pairs = list(_matched_pairs(study))
+    frames = []
+    for benchmark in study.benchmarks:
+        evaluations = collect(study, benchmark)
+        if evaluations is None or "grpo" not in evaluations.correct:
+            continue
+        known = [pair for pair in pairs if set(pair) <= set(evaluations.correct)]
+        frames += [_rows(evaluations, free, matched) for free, matched in known]
+    if not frames:
+        return pd.DataFrame()
+    rows = pd.concat(frames, ignore_index=True)
+    order = sort_arms(list(rows["arm"].unique()))
+    shift = rows["kind"].map({_FREE: _OFFSET, _MATCHED: -_OFFSET, _LOST: 0.0})
+    return rows.assign(height=[len(order) - 1 - order.index(arm) for arm in rows["arm"]] + shift)
+
+
+def _matched_pairs(study: Study) -> Iterator[tuple[str, str]]:
+    """Arms whose configs differ in `advantage.match` alone: (unmatched, matched)."""
+    by_rest: dict[str, dict[str, str]] = {}
+    for arm, runs in study.arms.items():
+        advantage = dict(runs[0].config["advantage"])
+        match = advantage.pop("match")["name"]
+        rest = {"advantage": advantage} | {key: runs[0].config[key] for key in ("loss", "train", "model", "task")}
+        by_rest.setdefault(json.dumps(rest, sort_keys=True), {})[match] = arm
+    for arms in by_rest.values():
+        free = arms.pop("none", None)
+        if free is not None and free != "grpo":
+            yield from ((free, matched) for matched in arms.values())
+
+
+def _rows(evaluations: Evaluations, free: str, matched: str) -> pd.DataFrame:
+    contrasts = {
+        _FREE: (free, "grpo"),
+        _MATCHED: (matched, "grpo"),
+        _LOST: (matched, free),
+    }
+    ks = [k for k in _KS if k <= evaluations.largest_k]
+    keys = [(kind, k) for kind in contrasts for k in ks]
+    intervals = contrast_intervals(
+        evaluations, [{contrasts[kind][0]: {k: 1.0}, contrasts[kind][1]: {k: -1.0}} for kind, k in keys]
+    )
+    return pd.DataFrame(
+        {
+            "panel": f"{evaluations.benchmark}: Pass@{k}",
+            "benchmark": evaluations.benchmark,
+            "arm": free,
+            "matched_arm": matched,
+            "kind": kind,
+            "k": k,
+            "estimate": interval.estimate,
+            "lo": interval.lo,
+            "hi": interval.hi,
+            "method": interval.method,
+            "speaks_of": interval.speaks_of,
+            "seeds": len(evaluations.seeds[free]),
+            "n": evaluations.num_samples,
+            "problems": evaluations.num_problems,
+            "temperature": evaluations.temperature,
+            "top_p": evaluations.top_p,
+            "no_within_variance": 2 * k > evaluations.num_samples,
+            "unfinished": bool({free, matched} & evaluations.unfinished),
+        }
+        for (kind, k), interval in zip(keys, intervals, strict=True)
+    )
+
+
+def caption(table: pd.DataFrame) -> str:
+    lost = table[(table["kind"] == _LOST) & ~((table["lo"] <= 0) & (table["hi"] >= 0))].dropna(subset="lo")
+    changed = ", ".join(f"{label(arm)} at k = {k}" for arm, k in zip(lost["arm"], lost["k"], strict=True))
+    return (
+        "Pass@k minus GRPO's on the same problems, 95 % intervals. Hollow: the estimator as it is. Filled: its "
+        "advantages rescaled, batch by batch, to plain GRPO's Σ|A| (advantage.match). Rescaling changes the gain by "
+        f"more than its own interval for: {changed or 'none'}. {describe_evaluation(table)}"
+    )
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    ax.axvline(0.0, color="0.4", linewidth=0.8, zorder=1)
+    drawn = table[table["kind"] != _LOST]
+    for row in drawn.itertuples():
+        face = "white" if row.kind == _FREE else colour(row.arm)
+        ax.hlines(row.height, row.lo, row.hi, color=colour(row.arm), linewidth=1.1)
+        ax.plot(row.estimate, row.height, "o", color=colour(row.arm), markerfacecolor=face)
+    for kind, face in ((_FREE, "white"), (_MATCHED, "0.3")):
+        ax.plot(np.nan, np.nan, "o", color="0.3", markerfacecolor=face, label=f"{kind} update mass")
+    centres = drawn.groupby("arm")["height"].mean()
+    ax.set_yticks(centres, [label(arm) for arm in centres.index])
+    ax.xaxis.set_major_formatter(PERCENT)
+    ax.set_xlabel("Gain over GRPO (pp)")
+    return ax
