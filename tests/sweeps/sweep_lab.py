@@ -37,8 +37,9 @@ hydra:
 
 # The command line, in a process of its own that a test can interrupt or kill.
 CONTROLLER = """\
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in what it runs in the background
 import sweeps.executor
 from sweeps.__main__ import main
 sweeps.executor.GRACE_SECONDS = 1.0
