@@ -151,7 +151,8 @@ class LiveDisplay:
             num_slots=self._num_slots,
         )
         counts = "".join(f", {number} {status}" for status, number in sorted(self._counts.items()))
-        line = f"{len(active)} running, {num_waiting} waiting{counts}; about {duration(all_left)} left"
+        line = f"{len(active)} running, {num_waiting} waiting{counts}"
+        line += "" if all_left is None else f"; about {duration(all_left)} left"
         return Group(table, Text(line))
 
 
