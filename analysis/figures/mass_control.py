@@ -44,9 +44,10 @@ def _matched_pairs(study: Study) -> Iterator[tuple[str, str]]:
     """Arms whose configs differ in `advantage.match` alone: (unmatched, matched)."""
     by_rest: dict[str, dict[str, str]] = {}
     for arm, runs in study.arms.items():
-        advantage = dict(runs[0].config["advantage"])
+        config = runs[0].config
+        advantage = dict(config["advantage"])
         match = advantage.pop("match")["name"]
-        rest = {"advantage": advantage} | {key: runs[0].config[key] for key in ("loss", "train", "model", "task")}
+        rest = [advantage, *(config.get(key) for key in ("loss", "train", "model", "task"))]
         by_rest.setdefault(json.dumps(rest, sort_keys=True), {})[match] = arm
     for arms in by_rest.values():
         free = arms.pop("none", None)
@@ -103,10 +104,10 @@ def caption(table: pd.DataFrame) -> str:
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.axvline(0.0, color="0.4", linewidth=0.8, zorder=1)
     drawn = table[table["kind"] != _LOST]
-    for row in drawn.itertuples():
-        face = "white" if row.kind == _FREE else colour(row.arm)
-        ax.hlines(row.height, row.lo, row.hi, color=colour(row.arm), linewidth=1.1)
-        ax.plot(row.estimate, row.height, "o", color=colour(row.arm), markerfacecolor=face)
+    for (arm, kind), rows in drawn.groupby(["arm", "kind"]):
+        hue = colour(str(arm))
+        ax.hlines(rows["height"], rows["lo"], rows["hi"], color=hue, linewidth=1.1)
+        ax.plot(rows["estimate"], rows["height"], "o", color=hue, markerfacecolor="white" if kind == _FREE else hue)
     for kind, face in ((_FREE, "white"), (_MATCHED, "0.3")):
         ax.plot(np.nan, np.nan, "o", color="0.3", markerfacecolor=face, label=f"{kind} update mass")
     centres = drawn.groupby("arm")["height"].mean()

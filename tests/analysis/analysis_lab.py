@@ -161,7 +161,7 @@ class Root:
         self.num_problems, self.num_samples, self.num_steps = num_problems, num_samples, num_steps
         self.num_prompts, self.group_size = 16, 8
 
-    def config(self, arm: str, seed: int, **changes: Any) -> dict[str, Any]:
+    def config(self, arm: str, seed: int, /, **changes: Any) -> dict[str, Any]:
         sample, group = ARMS[arm][:2]
         return {
             "schema_version": SCHEMA_VERSION,
@@ -177,7 +177,7 @@ class Root:
             **changes,
         }  # fmt: skip
 
-    def run(self, arm: str, seed: int = 0, *, status: str = "done", steps: int | None = None, **changes: Any) -> Run:
+    def run(self, arm: str, /, seed: int = 0, *, status: str = "done", steps: int | None = None, **changes: Any) -> Run:
         """Write one run; an unfinished one has no evaluation, and `steps` of its steps."""
         config = self.config(arm, seed, **changes)
         path = run_dir_for(config)

@@ -170,7 +170,7 @@ class AdvantageMixin:
     args: Any
     state: Any
     accelerator: Any
-    num_generations: int
+    num_generations: Any
     reward_weights: Tensor
     reward_func_names: list[str]
     _logs: dict[str, Any]
