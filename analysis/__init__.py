@@ -10,6 +10,7 @@
     verdicts.py  how a claim is judged: parts, intervals, the rule
     style.py     colours, names, rcParams
     figures/     one file per figure: QUESTION, NAME, table(study), caption(table), draw(table, ax)
+    simulation/  the same for what the behaviour-space simulator recorded (`simulation=<dir>`)
     render.py    a figure module → PNG, PDF, CSV, caption
     report.py    passk_table.{csv,md}, summary.md, what is printed
 

@@ -1,7 +1,10 @@
 """`python -m analysis runs=<root> [experiment=<name>] [out=<dir>]`: figures, tables, verdicts.
 
+`python -m analysis simulation=<dir> [out=<dir>]` draws what `python -m agrae_lab.advantages.simulator` recorded.
+
 For every experiment under the root, `<out>/<experiment>/` receives the figures, passk_table.{csv,md} and summary.md;
-`<out>/summary.md` judges all claims on the runs of all experiments together. out is `<root>/figures` unless given.
+`<out>/summary.md` judges all claims on the runs of all experiments together. A simulation's figures go to `<out>/`.
+out is `<root>/figures`, or `<dir>/figures`, unless given.
 Exit status: 0; 1 if some data were refused (the rest is done); 2 if the command cannot be carried out.
 """
 
@@ -10,7 +13,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +24,7 @@ from rich.table import Table
 
 from agrae_lab.runs import Experiment, RunError, list_experiments, replacing
 
-from . import figures
+from . import figures, simulation
 from .claims import Verdict, judge
 from .curves import collect, curve_table
 from .frames import FrameError, Study, load_study, merge_studies
@@ -29,6 +32,7 @@ from .render import Rendered, render
 from .report import cells, markdown_table, passk_table, run_state, summary, verdict_line
 
 KEYS = ("runs", "experiment", "out")
+SIMULATION_KEYS = ("simulation", "out")
 _PRINTED_KS = (1, 4, 16, 64, 256)  # the files have all; these fit a terminal
 
 
@@ -51,7 +55,10 @@ class Result:
 def main(arguments: Sequence[str], *, num_workers: int = 1) -> int:
     """Run the command, drawing figures in `num_workers` processes; returns the exit status."""
     try:
-        root, experiments, out = parse(arguments)
+        given = read_keys(arguments)
+        if "simulation" in given:
+            return draw_simulation(given)
+        root, experiments, out = parse(given)
         everything = [load_study(root, experiment) for experiment in list_experiments(root)]
     except (UsageError, RunError) as error:
         print(error, file=sys.stderr)
@@ -93,19 +100,48 @@ def _draw(task: tuple[str, Study, Path]) -> Rendered:
     return render(module, study, folder)
 
 
-def parse(arguments: Sequence[str]) -> tuple[Path, list[Experiment], Path]:
-    """Root, experiments to analyse, output folder.
+def draw_simulation(given: Mapping[str, str]) -> int:
+    """The figures of a simulation's directory; returns the exit status.
 
     Raises:
-        UsageError: an unknown key, no runs, or no such root or experiment.
-        RunError: an experiment file cannot be read.
+        UsageError: keys beside `simulation` and `out`, or a directory that holds no whole simulation.
+    """
+    if others := sorted(given.keys() - set(SIMULATION_KEYS)):
+        raise UsageError(f"simulation= goes with out= alone, not with {', '.join(others)}=; draw runs by themselves")
+    path = Path(given["simulation"])
+    try:
+        recorded = simulation.load_simulation(path)
+    except FrameError as error:
+        raise UsageError(str(error)) from error
+    out = Path(given.get("out", path / "figures"))
+    for module in simulation.FIGURES:
+        print(f"{module.NAME}: {out / render(module, recorded, out).name}.png")
+    return 0
+
+
+def read_keys(arguments: Sequence[str]) -> dict[str, str]:
+    """`key=value` arguments as a dict.
+
+    Raises:
+        UsageError: not of that form, or an unknown key.
     """
     given: dict[str, str] = {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if key not in KEYS or not equals or not value:
-            raise UsageError(f"cannot read {argument!r}; give {', '.join(f'{key}=...' for key in KEYS)}")
+        if key not in {*KEYS, *SIMULATION_KEYS} or not equals or not value:
+            forms = "; or ".join(", ".join(f"{key}=..." for key in keys) for keys in (KEYS, SIMULATION_KEYS))
+            raise UsageError(f"cannot read {argument!r}; give {forms}")
         given[key] = value
+    return given
+
+
+def parse(given: Mapping[str, str]) -> tuple[Path, list[Experiment], Path]:
+    """Root, experiments to analyse, output folder.
+
+    Raises:
+        UsageError: no runs, or no such root or experiment.
+        RunError: an experiment file cannot be read.
+    """
     if "runs" not in given:
         raise UsageError("say where the runs are: python -m analysis runs=<root>")
     root = Path(given["runs"])

@@ -1,4 +1,4 @@
-"""A figure module and a study → PNG, PDF, CSV and caption files."""
+"""A figure module and a study, or a simulation, → PNG, PDF, CSV and caption files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from agrae_lab.runs import replacing
 
 from .frames import FrameError, Study
+from .simulation.frames import Simulation
 from .style import PANEL_SIZE, STYLE
 
 _MAX_COLUMNS = 2
@@ -31,7 +32,7 @@ class Rendered:
     refused: bool = False
 
 
-def render(module: ModuleType, study: Study, folder: Path) -> Rendered:
+def render(module: ModuleType, study: Study | Simulation, folder: Path) -> Rendered:
     """Write `<NAME>.png`, `.pdf`, `.csv` and `.md` (caption) into the folder; say so where there is no data."""
     try:
         table = module.table(study)

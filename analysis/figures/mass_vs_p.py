@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,10 @@ from analysis.style import colour, label, marker, sort_arms
 NAME = "mass_vs_p"
 QUESTION = "Which prompts move the policy: how large is Σ|A| of a group at each success rate p?"
 
-_P = np.sin(np.linspace(0.0, np.pi / 2, 201)[1:-1]) ** 2  # denser near 0 and 1, where the forms are steep
+MARKED = (0.25, 0.5, 0.75)  # as in the paper's Figure 6: the mass peaks at one half, and p weighs like 1 − p
+
+_GRID = np.sin(np.linspace(0.0, np.pi / 2, 201)[1:-1]) ** 2  # denser near 0 and 1, where the forms are steep
+_P = np.union1d(_GRID, MARKED)
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -33,14 +37,20 @@ def table(study: Study) -> pd.DataFrame:
         frames.append(measured.assign(arm=arm, kind="measured"))
         omega = float(groups.groupby("step")["p"].mean().median())
         advantage, size = runs[0].config["advantage"], int(groups["size"].iloc[0])
-        line = theory.mass(advantage, _P, group_size=size, omega=omega)
-        if line is not None:
-            at = {"omega": omega} if theory.needs_omega(advantage) else {}
-            frames.append(pd.DataFrame({"p": _P, "value": line}).assign(arm=arm, kind="theory", **at))
+        frames.append(closed_form(arm, advantage, group_size=size, omega=omega))
     if not frames:
         return pd.DataFrame()
     columns = ["panel", "arm", "kind", "p", "value", "lo", "hi", "groups", "omega"]
     return pd.concat(frames, ignore_index=True).assign(panel="").reindex(columns=columns)
+
+
+def closed_form(arm: str, advantage: Mapping[str, Any], *, group_size: int, omega: float) -> pd.DataFrame:
+    """An arm's rows of kind "theory"; none where no closed form is known. `omega` stands in those that depend on it."""
+    line = theory.mass(advantage, _P, group_size=group_size, omega=omega)
+    if line is None:
+        return pd.DataFrame()
+    at = {"omega": omega} if theory.needs_omega(advantage) else {}
+    return pd.DataFrame({"p": _P, "value": line}).assign(arm=arm, kind="theory", **at)
 
 
 def caption(table: pd.DataFrame) -> str:
@@ -51,7 +61,7 @@ def caption(table: pd.DataFrame) -> str:
         "Markers: mean Σ|A| over the groups with that p in the rollouts of all steps and runs; "
         "bars: lowest to highest.",
         "Groups: " + ", ".join(f"{label(arm)} {int(count)}" for arm, count in counts.items()) + ".",
-        "Lines: closed forms from the runs' advantage settings.",
+        "Lines: closed forms from the runs' advantage settings; rings: p = " + ", ".join(map(str, MARKED)) + ".",
     ]
     if len(omegas):
         at = ", ".join(f"{label(arm)} {omega:.2f}" for arm, omega in omegas.items())
@@ -66,9 +76,14 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
         rows = table[table["arm"] == arm]
         line, points = rows[rows["kind"] == "theory"], rows[rows["kind"] == "measured"]
         ax.plot(line["p"], line["value"], color=colour(arm), linewidth=0.9)
+        rings = line[line["p"].isin(MARKED)]
+        face: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": colour(arm), "markeredgewidth": 0.6}
+        ax.plot(rings["p"], rings["value"], "o", markersize=7, **face)
         ax.vlines(points["p"], points["lo"], points["hi"], color=colour(arm), linewidth=0.8, alpha=0.6)
         style: dict[str, Any] = {"color": colour(arm), "marker": marker(arm), "linestyle": "none"}
         ax.plot(points["p"], points["value"], label=label(arm), **style)
+    for p in MARKED:
+        ax.axvline(p, color="0.75", linewidth=0.6, linestyle=":", zorder=1)
     ax.set_xlabel("Success rate p of the group")
     ax.set_ylabel("Σ|A| of the group")
     ax.set_xlim(-0.03, 1.03)

@@ -182,3 +182,16 @@ def test_the_style_is_one_that_matplotlib_knows_and_embeds_fonts() -> None:
     with mpl.rc_context(STYLE):
         assert mpl.rcParams["pdf.fonttype"] == 42
     assert mpl.rcParams["pdf.fonttype"] == 3  # nothing global
+
+
+def test_the_paper_s_success_rates_are_marked(study: Study) -> None:
+    """Figure 6: rings on every closed form at p = 0.25, 0.5 and 0.75; for GRPO 2G√(p(1−p)) with G = 8."""
+    from analysis.figures import mass_vs_p
+
+    with mpl.rc_context(STYLE):
+        figure = build(mass_vs_p, mass_vs_p.table(study), "caption")
+    lines = figure.axes[0].get_lines()
+    rings = [line.get_xydata() for line in lines if line.get_markerfacecolor() == "none"]
+    assert len(rings) == len(study.arms)
+    assert all(ring[:, 0].tolist() == [0.25, 0.5, 0.75] for ring in rings)
+    assert any(np.allclose(ring[:, 1], [np.sqrt(48), 8.0, np.sqrt(48)]) for ring in rings)

@@ -1,0 +1,54 @@
+"""Pass@1, Pass@64, entropy and unsolved prompts of simulated policies against step."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from analysis.simulation.frames import Simulation
+from analysis.style import PERCENT, colour, label, marker, sort_arms
+
+NAME = "simulation"
+QUESTION = "What does each estimator make of the same policy, if prompts learn nothing from each other?"
+
+_PANELS = {"pass_at_1": "Pass@1", "pass_at_64": "Pass@64", "entropy": "Entropy", "unsolved_share": "Unsolved prompts"}
+_UNITS = {
+    "Pass@1": "Pass@1 (%)",
+    "Pass@64": "Pass@64 (%)",
+    "Entropy": "Entropy (nats)",
+    "Unsolved prompts": "Share (%)",
+}
+
+
+def table(simulation: Simulation) -> pd.DataFrame:
+    """Rows: panel, arm, step, value; and the settings that the caption names."""
+    recorded = simulation.simulation.rename(columns={"estimator": "arm", **_PANELS})
+    names = ("seed", "num_prompts", "num_trajectories", "num_generations", "learning_rate")
+    settings = {name: simulation.settings[name] for name in names}
+    return recorded.melt(["arm", "step"], list(_PANELS.values()), "panel", "value").assign(**settings)
+
+
+def caption(table: pd.DataFrame) -> str:
+    first = table.iloc[0]
+    return (
+        f"{first['num_prompts']} independent prompts, each with a softmax policy over {first['num_trajectories']} "
+        f"trajectories, {first['num_generations']} draws a step, learning rate {first['learning_rate']:g}, moved by "
+        "the gradient of Theorem 1. Pass@k is exact, of the policy before the step's update; entropy is that of the "
+        "trajectories; unsolved: no draw of the step was correct. Same start and same luck for all estimators (seed "
+        f"{first['seed']}); one seed, so no interval. Estimators differ in update mass at one learning rate, so a "
+        "faster curve is not a better one."
+    )
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    for arm in sort_arms(list(table["arm"].unique())):
+        rows = table[table["arm"] == arm]
+        ax.plot(rows["step"], rows["value"], color=colour(arm), marker=marker(arm), markevery=0.1, label=label(arm))
+    panel = table["panel"].iloc[0]
+    if panel != "Entropy":
+        ax.yaxis.set_major_formatter(PERCENT)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    ax.set_xlabel("Step")
+    ax.set_ylabel(_UNITS[panel])
+    return ax

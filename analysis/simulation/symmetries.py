@@ -1,0 +1,107 @@
+"""The two symmetries of GRPO: which logits move, and which prompts move them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import StrMethodFormatter
+
+from analysis.figures import mass_vs_p
+from analysis.simulation.frames import Simulation
+from analysis.style import colour, label, sort_arms
+
+NAME = "symmetries"
+QUESTION = "Which trajectories does an update reach, and which prompts weigh most?"
+
+_LOGITS, _MASS = "One step on one prompt", "Σ|A| of a group"
+_BAR_WIDTH = 0.4
+_LINE = (0.02, 0.98)  # beyond, the forms fall to 0, which would take up most of a log scale
+# drawn?, correct? → what stands under that part of the axis, in its order
+_KINDS = {
+    (True, True): "drawn,\ncorrect",
+    (True, False): "drawn,\nwrong",
+    (False, True): "not drawn,\ncorrect",
+    (False, False): "not drawn,\nwrong",
+}
+
+
+def table(simulation: Simulation) -> pd.DataFrame:
+    """Rows of two panels: `value` at `x` for each trajectory and estimator; the columns of mass_vs_p for Σ|A|."""
+    return pd.concat([_logit_rows(simulation.logit_updates), _mass_rows(simulation)], ignore_index=True)
+
+
+def _logit_rows(updates: pd.DataFrame) -> pd.DataFrame:
+    """Trajectories in the order of `_KINDS`, within a kind by probability; bars of the estimators side by side."""
+    kinds = list(_KINDS)
+    drawn_and_correct = zip(updates["num_draws"] > 0, updates["correct"], strict=True)
+    rank = [kinds.index(kind) for kind in drawn_and_correct]
+    rows = updates.assign(kind=[_KINDS[kinds[i]] for i in rank], rank=rank)
+    rows = rows.sort_values(["estimator", "rank", "probability"], ascending=[True, True, False])
+    position = rows.groupby("estimator").cumcount()
+    arms = sort_arms(list(rows["estimator"].unique()))
+    shift = rows["estimator"].map(lambda arm: arms.index(arm) - (len(arms) - 1) / 2)
+    rows = rows.assign(position=position, x=position + _BAR_WIDTH * shift, panel=_LOGITS)
+    rows["top"] = rows.groupby("trajectory")["update"].transform("max").clip(lower=0.0)
+    return rows.drop(columns="rank").rename(columns={"estimator": "arm", "update": "value"})
+
+
+def _mass_rows(simulation: Simulation) -> pd.DataFrame:
+    names = {"estimator": "arm", "abs_sum": "value", "abs_sum_min": "lo", "abs_sum_max": "hi"}
+    measured = simulation.update_mass.rename(columns=names).assign(kind="measured")
+    first = simulation.simulation.groupby("estimator")["omega"].first()
+    size = simulation.settings["num_generations"]
+    lines = [
+        mass_vs_p.closed_form(arm, advantage, group_size=size, omega=float(first[arm]))
+        for arm, advantage in simulation.settings["estimators"].items()
+    ]
+    rows = pd.concat([measured, *lines], ignore_index=True).assign(panel=_MASS)
+    return rows[(rows["kind"] == "measured") | rows["p"].between(*_LINE)]
+
+
+def caption(table: pd.DataFrame) -> str:
+    logits, mass = table[table["panel"] == _LOGITS], table[table["panel"] == _MASS]
+    head = _head(logits)
+    measured = mass[mass["kind"] == "measured"]
+    groups = measured.groupby("arm")["groups"].sum().iloc[0]
+    omegas = mass.dropna(subset="omega").groupby("arm", sort=False)["omega"].first()
+    at = "".join(f"; {label(arm)} depends on the batch's mean reward, ω = {omega:.2f}" for arm, omega in omegas.items())
+    return (
+        "Left: Δh of every trajectory of a small behaviour space, put together by hand, after one step at learning "
+        "rate 1: bars by automatic differentiation, dots by the closed form of Theorem 1. Under symmetric advantages "
+        "(GRPO) a trajectory that was not drawn stays. With suppressed positives (Negative-Dominant, ΣA < 0) it rises, "
+        f"and so does an over-confident wrong one (π = {head['probability']:g}) although it was drawn "
+        f"({head['num_draws']:.0f} times). Right: Σ|A| of a group, on a log scale; markers: mean over the {groups:.0f} "
+        f"groups of a simulation's first step, whose draws all estimators share; lines: closed forms{at}; rings: p = "
+        f"{', '.join(map(str, mass_vs_p.MARKED))}. Groups with Σ|A| = 0 are off the scale."
+    )
+
+
+def _head(logits: pd.DataFrame) -> pd.Series:
+    """The likeliest trajectory."""
+    return logits.sort_values("probability").iloc[-1]
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    if table["panel"].iloc[0] == _MASS:
+        mass_vs_p.draw(table, ax)
+        ax.set_yscale("log", base=2)
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        return ax
+    for arm in sort_arms(list(table["arm"].unique())):
+        rows = table[table["arm"] == arm]
+        ax.bar(rows["x"], rows["value"], width=_BAR_WIDTH, color=colour(arm), label=label(arm))
+    ax.plot(table["x"], table["update_closed_form"], ".", color="0.6", markersize=2.5)
+    ax.axhline(0.0, color="0.4", linewidth=0.6)
+    middles = table.groupby("kind", sort=False)["position"].mean()
+    ax.set_xticks(middles, middles.index)
+    ax.tick_params(axis="x", length=0)
+    ax.grid(visible=False, axis="x")
+    for start in table.groupby("kind", sort=False)["position"].min().iloc[1:]:
+        ax.axvline(start - 0.5, color="0.85", linewidth=0.8)
+    head = _head(table)
+    text: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 6, "color": "0.25"}
+    ax.annotate(f"π = {head['probability']:g}", (head["position"], head["top"]), (0, 4), **text)
+    ax.set_ylabel("Δh (logit update)")
+    return ax
