@@ -131,10 +131,10 @@ def shipped_file(task: str, split: str) -> Path:
 def _check_batch(config: Mapping[str, Any], *, min_group_size: int) -> None:
     train = config["train"]
     prompts, generations, minibatches = (train[k] for k in ("num_prompts", "num_generations", "num_minibatches"))
-    if generations < max(min_group_size, 2):
+    if generations < (needed := max(min_group_size, 2)):
         raise ConfigError(
-            f"train.num_generations must be at least 2, got {generations}: advantage {config['advantage']['name']!r} "
-            "and the trainer compare the completions of one prompt"
+            f"train.num_generations must be at least {needed}, got {generations}: advantage "
+            f"{config['advantage']['name']!r} and the trainer compare the completions of one prompt"
         )
     batch = prompts * generations
     if batch % minibatches:

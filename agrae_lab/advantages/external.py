@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib
 import importlib.util
 import re
@@ -28,7 +29,9 @@ def load_class(target: str) -> type:
     cls = getattr(module, class_name, None)
     if not isinstance(cls, type):
         classes = [k for k, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
-        raise ValueError(f"{place} has no class {class_name}; it has {', '.join(classes) or 'none'}")
+        near = difflib.get_close_matches(class_name, classes, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"{place} has no class {class_name}; {hint}it has {', '.join(classes) or 'none'}")
     if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise ValueError(f"{target}: an estimator is a frozen dataclass; write @dataclass(frozen=True) above the class")
     if "name" not in vars(cls):
@@ -43,7 +46,9 @@ def _load_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise ValueError(f"there is no module {name}, neither installed nor in {here}") from error
+            near = difflib.get_close_matches(name, [path.stem for path in Path(here).glob("*.py")], n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"there is no module {name}, neither installed nor in {here}{hint}") from error
         raise ValueError(f"module {name} cannot be imported: {error}") from error
     except Exception as error:
         raise ValueError(f"module {name} cannot be imported: {type(error).__name__}: {error}") from error

@@ -1,15 +1,20 @@
-"""The laws an estimator may keep. `Estimator.laws` says which it does; the test suite holds each to its word.
+"""The laws an estimator may keep. `Estimator.laws` says which it does; `suite.py` holds each to its word.
 
-All estimators are finite. A base link declares which of the others it keeps, `permutation_equivariant` apart, which it
-keeps unless it declares that it BREAKS it:
-
-zero_on_ties        A = 0 for a group whose rewards are all equal
-shift_invariant     adding a constant to all rewards changes nothing
-zero_sum            ΣA = 0 in every group: the group-level symmetry of the paper (Eq. 5)
-sign_preserving     A has the sign of r − mean(r)
-groups_independent  a group's advantages do not depend on the other groups of the batch
-permutation_equivariant  the order of a group's completions does not matter
+`ALWAYS` holds for every estimator and is not declared. A base link declares which of the others it keeps, those in
+`DEFAULT` apart, which it keeps unless it says that it BREAKS them. A link of another slot says which it BREAKS.
 """
 
+MEANING = {
+    "finite": "A is finite, of the dtype and shape of the rewards (a token link adds an axis)",
+    "pure": "the rewards are left as they are, and the same batch gives the same A",
+    "undecided_left_out": "an undecided completion gets 0, the others what they would get without it",
+    "permutation_equivariant": "the order of a group's completions does not matter",
+    "zero_on_ties": "A = 0 for a group whose rewards are all equal",
+    "shift_invariant": "adding a constant to all rewards changes nothing",
+    "zero_sum": "ΣA = 0 in every group: the group-level symmetry of A-GRAE's paper (Eq. 5)",
+    "sign_preserving": "A has the sign of r − mean(r)",
+    "groups_independent": "a group's advantages do not depend on the other groups of the batch",
+}
+ALWAYS = frozenset({"finite", "pure", "undecided_left_out"})
 DEFAULT = frozenset({"permutation_equivariant"})
-OPTIONAL = DEFAULT | {"zero_on_ties", "shift_invariant", "zero_sum", "sign_preserving", "groups_independent"}
+OPTIONAL = frozenset(MEANING) - ALWAYS

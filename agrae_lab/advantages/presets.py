@@ -28,6 +28,13 @@ _COMBINATIONS: dict[str, dict[str, Any]] = {
     "a_grae": {"sample": "dynamic", "group": "attenuate"},
     "a_grae_sample_only": {"sample": "dynamic"},
     "a_grae_group_only": {"group": "attenuate"},
+    "dgpo": {"base": "dgpo", "sample": "difficulty_softmax"},
+    "ds_grpo": {"group": "differential_smoothing"},
+    "entropy_advantage": {"token": "entropy"},
+    "f_grpo": {"sample": "focal"},
+    "grpo_lead": {"group": "lead"},
+    "ha_dw": {"group": "ha_dw"},
+    "rl_zvp": {"token": "rl_zvp"},
 }
 _DEFAULT_SLOTS: dict[str, Any] = {"base": "grpo", "sample": "none", "group": "none", "token": "none", "match": "none"}
 

@@ -1,6 +1,6 @@
 """Group statistics that leave undecided rewards (NaN) out.
 
-Shapes: P prompts, G completions a prompt; `rewards_PG` is [P, G], `p_P1` is [P, 1].
+Shapes: P prompts, G completions a prompt, T tokens of a completion; `rewards_PG` is [P, G], `p_P1` is [P, 1].
 """
 
 from __future__ import annotations
@@ -36,6 +36,12 @@ def std_of(deviations_PG: Tensor, num_valid_P1: Tensor, *, ddof: int) -> Tensor:
     return torch.where(degrees > 0, variance, 0.0).sqrt()
 
 
+def quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """numerator / denominator, and 0 where the denominator is 0: nothing there differs from anything."""
+    is_zero = denominator == 0
+    return (numerator / denominator.masked_fill(is_zero, 1.0)).masked_fill(is_zero, 0.0)
+
+
 def is_tied(rewards_PG: Tensor) -> Tensor:
     """Whether all decided rewards of a group are equal, [P, 1]; true for a group without any."""
     low = rewards_PG.nan_to_num(nan=torch.inf).amin(dim=1, keepdim=True)
@@ -49,7 +55,7 @@ def success_rate(rewards_PG: Tensor) -> Tensor:
     Raises:
         ValueError: rewards outside [0, 1], of which p would not be a rate.
     """
-    _check_unit_rewards(rewards_PG)
+    check_unit_rewards(rewards_PG)
     return group_mean(rewards_PG)
 
 
@@ -63,6 +69,43 @@ def is_correct(rewards_PG: Tensor) -> Tensor:
     return rewards_PG > 0.5
 
 
+def num_correct(rewards_PG: Tensor) -> Tensor:
+    """Correct completions of each group, [P, 1]."""
+    return is_correct(rewards_PG).sum(dim=1, keepdim=True)
+
+
+def all_incorrect_chance(num_drawn: int, *, num_incorrect: Tensor, num_total: Tensor) -> Tensor:
+    """C(f, k) / C(n, k): the chance that k completions, drawn from n without replacement, are among the f incorrect.
+
+    float64, of the shape of f and n, which are whole numbers; 0 where f < k, 1 for k = 0.
+    """
+    chance = torch.ones_like(num_total, dtype=torch.float64)
+    for j in range(num_drawn):
+        chance = chance * (num_incorrect - j).clamp(min=0) / (num_total - j).clamp(min=1)
+    return chance
+
+
+def whitened(values_PG: Tensor, lengths_PG: Tensor) -> Tensor:
+    """(v − mean) / √(var + 1e-8) over all tokens of the batch, each of which has its completion's value; 0 for NaN.
+
+    Mean and (unbiased) variance count a completion as often as it has tokens. Values that are all equal give 0.
+    """
+    is_valid = ~values_PG.isnan()
+    values_PG = values_PG.nan_to_num(nan=0.0)
+    tokens_PG = lengths_PG.to(values_PG) * is_valid
+    num_tokens = tokens_PG.sum()
+    deviations_PG = values_PG - (tokens_PG * values_PG).sum() / num_tokens.clamp(min=1)
+    variance = (tokens_PG * deviations_PG.square()).sum() / (num_tokens - 1).clamp(min=1)
+    low, high = values_PG[is_valid].aminmax() if is_valid.any() else (values_PG.new_zeros(()),) * 2
+    return torch.where(is_valid & (low < high), deviations_PG / (variance + 1e-8).sqrt(), 0.0)
+
+
+def mean_over_tokens(values_PGT: Tensor, mask_PGT: Tensor) -> Tensor:
+    """Mean over the tokens of each completion, [P, G]; padding is left out, whatever stands there."""
+    is_token = mask_PGT > 0
+    return torch.where(is_token, values_PGT, 0.0).sum(dim=2) / is_token.sum(dim=2).clamp(min=1)
+
+
 def batch_mean(rewards_PG: Tensor) -> Tensor:
     """ω, the mean reward over all decided trajectories of the batch (Eq. 11), a scalar; 0 if there is none.
 
@@ -71,11 +114,12 @@ def batch_mean(rewards_PG: Tensor) -> Tensor:
     Raises:
         ValueError: rewards outside [0, 1], of which ω would not be a state of training.
     """
-    _check_unit_rewards(rewards_PG)
+    check_unit_rewards(rewards_PG)
     return rewards_PG.nansum() / (~rewards_PG.isnan()).sum().clamp(min=1)
 
 
-def _check_unit_rewards(rewards_PG: Tensor) -> None:
+def check_unit_rewards(rewards_PG: Tensor) -> None:
+    """Raises ValueError for rewards outside [0, 1]."""
     if rewards_PG.numel() == 0:
         return
     low, high = rewards_PG.nan_to_num(nan=0.5).aminmax()

@@ -21,5 +21,5 @@ class RLOO:
     LAWS: ClassVar = frozenset({"zero_on_ties", "shift_invariant", "zero_sum", "sign_preserving", "groups_independent"})
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        n = num_valid(rewards_PG)
+        n = num_valid(rewards_PG).to(rewards_PG)  # whole numbers would be divided in float32
         return centred(rewards_PG) * (n / (n - 1).clamp(min=1))

@@ -1,0 +1,98 @@
+"""The estimators at a glance, their page, and a check of one's own.
+
+python -m agrae_lab.advantages                                print the table of all estimators
+python -m agrae_lab.advantages page [out=docs]                write estimators.md and its figure
+python -m agrae_lab.advantages check my_file:MyEstimator      hold one's own link to the laws it declares
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from agrae_lab.advantages import catalogue, page
+from agrae_lab.advantages.check import check
+from agrae_lab.advantages.estimator import SLOTS, unknown
+from agrae_lab.advantages.page import LAW_HEADS
+
+_COMMANDS = ("table", "page", "check")
+_WIDTH = 24  # of the names
+
+
+def main(arguments: list[str]) -> int:
+    """0: done. 1: the link checked breaks its word. 2: the command line is wrong."""
+    command, *rest = arguments or ["table"]
+    try:
+        if command in ("-h", "--help", "help"):
+            print(__doc__)
+        elif command not in _COMMANDS:
+            raise ValueError(unknown("command", command, _COMMANDS))
+        elif command == "check":
+            return _check(rest)
+        elif command == "page":
+            _page(rest)
+        else:
+            print(table())
+    except (ValueError, ModuleNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def table() -> str:
+    """Every preset, then the links of the other slots: laws kept, needs, and formula with source beneath."""
+    heads = " ".join(f"{head:5}" for head in LAW_HEADS.values())
+    lines = [f"{'':{_WIDTH}}{heads} needs", ""]
+    for entry in catalogue.presets():
+        lines += _rows(entry, " → ".join(f"{slot} {part.name}" for slot, part in entry.filled.items()))
+    for slot in SLOTS[1:]:
+        if entries := catalogue.other_links(slot):
+            lines += ["", f"{slot} links, on {entries[0].estimator.base.name}", ""]
+            lines += [line for entry in entries for line in _rows(entry, "")]
+    laws = [f"{head:5} {law}: {page.MEANING[law]}" for law, head in LAW_HEADS.items()]
+    return "\n".join([*lines, "", *laws])
+
+
+def _rows(entry: catalogue.Entry, slots: str) -> list[str]:
+    ticks = " ".join(f"{'✓' if law in entry.estimator.laws else '·':5}" for law in LAW_HEADS)
+    needs = [*sorted(entry.estimator.requires), *(["earlier batches"] if entry.estimator.is_stateful else [])]
+    rows = [f"{entry.name:{_WIDTH}}{ticks} {', '.join(needs)}".rstrip()]
+    if slots.count("→"):
+        rows.append(f"    {slots}")
+    for text in entry.descriptions.values():
+        source = f"   ({text.source})" if text.source else ""
+        rows.append(f"    {' '.join(text.formula.split())}{source}")
+    return rows
+
+
+def _page(arguments: list[str]) -> None:
+    settings = dict(a.split("=", 1) for a in arguments if "=" in a)
+    if strange := [a for a in arguments if not a.startswith("out=")]:
+        raise ValueError(f"page takes out=<directory>, not {strange[0]!r}")
+    for path in page.write(Path(settings.get("out", "docs"))):
+        print(path)
+
+
+def _check(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        raise ValueError(
+            "check takes one class: my_file:MyEstimator, path/to/my_file.py:MyEstimator or package.module:Class"
+        )
+    estimator, findings = check(arguments[0])
+    slot = next(s for s in SLOTS if getattr(estimator, s).name == estimator.name)
+    print(f"{arguments[0]}: {slot} link {estimator.name!r}" + ("" if slot == "base" else ", tried on grpo"), end="\n\n")
+    print("\n".join(map(str, findings)))
+    faults = [f.name for f in findings if f.is_fault]
+    print(f"\n{'broken: ' + ', '.join(faults) if faults else 'all that it declares holds'}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    try:
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)

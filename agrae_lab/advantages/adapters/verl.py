@@ -1,0 +1,100 @@
+"""Any estimator in verl, through the registry of advantage functions that verl keeps.
+
+    # my_estimators.py, anywhere on the Python path
+    from agrae_lab.advantages.adapters.verl import register
+
+    register()
+
+    VERL_USE_EXTERNAL_MODULES=my_estimators python -m verl.trainer.main_ppo algorithm.adv_estimator=agrae/a_grae ...
+
+verl imports the modules of that variable in every process, so the trainer's process knows the names too. Its signature
+carries rewards, mask and prompt ids, and so lengths; what needs token entropies or the parts of a reward is refused.
+
+Legend: N = P·G completions in any order, P prompts, G completions of each, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agrae_lab.advantages.estimator import INPUTS, Context, Estimator
+from agrae_lab.advantages.presets import make, preset_names
+
+PREFIX = "agrae/"
+GIVEN = frozenset({"lengths"})  # of `INPUTS`, what verl's signature carries
+
+
+def register(names: Iterable[str] | None = None, *, flavor: str = "paper") -> list[str]:
+    """Enter presets in verl's registry as `agrae/<name>`; returns these. None: all that verl's signature can serve.
+
+    Raises:
+        ValueError: unknown name, or an estimator that needs what verl does not hand over.
+        ModuleNotFoundError: verl is not installed.
+    """
+    from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, register_adv_est
+
+    if names is None:
+        chosen = [e for name in preset_names() if (e := make(name, flavor=flavor)).requires <= GIVEN]
+    else:
+        chosen = [make(name, flavor=flavor) for name in names]
+    functions = {f"{PREFIX}{estimator.name}": advantage_function(estimator) for estimator in chosen}
+    for name, function in functions.items():
+        ADV_ESTIMATOR_REGISTRY.pop(name, None)  # the last call decides; verl itself refuses a second function
+        register_adv_est(name)(function)
+    return list(functions)
+
+
+def advantage_function(estimator: Estimator) -> Callable[..., tuple[Tensor, Tensor]]:
+    """An estimator in verl's signature, for `register_adv_est`. What a stateful one remembers lives in the function
+    from call to call, and is lost when the process ends: verl's checkpoints do not hold it.
+
+    Raises:
+        ValueError: the estimator needs what verl does not hand over.
+    """
+    if missing := sorted(estimator.requires - GIVEN):
+        words = " and ".join(INPUTS[name][1] for name in missing)
+        raise ValueError(
+            f"advantage {estimator.name!r} needs {words}, which verl does not hand to advantage functions: its "
+            "signature has rewards, mask and prompt ids only"
+        )
+    state: dict[str, Any] = {}
+
+    @torch.no_grad()
+    def compute(
+        token_level_rewards: Tensor, response_mask: Tensor, index: Any, config: Any = None, **_: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Advantages and returns, both [N, T], of one training batch.
+
+        Args:
+            token_level_rewards: [N, T]; their sum is the completion's reward.
+            response_mask: [N, T], 1 where there is a completion token.
+            index: [N], the prompt that a completion answers. Every prompt must have as many completions as any other.
+            config: verl's `algorithm` section, not looked at: the estimator has its settings.
+        """
+        order_PG = _groups(index)
+        context = Context(lengths_PG=response_mask.sum(dim=-1)[order_PG], state=state)
+        advantages_PG = estimator(token_level_rewards.sum(dim=-1)[order_PG], context)
+        advantages_N = torch.empty_like(advantages_PG.flatten())
+        advantages_N[order_PG.flatten()] = advantages_PG.flatten()
+        advantages_NT = advantages_N[:, None] * response_mask
+        return advantages_NT, advantages_NT
+
+    return compute
+
+
+def _groups(index: Any) -> Tensor:
+    """Which rows belong together, [P, G]: prompts in the order of their first row, rows in theirs."""
+    rows_of: dict[Any, list[int]] = {}
+    for row, prompt in enumerate(index.tolist()):
+        rows_of.setdefault(prompt, []).append(row)
+    sizes = sorted({len(rows) for rows in rows_of.values()})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"every prompt of a batch must have the same number of completions, got from {sizes[0]} to {sizes[-1]}; "
+            "filter whole prompts, or none"
+        )
+    return torch.tensor(list(rows_of.values()))

@@ -1,0 +1,43 @@
+"""MaxRL truncated: the first T terms of the Maclaurin series of ln p, each estimated without bias."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.statistics import is_correct, num_correct, num_valid
+
+
+@link("base", "maclaurin")
+@dataclass(frozen=True)
+class Maclaurin:
+    """A = 1 if correct, −Σ_{j=2}^{min(T,f)} C(f−1, j−1)/C(n−1, j−1) if not   (arXiv 2602.02710;
+    tajwarfahim/maxrl:verl/trainer/ppo/maclaurin.py, maclaurin_weights).
+
+    f is the number of incorrect completions among the n decided. The code's weights are these over n, for a loss that
+    sums over a group; ours means over it.
+    order: T, a whole number from 1; no value is recommended, and more than n terms cannot be estimated. T = 1 is PSR;
+    with growing T the gradient goes from that of p to that of ln p, MaxRL's, without a baseline.
+    All correct: 1. All incorrect: −(min(T, n) − 1). G = 1 works, a lone decided completion gets 1 or 0.
+    """
+
+    order: int = 4
+
+    LAWS: ClassVar = frozenset({"groups_independent"})
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.order, int) or self.order < 1:
+            raise ValueError(
+                f"advantage.base.order must be a whole number from 1 (T of arXiv 2602.02710), got {self.order}"
+            )
+
+    def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
+        n = num_valid(rewards_PG)
+        num_incorrect = n - num_correct(rewards_PG)
+        term, total = torch.ones_like(n, dtype=torch.float64), torch.zeros_like(n, dtype=torch.float64)
+        for j in range(1, min(self.order, rewards_PG.shape[1])):
+            term = term * (num_incorrect - j).clamp(min=0) / (n - j).clamp(min=1)
+            total = total + term
+        return torch.where(is_correct(rewards_PG), 1.0, -total).to(rewards_PG)

@@ -1,0 +1,47 @@
+"""RL-ZVP: prompts that are always or never solved are learned from too, token by token."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.statistics import is_correct, is_tied
+
+
+@link("token", "rl_zvp")
+@dataclass(frozen=True)
+class ZeroVariancePrompts:
+    """A*_t = α·H_t in an all-correct group, −α·(max_s H_s − H_t) in an all-incorrect one, A elsewhere   (RL-ZVP, arXiv
+    2509.21880).
+
+    H_t is the entropy at token t in nats, the maximum over the tokens of the same completion. The formula is the one
+    on which several public re-implementations agree; the authors' code was not found.
+    alpha: α ≥ 0; 0.1 in those. α = 0 leaves A as it is where A is 0 on ties, as GRPO's is.
+    A lone decided completion is such a group by itself. Undecided completions and padding get 0. It computes a value
+    for every token, and so costs T times what a value a completion costs.
+    """
+
+    alpha: float = 0.1
+
+    REQUIRES: ClassVar = frozenset({"entropies"})
+    BREAKS: ClassVar = frozenset({"zero_on_ties", "zero_sum", "sign_preserving", "shift_invariant"})
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha < math.inf:
+            raise ValueError(
+                "advantage.token.alpha must not be negative (re-implementations of arXiv 2509.21880 have 0.1), "
+                f"got {self.alpha}"
+            )
+
+    def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
+        assert context.entropies_PGT is not None
+        assert context.mask_PGT is not None
+        is_token = context.mask_PGT > 0
+        entropies_PGT = context.entropies_PGT.to(advantages_PG).masked_fill(~is_token, 0.0)
+        shortfall_PGT = entropies_PGT.amax(dim=2, keepdim=True) - entropies_PGT
+        signal_PGT = self.alpha * torch.where(is_correct(rewards_PG)[..., None], entropies_PGT, -shortfall_PGT)
+        advantages_PGT = torch.where(is_tied(rewards_PG)[..., None], signal_PGT, advantages_PG[..., None])
+        return torch.where(is_token & ~rewards_PG.isnan()[..., None], advantages_PGT, 0.0)
