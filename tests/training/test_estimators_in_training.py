@@ -119,6 +119,7 @@ def stock_trainer(advantage, folder, **arguments):
         "num_generations": 4,
         "max_completion_length": 10,
         "save_steps": 1,
+        "reward_weights": [0.75, 0.25],
     }
 
     class Keeping(with_advantage(GRPOTrainer, advantage)):
@@ -142,7 +143,7 @@ def stock_trainer(advantage, folder, **arguments):
 
 @pytest.mark.parametrize("advantage", ["a_grae", "entropy_advantage", "opo"])
 def test_one_line_in_a_stock_script(tmp_path, advantage):
-    trainer = stock_trainer(advantage, tmp_path, reward_weights=[0.75, 0.25])
+    trainer = stock_trainer(advantage, tmp_path)
     trainer.train()
     kept, rewards = trainer.kept, trainer.kept["rewards"]
     first, second = (torch.tensor(list(rewards[name])[-16:]) for name in ("short_and_long", "even"))
