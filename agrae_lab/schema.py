@@ -57,7 +57,7 @@ RULES: dict[str, Rule] = {
     "experiment.question": _or_null(_TEXT),
     "hardware.device": _choice("auto", "cpu", "cuda"),
     "hardware.per_device_batch_size": _or_null(_whole(1)),
-    "tracking.name": _choice("none", "wandb"),
+    "tracking.name": _choice("none", "wandb", "tensorboard"),
     "tracking.project": _TEXT,
     "tracking.mode": _choice("offline", "online"),
     "model.path": _TEXT,

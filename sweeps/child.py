@@ -16,10 +16,13 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from agrae_lab import runs
+from sweeps.failures import INFRASTRUCTURE_EXIT
 from sweeps.slots import Slot
 
 GRACE_SECONDS = 20.0  # from SIGTERM to SIGKILL: enough for a step to end and a checkpoint to be written
@@ -28,23 +31,33 @@ BUSY_EXIT = 75  # EX_TEMPFAIL
 
 
 def run_in_child(run_dir: str, train_module: str, slot: Slot) -> None:
-    """Execute one run; exit code 0, 1 after an exception, BUSY_EXIT if its lock was held."""
+    """Execute one run; exit code 0, BUSY_EXIT if its lock was held, INFRASTRUCTURE_EXIT after an OSError, else 1."""
     os.setsid()  # Ctrl-C reaches the controller alone, and a stop reaches all that the run started
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.update(slot.environment())
-    _log_to(Path(run_dir) / "log.txt")
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # blocked since the server started
-    threading.Thread(target=_stop_with_parent, daemon=True).start()
-    if "torch" in sys.modules:  # preloaded before OMP_NUM_THREADS was set
-        sys.modules["torch"].set_num_threads(slot.num_threads)
+    slot.take()
     try:
+        _log_to(Path(run_dir) / "log.txt")
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # blocked since the server started
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
+        if "torch" in sys.modules:  # preloaded before OMP_NUM_THREADS was set
+            sys.modules["torch"].set_num_threads(slot.num_threads)
         status = importlib.import_module(train_module).execute(run_dir)
         print(f"=== {status}")
     except runs.RunBusyError:
         sys.exit(BUSY_EXIT)
+    except OSError:
+        _end_on_a_bad_disk()
     except Exception:
         traceback.print_exc()
         sys.exit(1)
+
+
+def _end_on_a_bad_disk() -> NoReturn:
+    """The log may be what cannot be written, and the exit code is all that is left to say so."""
+    with suppress(OSError):
+        traceback.print_exc()
+    sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - the old ones fail again at exit
+    sys.exit(INFRASTRUCTURE_EXIT)
 
 
 def _log_to(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterable
@@ -31,6 +32,18 @@ def one_sentence(error: Exception) -> str:
         choices = ", ".join(lines[heads[0] + 1 :])
         lines = [*lines[: heads[0]], f"(choices: {choices})"]
     return " ".join(lines)
+
+
+def close_match(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'x'?`, or "" where nothing known is near."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def unknown_override(error: Exception) -> str | None:
+    """The key that Hydra could not override because the config lacks it; None if that is not the error."""
+    found = re.search(r"Could not override '([^']+)'", str(error))
+    return None if found is None else found.group(1)
 
 
 def raise_if_asked(error: Exception) -> None:

@@ -4,35 +4,40 @@
     start     a fork of a server that has loaded the heavy modules (sweeps.child takes over there)
     execute   the child takes the run's lock, trains, and writes how it ended: done, diverged, failed, ...
     end       the exit code is read; for a child that died before it could write, "failed" is written here
+    retry     a transient failure leaves "pending" and another attempt, which goes on from the last checkpoint
 
-A stop request (Ctrl-C, SIGTERM, a closed terminal) sends SIGTERM to every child's process group, and SIGKILL
-after GRACE_SECONDS; the runs say "interrupted" and continue when they are executed again.
+sweeps.stopping says what ends a sweep before its time, sweeps.policy when a run is tried again.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
+import heapq
+import itertools
+import math
+import operator
 import time
-from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver, resource_tracker
-from multiprocessing.context import ForkServerContext, ForkServerProcess
-from pathlib import Path
+from multiprocessing import connection
+from multiprocessing.context import ForkServerProcess
+from signal import SIGKILL, SIGTERM
 from typing import Protocol
 
 from agrae_lab import runs
-from sweeps.child import BUSY_EXIT, GRACE_SECONDS, STOP_SIGNALS, run_in_child
+from sweeps import books, server
+from sweeps.books import BUSY, Ending, Outcome
+from sweeps.child import GRACE_SECONDS, run_in_child
+from sweeps.failures import num_oom_kills
+from sweeps.policy import Policy
 from sweeps.slots import Slot
+from sweeps.stopping import Halt, Halting, exit_code, signal_group, stop_requests, waiting_for_locks
+
+__all__ = ["BUSY", "ActiveRun", "Display", "Outcome", "run_all"]
 
 POLL_SECONDS = 0.25
-BUSY = "busy"  # outcome of a run in whose directory another process is at work
 
 
-@dataclass(frozen=True)
+@dataclass
 class ActiveRun:
     """A run that has a process now."""
 
@@ -40,15 +45,15 @@ class ActiveRun:
     slot: Slot
     process: ForkServerProcess
     started: float  # time.monotonic()
+    oom_kills_before: int  # by the kernel, since it started
+    waited: float = 0.0  # seconds in which another run made what this one needs
+    asked: str | None = None  # "stop" or "timeout": why it has been sent SIGTERM
+    kill_at: float = math.inf
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended in this launch: one of runs.STATUSES, or BUSY. `run` is as read from disk then."""
-
-    run: runs.Run
-    status: str
-    seconds: float
+    def ask_to_end(self, why: str) -> None:
+        if self.asked is None:
+            self.asked, self.kill_at = why, time.monotonic() + GRACE_SECONDS
+            signal_group(self.process, SIGTERM)
 
 
 class Display(Protocol):
@@ -56,7 +61,8 @@ class Display(Protocol):
 
     def started(self, run: runs.Run) -> None: ...
     def tick(self, active: Collection[ActiveRun], num_waiting: int) -> None: ...
-    def stopping(self, num_active: int) -> None: ...
+    def stopping(self, level: Halt, num_active: int, why: str) -> None: ...
+    def retrying(self, outcome: Outcome, pause: float) -> None: ...
     def ended(self, outcome: Outcome) -> None: ...
 
 
@@ -67,180 +73,163 @@ def run_all(
     train_module: str,
     preload: Sequence[str],
     display: Display,
+    policy: Policy = Policy(),  # noqa: B008 - frozen
 ) -> tuple[list[Outcome], bool]:
     """Carry runs through; a run that fails or dies leaves the others alone.
 
     Args:
-        todo: runs with a config.yaml, in the order in which they are to start.
+        todo: runs with a config.yaml, in the order in which they are to start. Each is taken when a slot is free for
+            it, so that a generator may look at what the display has been told by then.
         slots: how many run at a time, and with what.
         train_module: has `execute(run_dir: str) -> str`, imported in each child.
         preload: modules loaded once and shared by all children; they must not touch CUDA on import.
+        policy: when runs are tried again, and when the sweep is given up.
 
     Returns:
-        outcomes of the runs that were started or found busy, and whether a stop request cut the sweep short.
+        how the runs ended that were started or found busy, each once, and whether a person or the clock cut the sweep
+        short.
     """
-    waiting, free = deque(todo), list(slots)
-    active: list[ActiveRun] = []
-    outcomes: list[Outcome] = []
-    stopped: list[Outcome] = []
-
-    def note(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        display.ended(outcome)
-
     try:
-        context = _load_server(preload)
+        context = server.load(preload)
     except KeyboardInterrupt:
         return [], True
-    with _stop_requests() as requests:
+
+    def start(run: runs.Run, slot: Slot) -> ForkServerProcess:
+        return server.start(context, run_in_child, str(run.path.absolute()), train_module, slot)
+
+    with stop_requests() as halting:
+        sweep = _Sweep(iter(todo), slots, start, display, policy, halting)
         try:
-            while (waiting or active) and not requests:
-                while waiting and free and not requests:
-                    run = waiting.popleft()
-                    if (found := _claim(run.path)) is not None:
-                        note(found)
-                        continue
-                    active.append(_start(context, run, free.pop(0), train_module))
-                    display.started(run)
-                display.tick(active, len(waiting))
-                for one in _wait_for_ends(active):
-                    active.remove(one)
-                    free.append(one.slot)
-                    note(_record_end(one, stopped=False))
-            if active:
-                display.stopping(len(active))
-        finally:  # after a stop request, and after a mistake of our own too: no child outlives this block
-            stopped = [_record_end(one, stopped=True) for one in _stop(active, requests)]
-    for outcome in stopped:
-        note(outcome)
-    return [_settled(outcome) for outcome in outcomes], bool(requests) and bool(waiting or stopped)
+            sweep.carry_through()
+        finally:  # after a mistake of our own too: no child outlives this block
+            sweep.end_active()
+    interrupted = halting.on_request and (sweep.has_more() or any(o.status == "interrupted" for o in sweep.outcomes))
+    return [books.settled(outcome) for outcome in sweep.outcomes], interrupted
 
 
-def _claim(run_dir: Path) -> Outcome | None:
-    """None if the run is ours to start, else what another controller made of it since we planned."""
-    try:
-        with runs.lock(run_dir):
-            run = runs.read_run(run_dir)
-            if run.status in runs.FINAL_STATUSES:
-                return Outcome(run, run.status, 0.0)
-            runs.update_meta(run_dir, status="pending", error=None)
-            return None
-    except runs.RunBusyError:
-        return Outcome(runs.read_run(run_dir), BUSY, 0.0)
+class _Sweep:
+    """What goes on in one launch."""
 
+    def __init__(
+        self,
+        fresh: Iterator[runs.Run],
+        slots: Sequence[Slot],
+        start: Callable[[runs.Run, Slot], ForkServerProcess],
+        display: Display,
+        policy: Policy,
+        halting: Halting,
+    ) -> None:
+        self.outcomes: list[Outcome] = []
+        self._fresh, self._all_taken = fresh, False
+        self._again: list[tuple[float, int, runs.Run]] = []  # heap: not before, a number against ties, run
+        self._numbers = itertools.count()
+        self._free = list(slots)
+        self._active: list[ActiveRun] = []
+        self._start_process, self._display, self._policy, self._halting = start, display, policy, halting
+        self._halted = Halt.NO  # as far as has been acted on
+        self._began = self._ticked = time.monotonic()
 
-def _start(context: ForkServerContext, run: runs.Run, slot: Slot, train_module: str) -> ActiveRun:
-    process = context.Process(target=run_in_child, args=(str(run.path.absolute()), train_module, slot), name=run.key)
-    process.start()
-    return ActiveRun(run, slot, process, started=time.monotonic())
+    def has_more(self) -> bool:
+        """Whether there are runs left to start; a generator that has not come to its end may have one."""
+        return bool(self._again) or not (self._all_taken or operator.length_hint(self._fresh, 1) == 0)
 
+    def carry_through(self) -> None:
+        while self._active or (self.has_more() and not self._halting.level):
+            self._start_what_fits()
+            self._display.tick(self._active, len(self._again) + operator.length_hint(self._fresh))
+            for one in self._pop_ended():
+                self._note(self._record_end(one))
+            self._stop_what_is_due()
 
-def _wait_for_ends(active: Sequence[ActiveRun]) -> list[ActiveRun]:
-    """Those whose process has ended, by whatever death; waits POLL_SECONDS for the first."""
-    ended = connection.wait([one.process.sentinel for one in active], timeout=POLL_SECONDS)
-    return [one for one in active if one.process.sentinel in ended]
+    def end_active(self) -> None:
+        """Nothing is told of this: the display may be what broke."""
+        for one in self._active:
+            one.ask_to_end("stop")
+        while self._active:
+            self._kill_what_is_due()
+            for one in self._pop_ended():
+                self._record_end(one)
 
+    def _start_what_fits(self) -> None:
+        while self._free and not self._halting.level and (run := self._next()) is not None:
+            began, oom_kills = time.monotonic(), num_oom_kills()
+            try:
+                if (found := books.claim(run)) is not None:
+                    self._note(found)
+                    continue
+                process = self._start_process(run, self._free[0])
+            except (runs.RunError, OSError, EOFError) as error:
+                self._note(books.not_started(run, error))
+                continue
+            self._active.append(ActiveRun(run, self._free.pop(0), process, began, oom_kills))
+            self._display.started(run)
 
-def _record_end(one: ActiveRun, *, stopped: bool) -> Outcome:
-    one.process.join()
-    code = one.process.exitcode
-    assert code is not None
-    _signal_group(one.process, signal.SIGKILL)  # whatever the run left behind would keep its lock and its GPU
-    one.process.close()
-    seconds = time.monotonic() - one.started
-    path = one.run.path
-    if code == BUSY_EXIT:
-        return Outcome(one.run, BUSY, seconds)
-    try:
-        with runs.lock(path):
-            if runs.read_run(path).status in ("pending", "running"):  # it died before it could say
-                status, error = ("interrupted", None) if stopped else ("failed", _reason(code))
-                runs.update_meta(path, status=status, error=error)
-    except runs.RunBusyError:
-        return Outcome(one.run, BUSY, seconds)
-    run = runs.read_run(path)
-    return Outcome(run, run.status, seconds)
+    def _next(self) -> runs.Run | None:
+        """The next run that may start now, those to be tried again first."""
+        if self._again and self._again[0][0] <= time.monotonic():
+            return heapq.heappop(self._again)[-1]
+        run = None if self._all_taken else next(self._fresh, None)
+        self._all_taken = run is None
+        return None if run is None else books.with_fresh_count(run)
 
+    def _pop_ended(self) -> list[ActiveRun]:
+        """Those whose process has ended, by whatever death; waits POLL_SECONDS for the first."""
+        ready = connection.wait([one.process.sentinel for one in self._active], timeout=POLL_SECONDS)
+        ended = [one for one in self._active if one.process.sentinel in ready]
+        for one in ended:
+            self._active.remove(one)
+            self._free.append(one.slot)
+        return ended
 
-def _reason(code: int) -> str:
-    if code < 0:
-        hint = " (out of memory?)" if -code == signal.SIGKILL else ""
-        return f"the run's process was killed by {signal.Signals(-code).name}{hint}"
-    return f"the run's process ended with exit code {code} before the run was over"
+    def _record_end(self, one: ActiveRun) -> Outcome:
+        code = exit_code(one.process)
+        out_of_memory = num_oom_kills() > one.oom_kills_before
+        ending = Ending(code, one.asked, out_of_memory, seconds=time.monotonic() - one.started)
+        return books.record_end(one.run, ending, self._policy)
 
+    def _note(self, outcome: Outcome) -> None:
+        """Another attempt, or the end of it."""
+        pause = None if outcome.status == BUSY else self._policy.retry_pause(outcome.run.meta)
+        if pause is not None:
+            heapq.heappush(self._again, (time.monotonic() + pause, next(self._numbers), outcome.run))
+            self._display.retrying(outcome, pause)
+            return
+        self.outcomes.append(outcome)
+        self._display.ended(outcome)
 
-def _settled(outcome: Outcome) -> Outcome:
-    """A run that was busy elsewhere may have been finished there by now."""
-    if outcome.status != BUSY:
-        return outcome
-    run = runs.read_run(outcome.run.path)
-    return Outcome(run, run.status if run.status in runs.FINAL_STATUSES else BUSY, outcome.seconds)
+    def _stop_what_is_due(self) -> None:
+        num_failed = sum(outcome.status == "failed" for outcome in self.outcomes)
+        self._halting.raise_to(*self._policy.give_up(num_failed), on_request=False)
+        if self._policy.is_over(time.monotonic() - self._began):
+            self._halting.raise_to(Halt.STOP, "the time for this sweep is over", on_request=True)
+        if self._halting.level > self._halted:
+            self._halted = self._halting.level
+            self._halt(self._halted)
+        self._time_out()
+        self._kill_what_is_due()
 
+    def _halt(self, level: Halt) -> None:
+        if self._active:
+            self._display.stopping(level, len(self._active), self._halting.why)
+        for one in self._active:
+            if level >= Halt.STOP:
+                one.ask_to_end("stop")
+            if level == Halt.KILL:
+                one.kill_at = 0.0
 
-def _load_server(preload: Sequence[str]) -> ForkServerContext:
-    """Start the process that the runs are forked from and wait until it has loaded its modules (seconds).
+    def _time_out(self) -> None:
+        now = time.monotonic()
+        passed, self._ticked = now - self._ticked, now
+        if self._policy.timeout_seconds is None:
+            return
+        waiting = waiting_for_locks()
+        for one in self._active:
+            if one.process.pid in waiting:
+                one.waited += passed
+            elif now - one.started - one.waited > self._policy.timeout_seconds:
+                one.ask_to_end("timeout")
 
-    Raises:
-        RuntimeError: a module of `preload` cannot be loaded; its traceback is on stderr by then.
-    """
-    # Without this, torch.cuda.is_available() in some module's import would spoil CUDA for all forks.
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*preload, "sweeps.child"])
-    resource_tracker.ensure_running()  # the server would start it otherwise, and unblock signals in doing so
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    try:
-        forkserver.ensure_running()  # inherits the mask: Ctrl-C in the terminal must not kill it
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    first = context.Process(target=_nothing)
-    try:
-        first.start()  # returns when the modules are loaded; Ctrl-C until then finds no run started
-    except EOFError as error:
-        raise RuntimeError(f"loading {', '.join(preload)} failed; the error stands above") from error
-    first.join()
-    return context
-
-
-def _nothing() -> None:
-    pass
-
-
-@contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """The signals received so far that ask for a stop. What is ignored (nohup) stays ignored."""
-    requests: list[int] = []
-    old = {}
-    for number in STOP_SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            old[number] = signal.signal(number, lambda received, _frame: requests.append(received))
-    try:
-        yield requests
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-def _stop(active: Sequence[ActiveRun], requests: Sequence[int]) -> Iterator[ActiveRun]:
-    """SIGTERM to all, SIGKILL to those still there after the grace, or at a second stop request."""
-    for one in active:
-        _signal_group(one.process, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_SECONDS
-    left = list(active)
-    while left:
-        for one in _wait_for_ends(left):
-            left.remove(one)
-            yield one
-        if time.monotonic() > deadline or len(requests) > 1:
-            for one in left:
-                _signal_group(one.process, signal.SIGKILL)
-
-
-def _signal_group(process: ForkServerProcess, number: int) -> None:
-    assert process.pid is not None
-    with suppress(ProcessLookupError):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:  # it has not come to setsid yet, or all of it is gone
-            if process.is_alive():
-                os.kill(process.pid, number)
+    def _kill_what_is_due(self) -> None:
+        for one in self._active:
+            if time.monotonic() > one.kill_at:
+                signal_group(one.process, SIGKILL)

@@ -1,37 +1,22 @@
-"""Experiments and overrides → cells. Only here and in the launcher plugin is Hydra asked to compose."""
+"""Experiments and overrides → cells."""
 
 from __future__ import annotations
 
-import difflib
 import itertools
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-from hydra import compose, initialize_config_dir
+import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import ConfigCompositionException
-from omegaconf import DictConfig, OmegaConf
 
-from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, raise_if_asked
+from sweeps.compose import CONFIG_DIR, CONFIG_NAME, compose, config_dir
+from sweeps.errors import CONFIG_ERRORS, PlanError, close_match, one_sentence, raise_if_asked
 from sweeps.plan import Cell
+from sweeps.study import shipped_studies
 
-CONFIG_DIR = Path(__file__).resolve().parents[1] / "conf"
-CONFIG_NAME = "config"
-
-_UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
-
-
-@contextmanager
-def config_dir(path: Path) -> Iterator[None]:
-    """Cells of `path` can be made and composed inside this block."""
-    with initialize_config_dir(str(path.resolve()), version_base="1.3"):
-        yield
+__all__ = ["CONFIG_DIR", "config_dir", "expand", "experiment_cells"]
 
 
 def experiment_cells(experiments: Sequence[str], overrides: Sequence[str]) -> list[Cell]:
@@ -57,7 +42,7 @@ def experiment_cells(experiments: Sequence[str], overrides: Sequence[str]) -> li
         shared = set(points[0]).intersection(*points)
         for point in points:
             label = " ".join([name, *(override for override in point if override not in shared)])
-            cells.append(Cell(label, partial(_compose, name, point)))
+            cells.append(Cell(label, partial(compose, [f"+experiment={name}", *point])))
     return cells
 
 
@@ -84,16 +69,8 @@ def _values(override: Override) -> list[str]:
 
 
 def _file_axes(experiment: str) -> list[str]:
-    config = compose(CONFIG_NAME, [f"+experiment={experiment}"], return_hydra_config=True)
+    config = hydra.compose(CONFIG_NAME, [f"+experiment={experiment}"], return_hydra_config=True)
     return [f"{key}={values}" for key, values in (config.hydra.sweeper.params or {}).items()]
-
-
-def _compose(experiment: str, point: Sequence[str]) -> DictConfig:
-    try:
-        return compose(CONFIG_NAME, [f"+experiment={experiment}", *point])
-    except ConfigCompositionException as error:
-        raise_if_asked(error)
-        raise ValueError(_with_close_match(error, experiment)) from error
 
 
 def _check_experiments(names: Sequence[str], choices: Sequence[str]) -> None:
@@ -102,25 +79,9 @@ def _check_experiments(names: Sequence[str], choices: Sequence[str]) -> None:
         raise PlanError([f"name at least one experiment (choices: {listed})"])
     unknown = [name for name in names if name not in choices]
     if unknown:
-        raise PlanError([f"there is no experiment '{name}' (choices: {listed})" for name in unknown])
+        raise PlanError([f"there is no experiment '{name}' (choices: {listed}){_study_hint(name)}" for name in unknown])
 
 
-def _with_close_match(error: Exception, experiment: str) -> str:
-    unknown = _UNKNOWN_KEY.search(str(error))
-    if unknown is None:
-        return one_sentence(error)
-    key = unknown.group(1)
-    known = list(_dotted_keys(compose(CONFIG_NAME, [f"+experiment={experiment}"])))
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"write +{key}=... to add it"
-    return f"the configuration has no key '{key}'; {hint}"
-
-
-def _dotted_keys(config: DictConfig) -> Iterator[str]:
-    pending: list[tuple[str, Any]] = [("", OmegaConf.to_container(config, resolve=False))]
-    while pending:
-        prefix, node = pending.pop()
-        if isinstance(node, dict):
-            for key, value in node.items():
-                yield f"{prefix}{key!s}"
-                pending.append((f"{prefix}{key!s}.", value))
+def _study_hint(name: str) -> str:
+    close = close_match(name, shipped_studies())
+    return f"; or a study: {close}" if close else ""

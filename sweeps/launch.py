@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from agrae_lab import runs
+from sweeps.books import Outcome
 from sweeps.errors import PlanError
-from sweeps.executor import Outcome, run_all
-from sweeps.plan import Cell, make_plan
+from sweeps.executor import run_all
+from sweeps.plan import Cell, Freeze, make_plan
 from sweeps.progress import make_console, make_display, print_summary
 from sweeps.slots import make_slots
 
@@ -36,7 +37,7 @@ def launch(
         written; 130: stopped on request.
     """
     try:
-        plan = make_plan(cells, importlib.import_module(train_module).freeze)
+        plan = make_plan(cells, freeze_of(train_module))
         slots = make_slots(len(plan.todo), num_slots=num_slots)
         plan.write()
     except PlanError as error:
@@ -55,16 +56,28 @@ def launch(
             )
     if outcomes or plan.finished:
         print_summary(console, outcomes, plan.finished)
+    ended = [run.status for run in plan.finished] + [outcome.status for outcome in outcomes]
+    return exit_code(ended, interrupted=interrupted)
+
+
+def freeze_of(train_module: str) -> Freeze:
+    """Composed config → frozen one. Importing the module also registers its config groups, so this comes first."""
+    freeze: Freeze = importlib.import_module(train_module).freeze
+    return freeze
+
+
+def exit_code(statuses: Sequence[str], *, interrupted: bool) -> int:
+    """Of a sweep whose runs stand so; says what to do about an interruption."""
     if interrupted:
         print("stopped; the same command continues where it was")
         return INTERRUPTED
-    ended = [run.status for run in plan.finished] + [outcome.status for outcome in outcomes]
-    return ALL_DONE if all(status == "done" for status in ended) else SOME_NOT_DONE
+    return ALL_DONE if all(status == "done" for status in statuses) else SOME_NOT_DONE
 
 
-def refuse(error: PlanError) -> int:
+def refuse(error: PlanError, *, launching: bool = True) -> int:
     """Say why the sweep cannot start, one fault a line."""
     for sentence in error.sentences:
         print(sentence, file=sys.stderr)
-    print("nothing was started", file=sys.stderr)
+    if launching:
+        print("nothing was started", file=sys.stderr)
     return BAD_PLAN

@@ -8,7 +8,7 @@ GPU-hour.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,8 @@ class Plan:
         return [run for run in self.planned if run.status not in runs.FINAL_STATUSES]
 
     def write(self) -> None:
-        """Write the configs, then the manifests of the experiments."""
-        for run in self.planned:
+        """Write the configs of what is to do, then the manifests of the experiments."""
+        for run in self.todo:
             runs.create_run(run.config)
         for root, experiment in self.experiments:
             experiment.write(root)
@@ -64,6 +64,15 @@ def make_plan(cells: Sequence[Cell], freeze: Freeze) -> Plan:
         PlanError: any cell is bad, or a run directory holds something else; lists every fault.
     """
     configs = freeze_all(cells, freeze)
+    return Plan(plan_runs(configs), _manifests(configs))
+
+
+def plan_runs(configs: Iterable[dict[str, Any]]) -> tuple[runs.Run, ...]:
+    """The runs of frozen configs as they stand on disk, equal ones once.
+
+    Raises:
+        PlanError: a run directory holds something else.
+    """
     planned: dict[Path, runs.Run] = {}
     faults: dict[Path, str] = {}
     for config in configs:
@@ -77,7 +86,7 @@ def make_plan(cells: Sequence[Cell], freeze: Freeze) -> Plan:
         planned.setdefault(run_dir, replace(run, config=config))
     if faults:
         raise PlanError(faults.values())
-    return Plan(tuple(planned.values()), _manifests(configs))
+    return tuple(planned.values())
 
 
 def freeze_all(cells: Sequence[Cell], freeze: Freeze) -> list[dict[str, Any]]:

@@ -17,9 +17,12 @@ from agrae_lab import runs
 from sweeps import estimate
 from sweeps.child import GRACE_SECONDS
 from sweeps.executor import BUSY, ActiveRun, Outcome
+from sweeps.stopping import Halt
 
 _STYLES = {"done": "green", "failed": "red", "diverged": "red", "interrupted": "yellow", BUSY: "yellow"}
 _PLAIN_WIDTH = 160
+_MANY = 200  # rows that anybody reads
+_AS_WIDE_AS_NEEDED = 2000  # a table pads no further than its cells
 _MARKS = (25, 50, 75)  # per cent of a phase at which the plain display says a line
 
 
@@ -37,6 +40,14 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def progress_of(run: runs.Run) -> dict[str, Any]:
+    """What the run says it is doing; {} for a file torn by a power cut, which the run will write anew."""
+    try:
+        return run.progress()
+    except runs.RunError:
+        return {}
 
 
 def make_console() -> Console:
@@ -75,7 +86,7 @@ class LineDisplay:
 
     def tick(self, active: Collection[ActiveRun], num_waiting: int) -> None:
         for one in active:
-            progress = one.run.progress()
+            progress = progress_of(one.run)
             if progress.get("phase") != "train" or not progress.get("total"):
                 continue
             reached = max((m for m in _MARKS if 100 * progress["done"] >= m * progress["total"]), default=0)
@@ -85,8 +96,11 @@ class LineDisplay:
                 steps = f"step {progress['done']} of {progress['total']}"
                 self._say(f"{run_name(one.run)}: {reached} % ({steps}, {elapsed})")
 
-    def stopping(self, num_active: int) -> None:
-        self._say(_stopping(num_active))
+    def stopping(self, level: Halt, num_active: int, why: str) -> None:
+        self._say(_stopping(level, num_active, why))
+
+    def retrying(self, outcome: Outcome, pause: float) -> None:
+        self._say(_retrying(outcome, pause))
 
     def ended(self, outcome: Outcome) -> None:
         self._num_ended += 1
@@ -105,6 +119,7 @@ class LiveDisplay:
         self._num_slots = num_slots
         self._finished = list(finished_before)
         self._counts: Counter[str] = Counter(run.status for run in finished_before)
+        self._notice = Text()
 
     def __enter__(self) -> LiveDisplay:
         self._live.__enter__()
@@ -120,8 +135,11 @@ class LiveDisplay:
     def tick(self, active: Collection[ActiveRun], num_waiting: int) -> None:
         self._live.update(self._render(active, num_waiting), refresh=True)
 
-    def stopping(self, num_active: int) -> None:
-        self._live.update(Text(_stopping(num_active), "yellow"), refresh=True)
+    def stopping(self, level: Halt, num_active: int, why: str) -> None:
+        self._notice = Text(_stopping(level, num_active, why), "yellow")  # the next tick shows it
+
+    def retrying(self, outcome: Outcome, pause: float) -> None:
+        self._console.print(Text(_retrying(outcome, pause), "yellow"))
 
     def ended(self, outcome: Outcome) -> None:
         self._counts[outcome.status] += 1
@@ -135,7 +153,7 @@ class LiveDisplay:
         elapsed_list: list[float] = []
         left_list: list[float | None] = []
         for one in active:
-            progress = one.run.progress()
+            progress = progress_of(one.run)
             done, total = progress.get("done", 0), progress.get("total") or 0
             elapsed = time.monotonic() - one.started
             left = estimate.run_remaining(progress, elapsed=elapsed, typical=typical)
@@ -153,35 +171,63 @@ class LiveDisplay:
         counts = "".join(f", {number} {status}" for status, number in sorted(self._counts.items()))
         line = f"{len(active)} running, {num_waiting} waiting{counts}"
         line += "" if all_left is None else f"; about {duration(all_left)} left"
-        return Group(table, Text(line))
+        return Group(table, Text(line), *([self._notice] if self._notice else []))
 
 
 def print_summary(console: Console, outcomes: Sequence[Outcome], finished_before: Sequence[runs.Run]) -> None:
-    """All runs of the sweep, then once more those that did not end well, and where to look."""
-    table = Table("arm", "seed", "status", "duration", "error", box=None, pad_edge=False)
-    for run in finished_before:
+    """All runs of the sweep, then once more those that did not end well: why, and where to look."""
+    table = Table("arm", "seed", "status", "duration", box=None, pad_edge=False)
+    if len(finished_before) > _MANY:
+        console.print(f"{len(finished_before)} runs finished before")
+    for run in finished_before if len(finished_before) <= _MANY else ():
         seconds = estimate.recorded_seconds(run)
-        table.add_row(*_cells(run, Text(f"{run.status} before", "dim"), seconds))
+        table.add_row(run.arm, str(run.seed), Text(f"{run.status} before", "dim"), duration(seconds))
     for outcome in outcomes:
         styled = Text(outcome.status, _STYLES.get(outcome.status, ""))
-        table.add_row(*_cells(outcome.run, styled, outcome.seconds))
+        table.add_row(outcome.run.arm, str(outcome.run.seed), styled, duration(outcome.seconds))
     console.print(table)
     ended = [(run.status, run) for run in finished_before] + [(o.status, o.run) for o in outcomes]
-    for status in ("failed", "diverged", "interrupted", BUSY):
+    _print_failures(console, [run for status, run in ended if status in ("failed", "diverged")])
+    for status in ("interrupted", BUSY):
         named = [f"{run_name(run)} ({run.path / 'log.txt'})" for found, run in ended if found == status]
         if named:
             title = "busy elsewhere" if status == BUSY else status
             console.print(Text(f"{title}: {', '.join(named)}"), soft_wrap=True)
 
 
-def _cells(run: runs.Run, status: Text, seconds: float | None) -> tuple[str | Text, ...]:
-    return run.arm, str(run.seed), status, duration(seconds), Text(_first_line(run.meta.get("error")))
+def _print_failures(console: Console, failed: Sequence[runs.Run]) -> None:
+    """A line each, as long as it needs to be: a path is copied from it."""
+    if not failed:
+        return
+    table = Table("failure", "run", "attempts", "error", "log", box=None, pad_edge=False)
+    failures = {run.path: run.meta.get("failure") or {"class": run.status, "attempt": 1} for run in failed}
+    for run in sorted(failed, key=lambda run: failures[run.path]["class"]):
+        failure, error = failures[run.path], Text(_first_line(run.meta.get("error")))
+        log = Text(str(run.path / "log.txt"))
+        table.add_row(Text(failure["class"], "red"), run_name(run), str(failure["attempt"]), error, log)
+    console.print()
+    Console(file=console.file, force_terminal=console.is_terminal, width=_AS_WIDE_AS_NEEDED).print(table)
+    if any(failure["class"] == "oom" for failure in failures.values()):
+        advice = "oom: a smaller hardware.per_device_batch_size, or fewer slots, continues such a run"
+        console.print(advice, soft_wrap=True)
 
 
-def _stopping(num_active: int) -> str:
-    return (
-        f"stopping {num_active} runs; what has not ended in {GRACE_SECONDS:.0f} s is killed (at once if you ask again)"
-    )
+def _stopping(level: Halt, num_active: int, why: str) -> str:
+    runs_now = "the active run" if num_active == 1 else f"the {num_active} active runs"
+    if level == Halt.DRAIN:
+        return (
+            f"{why}: nothing more is started, {runs_now} will be finished; "
+            "Ctrl-C again stops at once, and the same command then continues"
+        )
+    if level == Halt.STOP:
+        return f"{why}: stopping {runs_now}; killed after {GRACE_SECONDS:.0f} s, or at once on another Ctrl-C"
+    return f"{why}: killing {runs_now}"
+
+
+def _retrying(outcome: Outcome, pause: float) -> str:
+    when = f" in {duration(pause)}" if pause else ""
+    failure = outcome.run.meta["failure"]
+    return f"{_ending(outcome)}; {failure['class']}: to be tried again{when}, from its last checkpoint"
 
 
 def _ending(outcome: Outcome) -> str:

@@ -1,13 +1,15 @@
-"""How many runs this machine carries at a time, and which threads and GPU each of them gets.
+"""How many runs this machine carries at a time, and which cores and GPU each of them gets.
 
 Asks the environment and the driver, never torch: the process that starts the runs must not touch CUDA.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sweeps.errors import PlanError
@@ -19,6 +21,7 @@ class Slot:
 
     num_threads: int
     gpu: str | None  # for CUDA_VISIBLE_DEVICES; None: a machine without GPUs
+    cores: tuple[int, ...] = ()  # those that it has to itself; (): wherever the kernel puts it
 
     def environment(self) -> dict[str, str]:
         """Variables a run's process sets before it works."""
@@ -26,9 +29,18 @@ class Slot:
         shared = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
         return shared if self.gpu is None else {**shared, "CUDA_VISIBLE_DEVICES": self.gpu}
 
+    def take(self) -> None:
+        """Confine this process, and all that it will start, to the slot."""
+        os.environ.update(self.environment())
+        if self.cores:
+            with suppress(OSError):  # cores taken away meanwhile are no reason to fail
+                os.sched_setaffinity(0, self.cores)
+
 
 def make_slots(num_runs: int, *, num_slots: int | None = None) -> list[Slot]:
     """Slots for `num_runs` runs: one per visible GPU, else one per core that this process may use.
+
+    Without GPUs, the cores are dealt out; a run on a GPU is left where the kernel puts it, near its GPU if it can.
 
     Args:
         num_runs: there are never more slots than runs, so that few runs get more threads each.
@@ -39,11 +51,16 @@ def make_slots(num_runs: int, *, num_slots: int | None = None) -> list[Slot]:
     """
     if num_slots is not None and num_slots < 1:
         raise PlanError([f"slots is {num_slots}, but a sweep carries at least 1 run at a time"])
-    num_cores = len(os.sched_getaffinity(0))
+    cores = sorted(os.sched_getaffinity(0))
     gpus = visible_gpus()
-    count = max(1, min(num_slots or len(gpus) or num_cores, num_runs))
-    num_threads = max(1, num_cores // count)
-    return [Slot(num_threads, gpus[i % len(gpus)] if gpus else None) for i in range(count)]
+    count = max(1, min(num_slots or len(gpus) or len(cores), num_runs))
+    if gpus:
+        return [Slot(max(1, len(cores) // count), gpus[i % len(gpus)]) for i in range(count)]
+    if count == 1 or count > len(cores):
+        return [Slot(max(1, len(cores) // count), None)] * count
+    ends = [i * len(cores) // count for i in range(count + 1)]
+    parts = [tuple(cores[start:end]) for start, end in itertools.pairwise(ends)]
+    return [Slot(len(part), None, part) for part in parts]
 
 
 def visible_gpus() -> list[str]:

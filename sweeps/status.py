@@ -1,14 +1,25 @@
-"""What stands in a root, whoever wrote it: `python -m sweeps status ROOT`."""
+"""What stands in a root or a study, whoever wrote it: `python -m sweeps status`."""
 
 from __future__ import annotations
 
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from agrae_lab import runs
+from sweeps.progress import progress_of
+
+_MANY = 200  # rows that anybody reads
+_WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -16,6 +27,7 @@ class Row:
     """One run as a reader sees it. `status`: runs.STATUSES, or "cut off" (says running, but nobody is)."""
 
     run: str
+    cell: str | None  # what makes it a cell of its study; None outside one
     arm: str
     seed: int
     status: str
@@ -25,19 +37,47 @@ class Row:
     error: str | None
 
 
-def status_rows(root: Path) -> list[Row]:
-    """All runs of a root, sorted by name.
+def glance(path: Path) -> runs.Run:
+    """A run as its name and its meta.json tell it, without the config, which takes fifty times as long to read.
+
+    Raises:
+        agrae_lab.runs.RunError: meta.json cannot be read, or is of another schema version.
+    """
+    try:
+        meta = json.loads((path / "meta.json").read_bytes())
+    except FileNotFoundError:
+        meta = {"schema_version": runs.SCHEMA_VERSION}
+    except ValueError:
+        meta = None
+    if not isinstance(meta, dict) or meta.get("schema_version") != runs.SCHEMA_VERSION:
+        return runs.read_run(path)  # which says what is wrong
+    arm, seed = path.parent.name.rpartition("-")[0], int(path.name.removeprefix("seed-"))
+    return runs.Run(path, {"arm": arm, "seed": seed}, meta)
+
+
+def run_dirs(root: Path) -> list[Path]:
+    """All run directories of a root, sorted by name; [] where there is none."""
+    return [path.parent for path in sorted(root.glob("*/seed-*/config.yaml"))]
+
+
+def status_rows(run_dirs: Iterable[Path], *, cells: Mapping[str, str] | None = None) -> list[Row]:
+    """One row for each run directory, in their order; one that is not there yet is pending.
+
+    Args:
+        cells: run key → the cell of a study that it is, in words.
 
     Raises:
         agrae_lab.runs.RunError: a run directory that cannot be read.
     """
-    return [_row(run) for run in runs.list_runs(root)]
+    return [_row(glance(path), cells or {}) for path in run_dirs]
 
 
-def _row(run: runs.Run) -> Row:
-    progress = run.progress()
+def _row(run: runs.Run, cells: Mapping[str, str]) -> Row:
+    over = run.status in runs.FINAL_STATUSES
+    progress = {} if over else progress_of(run)
     return Row(
         run=run.key,
+        cell=cells.get(run.key),
         arm=run.arm,
         seed=run.seed,
         # The lock is tried only where it matters: trying it takes it for a moment.
@@ -49,16 +89,40 @@ def _row(run: runs.Run) -> Row:
     )
 
 
-def as_json(rows: list[Row]) -> list[dict[str, object]]:
+def as_json(rows: Sequence[Row]) -> list[dict[str, object]]:
     return [asdict(row) for row in rows]
 
 
-def print_status(console: Console, rows: list[Row]) -> None:
-    """One line per run; phase and progress only where they are still of interest."""
+def print_status(console: Console, rows: Sequence[Row]) -> None:
+    """One line per run, of very many only those that are not done, and how many there are of each status."""
+    console.print(_table(rows if len(rows) <= _MANY else [row for row in rows if row.status != "done"][:_MANY]))
+    console.print(_counts(rows))
+
+
+def watch(console: Console, read: Callable[[], Sequence[Row]]) -> None:
+    """Show what is at work or went wrong, anew every second, until nothing waits or runs any more, or Ctrl-C."""
+    with Live(console=console, auto_refresh=False) as live, suppress(KeyboardInterrupt):
+        while True:
+            rows = read()
+            shown = [row for row in rows if row.status not in ("done", "pending")][: max(1, console.height - 3)]
+            live.update(Group(_table(shown), _counts(rows)), refresh=True)
+            if not any(row.status in ("running", "pending") for row in rows):
+                return
+            time.sleep(_WATCH_SECONDS)
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    """Phase and progress stand only where they are still of interest."""
     table = Table("run", "status", "phase", "progress", "error", box=None, pad_edge=False)
     for row in rows:
         over = row.status in runs.FINAL_STATUSES
         phase = "" if over or row.phase is None else row.phase
         progress = "" if over or row.done is None else f"{row.done}/{row.total}"
-        table.add_row(row.run, row.status, phase, progress, (row.error or "").partition("\n")[0])
-    console.print(table, markup=False)
+        name = row.run if row.cell is None else f"{row.cell} seed={row.seed}"
+        table.add_row(*map(Text, (name, row.status, phase, progress, (row.error or "").partition("\n")[0])))
+    return table
+
+
+def _counts(rows: Sequence[Row]) -> Text:
+    counts = Counter(row.status for row in rows)
+    return Text(f"{len(rows)} runs: " + ", ".join(f"{number} {status}" for status, number in counts.most_common()))

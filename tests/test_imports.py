@@ -26,7 +26,16 @@ ALLOWED = {
     ),
     "agrae_lab/training": ("agrae_lab",),
     "analysis": ("analysis", "agrae_lab.runs"),
-    "sweeps": ("sweeps", "agrae_lab.runs", "agrae_lab.config", "agrae_lab.train"),
+    "sweeps": (
+        "sweeps",
+        "agrae_lab.runs",
+        "agrae_lab.config",
+        "agrae_lab.train",
+        "agrae_lab.provenance",
+        "analysis.curves",
+        "analysis.frames",
+        "analysis.passk",
+    ),
 }
 OURS = ("agrae_lab", "analysis", "sweeps", "hydra_plugins")
 

@@ -19,7 +19,7 @@ from agrae_lab.models.load import load_model
 from agrae_lab.runs import Run
 from agrae_lab.tasks import load_task
 from agrae_lab.training.recorder import Recorder
-from agrae_lab.training.tracking import WandbMirror
+from agrae_lab.training.tracking import Mirror, make_mirror
 from agrae_lab.training.trainer import AdvantageTrainer, TaskReward
 
 COMPLETE = ".complete"  # written into a checkpoint last: one without it was cut off while it was being saved
@@ -41,7 +41,7 @@ def train(
     if not (run.path / "model").is_dir():
         if is_main:
             remove_torn(checkpoints)
-        mirror = WandbMirror(run) if is_main and run.config["tracking"]["name"] == "wandb" else None
+        mirror = make_mirror(run) if is_main else None
         try:
             _train(run, problem_sets, on_step, mirror)
         finally:
@@ -55,7 +55,7 @@ def _train(
     run: Run,
     problem_sets: dict[str, list[dict[str, Any]]],
     on_step: Callable[[int, int], None],
-    mirror: WandbMirror | None,
+    mirror: Mirror | None,
 ) -> None:
     num_steps = run.config["train"]["num_steps"]
 

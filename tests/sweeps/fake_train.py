@@ -1,14 +1,19 @@
 """Stands in for agrae_lab.train: the same two functions, no torch, and misbehaviour on request.
 
-`arm` says what a run does: ok, raise, exit, sigkill, die_early (before it writes any status), die_late (after it wrote
-"done"), diverge, hang, deaf (hangs and ignores SIGTERM). Every step leaves a line in trace.txt, so that tests see what
-was executed when, and by whom.
+`arm` says what a run does: ok, raise, value_error, exit, sigkill, die_early (before it writes any status), die_late
+(after it wrote "done"), diverge, oom, offline (ConnectionError), too_large (a file beyond RLIMIT_FSIZE), full (fills
+the disk), scribble (ruins its meta.json), hang, deaf (hangs and ignores SIGTERM), until_told (hangs until there is a
+file `go` in the root), shared (needs what one run makes for all); with _once at the end, in its first attempt alone.
+Every step leaves a line in trace.txt, so that tests see what was executed when, and by whom; result.json says what came
+of it.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -30,14 +35,18 @@ def freeze(cfg: DictConfig) -> dict:
 def execute(run_dir: str) -> str:
     path = Path(run_dir)
     with runs.lock(path):
-        config = runs.read_run(path).config
+        run = runs.read_run(path)
+        if run.status in runs.FINAL_STATUSES:
+            return run.status
+        config = run.config
         if config["arm"] == "die_early":
             os.kill(os.getpid(), signal.SIGKILL)
         signal.signal(signal.SIGTERM, signal.SIG_IGN if config["arm"] == "deaf" else _interrupt)
-        runs.update_meta(path, status="running", error=None)
+        attempts = [*run.meta.get("attempts", []), {"pid": os.getpid(), "cores": sorted(os.sched_getaffinity(0))}]
+        runs.update_meta(path, status="running", error=None, attempts=attempts)
         started = time.monotonic()
         try:
-            status = _train(path, config)
+            status = _train(path, config, first=len(attempts) == 1)
         except Exception as error:
             runs.update_meta(path, status="failed", error=f"{type(error).__name__}: {error}")
             raise
@@ -52,9 +61,18 @@ def execute(run_dir: str) -> str:
 
 def steps(run_dir: Path) -> list[tuple[int, float]]:
     """(step, time) of every step that was ever executed in this run directory."""
+    return [(int(step), float(when)) for step, when, _ in _trace(run_dir)]
+
+
+def pids(run_dir: Path) -> list[int]:
+    """The processes that took these steps, in order, each named once for steps in a row."""
+    return [pid for pid, _ in itertools.groupby(int(pid) for _, _, pid in _trace(run_dir))]
+
+
+def _trace(run_dir: Path) -> list[list[str]]:
     path = run_dir / "trace.txt"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [(int(line.split()[0]), float(line.split()[1])) for line in lines]
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [line.split() for line in lines if line.endswith("\n")]  # a torn last line is a step not taken
 
 
 class _Interrupted(SystemExit):
@@ -65,28 +83,70 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise _Interrupted(143)
 
 
-def _train(path: Path, config: dict) -> str:
+class OutOfMemoryError(RuntimeError):
+    """As torch names its own."""
+
+
+def _train(path: Path, config: dict, *, first: bool) -> str:
     print("a word from the run")
     logging.getLogger(__name__).info("a line from its logger")
     arm, num_steps = config["arm"], config["train"]["num_steps"]
-    done = max((step for step, _ in steps(path)), default=0)  # the trace is the checkpoint
-    for step in range(done + 1, num_steps + 1):
+    if arm == "shared":
+        _make_or_wait(path.parent.parent / "base" / "shared", config)
+    done = [step for step, _ in steps(path)]  # the trace is the checkpoint
+    _remove_torn_line(path / "trace.txt")
+    for step in range(max(done, default=0) + 1, num_steps + 1):
         with (path / "trace.txt").open("a") as trace:
             trace.write(f"{step} {time.time()} {os.getpid()}\n")
         progress = {"phase": "train", "done": step, "total": num_steps, "seconds": 1.0}
         runs.write_json(path / "progress.json", progress)
-        _misbehave(arm)
+        if first or not arm.endswith("_once"):
+            _misbehave(arm.removesuffix("_once"), path)
         time.sleep(config["train"]["step_seconds"])
+    runs.write_json(path / "result.json", {"seed": config["seed"], "steps": [step for step, _ in steps(path)]})
     return "diverged" if arm == "diverge" else "done"
 
 
-def _misbehave(arm: str) -> None:
+def _remove_torn_line(trace: Path) -> None:
+    if trace.exists():
+        whole = "".join(line for line in trace.read_text().splitlines(keepends=True) if line.endswith("\n"))
+        trace.write_text(whole)
+
+
+def _make_or_wait(base: Path, config: dict) -> None:
+    with runs.lock(base, wait=True):
+        if not (base / "made").exists():
+            time.sleep(config["train"]["step_seconds"])
+            with (base / "made").open("a") as made:
+                made.write(f"{os.getpid()}\n")
+
+
+def _misbehave(arm: str, path: Path) -> None:
     if arm == "raise":
         raise RuntimeError("the reward is on fire")
+    if arm == "value_error":
+        raise ValueError("train.beta is 7, but it lies between 0 and 1")
+    if arm == "oom":
+        raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+    if arm == "offline":
+        raise ConnectionError("the store is away")
+    if arm == "scribble":
+        (path / "meta.json").write_text('{"status": ')
+        sys.exit(3)
     if arm == "exit":
         sys.exit(3)
     if arm == "sigkill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if arm == "too_large":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+        (path / "checkpoint").write_bytes(bytes(1 << 20))
+    if arm == "full":
+        with (path / "checkpoint").open("ab") as checkpoint:
+            while True:
+                checkpoint.write(bytes(1 << 12))
+                checkpoint.flush()
     if arm in ("hang", "deaf"):
         while True:
             time.sleep(1)
+    while arm == "until_told" and not (path.parent.parent / "go").exists():
+        time.sleep(0.02)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -12,8 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.console import Console
+
 from agrae_lab import runs
 from sweeps.__main__ import main
+from sweeps.executor import Outcome, run_all
+from sweeps.policy import Policy
+from sweeps.progress import LineDisplay, print_summary
+from sweeps.slots import make_slots
 
 CONFIG = """\
 defaults:
@@ -37,15 +45,25 @@ hydra:
 
 # The command line, in a process of its own that a test can interrupt or kill.
 CONTROLLER = """\
-import signal, sys
+import os, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in what it runs in the background
-import sweeps.executor
+import sweeps.executor, sweeps.policy
 from sweeps.__main__ import main
-sweeps.executor.GRACE_SECONDS = 1.0
+sweeps.executor.GRACE_SECONDS = float(os.environ["GRACE_SECONDS"])
+sweeps.policy.RETRY_SECONDS = 0.1
 conf, preload, *words = sys.argv[1:]
 sys.exit(main(words, config_dir=Path(conf), train_module="fake_train", preload=preload.split()))
 """
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came of a launch, and what was printed of it."""
+
+    outcomes: list[Outcome]
+    interrupted: bool
+    text: str
 
 
 @dataclass
@@ -63,16 +81,36 @@ class Lab:
         argv = ["run", *words, f"root={self.root}"]
         return main(argv, config_dir=self.conf, train_module="fake_train", preload=())
 
-    def start(self, *words: str, preload: str = "", terminal: int | None = None) -> subprocess.Popen[str]:
+    def carry(self, *arms: str, policy: Policy, num_slots: int = 2, **train: float) -> Told:
+        """Runs of these arms under a policy, in this process; `train` is as in CONFIG."""
+        train = {"num_steps": 2, "step_seconds": 0.0, **train}
+        fixed = {"schema_version": 1, "root": str(self.root), "train": train}
+        dirs = [runs.create_run({**fixed, "arm": arm, "seed": seed}) for seed, arm in enumerate(arms)]
+        todo, out = [runs.read_run(path) for path in dirs], io.StringIO()
+        outcomes, interrupted = run_all(
+            todo,
+            slots=make_slots(len(todo), num_slots=num_slots),
+            train_module="fake_train",
+            preload=(),
+            display=LineDisplay(out, num_runs=len(todo)),
+            policy=policy,
+        )
+        print_summary(Console(file=out, width=160), outcomes, [])
+        return Told(outcomes, interrupted, out.getvalue())
+
+    def start(
+        self, *words: str, preload: str = "", terminal: int | None = None, grace: float = 1.0
+    ) -> subprocess.Popen[str]:
         """The same in a process group of its own, not waited for.
 
         Args:
             preload: a module in the directory of the configs.
             terminal: descriptor to print to; else it prints to a pipe.
+            grace: seconds from SIGTERM to SIGKILL.
         """
         argv = [sys.executable, "-c", CONTROLLER, str(self.conf), preload, "run", *words, f"root={self.root}"]
         out = subprocess.PIPE if terminal is None else terminal
-        env = {**environment(), "TERM": "xterm", "COLUMNS": "120"}
+        env = {**environment(), "TERM": "xterm", "COLUMNS": "160", "GRACE_SECONDS": str(grace)}
         env["PYTHONPATH"] += f"{os.pathsep}{self.conf}"
         process = subprocess.Popen(
             argv, stdout=out, stderr=subprocess.STDOUT, text=True, env=env, start_new_session=True
@@ -103,6 +141,23 @@ def environment() -> dict[str, str]:
 def ctrl_c(controller: subprocess.Popen[str]) -> None:
     """As a terminal does it: to the whole foreground process group."""
     os.killpg(controller.pid, signal.SIGINT)
+
+
+def failures(lab: Lab) -> dict[str, tuple[str, int] | None]:
+    """`<arm> <seed>` → (class, failed attempts), as meta.json has them."""
+    noted = {name: run.meta.get("failure") for name, run in lab.runs().items()}
+    return {name: None if one is None else (one["class"], one["attempt"]) for name, one in noted.items()}
+
+
+def read_until(descriptor: int, text: str) -> str:
+    """What a controller has printed up to and with `text`."""
+    seen = b""
+    while text.encode() not in seen:
+        assert select.select([descriptor], [], [], 20)[0], seen
+        more = os.read(descriptor, 65536)
+        assert more, seen
+        seen += more
+    return seen.decode(errors="replace")  # the read may end within a character
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:

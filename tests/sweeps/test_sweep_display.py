@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import pty
-import select
 from pathlib import Path
 
 import pytest
-from sweep_lab import Lab, ctrl_c
+from sweep_lab import Lab, ctrl_c, read_until
 
 from sweeps.errors import PlanError
 from sweeps.estimate import run_remaining, sweep_remaining
-from sweeps.progress import duration
+from sweeps.progress import duration, progress_of
 from sweeps.slots import Slot, make_slots, visible_gpus
 
 
@@ -41,11 +40,13 @@ def test_durations(seconds: float | None, text: str) -> None:
 
 
 def test_one_slot_per_core_or_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {1, 2, 3, 4, 5, 6, 7, 9})
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert make_slots(20) == [Slot(1, None)] * 8
-    assert make_slots(2) == [Slot(4, None)] * 2
-    assert make_slots(20, num_slots=3) == [Slot(2, None)] * 3
+    assert make_slots(20) == [Slot(1, None, (core,)) for core in (1, 2, 3, 4, 5, 6, 7, 9)]
+    assert make_slots(2) == [Slot(4, None, (1, 2, 3, 4)), Slot(4, None, (5, 6, 7, 9))]
+    assert make_slots(20, num_slots=3) == [Slot(2, None, (1, 2)), Slot(3, None, (3, 4, 5)), Slot(3, None, (6, 7, 9))]
+    assert make_slots(20, num_slots=9) == [Slot(1, None)] * 9  # more runs than cores: the kernel shares them out
+    assert make_slots(1) == [Slot(8, None)]
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-abc")
     assert make_slots(20) == [Slot(4, "2"), Slot(4, "GPU-abc")]
@@ -82,19 +83,23 @@ def test_a_terminal_shows_a_live_table_and_ctrl_c_on_it_stops_the_sweep(lab: Lab
     ours, theirs = pty.openpty()
     controller = lab.start("plain", "arm=ok,hang", "seed=3", "--slots", "2", terminal=theirs)
     os.close(theirs)
-    seen = _read_until(ours, "1 running, 0 waiting, 1 done")
+    seen = read_until(ours, "1 running, 0 waiting, 1 done")
     assert "ok seed 3: done" in seen
-    assert "hang" in _read_until(ours, "train")
+    assert "hang" in read_until(ours, "train")
     ctrl_c(controller)
-    assert "stopping 1 runs" in _read_until(ours, "the same command continues")
+    seen = read_until(ours, "Ctrl-C: nothing more is started")
+    read_until(ours, "1 running, 0 waiting, 1 done")  # the table stays
+    ctrl_c(controller)
+    read_until(ours, "Ctrl-C: stopping the active run")
+    read_until(ours, "the same command continues")
     assert controller.wait(timeout=10) == 130
     os.close(ours)
     assert lab.statuses() == {"ok 3": "done", "hang 3": "interrupted"}
 
 
-def _read_until(terminal: int, text: str) -> str:
-    seen = b""
-    while text.encode() not in seen:
-        assert select.select([terminal], [], [], 20)[0], seen
-        seen += os.read(terminal, 65536)
-    return seen.decode(errors="replace")  # the read may end within a character
+def test_a_torn_progress_file_shows_as_no_progress(lab: Lab) -> None:
+    lab.sweep("plain")
+    (run,) = lab.runs().values()
+    assert progress_of(run)["total"] == 2
+    (run.path / "progress.json").write_text('{"phase": "tra')
+    assert progress_of(run) == {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
-from fake_train import steps
-from sweep_lab import Lab, ctrl_c, wait_until
+from fake_train import pids, steps
+from sweep_lab import Lab, ctrl_c, failures, read_until, wait_until
 
 from agrae_lab import runs
 
@@ -43,10 +45,11 @@ def test_a_run_that_fails_or_dies_is_named_and_leaves_the_others_alone(
     assert found["raise 0"].meta["error"] == "RuntimeError: the reward is on fire"
     assert "exit code 3" in found["exit 0"].meta["error"]
     assert "SIGKILL" in found["sigkill 0"].meta["error"]
-    last = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("failed:", "diverged:"))]
-    assert len(last) == 2
-    for arm, line in (("raise", last[0]), ("exit", last[0]), ("sigkill", last[0]), ("diverge", last[1])):
-        assert f"{arm} seed 0 ({found[f'{arm} 0'].path / 'log.txt'})" in line
+    table = capsys.readouterr().out.partition("failure ")[2].splitlines()[1:]
+    for name, arm in (("diverged", "diverge"), ("error", "raise"), ("error", "exit"), ("signal", "sigkill")):
+        (line,) = [line for line in table if f" {arm} seed 0 " in line]
+        assert line.startswith(name)
+        assert str(found[f"{arm} 0"].path / "log.txt") in line
 
 
 def test_what_a_run_prints_and_its_traceback_are_in_its_log(lab: Lab) -> None:
@@ -90,28 +93,62 @@ def test_a_run_that_is_busy_elsewhere_does_not_stop_the_rest(lab: Lab, capsys: p
     assert len(steps(busy)) == 1
 
 
-def test_ctrl_c_leaves_a_state_that_the_same_command_continues(lab: Lab) -> None:
-    words = ("plain", "seed=0,1,2", "train.num_steps=20", "train.step_seconds=0.05", "--slots", "2")
-    controller = lab.start(*words)
+THREE_RUNS = ("plain", "arm=until_told", "seed=0,1,2", "--slots", "2")
+
+
+def test_ctrl_c_once_lets_the_active_runs_finish(lab: Lab) -> None:
+    controller = lab.start(*THREE_RUNS)
     wait_until(lambda: _num_at_work(lab) == 2)
-    ctrl_c(controller)
+    _ctrl_c_until(controller, "Ctrl-C: nothing more is started, the 2 active runs will be finished; Ctrl-C again stops")
+    (lab.root / "go").touch()
     out, _ = controller.communicate(timeout=20)
     assert controller.returncode == 130, out
     assert "the same command continues" in out
+    assert sorted(lab.statuses().values()) == ["done", "done", "pending"]
+
+
+def test_ctrl_c_with_nothing_left_to_start_takes_nothing_away(lab: Lab) -> None:
+    controller = lab.start("plain", "arm=until_told")
+    wait_until(lambda: _num_at_work(lab) == 1)
+    _ctrl_c_until(controller, "nothing more is started, the active run will be finished")
+    (lab.root / "go").touch()
+    out, _ = controller.communicate(timeout=20)
+    assert controller.returncode == 0, out
+    assert lab.statuses() == {"until_told 0": "done"}
+
+
+def test_ctrl_c_twice_leaves_a_state_that_the_same_command_continues(lab: Lab) -> None:
+    words = (*THREE_RUNS, "train.num_steps=5")
+    controller = lab.start(*words)
+    wait_until(lambda: _num_at_work(lab) == 2)
+    _ctrl_c_until(controller, "nothing more is started", "stopping the 2 active runs")
+    out, _ = controller.communicate(timeout=20)
+    assert controller.returncode == 130, out
     assert sorted(lab.statuses().values()) == ["interrupted", "interrupted", "pending"]
 
+    (lab.root / "go").touch()
     assert lab.start(*words).wait(timeout=40) == 0
     for run in runs.list_runs(lab.root):
-        assert [step for step, _ in steps(run.path)] == list(range(1, 21))  # continued, not begun again
+        assert [step for step, _ in steps(run.path)] == [1, 2, 3, 4, 5]  # continued, not begun again
 
 
-def test_a_run_that_ignores_sigterm_is_killed_after_the_grace(lab: Lab) -> None:
-    controller = lab.start("plain", "arm=deaf,hang", "--slots", "2")
+def test_ctrl_c_three_times_kills(lab: Lab) -> None:
+    controller = lab.start("plain", "arm=deaf", grace=1000)
+    wait_until(lambda: _num_at_work(lab) == 1)
+    _ctrl_c_until(controller, "nothing more is started", "stopping the active run", "killing the active run")
+    out, _ = controller.communicate(timeout=20)
+    assert controller.returncode == 130, out
+    assert lab.statuses() == {"deaf 0": "interrupted"}
+
+
+def test_sigterm_stops_at_once_and_a_run_that_ignores_it_is_killed_after_the_grace(lab: Lab) -> None:
+    controller = lab.start("plain", "arm=deaf,hang,ok", "--slots", "2")
     wait_until(lambda: _num_at_work(lab) == 2)
     controller.send_signal(signal.SIGTERM)
     out, _ = controller.communicate(timeout=20)
     assert controller.returncode == 130, out
-    assert lab.statuses() == {"deaf 0": "interrupted", "hang 0": "interrupted"}
+    assert "SIGTERM: stopping the 2 active runs" in out
+    assert lab.statuses() == {"deaf 0": "interrupted", "hang 0": "interrupted", "ok 0": "pending"}
     assert not any(run.is_locked() for run in lab.runs().values())
 
 
@@ -180,6 +217,41 @@ def test_ctrl_c_while_modules_are_loaded_ends_quietly(lab: Lab) -> None:
         "runs: 1 to do, 0 finished before, 1 at a time",
         "stopped; the same command continues where it was",
     ]
+
+
+def test_the_server_that_runs_are_forked_from_may_die(lab: Lab) -> None:
+    controller = lab.start("plain", "arm=until_told", "seed=0,1", "--slots", "2")
+    wait_until(lambda: _num_at_work(lab) == 2)
+    begun = [run.path for run in lab.runs().values()]
+    server = _parent(pids(begun[0])[0])
+    assert server != controller.pid
+    os.kill(server, signal.SIGKILL)
+    wait_until(lambda: all(len(pids(path)) == 2 for path in begun))  # at work again, from a new server
+    _ctrl_c_until(controller, "nothing more is started")  # to which that is as deaf as the first
+    (lab.root / "go").touch()
+    out, _ = controller.communicate(timeout=20)
+    assert controller.returncode == 0, out
+    assert failures(lab) == {"until_told 0": ("infrastructure", 1), "until_told 1": ("infrastructure", 1)}
+    assert all([step for step, _ in steps(path)] == [1, 2] for path in begun)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_runs_side_by_side_have_cores_of_their_own(lab: Lab) -> None:
+    lab.sweep("plain", "seed=0,1", "train.step_seconds=0.3", "--slots", "2")
+    first, second = (set(run.meta["attempts"][0]["cores"]) for run in lab.runs().values())
+    assert first | second == os.sched_getaffinity(0)
+    assert not first & second
+
+
+def _ctrl_c_until(controller: subprocess.Popen[str], *answers: str) -> None:
+    assert controller.stdout is not None
+    for answer in answers:
+        ctrl_c(controller)
+        read_until(controller.stdout.fileno(), answer)
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _num_at_work(lab: Lab) -> int:

@@ -11,7 +11,7 @@ from functools import partial
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 
 class AgraeLauncher(Launcher):
@@ -23,8 +23,7 @@ class AgraeLauncher(Launcher):
         self._preload = list(preload)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self._hydra_context = hydra_context
-        self._config = config
+        pass  # what is composed here, GlobalHydra composes; the task function is the train module's part
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Carry the jobs through.
@@ -33,13 +32,13 @@ class AgraeLauncher(Launcher):
             SystemExit: unless every job is done; the code is that of sweeps.launch.launch. Hydra would raise
                 the first job's error alone, and launch has named all of them.
         """
+        from sweeps.compose import compose
         from sweeps.launch import launch
         from sweeps.plan import Cell
 
         setup_globals()
         cells = [
-            Cell(" ".join(filter_overrides(overrides)), partial(self._compose, overrides))
-            for overrides in job_overrides
+            Cell(" ".join(filter_overrides(overrides)), partial(compose, overrides)) for overrides in job_overrides
         ]
         code = launch(cells, num_slots=self._slots, train_module=self._train_module, preload=self._preload)
         if code != 0:
@@ -48,9 +47,3 @@ class AgraeLauncher(Launcher):
             JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value="done")
             for overrides in job_overrides
         ]
-
-    def _compose(self, overrides: Sequence[str]) -> DictConfig:
-        config = self._hydra_context.config_loader.load_sweep_config(self._config, list(overrides))
-        with open_dict(config):
-            del config["hydra"]
-        return config

@@ -1,0 +1,34 @@
+"""Processes of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agrae_lab import runs
+from sweeps import executor
+from sweeps.engines import check_options
+from sweeps.policy import Policy
+from sweeps.slots import make_slots
+
+
+def check(options: Mapping[str, Any], policy: Policy) -> None:
+    """As sweeps.engines.Engine.check."""
+    check_options("local", options, ())
+
+
+def run_all(
+    todo: Sequence[runs.Run],
+    *,
+    num_slots: int | None,
+    options: Mapping[str, Any],
+    train_module: str,
+    preload: Sequence[str],
+    display: executor.Display,
+    policy: Policy,
+) -> tuple[list[executor.Outcome], bool]:
+    """As sweeps.engines.Engine.run_all."""
+    slots = make_slots(len(todo), num_slots=num_slots)
+    return executor.run_all(
+        todo, slots=slots, train_module=train_module, preload=preload, display=display, policy=policy
+    )

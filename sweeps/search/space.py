@@ -1,0 +1,235 @@
+"""What a trial sets. A key that a trial's config lacks is not asked in that trial: with `advantage/group` searched over
+attenuate and scale_positive, `advantage.group.alpha` is a question only where the group link has an alpha.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from agrae_lab import runs
+from sweeps.axes import Settings, label
+from sweeps.compose import Composer
+from sweeps.drift import leaves
+from sweeps.errors import CONFIG_ERRORS, PlanError, close_match, one_sentence, raise_if_asked
+from sweeps.plan import Freeze
+from sweeps.study import Dimension, Study
+from sweeps.values import metric_names_ok, metrics_of
+
+if TYPE_CHECKING:
+    import optuna
+
+Choices = tuple[tuple[str, Any], ...]  # (config group, choice) of every searched group
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Space:
+    """The dimensions, and the base as composed for each combination of the searched groups.
+
+    Trials are made from these templates, so that a YAML edited meanwhile changes none of them.
+    """
+
+    dimensions: Mapping[str, Dimension]
+    templates: Mapping[Choices, DictConfig]
+    compose: Callable[[Settings], DictConfig]
+    freeze: Freeze
+
+    @property
+    def groups(self) -> list[str]:
+        return [key for key, _ in next(iter(self.templates))]
+
+    def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Ask the sampler for every dimension that the trial's config has."""
+        params = {key: _suggest(trial, key, self.dimensions[key]) for key in self.groups}
+        template = self.templates[tuple(params.items())]
+        for key, dimension in self.dimensions.items():
+            if key not in params and _has(template, key):
+                params[key] = as_set(dimension, _suggest(trial, key, dimension))
+        return params
+
+    def config(self, params: Settings, *, seed: int) -> dict[str, Any]:
+        """The frozen config of a trial's run.
+
+        Raises:
+            ValueError: these values cannot run together.
+        """
+        return self.freeze(self.compose({**params, "seed": seed}))
+
+    def corners(self) -> Iterator[dict[str, Any]]:
+        """Parameters that meet every bound and every choice at least once."""
+        for choices, template in self.templates.items():
+            asked = {key: _corner_values(d) for key, d in self.dimensions.items() if _has(template, key)}
+            asked = {key: values for key, values in asked.items() if key not in self.groups}
+            for i in range(max(map(len, asked.values()), default=1)):
+                yield dict(choices) | {key: values[min(i, len(values) - 1)] for key, values in asked.items()}
+
+
+def make_space(study: Study, freeze: Freeze, *, root: Path) -> Space:
+    """Compose the templates and freeze every corner of the space; inside `config_dir`.
+
+    Args:
+        freeze: composed config → frozen one.
+        root: where the runs go.
+
+    Raises:
+        PlanError: a key that no config has, a bound or choice that cannot run, or a metric that no run will have.
+    """
+    assert study.search is not None
+    dimensions = study.search.space
+    loader = GlobalHydra.instance().config_loader()
+    known = {key: loader.get_group_options(key) for key in dimensions}
+    for key, dimension in dimensions.items():
+        _check_choices(key, dimension, known[key])
+    groups = [key for key in dimensions if known[key]]
+    combinations = itertools.product(*([(key, choice) for choice in dimensions[key].choices] for key in groups))
+    composer = Composer(study.base)
+
+    def compose(settings: Settings) -> DictConfig:
+        config = composer.compose(settings)
+        experiment = {"name": study.name, "question": study.question or None}
+        OmegaConf.update(config, "experiment", experiment, merge=True)
+        OmegaConf.update(config, "root", str(root))
+        return config
+
+    try:
+        templates = {choices: compose(dict(choices)) for choices in combinations}
+    except CONFIG_ERRORS as error:
+        raise_if_asked(error)
+        raise PlanError([one_sentence(error)]) from error
+    space = Space(dimensions, templates, compose, freeze)
+    _check_keys(space)
+    _check_corners(space, study)
+    return space
+
+
+def as_set(dimension: Dimension, proposed: Any) -> Any:
+    """A proposed value as the trial's config has it: to four digits, since more of them only make names long."""
+    if dimension.kind != "float":
+        return proposed
+    assert dimension.low is not None
+    assert dimension.high is not None
+    return min(max(float(f"{proposed:.4g}"), float(dimension.low)), float(dimension.high))
+
+
+def fingerprint(study: Study, space: Space) -> dict[str, Any]:
+    """Plain data that must stay as it is for a search to be the same search: fact → value."""
+    facts: dict[str, Any] = {"seeds": list(study.seeds)}
+    facts["objective"] = [f"{objective.direction} {objective.metric}" for objective in study.objective]
+    for key, dimension in space.dimensions.items():
+        facts[f"space.{key}"] = _plain(dimension)
+    for one in study.constraints:
+        bound = f"at most {one.at_most}" if one.at_most is not None else f"at least {one.at_least}"
+        facts[f"constraint {one.metric}"] = bound
+    return facts | _base_facts(space)
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two fingerprints, in words."""
+    words = []
+    for fact in dict.fromkeys([*before, *now]):
+        if fact not in before:
+            words.append(f"{fact} is new ({now[fact]})")
+        elif fact not in now:
+            words.append(f"{fact} is gone (was {before[fact]})")
+        elif before[fact] != now[fact]:
+            words.append(f"{fact} was {before[fact]} and is {now[fact]}")
+    return words
+
+
+def _base_facts(space: Space) -> dict[str, Any]:
+    """Every value that no trial sets; once where all templates agree, else for each."""
+    by_key: dict[str, dict[str, Any]] = {}
+    for choices, template in space.templates.items():
+        named = " ".join(f"{key}={choice}" for key, choice in choices)
+        for key, value in _values(template):
+            if key.split(".")[0] not in runs.VOLATILE and key != "seed" and key not in space.dimensions:
+                by_key.setdefault(key, {})[named] = value
+    facts = {}
+    for key, values in by_key.items():
+        first = next(iter(values.values()))
+        if len(values) == len(space.templates) and all(value == first for value in values.values()):
+            facts[key] = first
+        else:
+            facts |= {f"{key} with {named}": value for named, value in values.items()}
+    return facts
+
+
+def _suggest(trial: optuna.Trial, key: str, dimension: Dimension) -> Any:
+    if dimension.kind == "categorical":
+        return trial.suggest_categorical(key, dimension.choices)
+    assert dimension.low is not None
+    assert dimension.high is not None
+    low, high, step, log = dimension.low, dimension.high, dimension.step, dimension.log
+    if dimension.kind == "int":
+        return trial.suggest_int(key, int(low), int(high), step=int(step or 1), log=log)
+    return trial.suggest_float(key, float(low), float(high), step=step, log=log)
+
+
+def _corner_values(dimension: Dimension) -> Sequence[Any]:
+    if dimension.kind == "categorical":
+        return dimension.choices
+    as_kind = int if dimension.kind == "int" else float
+    assert dimension.low is not None
+    assert dimension.high is not None
+    return as_kind(dimension.low), as_kind(dimension.high)
+
+
+def _check_choices(key: str, dimension: Dimension, known: Sequence[str]) -> None:
+    where = f"search.space.{key}"
+    if known and dimension.kind != "categorical":
+        raise PlanError([f"{where} is a config group; give it choices, from {', '.join(known)}"])
+    for choice in dimension.choices:
+        if known and choice not in known:
+            hint = close_match(str(choice), known) or f"choose from {', '.join(known)}"
+            raise PlanError([f"{where}: there is no '{choice}'; {hint}"])
+        if not isinstance(choice, str | int | float | None):
+            raise PlanError([f"{where}: {choice} is no single value, and Optuna stores no other"])
+
+
+def _check_keys(space: Space) -> None:
+    known = {key for template in space.templates.values() for key, _ in _values(template)}
+    lacking = [key for key in space.dimensions if key not in known and key not in space.groups]
+    if lacking:
+        hints = (close_match(key, known) or "only values that the configuration has are searched" for key in lacking)
+        raise PlanError(
+            f"search.space: the configuration has no value '{key}'; {hint}"
+            for key, hint in zip(lacking, hints, strict=True)
+        )
+
+
+def _check_corners(space: Space, study: Study) -> None:
+    for params in space.corners():
+        try:
+            config = space.config(params, seed=study.seeds[0])
+        except CONFIG_ERRORS as error:
+            raise_if_asked(error)
+            raise PlanError([f"search.space: {label(params)}: {one_sentence(error)}"]) from error
+        for metric in metrics_of(study):
+            metric_names_ok(metric, config)
+
+
+def _has(config: DictConfig, key: str) -> bool:
+    return OmegaConf.select(config, key, default=_ABSENT) is not _ABSENT
+
+
+def _values(config: DictConfig) -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of everything that is not a section; interpolations as they are written."""
+    return leaves(OmegaConf.to_container(config, resolve=False))
+
+
+def _plain(dimension: Dimension) -> Any:
+    """A dimension as JSON gives it back."""
+    if dimension.kind == "categorical":
+        return list(dimension.choices)
+    words = [f"{dimension.kind} {dimension.low} to {dimension.high}"]
+    words += ["log"] if dimension.log else []
+    words += [f"step {dimension.step}"] if dimension.step else []
+    return ", ".join(words)

@@ -1,0 +1,89 @@
+"""trials.csv in the study's directory: a row for each trial, rewritten whenever one changes.
+
+    trial, status, front, feasible, attempt, retry_of, reason, runs
+    param <key>                                 empty where the trial's config lacks the key
+    maximize <metric>, minimize <metric>        the trial's value: the mean over its seeds
+    constraint <metric>                         mean over the seeds
+    seed <n> <metric>                           the value of one run
+
+status: done, failed, pruned, running, waiting, or taken up (its controller died; a later row with `retry_of` has it).
+front: on the Pareto front of the feasible trials; with one objective, the best trial.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agrae_lab import runs
+from sweeps.search.space import as_set
+from sweeps.study import Study
+from sweeps.values import metrics_of
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+FILE_NAME = "trials.csv"
+_STATUSES = {"COMPLETE": "done", "FAIL": "failed", "PRUNED": "pruned", "RUNNING": "running", "WAITING": "waiting"}
+
+Row = dict[str, Any]
+
+
+def rows_of(study: Study, trials: optuna.Study) -> list[Row]:
+    """The rows of trials.csv."""
+    everything = trials.get_trials(deepcopy=False)
+    taken_up = {trial.user_attrs.get("retry_of") for trial in everything}
+    front = {trial.number for trial in trials.best_trials}
+    return [_row(study, trial, front=front, taken_up=trial.number in taken_up) for trial in everything]
+
+
+def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write, or replace, trials.csv."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    with runs.replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """What write_table wrote, as text; [] before the first trial."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _row(study: Study, trial: FrozenTrial, *, front: set[int], taken_up: bool) -> Row:
+    assert study.search is not None
+    attributes = trial.user_attrs
+    values: Mapping[str, Sequence[float]] = attributes.get("values", {})
+    pruned = attributes.get("pruned")
+    status = "taken up" if taken_up else "pruned" if pruned else _STATUSES[trial.state.name]
+    params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    row: Row = {
+        "trial": trial.number,
+        "status": status,
+        "front": "yes" if trial.number in front and not pruned else "no",
+        "feasible": "" if not values else "no" if any(v > 0 for v in trial.constraints.values()) else "yes",
+        "attempt": attributes.get("attempt", 1),
+        "retry_of": attributes.get("retry_of", ""),
+        "reason": attributes.get("reason") or pruned or "",
+        "runs": " ".join(attributes.get("runs", ())),
+    }
+    for key, dimension in study.search.space.items():
+        row[f"param {key}"] = as_set(dimension, params[key]) if key in params else ""
+    row |= {f"{o.direction} {o.metric}": _mean(values.get(o.metric)) for o in study.objective}
+    row |= {f"constraint {one.metric}": _mean(values.get(one.metric)) for one in study.constraints}
+    for metric in metrics_of(study):
+        for i, seed in enumerate(study.seeds):
+            known = values.get(metric, ())
+            row[f"seed {seed} {metric}"] = known[i] if i < len(known) else ""
+    return row
+
+
+def _mean(values: Sequence[float] | None) -> float | str:
+    return sum(values) / len(values) if values else ""

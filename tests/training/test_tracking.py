@@ -1,0 +1,143 @@
+"""Mirrors for the eye: what they show is what was recorded, and whatever befalls them the run goes on."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from agrae_lab import runs
+from agrae_lab.training.tracking import TensorBoardMirror, WandbMirror
+from tests.training.conftest import SMALL, compose_config
+from tests.training.test_runs_end_to_end import metrics
+
+KILL_THE_SERVICE = """
+import sys
+import psutil
+from agrae_lab import runs
+from agrae_lab.training.tracking import WandbMirror
+mirror = WandbMirror(runs.read_run(sys.argv[1]))
+mirror.log({"step": 1, "loss": 0.5})
+service = [p for p in psutil.Process().children(recursive=True) if "wandb-core" in p.name()]
+assert service, "no wandb-core"
+for process in service:
+    process.kill()
+for step in range(2, 5):
+    mirror.log({"step": step, "loss": 0.5})
+mirror.finish()
+print("went on")
+"""
+
+
+@pytest.fixture
+def run(tmp_path) -> runs.Run:
+    """A run directory without a run in it yet."""
+    return runs.read_run(runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "tracking=wandb", "seed=3")))
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch):
+    monkeypatch.setenv("WANDB_SILENT", "true")
+
+
+def test_wandb_mirrors_offline(small_run, tmp_path, monkeypatch):
+    import wandb
+
+    asked, init = [], wandb.init
+    monkeypatch.setattr(wandb, "init", lambda **settings: asked.append(settings) or init(**settings))
+    run = small_run("+experiment=a_grae", "tracking=wandb", "train.num_steps=1", "seed=3", root=tmp_path)
+    assert run.status == "done"
+    (settings,) = asked
+    cell = run.path.parent.name
+    assert settings["group"] == f"a_grae/{cell}"
+    assert settings["id"] == f"{runs.config_hash(run.config, without=('seed',))}-3"
+    assert settings["id"].startswith(cell.rpartition("-")[2])
+    (written,) = (run.path / "wandb").glob(f"offline-run-*-{settings['id']}/run-{settings['id']}.wandb")
+    assert b"greedy_accuracy" in written.read_bytes()
+    assert run.config["tracking"]["mode"] == "offline"
+
+
+def test_all_attempts_of_a_run_share_its_wandb_id(run):
+    for step in (1, 2):
+        mirror = WandbMirror(run)
+        mirror.log({"step": step, "loss": 0.5, "nothing": None})
+        mirror.finish()
+    written = list((run.path / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len(written) == 2
+    assert len({path.name for path in written}) == 1
+
+
+def test_a_mirror_that_cannot_start_fails_nothing(small_run, tmp_path, monkeypatch, caplog):
+    import wandb
+
+    def refuse(**settings):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    run = small_run("tracking=wandb", "train.num_steps=1", root=tmp_path)
+    assert run.status == "done"
+    assert "tracking=wandb is off for this run: no space left" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["log", "finish"])
+def test_a_mirror_that_breaks_later_is_switched_off_with_one_line(run, monkeypatch, caplog, method):
+    mirror = WandbMirror(run)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(mirror._wandb), method, lambda *_, **__: 1 / 0)
+        for step in (1, 2):
+            mirror.log({"step": step})
+        mirror.finish()
+    mirror._wandb.finish()
+    assert caplog.text.count("division by zero") == 1
+
+
+def test_a_wandb_service_killed_in_mid_run_fails_nothing(run, monkeypatch):
+    monkeypatch.delenv("WANDB_SERVICE", raising=False)  # by which processes find the service of their parent
+    argv = [sys.executable, "-c", KILL_THE_SERVICE, str(run.path)]
+    told = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert told.returncode == 0, told.stderr
+    assert "went on" in told.stdout
+
+
+def test_tensorboard_shows_every_number_of_every_step(small_run, tmp_path):
+    pytest.importorskip("tensorboard")
+    run = small_run("tracking=tensorboard", "train.num_steps=3", root=tmp_path)
+    assert run.status == "done"
+    rows, shown = metrics(run), _scalars(run)
+    numbers = set(rows.select_dtypes("number").columns) - {"schema_version", "step"}
+    assert set(shown) == {name for name in numbers if rows[name].notna().any()}
+    for name, by_step in shown.items():
+        recorded = rows.set_index("step")[name].dropna()
+        pd.testing.assert_series_equal(by_step, recorded, check_names=False, check_dtype=False, rtol=1e-6)
+
+
+def test_tensorboard_hides_what_a_killed_attempt_did_in_vain(run):
+    pytest.importorskip("tensorboard")
+    first = TensorBoardMirror(run)
+    for step in (1, 2, 3, 4):
+        first.log({"step": step, "loss": 0.0})
+    second = TensorBoardMirror(run)  # the first was killed: no finish; it continues after a checkpoint at step 2
+    for step in (3, 4, 5):
+        second.log({"step": step, "loss": 1.0})
+    assert _scalars(run)["loss"].to_dict() == {1: 0.0, 2: 0.0, 3: 1.0, 4: 1.0, 5: 1.0}
+    first.finish()
+    second.finish()
+
+
+def test_tensorboard_that_is_not_installed_is_named_in_the_log(run, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    mirror = TensorBoardMirror(run)
+    mirror.log({"step": 1, "loss": 0.5})
+    mirror.finish()
+    assert "tracking=tensorboard is off for this run" in caplog.text
+    assert "install agrae-lab[tensorboard]" in caplog.text
+
+
+def _scalars(run: runs.Run) -> dict[str, pd.Series]:
+    """metric → its values by step, as TensorBoard would draw them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run.path / "tensorboard"), size_guidance={"scalars": 0})
+    events.Reload()
+    found = {name: events.Scalars(name) for name in events.Tags()["scalars"]}
+    return {name: pd.Series({e.step: e.value for e in points}) for name, points in found.items()}
