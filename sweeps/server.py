@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
@@ -17,8 +19,7 @@ def load(preload: Sequence[str]) -> ForkServerContext:
     """Start the server and wait until it has loaded its modules (seconds).
 
     Raises:
-        RuntimeError: a module of `preload` cannot be loaded, or the main module not be imported again; the traceback is
-            on stderr by then.
+        RuntimeError: a module of `preload` cannot be loaded; its traceback is on stderr by then.
     """
     # Without this, torch.cuda.is_available() in some module's import would spoil CUDA for all forks.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
@@ -29,8 +30,6 @@ def load(preload: Sequence[str]) -> ForkServerContext:
     except EOFError as error:
         raise RuntimeError(f"loading {', '.join(preload)} failed; the error stands above") from error
     first.join()
-    if first.exitcode != 0:  # a main module that does its work on import, say
-        raise RuntimeError("no process for a run can be started; the error stands above")
     return context
 
 
@@ -47,8 +46,21 @@ def start(context: ForkServerContext, target: Callable[..., None], *args: Any) -
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     process = context.Process(target=target, args=args)
-    process.start()
+    with _main_stays_behind():
+        process.start()
     return process
+
+
+@contextmanager
+def _main_stays_behind() -> Iterator[None]:
+    """The child would import the main module again, of which it needs nothing: it calls a function of ours."""
+    main = sys.modules["__main__"]
+    kept: dict[str, Any] = {name: vars(main).pop(name) for name in ("__spec__", "__file__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(kept)
 
 
 def _nothing() -> None:
