@@ -6,7 +6,7 @@ Shapes: P problems, S runs (seeds). `correct_P[i]` counts the correct ones among
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -41,6 +41,16 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class View:
+    """How a study is looked at. Nothing here changes what was recorded."""
+
+    intersect: bool = False  # compare arms on the problems, and the number of samples, that all of them have
+    smooth: int | None = None  # steps of a centred moving mean, drawn over the recorded line
+    published: str | None = None  # a model of the paper, "<model>" or "<model>/<benchmark>", shown beside ours
+    seed: int = 0  # of every resampling
+
+
+@dataclass(frozen=True)
 class Study:
     """The runs that answer one question, grouped by arm. Runs of one arm differ in their seed alone."""
 
@@ -48,6 +58,12 @@ class Study:
     question: str
     runs: tuple[Run, ...]
     problems: tuple[str, ...] = ()  # what was left out and why
+    view: View = View()
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models that the runs start from."""
+        return sorted({model_name(run) for run in self.runs})
 
     @cached_property
     def arms(self) -> dict[str, tuple[Run, ...]]:
@@ -103,6 +119,19 @@ def load_study(root: Path, experiment: Experiment) -> Study:
         except RunError as error:
             problems.append(str(error))
     return Study(experiment.name, experiment.question, tuple(runs), tuple(problems))
+
+
+def model_name(run: Run) -> str:
+    """What readers call the model that a run starts from: the last part of its path or hub name."""
+    return Path(str(run.config.get("model", {}).get("path", "unknown"))).name
+
+
+def split_by_model(study: Study) -> list[Study]:
+    """A study for each model: Pass@k of different models is never pooled, nor compared as if it were one arm's."""
+    if len(study.models) < 2:
+        return [study]
+    chosen = {model: tuple(run for run in study.runs if model_name(run) == model) for model in study.models}
+    return [replace(study, name=f"{study.name}/{model}", runs=runs) for model, runs in chosen.items()]
 
 
 def merge_studies(studies: Sequence[Study], *, name: str, question: str) -> Study:

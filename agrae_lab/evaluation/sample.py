@@ -129,6 +129,7 @@ def _chunk_table(
             "completion": drawn.texts,
             "correct": [v.correct for v in verdicts],
             "valid": [v.valid for v in verdicts],
+            "answer": pa.array([v.answer for v in verdicts], pa.string()),
             "n_tokens": drawn.num_tokens,
             "truncated": drawn.truncated,
             "mean_entropy": pa.nulls(n, pa.float64()) if drawn.mean_entropy is None else drawn.mean_entropy,

@@ -21,12 +21,15 @@ class Verdict:
     `reward` trains the policy, `correct` counts for Pass@k; they are equal unless the reward has other parts.
     `valid` is false where the verifier could not decide: such a completion has no reward (NaN) and is left out
     of its group's mean and standard deviation. `parts` are what the reward is made of, one for each of the task's.
+    `answer` is the answer as read from the completion, in a form in which equal answers are equal text (for votes,
+    maj@k); None if there is none.
     """
 
     correct: bool
     reward: float
     valid: bool = True
     parts: Mapping[str, float] = field(default_factory=dict)
+    answer: str | None = None
 
     @classmethod
     def undecided(cls) -> Verdict:

@@ -87,7 +87,8 @@ class Countdown:
             return Verdict(correct=False, reward=0.0, parts={"accuracy": 0.0, "format": 0.0})
         uses_all = sorted(used) == sorted(str(problem["digits"]))
         correct = uses_all and value == int(problem["target"])
-        return Verdict(correct, reward=float(correct), parts={"accuracy": float(correct), "format": float(uses_all)})
+        parts = {"accuracy": float(correct), "format": float(uses_all)}
+        return Verdict(correct, float(correct), parts=parts, answer=str(value) if uses_all else None)
 
 
 TASK = Countdown()

@@ -94,3 +94,8 @@ def test_the_shipped_files_are_the_generators_and_disjoint():
 
 def test_tasks_are_found_by_their_file():
     assert task_names() == ["countdown"]
+
+
+@pytest.mark.parametrize(("text", "answer"), [("1+2*3", "7"), ("3*2+1", "7"), ("1+2", None), ("no", None)])
+def test_equal_values_are_equal_answers_and_what_breaks_the_rules_has_none(text, answer):
+    assert TASK.verify(text, {"id": "0", "digits": "123", "target": 7}).answer == answer
