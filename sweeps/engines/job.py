@@ -85,6 +85,7 @@ def main(argv: Sequence[str]) -> int:
     """
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below it is our own word; under nohup it came to us ignored
     let_go = threading.Event()
     threading.Thread(target=_stop_when_let_go, args=[let_go], daemon=True).start()
     raw = json.loads(argv[0])

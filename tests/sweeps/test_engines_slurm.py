@@ -82,7 +82,7 @@ def test_what_was_submitted_is_carried_through_without_the_command(lab: Lab, mak
 
 
 def test_an_element_whose_time_is_up_is_requeued_and_its_run_continues(lab: Lab, make_runs: MakeRuns) -> None:
-    (run,) = make_runs("ok", num_steps=30, step_seconds=0.2)
+    (run,) = make_runs("ok", num_steps=30, step_seconds=0.1)
     (element,) = _submit_here(lab, [run])
     wait_until(lambda: len(steps(run.path)) >= 3, seconds=SECONDS)
     _watcher(element).send_signal(signal.SIGUSR2)
@@ -93,7 +93,7 @@ def test_an_element_whose_time_is_up_is_requeued_and_its_run_continues(lab: Lab,
 
 @pytest.mark.slow
 def test_a_cancelled_element_leaves_a_run_that_the_next_submission_continues(lab: Lab, make_runs: MakeRuns) -> None:
-    (run,) = make_runs("ok", num_steps=30, step_seconds=0.2)
+    (run,) = make_runs("ok", num_steps=30, step_seconds=0.1)
     (element,) = _submit_here(lab, [run])
     wait_until(lambda: len(steps(run.path)) >= 3, seconds=SECONDS)
     _watcher(element).send_signal(signal.SIGTERM)
@@ -114,10 +114,23 @@ def test_a_run_stops_when_the_process_that_looks_after_it_is_killed(lab: Lab, ma
     assert lab.statuses() == {"hang 0": "interrupted"}
 
 
+def test_a_job_whose_owner_lets_go_stops_even_under_nohup(make_runs: MakeRuns) -> None:
+    (run,) = make_runs("ok", num_steps=600, step_seconds=0.1)
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = job.start(_jobs([run])[0])
+    finally:
+        signal.signal(signal.SIGHUP, handler)
+    wait_until(lambda: len(steps(run.path)) >= 3, seconds=SECONDS)
+    job.stop(process)
+    job.wait(process)
+    assert runs.read_run(run.path).status == "interrupted"
+
+
 @pytest.mark.parametrize("notice", [signal.SIGUSR2, signal.SIGTERM])
 def test_slurms_notices_may_go_to_every_process_of_a_job(make_runs: MakeRuns, notice: signal.Signals) -> None:
     psutil = pytest.importorskip("psutil")
-    (run,) = make_runs("ok", num_steps=30, step_seconds=0.2)
+    (run,) = make_runs("ok", num_steps=30, step_seconds=0.1)
     process = job.start(_jobs([run])[0])
     wait_until(lambda: len(steps(run.path)) >= 3, seconds=SECONDS)
     for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
