@@ -30,7 +30,7 @@ from agrae_lab.runs import Run, RunBusyError, RunError
 from agrae_lab.tasks import fingerprint_problems, load_task
 
 if TYPE_CHECKING:
-    from agrae_lab.evaluation.sample import Decoding
+    from agrae_lab.evaluation.engine import Decoding, Engine
 
 __all__ = ["execute", "freeze", "main"]
 
@@ -147,11 +147,11 @@ def _evaluate(
     benchmarks = run.config["evaluation"]["benchmarks"]
     if all((into / name / "samples.parquet").is_file() for name in benchmarks):
         return
-    model, tokenizer = _load_for_inference(str(model_path), run.config)
+    engine = _load_engine(str(model_path), run.config)
     decoding = _decoding(run.config)
     for name, benchmark in benchmarks.items():
         task, progress = load_task(benchmark["task"]), _Progress(run, phase)
-        evaluate(model, tokenizer, task, sets[name], decoding, into / name, on_progress=progress)
+        evaluate(engine, task, sets[name], decoding, into / name, on_progress=progress)
 
 
 def _evaluate_base(run: Run, sets: Mapping[str, Problems], *, wait: bool) -> dict[str, str]:
@@ -181,20 +181,21 @@ def _evaluate_base(run: Run, sets: Mapping[str, Problems], *, wait: bool) -> dic
 
 
 def _decoding(config: Mapping[str, Any]) -> Decoding:
-    from agrae_lab.evaluation.sample import Decoding
+    from agrae_lab.evaluation.engine import Decoding
 
     return Decoding(**{k: v for k, v in config["evaluation"].items() if k != "benchmarks"})
 
 
-def _load_for_inference(path: str, config: dict[str, Any]) -> tuple[Any, Any]:
+def _load_engine(path: str, config: dict[str, Any]) -> Engine:
     import torch
 
+    from agrae_lab.evaluation.transformers_engine import TransformersEngine
     from agrae_lab.models.load import load_model
 
     model: Any
     model, tokenizer = load_model(path, dtype=config["model"]["dtype"])
     use_cuda = config["hardware"]["device"] != "cpu" and torch.cuda.is_available()
-    return model.to("cuda" if use_cuda else "cpu").eval(), tokenizer
+    return TransformersEngine(model.to("cuda" if use_cuda else "cpu").eval(), tokenizer)
 
 
 class _Progress:

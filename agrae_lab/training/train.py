@@ -14,7 +14,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 
 from agrae_lab.config import estimator_of
-from agrae_lab.evaluation.sample import decode_greedily
+from agrae_lab.evaluation.transformers_engine import decode_greedily
 from agrae_lab.models.load import load_model
 from agrae_lab.runs import Run
 from agrae_lab.tasks import load_task

