@@ -11,7 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agrae_lab import advantages, schema
+from agrae_lab.evaluation.vllm_engine import check_vllm
 from agrae_lab.models.load import local_path
+from agrae_lab.models.lora import check_lora
 from agrae_lab.runs import SCHEMA_VERSION
 from agrae_lab.tasks import fingerprint_problems, load_task, read_problems
 
@@ -57,6 +59,7 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
         for benchmark in _benchmarks_of(config):
             benchmark.setdefault("file", None)
             benchmark.setdefault("limit", None)
+        _leave_out_no_lora(config)
         schema.check(config)
         estimator = estimator_of(config)
         _check_parts(estimator, config["task"]["name"])
@@ -65,11 +68,21 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
             config["arm"] = _arm_name(estimator, config["loss"]["name"])
         _check_batch(config, min_group_size=estimator.min_group_size)
         local_path(config["model"]["path"])
+        check_lora(config)
+        if config["engine"] == "vllm":
+            check_vllm()
         sets = problem_sets(config)
         config["data_fingerprints"] = {name: fingerprint_problems(problems) for name, problems in sets.items()}
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return config
+
+
+def _leave_out_no_lora(config: Mapping[str, Any]) -> None:
+    """A run without LoRA says nothing of it, so that it is the run it was before there was a choice."""
+    model = config.get("model")
+    if isinstance(model, dict) and model.get("lora") is None:
+        model.pop("lora", None)
 
 
 def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -41,7 +41,12 @@ def _or_null(rule: Rule) -> Rule:
 _TEXT = Rule("text", lambda x: isinstance(x, str) and x != "")
 _ABOVE_0 = _number("a number above 0", lambda x: x > 0)
 _FROM_0 = _number("a number of at least 0", lambda x: x >= 0)
+_SWITCH = Rule("true or false", lambda x: isinstance(x, bool))
 _SHARE = _number("a number above 0 and at most 1", lambda x: 0 < x <= 1)
+_ADDRESS = Rule(
+    "an address such as http://host:8000",
+    lambda x: isinstance(x, str) and re.fullmatch(r"https?://[\w.-]+(:\d+)?", x, flags=re.ASCII) is not None,
+)
 _NAME = Rule(
     "1 to 60 letters, digits or any of . _ + = -, since it names a directory",
     lambda x: re.fullmatch(r"[\w.+=-]{1,60}", str(x), flags=re.ASCII) is not None,
@@ -53,15 +58,22 @@ RULES: dict[str, Rule] = {
     "arm": _or_null(_NAME),
     "seed": _whole(0, 2**32 - 1),
     "world": _TEXT,
+    "engine": _choice("transformers", "vllm"),
     "experiment.name": _or_null(_NAME),
     "experiment.question": _or_null(_TEXT),
     "hardware.device": _choice("auto", "cpu", "cuda"),
     "hardware.per_device_batch_size": _or_null(_whole(1)),
+    "hardware.gradient_checkpointing": _or_null(_SWITCH),
+    "hardware.vllm.server": _or_null(_ADDRESS),
+    "hardware.vllm.gpu_memory": _SHARE,
+    "hardware.vllm.tensor_parallel": _whole(1),
     "tracking.name": _choice("none", "wandb", "tensorboard"),
     "tracking.project": _TEXT,
     "tracking.mode": _choice("offline", "online"),
     "model.path": _TEXT,
     "model.dtype": _choice("float32", "bfloat16"),
+    "model.lora.rank": _whole(1),
+    "model.lora.alpha": _ABOVE_0,
     "task.name": _TEXT,
     "task.train_file": _or_null(_TEXT),
     "train.num_steps": _whole(1),
@@ -88,7 +100,12 @@ RULES: dict[str, Rule] = {
     "evaluation.batch_size": _whole(1),
     "evaluation.seed": _whole(0),
 }
-BENCHMARK_RULES: dict[str, Rule] = {"task": _TEXT, "file": _or_null(_TEXT), "limit": _or_null(_whole(1))}
+BENCHMARK_RULES: dict[str, Rule] = {
+    "task": _TEXT,
+    "file": _or_null(_TEXT),
+    "limit": _or_null(_whole(1)),
+    "domain": _choice("in", "out"),  # of the training problems' kind or not; tables set them apart
+}
 _OPTIONAL = ("tracking.project", "tracking.mode")  # of tracking=wandb alone
 
 
@@ -101,13 +118,14 @@ def check(config: Mapping[str, Any]) -> None:
     found = {key: value for key, value in _leaves(config) if not key.startswith("advantage.")}
     benchmarks = config.get("evaluation", {}).get("benchmarks") if isinstance(config.get("evaluation"), dict) else None
     found = {key: value for key, value in found.items() if not key.startswith("evaluation.benchmarks")}
-    _check_leaves(found, RULES, optional=_OPTIONAL)
+    lora = tuple(key for key in RULES if key.startswith("model.lora."))  # all of the section, or nothing
+    _check_leaves(found, RULES, optional=(*_OPTIONAL, *(() if found.keys() & lora else lora)))
     if not isinstance(benchmarks, dict) or not benchmarks:
         raise ValueError("evaluation.benchmarks must name at least one benchmark with its task")
     for name, benchmark in benchmarks.items():
         prefix = f"evaluation.benchmarks.{name}"
         rules = {f"{prefix}.{key}": rule for key, rule in BENCHMARK_RULES.items()}
-        _check_leaves(dict(_leaves(benchmark, f"{prefix}.")), rules, optional=())
+        _check_leaves(dict(_leaves(benchmark, f"{prefix}.")), rules, optional=(f"{prefix}.domain",))
 
 
 def _check_leaves(found: Mapping[str, Any], rules: Mapping[str, Rule], *, optional: tuple[str, ...]) -> None:

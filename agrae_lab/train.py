@@ -14,7 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from omegaconf import DictConfig
 
 from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, ConfigError, freeze, problem_sets, register_advantages
+from agrae_lab.models.memory import evaluation_needs, out_of_memory_means
 from agrae_lab.provenance import provenance
 from agrae_lab.runs import Run, RunBusyError, RunError
 from agrae_lab.tasks import fingerprint_problems, load_task
@@ -80,7 +81,7 @@ def _keep_books(run: Run) -> str:
         runs.update_meta(run.path, status="interrupted")
         raise
     except BaseException as error:
-        text = f"{type(error).__name__}: {error}"
+        text = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
         runs.update_meta(run.path, status="failed", error=text, traceback=traceback.format_exc())
         raise
     runs.update_meta(run.path, status="done")
@@ -92,17 +93,30 @@ def _train_and_evaluate(run: Run) -> None:
     _Progress(run, "load")(0, 1)
     sets = problem_sets(run.config)
     _check_unchanged(run, sets)
+    from agrae_lab.training.preflight import preflight
     from agrae_lab.training.train import train  # trl takes seconds to import
 
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:  # several processes must not wait for one of them here
+    several, trained, vllm = _num_processes() > 1, (run.path / "model").is_dir(), run.config["engine"] == "vllm"
+    if not trained:
+        preflight(run, sets)
+    if not several and not vllm:  # several processes must not wait for one of them here, nor two vLLMs share a GPU
         _evaluate_base(run, sets, wait=False)
     with _timed(run, "train_seconds"):
         train(run, sets, on_step=_Progress(run, "train"))
-    if not _is_main():
-        return
+    if vllm and not trained:
+        _start_afresh(run)
     with _timed(run, "evaluate_seconds"):
         _evaluate(run, run.path / "model", run.path / "eval", sets)
-    runs.update_meta(run.path, base_eval=_evaluate_base(run, sets, wait=True))
+    base_eval = _evaluate_base(run, sets, wait=True)
+    if _is_main():
+        runs.update_meta(run.path, base_eval=base_eval)
+
+
+def _start_afresh(run: Run) -> None:
+    """Go on in a new program under the same process id: one that has trained with vLLM cannot free its GPU memory."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "agrae_lab.evaluate", str(run.path)])
 
 
 def _check_unchanged(run: Run, sets: Mapping[str, Problems]) -> None:
@@ -138,6 +152,10 @@ def _is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def _num_processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def _evaluate(
     run: Run, model_path: str | Path, into: Path, sets: Mapping[str, Problems], phase: str = "evaluate"
 ) -> None:
@@ -147,11 +165,15 @@ def _evaluate(
     benchmarks = run.config["evaluation"]["benchmarks"]
     if all((into / name / "samples.parquet").is_file() for name in benchmarks):
         return
-    engine = _load_engine(str(model_path), run.config)
+    shard = shard_of(run.config)
+    if shard is None:
+        return
     decoding = _decoding(run.config)
-    for name, benchmark in benchmarks.items():
-        task, progress = load_task(benchmark["task"]), _Progress(run, phase)
-        evaluate(engine, task, sets[name], decoding, into / name, on_progress=progress)
+    needs = out_of_memory_means(evaluation_needs(decoding.batch_size))
+    with needs, closing(_load_engine(str(model_path), run.config)) as engine:
+        for name, benchmark in benchmarks.items():
+            task, progress = load_task(benchmark["task"]), _Progress(run, phase)
+            evaluate(engine, task, sets[name], decoding, into / name, shard=shard, on_progress=progress)
 
 
 def _evaluate_base(run: Run, sets: Mapping[str, Problems], *, wait: bool) -> dict[str, str]:
@@ -171,6 +193,9 @@ def _evaluate_base(run: Run, sets: Mapping[str, Problems], *, wait: bool) -> dic
         "decoding": asdict(_decoding(config)),
     }
     into = run.root / "base" / runs.config_hash(key)
+    if not _is_main():  # helps with the chunks; the main process holds the lock
+        _evaluate(run, config["model"]["path"], into, sets, phase="evaluate base")
+        return {}
     try:
         with runs.lock(into, wait=wait):
             runs.write_json(into / "meta.json", {"schema_version": runs.SCHEMA_VERSION, **key})
@@ -186,16 +211,30 @@ def _decoding(config: Mapping[str, Any]) -> Decoding:
     return Decoding(**{k: v for k, v in config["evaluation"].items() if k != "benchmarks"})
 
 
+def shard_of(config: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(i, m): this process's part of an evaluation; None: no part, it lends its GPU to a neighbour's engine."""
+    rank, size = int(os.environ.get("RANK", "0")), 1
+    if config["engine"] == "vllm":
+        size = config["hardware"]["vllm"]["tensor_parallel"]
+    return None if rank % size else (rank // size, max(_num_processes() // size, 1))
+
+
 def _load_engine(path: str, config: dict[str, Any]) -> Engine:
     import torch
 
+    if config["engine"] == "vllm":
+        from agrae_lab.evaluation.vllm_engine import VllmEngine
+
+        parallel = config["hardware"]["vllm"]["tensor_parallel"]
+        return VllmEngine(path, dtype=config["model"]["dtype"], tensor_parallel=parallel)
     from agrae_lab.evaluation.transformers_engine import TransformersEngine
     from agrae_lab.models.load import load_model
 
     model: Any
     model, tokenizer = load_model(path, dtype=config["model"]["dtype"])
     use_cuda = config["hardware"]["device"] != "cpu" and torch.cuda.is_available()
-    return TransformersEngine(model.to("cuda" if use_cuda else "cpu").eval(), tokenizer)
+    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if use_cuda else "cpu"
+    return TransformersEngine(model.to(device).eval(), tokenizer)
 
 
 class _Progress:
@@ -220,17 +259,29 @@ def _raise_stopped(number: int, frame: Any) -> None:
     raise _Stopped(128 + number)
 
 
+def _join_experiment(config: Mapping[str, Any], run_dir: Path) -> None:
+    """List a run that is launched alone among those of the experiment that its config names."""
+    name, question = config["experiment"]["name"], config["experiment"]["question"]
+    if name is not None:
+        key = runs.read_run(run_dir).key
+        runs.Experiment(name, question or "", (key,)).write(Path(config["root"]))
+
+
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     """One run in this process."""
     try:
-        run_dir = runs.create_run(freeze(cfg))
+        config = freeze(cfg)
+        run_dir = runs.create_run(config)
+        if _is_main():
+            _join_experiment(config, run_dir)
         status = execute(run_dir)
     except (ConfigError, RunError) as error:
         sys.exit(f"agrae_lab: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; the same command continues this run")
-    print(json.dumps({"run": str(run_dir), "status": status}))
+    if _is_main():
+        print(json.dumps({"run": str(run_dir), "status": status}))
     if status != "done":
         sys.exit(1)
 

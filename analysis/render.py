@@ -1,77 +1,162 @@
-"""A figure module and a study, or a simulation, → PNG, PDF, CSV and caption files."""
+"""A figure or table module and a study, or a simulation, → files, each with its caption."""
 
 from __future__ import annotations
 
+import io
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from agrae_lab.runs import replacing
 
 from .frames import FrameError, Study
 from .simulation.frames import Simulation
-from .style import PANEL_SIZE, STYLE
+from .style import ONE_COLUMN, STYLE, TWO_COLUMNS, dark
+from .tabulate import Layout, latex, markdown
 
-_MAX_COLUMNS = 2
+FIGURE_ENDINGS = ("png", "pdf", "svg", "dark.svg", "csv", "md")
+TABLE_ENDINGS = ("csv", "md", "tex")
+
+_PANEL_HEIGHT = {1: 2.2, 2: 2.2, 3: 1.9}  # inches, by number of panels side by side
 _CAPTION_POINTS = 6.0
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One figure's outcome. `reason` says why there is none; `refused` whether the data were at fault."""
+    """One figure's or table's outcome. `reason` says why there is none; `refused` whether the data were at fault."""
 
     name: str
     question: str
     caption: str = ""
     reason: str = ""
     refused: bool = False
+    paper: str = ""  # what of the paper it regenerates: "Figure 6"
+    layout: Layout | None = None  # of a table
 
 
 def render(module: ModuleType, study: Study | Simulation, folder: Path) -> Rendered:
-    """Write `<NAME>.png`, `.pdf`, `.csv` and `.md` (caption) into the folder; say so where there is no data."""
+    """Write `<NAME>.{png,pdf,svg,dark.svg}`, `.csv` and `.md` (caption) into the folder; say so where there is no data.
+
+    The PNG, which travels alone, carries the caption; PDF and SVG are for pages that set it beside them.
+    """
+    table, outcome = _table(module, study)
+    if table is None:
+        return outcome
+    caption = module.caption(table)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_csv(table, folder / f"{module.NAME}.csv")
+    _write_text(f"**{module.QUESTION}** {caption}\n", folder / f"{module.NAME}.md")
+    with mpl.rc_context(STYLE):
+        figure = build(module, table)
+        with replacing(folder / f"{module.NAME}.pdf") as path:
+            figure.savefig(path, format="pdf", metadata={"CreationDate": None})
+        figure.set_layout_engine("none")  # everything is in its place now, in all formats alike
+        drawing = io.StringIO()
+        figure.savefig(drawing, format="svg", metadata={"Date": None}, transparent=True)
+        add_caption(figure, caption)
+        with replacing(folder / f"{module.NAME}.png") as path:
+            figure.savefig(path, format="png", metadata={"Software": None}, bbox_inches="tight", pad_inches=0.05)
+    _write_text(drawing.getvalue(), folder / f"{module.NAME}.svg")
+    _write_text(dark(drawing.getvalue()), folder / f"{module.NAME}.dark.svg")
+    return Rendered(module.NAME, module.QUESTION, caption=caption, paper=outcome.paper)
+
+
+def render_table(module: ModuleType, study: Study, folder: Path) -> Rendered:
+    """Write `<NAME>.csv` (shares, intervals), `.md` and `.tex` (booktabs) into the folder; say so without data."""
+    table, outcome = _table(module, study)
+    if table is None:
+        return outcome
+    layout = module.layout(table)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_csv(table, folder / f"{module.NAME}.csv")
+    _write_text(markdown(layout), folder / f"{module.NAME}.md")
+    _write_text(latex(layout, module.NAME), folder / f"{module.NAME}.tex")
+    return Rendered(module.NAME, module.QUESTION, caption=layout.caption, paper=outcome.paper, layout=layout)
+
+
+def _table(module: ModuleType, study: Study | Simulation) -> tuple[pd.DataFrame | None, Rendered]:
+    """The module's table, None where there is none, and what is then to say of it."""
+    about = {"name": module.NAME, "question": module.QUESTION, "paper": getattr(module, "PAPER", "")}
     try:
         table = module.table(study)
     except FrameError as error:
-        return Rendered(module.NAME, module.QUESTION, reason=str(error), refused=True)
-    if table.empty:
-        return Rendered(module.NAME, module.QUESTION, reason="no data yet")
-    caption = module.caption(table)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / f"{module.NAME}.csv") as path:
+        return None, Rendered(**about, reason=str(error), refused=True)
+    return (None, Rendered(**about, reason="no data yet")) if table.empty else (table, Rendered(**about))
+
+
+def _write_csv(table: pd.DataFrame, target: Path) -> None:
+    with replacing(target) as path:
         table.to_csv(path, index=False)
-    with replacing(folder / f"{module.NAME}.md") as path:
-        path.write_text(f"**{module.QUESTION}** {caption}\n")
-    with mpl.rc_context(STYLE):
-        figure = build(module, table, caption)
-        for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-            with replacing(folder / f"{module.NAME}.{ending}") as path:
-                figure.savefig(path, format=ending, metadata=metadata, bbox_inches="tight", pad_inches=0.05)
-    return Rendered(module.NAME, module.QUESTION, caption=caption)
 
 
-def build(module: ModuleType, table: pd.DataFrame, caption: str) -> Figure:
-    """The figure: one axes for each value of `panel`, one legend above them all, the caption below."""
+def _write_text(text: str, target: Path) -> None:
+    with replacing(target) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+def build(module: ModuleType, table: pd.DataFrame, caption: str = "") -> Figure:
+    """The figure: one axes for each value of `panel`, one legend above them all, the caption, if given, below.
+
+    It is as wide as one column of a two-column paper, with several panels as wide as the page.
+    """
     panels = list(table["panel"].unique())
-    columns = min(len(panels), _MAX_COLUMNS)
+    columns = {1: 1, 3: 3}.get(len(panels), 2)
     rows = -(-len(panels) // columns)
-    width, height = PANEL_SIZE
-    figure = Figure(figsize=(width * columns, height * rows))
+    width = ONE_COLUMN if columns == 1 else TWO_COLUMNS
+    figure = Figure(figsize=(width, _PANEL_HEIGHT[columns] * rows))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, panel in zip(axes, panels, strict=False):
         module.draw(table[table["panel"] == panel], ax)
-        ax.set_title(panel)
+        ax.set_title(_title(panel, width / columns))
     for ax in axes[len(panels) :]:
         ax.remove()
-    handles = {
-        label: handle for ax in figure.axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2 * columns)
-    characters = int(width * columns * 72 / (_CAPTION_POINTS * 0.52))
+    if handles := _handles(figure):
+        _add_legend(figure, handles)
+    if caption:
+        add_caption(figure, caption)
+    return figure
+
+
+def _title(panel: str, width: float) -> str:
+    """In lines that a panel's axes, some 60 % of its width in inches, have room for."""
+    return textwrap.fill(panel, int(0.6 * width * 72 / (STYLE["axes.titlesize"] * 0.55)), break_long_words=False)
+
+
+def _handles(figure: Figure) -> dict[str, Artist]:
+    """Label → what the legend shows, in the order of the panels even where the first one lacks some."""
+    handles: dict[str, Artist] = {}
+    places: dict[str, int] = {}
+    for ax in figure.axes:
+        for place, (handle, label) in enumerate(zip(*ax.get_legend_handles_labels(), strict=True)):
+            handles.setdefault(label, handle)
+            places[label] = max(place, places.get(label, 0))
+    return {label: handles[label] for label in sorted(handles, key=places.__getitem__)}
+
+
+def _add_legend(figure: Figure, handles: Mapping[str, Artist]) -> None:
+    """Above the panels, in as many columns as the width holds; the figure grows by its height."""
+    renderer: Any = FigureCanvasAgg(figure).get_renderer()
+    width, height = figure.get_size_inches()
+    for columns in range(len(handles), 0, -1):
+        legend = figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=columns)
+        extent = legend.get_window_extent(renderer)
+        if extent.width <= width * figure.dpi or columns == 1:
+            figure.set_size_inches(width, height + extent.height / figure.dpi)
+            return
+        legend.remove()
+
+
+def add_caption(figure: Figure, caption: str) -> None:
+    """Text below the figure; it shows where the figure is saved with a tight bounding box."""
+    characters = int(figure.get_figwidth() * 72 / (_CAPTION_POINTS * 0.52))
     text = textwrap.fill(caption, characters)
     figure.text(0.01, -0.01, text, va="top", ha="left", fontsize=_CAPTION_POINTS, color="0.25")
-    return figure

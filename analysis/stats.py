@@ -14,7 +14,11 @@ FEW_SEEDS = 5  # below this a t interval over seeds is valid but so wide or so u
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval; lo and hi are NaN where the data give none."""
+    """An estimate with its interval; lo and hi are NaN where the data give none.
+
+    band_lo and band_hi hold for all estimates that were asked for together, at once; `band` names their method, or why
+    there is none. p_value is two-sided, of the hypothesis that the estimated quantity is 0.
+    """
 
     estimate: float
     lo: float
@@ -22,6 +26,17 @@ class Interval:
     method: str
     speaks_of: str
     num_seeds: int = 1
+    p_value: float = np.nan
+    band_lo: float = np.nan
+    band_hi: float = np.nan
+    band: str = ""
+
+    @property
+    def caution(self) -> str:
+        """What readers must be told beside an interval over seeds; empty where nothing."""
+        if not 1 < self.num_seeds < FEW_SEEDS:
+            return ""
+        return f"{self.num_seeds} seeds, fewer than {FEW_SEEDS}: read with care"
 
 
 def varies(values: np.ndarray) -> np.ndarray:
@@ -45,18 +60,40 @@ def welch_interval(
 
     Give the second group of a difference with its sign turned. `extra_variance` is that of a fixed term whose own
     error is known (infinite df). One group is the ordinary t interval. Bounds are NaN if a group has one value or
-    nothing varies at all.
+    nothing varies at all. (Welch 1947, Biometrika 34.)
     """
-    estimate = float(sum(np.mean(group) for group in groups))
+    estimate, variance, df = welch(groups, extra_variance=extra_variance)
+    half = t_quantile(float(df), level) * np.sqrt(variance)
+    return float(estimate), float(estimate - half), float(estimate + half)
+
+
+def welch(
+    groups: Sequence[np.ndarray], *, extra_variance: float | np.ndarray = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sum of the groups' means, its variance and its degrees of freedom; what welch_interval rests on.
+
+    Groups are [S] or [S, X], S of their own and X shared: then X sums at once, each [X]. Variance and degrees of
+    freedom are NaN if a group has one value, or where nothing varies.
+    """
+    estimate = np.asarray(sum(np.mean(group, axis=0) for group in groups))
     if min(len(group) for group in groups) < 2:
-        return estimate, np.nan, np.nan
-    parts = np.array([np.var(group, ddof=1) / len(group) if varies(group) else 0.0 for group in groups])
-    variance = parts.sum() + extra_variance
-    spread = (parts**2 / np.array([len(group) - 1 for group in groups])).sum()
-    if spread == 0:
-        return estimate, np.nan, np.nan
-    half = t_quantile(variance**2 / spread, level) * np.sqrt(variance)
-    return estimate, estimate - half, estimate + half
+        return estimate, np.full(estimate.shape, np.nan), np.full(estimate.shape, np.nan)
+    parts = [np.where(varies(group), np.var(group, axis=0, ddof=1) / len(group), 0.0) for group in groups]
+    return estimate, *satterthwaite(parts, [len(group) - 1 for group in groups], extra_variance)
+
+
+def satterthwaite(
+    parts: Sequence[np.ndarray], dofs: Sequence[int], extra_variance: float | np.ndarray = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Σ parts + extra, and its degrees of freedom, where each part is an estimated variance with `dofs` of its own."""
+    spread = np.asarray(sum(part**2 / dof for part, dof in zip(parts, dofs, strict=True)))
+    variance = np.where(spread > 0, sum(parts) + np.asarray(extra_variance), np.nan)
+    return variance, variance**2 / np.where(spread > 0, spread, 1.0)
+
+
+def t_p_value(estimate: np.ndarray, variance: np.ndarray, df: np.ndarray | float) -> np.ndarray:
+    """Two-sided p of estimate / √variance against Student's t; NaN where the variance is."""
+    return 2 * scipy_stats.t.sf(np.abs(estimate) / np.sqrt(variance), df)
 
 
 def wilson_interval(successes: float, trials: int, level: float = LEVEL) -> tuple[float, float]:

@@ -1,17 +1,27 @@
-"""Closed forms of a group's Σ|A| against its success rate p, for 0/1 rewards.
+"""Closed forms of a group's ΣA and Σ|A| against its success rate p, for 0/1 rewards.
 
 A group of G has pG correct completions and (1−p)G incorrect ones. With A⁺(p), A⁻(p) the advantages of either kind,
-Σ|A| = G·(p·A⁺ + (1−p)·|A⁻|); for GRPO with ddof 0 that is 2G√(p(1−p)) (paper Eq. 10, B.4).
+Σ|A| = G·(p·A⁺ + (1−p)·|A⁻|); for GRPO with ddof 0 that is 2G√(p(1−p)) (paper Eq. 10, B.4), and ΣA, the same with A⁻
+for |A⁻|, is 0 (Eq. 5, B.2).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-Masses = tuple[np.ndarray, np.ndarray]  # of the correct and of the incorrect completions
+Masses = tuple[np.ndarray, np.ndarray]  # Σ|A| over the correct and over the incorrect completions
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A closed form as readers see it, and in LaTeX's mathematics."""
+
+    text: str
+    latex: str
 
 
 def needs_omega(advantage: Mapping[str, Any]) -> bool:
@@ -19,19 +29,67 @@ def needs_omega(advantage: Mapping[str, Any]) -> bool:
     return advantage["sample"]["name"] == "dynamic" or advantage["group"]["name"] == "attenuate"
 
 
-def mass(advantage: Mapping[str, Any], p: np.ndarray, *, group_size: int, omega: float) -> np.ndarray | None:
-    """Σ|A| of a group at each p in (0, 1), from the run's `advantage` config; None where no closed form is known.
+def masses(advantage: Mapping[str, Any], p: np.ndarray, *, group_size: int, omega: float | np.ndarray) -> Masses | None:
+    """Σ|A| over a group's correct and over its incorrect completions at each p in (0, 1), from a run's `advantage`.
 
-    omega is used by the links that depend on it (`needs_omega`). Epsilons below 1e-3 are taken as 0.
+    None where no closed form is known. omega, one or for each p, is used by the links that depend on it
+    (`needs_omega`). Epsilons below 1e-3 are taken as 0.
     """
-    if advantage["match"]["name"] != "none":  # rescaled by what else is in the batch
+    if not _of_the_group_alone(advantage):
         return None
-    masses = _base(advantage["base"], p, group_size)
-    if masses is not None:
-        masses = _sample(advantage["sample"], masses, p, omega)
-    if masses is not None:
-        masses = _group(advantage["group"], masses, omega)
-    return None if masses is None else masses[0] + masses[1]
+    found = _base(advantage["base"], p, group_size)
+    if found is not None:
+        found = _sample(advantage["sample"], found, p, omega)
+    return None if found is None else _group(advantage["group"], found, omega)
+
+
+def mass(
+    advantage: Mapping[str, Any], p: np.ndarray, *, group_size: int, omega: float | np.ndarray
+) -> np.ndarray | None:
+    """Σ|A| of a group at each p in (0, 1); arguments and None as in `masses`."""
+    found = masses(advantage, p, group_size=group_size, omega=omega)
+    return None if found is None else found[0] + found[1]
+
+
+_GRPO, _HARD = Formula("G√(p(1−p))", r"G\sqrt{p(1-p)}"), Formula("γG√(1−p)", r"\gamma G\sqrt{1-p}")
+_EASY = Formula("γG√p", r"\gamma G\sqrt{p}")
+_DYNAMIC = Formula("G(ω√(1−p) + (1−ω)√p)", r"G\bigl(\omega\sqrt{1-p}+(1-\omega)\sqrt{p}\bigr)")
+# (sample, group) → ΣA's factor, Σ|A|'s factor, what both multiply; a = min(1, ω/α)
+_FORMULAS = {
+    ("none", "none"): ("", "2", _GRPO),
+    ("hard_focused", "none"): ("", "2", _HARD),
+    ("easy_focused", "none"): ("", "2", _EASY),
+    ("dynamic", "none"): ("", "", _DYNAMIC),
+    ("none", "scale_positive"): ("(β−1)", "(β+1)", _GRPO),
+    ("none", "attenuate"): ("(a−1)", "(a+1)", _GRPO),
+    ("dynamic", "attenuate"): ("½(a−1)", "½(a+1)", _DYNAMIC),
+}
+
+
+def formulas(advantage: Mapping[str, Any]) -> tuple[Formula, Formula] | None:
+    """ΣA and Σ|A| of the paper's variants (Table 1, Eq. 10, 12, 13) in p, G, ω, β, γ and a = min(1, ω/α).
+
+    None for any other estimator, and where the authors' code is followed instead of the text.
+    """
+    base, sample, group = advantage["base"], advantage["sample"], advantage["group"]
+    follows_text = base["name"] == "grpo" and base["ddof"] == 0 and sample.get("easy_form") != "one_minus_sqrt"
+    known = _FORMULAS.get((sample["name"], group["name"]))
+    if known is None or not follows_text or not _of_the_group_alone(advantage):
+        return None
+    sum_factor, abs_factor, rest = known
+    return (_times(sum_factor, rest) if sum_factor else Formula("0", "0")), _times(abs_factor, rest)
+
+
+def _times(factor: str, rest: Formula) -> Formula:
+    in_latex = factor
+    for sign, command in (("β", r"\beta"), ("½", r"\frac12"), ("−", "-")):
+        in_latex = in_latex.replace(sign, command)
+    return Formula(factor + rest.text, in_latex + rest.latex)
+
+
+def _of_the_group_alone(advantage: Mapping[str, Any]) -> bool:
+    """Neither rescaled by what else is in the batch, nor different from token to token."""
+    return advantage["match"]["name"] == "none" and advantage.get("token", {"name": "none"})["name"] == "none"
 
 
 def _base(link: Mapping[str, Any], p: np.ndarray, group_size: int) -> Masses | None:
@@ -59,10 +117,10 @@ def _easy_divisor(link: Mapping[str, Any], p: np.ndarray) -> np.ndarray:
     return np.sqrt(1 - p) if link["easy_form"] == "sqrt_of_failure" else 1 - np.sqrt(p)  # the latter: the authors' code
 
 
-def _sample(link: Mapping[str, Any], masses: Masses, p: np.ndarray, omega: float) -> Masses | None:
+def _sample(link: Mapping[str, Any], found: Masses, p: np.ndarray, omega: float | np.ndarray) -> Masses | None:
     match link["name"]:
         case "none":
-            return masses
+            return found
         case "hard_focused":
             factor = link["gamma"] / np.sqrt(p)
         case "easy_focused":
@@ -71,16 +129,16 @@ def _sample(link: Mapping[str, Any], masses: Masses, p: np.ndarray, omega: float
             factor = omega / 2 / np.sqrt(p) + (1 - omega) / 2 / _easy_divisor(link, p)
         case _:
             return None
-    return masses[0] * factor, masses[1] * factor
+    return found[0] * factor, found[1] * factor
 
 
-def _group(link: Mapping[str, Any], masses: Masses, omega: float) -> Masses | None:
+def _group(link: Mapping[str, Any], found: Masses, omega: float | np.ndarray) -> Masses | None:
     match link["name"]:
         case "none":
-            return masses
+            return found
         case "scale_positive":
-            return masses[0] * link["beta"], masses[1]
+            return found[0] * link["beta"], found[1]
         case "attenuate":  # Eq. 13
-            return masses[0] * min(1.0, omega / link["alpha"]), masses[1]
+            return found[0] * np.minimum(1.0, omega / link["alpha"]), found[1]
         case _:
             return None

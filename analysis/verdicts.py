@@ -1,13 +1,14 @@
-"""How a claim is judged: parts, intervals, the rule. What the claims are stands in claims.py.
+"""How a claim is judged: parts, intervals, the rule. What the claims are stands in claims/.
 
 The rule, stated before any data: a claim is cut into parts, each with one statistic, a direction and a 95 % interval.
 - a part is *supported* if its interval excludes zero in the claimed direction;
 - *not supported* if it excludes zero in the other direction, or excludes every effect of relevant size in the claimed
   direction;
 - else *undecided*, also where there is no interval (no variation, too few steps).
-A claim is supported if every part is, not supported if some part is not, else undecided; "no data" where an arm it
-needs is missing. Supported asks for all parts at once, so it needs no correction within a claim; not supported may
-rest on one of several parts, and several claims are judged, so read the intervals and not the words alone.
+A claim is supported if every part is, not supported if some part is not, else undecided. Where data for some parts are
+missing, the others may refute it, but not support it; "no data" where no part can be judged. Supported asks for all
+parts at once, so it needs no correction within a claim; not supported may rest on one of several parts, and several
+claims are judged, so read the intervals and not the words alone.
 
 Statistics of steps are differences of window means of a recorded series: with one seed the block interval of stats.py,
 which speaks of that run; with two or more the t interval of the per-seed values.
@@ -29,7 +30,7 @@ MIN_STEPS = 30  # the block interval has one degree of freedom there
 RULE = (
     "Rule, stated before the data: a part is supported if its interval excludes zero in the claimed direction, not "
     "supported if it excludes zero in the other or rules out every effect of relevant size, else undecided. A claim is "
-    "supported if all its parts are, not supported if one is not, else undecided."
+    "supported if all its parts are, not supported if one is not, else undecided; a part without data leaves it open."
 )
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED, NO_DATA = "supported", "not supported", "undecided", "no data"
@@ -40,7 +41,7 @@ Window = tuple[float, float, float]  # weight, from and to as shares of the run
 
 @dataclass(frozen=True)
 class Part:
-    """One statistic of a claim. `interval` is in shares or nats (`unit` "pp" means: times 100 for readers)."""
+    """One statistic of a claim. `interval` is in shares or nats (`unit` "pp" or "%" means: times 100 for readers)."""
 
     name: str
     interval: Interval
@@ -61,8 +62,12 @@ class Verdict:
 
     @property
     def deciding(self) -> Part | None:
-        """The first part that has the claim's verdict: the weakest link, or for a supported claim its first part."""
-        return next((part for part in self.parts if part.verdict == self.verdict), None)
+        """The first part that has the claim's verdict: the weakest link, or for a supported claim its first part.
+
+        Where all parts are supported and the claim is open for lack of data, its first part too.
+        """
+        alike = [part for part in self.parts if part.verdict == self.verdict]
+        return next(iter([*alike, *self.parts]), None)
 
     @property
     def effect(self) -> float:
@@ -98,7 +103,10 @@ class Verdict:
         seeds = "further seeds, since one run cannot speak of the method" if one_seed else "further seeds"
         if self.verdict == SUPPORTED:
             return f"{seeds}; another benchmark or model on which a part's interval reaches zero"
-        return f"{seeds}, or more problems, that turn: {'; '.join(open_parts)}"
+        lacking = [f"what is missing: {', '.join(self.missing)}"] if self.missing else []
+        more = ", or more problems," if any("problems" in part.interval.speaks_of for part in self.parts) else ""
+        turned = [f"{seeds}{more} that turn: {'; '.join(open_parts)}"] if open_parts else []
+        return "; ".join([*lacking, *turned])
 
 
 def describe(part: Part) -> str:
@@ -110,13 +118,13 @@ def describe(part: Part) -> str:
 
 
 def format_interval(part: Part) -> str:
-    """`+3.2 pp [1.0, 5.4]`; percentage points for shares, nats as they are."""
+    """`+3.2 pp [+1.0, +5.4]`, `30.0 % [6.7, 65.2]`: hundredths for shares and their differences, nats as they are."""
     if np.isnan(part.interval.estimate):
         return f"no value ({part.interval.method})"
-    scale, unit, digits = (100, "pp", 1) if part.unit == "pp" else (1, part.unit, 3)
+    scale, form = {"pp": (100, "+.1f"), "%": (100, ".1f")}.get(part.unit, (1, "+.3f"))
     estimate, lo, hi = (scale * x for x in (part.interval.estimate, part.interval.lo, part.interval.hi))
-    bounds = "no interval" if np.isnan(lo) else f"[{lo:+.{digits}f}, {hi:+.{digits}f}]"
-    return f"{estimate:+.{digits}f} {unit} {bounds}"
+    bounds = "no interval" if np.isnan(lo) else f"[{lo:{form}}, {hi:{form}}]"
+    return f"{estimate:{form}} {part.unit} {bounds}"
 
 
 def sign_verdict(interval: Interval, direction: int, *, relevant: float, zero: float = 0.0) -> str:
@@ -162,11 +170,14 @@ def window_interval(series: pd.DataFrame, windows: Sequence[Window]) -> Interval
 
 
 def conclude(claim: str, title: str, parts: Sequence[Part], missing: Sequence[str], notes: Sequence[str]) -> Verdict:
+    """The claim's verdict from its parts by the rule of this module, and what data it lacks."""
     verdicts = {part.verdict for part in parts}
-    if missing or not parts:
+    missing = tuple(dict.fromkeys(missing))
+    if not parts:
         verdict = NO_DATA
     elif NOT_SUPPORTED in verdicts:
         verdict = NOT_SUPPORTED
     else:
-        verdict = SUPPORTED if verdicts == {SUPPORTED} else UNDECIDED
-    return Verdict(claim, title, verdict, tuple(parts), tuple(dict.fromkeys(missing)), tuple(notes))
+        verdict = SUPPORTED if verdicts == {SUPPORTED} and not missing else UNDECIDED
+    lacking = [f"not judged for lack of data: needs {', '.join(missing)}"] if parts and missing else []
+    return Verdict(claim, title, verdict, tuple(parts), missing, (*lacking, *notes))

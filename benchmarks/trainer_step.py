@@ -51,25 +51,34 @@ class TakesTurns(TrainerCallback):
 def main() -> None:
     register_advantages()
     with tempfile.TemporaryDirectory() as root:
-        config = _config(root)
-        first, second = threading.Semaphore(1), threading.Semaphore(0)
-        updates = config["train"]["num_minibatches"]
-        ours, stock = TakesTurns(updates, first, second), TakesTurns(updates, second, first)
-        threads = [
-            threading.Thread(target=_train, args=(_our_trainer(config), ours)),
-            threading.Thread(target=_train, args=(_stock_trainer(config), stock)),
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    pairs = [a / b for a, b in zip(ours.seconds[WARM_UP:], stock.seconds[WARM_UP:], strict=True)]
-    low, middle, high = statistics.quantiles(pairs, n=4)
+        ours, stock = take_turns(_config(root))
+    low, middle, high = pair_quartiles(ours[WARM_UP:], stock[WARM_UP:])
     print(
-        f"trainer step, nano world, 64 × 8: ours {statistics.median(ours.seconds):.3f} s, "
-        f"stock TRL {statistics.median(stock.seconds):.3f} s; "
-        f"ratio, median of {len(pairs)} adjacent pairs {middle:.3f} (quartiles {low:.3f} to {high:.3f})"
+        f"trainer step, nano world, 64 × 8: ours {statistics.median(ours):.3f} s, "
+        f"stock TRL {statistics.median(stock):.3f} s; "
+        f"ratio, median of {len(ours) - WARM_UP} adjacent pairs {middle:.3f} (quartiles {low:.3f} to {high:.3f})"
     )
+
+
+def take_turns(config: dict) -> tuple[list[float], list[float]]:
+    """Seconds of the steps of our trainer and of stock TRL, all but the last step, on the same config."""
+    first, second = threading.Semaphore(1), threading.Semaphore(0)
+    updates = config["train"]["num_minibatches"]
+    ours, stock = TakesTurns(updates, first, second), TakesTurns(updates, second, first)
+    threads = [
+        threading.Thread(target=_train, args=(_our_trainer(config), ours)),
+        threading.Thread(target=_train, args=(_stock_trainer(config), stock)),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return ours.seconds, stock.seconds
+
+
+def pair_quartiles(ours: list[float], stock: list[float]) -> list[float]:
+    """Quartiles of ours / stock over adjacent steps."""
+    return statistics.quantiles([a / b for a, b in zip(ours, stock, strict=True)], n=4)
 
 
 def _train(trainer: GRPOTrainer, turns: TakesTurns) -> None:

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Room → what it may import of ours (itself included).
 ALLOWED = {
     "agrae_lab/advantages": ("agrae_lab.advantages",),
-    "agrae_lab/tasks": ("agrae_lab.tasks",),
+    "agrae_lab/verify": ("agrae_lab.verify",),
+    "agrae_lab/tasks": ("agrae_lab.tasks", "agrae_lab.verify"),
     "agrae_lab/models": ("agrae_lab.models", "agrae_lab.tasks"),
     "agrae_lab/runs.py": (),
     "agrae_lab/evaluation": ("agrae_lab.evaluation", "agrae_lab.runs", "agrae_lab.tasks"),
@@ -20,6 +21,7 @@ ALLOWED = {
     "agrae_lab/config.py": (
         "agrae_lab.schema",
         "agrae_lab.advantages",
+        "agrae_lab.evaluation.vllm_engine.check_vllm",
         "agrae_lab.models",
         "agrae_lab.runs",
         "agrae_lab.tasks",

@@ -1,7 +1,7 @@
 """What draws an evaluation's completions: an engine. Its choice is `engine.name` in the config.
 
-    transformers_engine.py   transformers' generate, anywhere
-    vllm_engine.py           vLLM, offline, in this process
+transformers_engine.py   transformers' generate, anywhere
+vllm_engine.py           vLLM, offline, in this process
 """
 
 from __future__ import annotations
@@ -42,4 +42,8 @@ class Engine(Protocol):
 
     def greedy(self, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
         """The likeliest token at each position; mean_entropy where the engine sees the whole distribution."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the engine holds."""
         ...

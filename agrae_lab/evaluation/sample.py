@@ -4,12 +4,13 @@
     <benchmark>/chunks/sample-00003.parquet   while it is not finished
 
 Each chunk has its own random stream, made from the evaluation seed and its number, so that an interrupted evaluation
-ends with the same samples as an unbroken one.
+ends with the same samples as an unbroken one, and several processes may share the chunks among them.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from agrae_lab.runs import SCHEMA_VERSION, replacing
 from agrae_lab.tasks import Problem, Task
 
 GREEDY = -1  # the `sample` of a greedy row
+POLL_SECONDS = 1.0  # between looks for other processes' chunks
 
 
 def evaluate(
@@ -30,31 +32,46 @@ def evaluate(
     decoding: Decoding,
     path: Path,
     *,
+    shard: tuple[int, int] = (0, 1),
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Write `path`/samples.parquet unless it is there; finished chunks of an earlier attempt are kept.
 
     Args:
+        shard: (i, m): this is the i-th of m processes that share the work. Process 0 waits for the others' chunks and
+            puts them together; the others return when theirs are written.
         on_progress: called with (chunks done, chunks in all).
     """
     if (path / "samples.parquet").is_file():
         return
     chunks_dir = path / "chunks"
-    chunks_dir.mkdir(parents=True, exist_ok=True)
     plan = _plan_chunks([len(str(task.prompt(p))) for p in problems], decoding)
-    parts = []
-    for done, (name, rows) in enumerate(plan.items()):
-        on_progress(done, len(plan))
-        part = chunks_dir / f"{name}.parquet"
-        if not part.is_file():
-            table = _chunk_table(engine, task, problems, decoding, rows, stream=done, benchmark=path.name)
-            with replacing(part) as temporary:
-                pq.write_table(table, temporary)
-        parts.append(pq.read_table(part))
-    with replacing(path / "samples.parquet") as temporary:
-        pq.write_table(pa.concat_tables(parts), temporary, compression="zstd")
+    chunks = {chunks_dir / f"{name}.parquet": rows for name, rows in plan.items()}
+    for number, (chunk, rows) in enumerate(chunks.items()):
+        on_progress(sum(part.is_file() for part in chunks), len(chunks))
+        if number % shard[1] == shard[0] and not chunk.is_file():
+            chunks_dir.mkdir(parents=True, exist_ok=True)
+            table = _chunk_table(engine, task, problems, decoding, rows, stream=number, benchmark=path.name)
+            with replacing(chunk) as temporary:
+                pq.write_table(table, temporary, write_page_checksum=True)
+    if shard[0] > 0:
+        return
+    while (done := sum(chunk.is_file() for chunk in chunks)) < len(chunks):
+        on_progress(done, len(chunks))
+        time.sleep(POLL_SECONDS)
+    _put_together(list(chunks), path / "samples.parquet")
     shutil.rmtree(chunks_dir)
-    on_progress(len(plan), len(plan))
+    on_progress(len(chunks), len(chunks))
+
+
+def _put_together(chunks: Sequence[Path], path: Path) -> None:
+    """One file of all chunks, a row group each: never more than one chunk is in memory."""
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(temporary, pq.read_schema(chunks[0]), compression="zstd", write_page_checksum=True) as out,
+    ):
+        for chunk in chunks:
+            out.write_table(pq.read_table(chunk))
 
 
 def _plan_chunks(prompt_lengths: Sequence[int], decoding: Decoding) -> dict[str, list[tuple[int, int]]]:
@@ -107,5 +124,3 @@ def _chunk_table(
             "top_p": [1.0 if greedy else decoding.top_p] * n,
         }
     )
-
-

@@ -22,11 +22,14 @@ class TransformersEngine:
     tokenizer: Any
 
     def sample(self, prompts: Sequence[Any], decoding: Decoding, *, stream: int) -> Completions:
-        with _random_stream(decoding.seed, stream):
+        with random_stream(decoding.seed, stream):
             return sample(self.model, self.tokenizer, prompts, decoding)
 
     def greedy(self, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
         return decode_greedily(self.model, self.tokenizer, prompts, max_new_tokens=max_new_tokens)
+
+    def close(self) -> None:
+        """Nothing to do: the model goes with the last reference to it."""
 
 
 @torch.no_grad()
@@ -127,7 +130,7 @@ def _end_ids(model: Any, tokenizer: Any) -> list[int]:
 
 
 @contextmanager
-def _random_stream(seed: int, stream: int) -> Iterator[None]:
+def random_stream(seed: int, stream: int) -> Iterator[None]:
     """Run the block under its own random state, leaving torch's as it was."""
     devices = list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices=devices):

@@ -5,7 +5,9 @@ vLLM is an extra; versions outside TRL's range are refused, since training would
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,18 +50,25 @@ class VllmEngine:
     Args:
         path: a model directory or hub name.
         dtype: of the weights; given, since vLLM would otherwise take bfloat16 for a float32 model without asking.
-        max_model_length: prompt and completion together, in tokens; None: the model's own limit.
-        gpu_memory: share of the GPU's memory that vLLM may take.
         tensor_parallel: GPUs that one copy of the model is spread over.
+        gpu_memory: share of each one's memory that vLLM may take.
+        max_model_length: prompt and completion together, in tokens; None: the model's own limit.
 
     Raises:
         ValueError: vLLM is missing or has the wrong version.
     """
 
     def __init__(
-        self, path: str, *, dtype: str, max_model_length: int | None, gpu_memory: float, tensor_parallel: int
+        self,
+        path: str,
+        *,
+        dtype: str,
+        tensor_parallel: int = 1,
+        gpu_memory: float = 0.9,
+        max_model_length: int | None = None,
     ) -> None:
         check_vllm()
+        keep_to_own_gpus(tensor_parallel)
         import torch
         from vllm import LLM
 
@@ -93,6 +102,9 @@ class VllmEngine:
         # no mean_entropy: vLLM gives the likeliest tokens' probabilities, and a part of the sum is not the sum
         return self._generate(prompts, [SamplingParams(temperature=0.0, max_tokens=max_new_tokens)] * len(prompts))
 
+    def close(self) -> None:
+        self._llm.llm_engine.engine_core.shutdown()
+
     def _generate(self, prompts: Sequence[Any], settings: Sequence[Any]) -> Completions:
         inputs = [{"prompt_token_ids": self._token_ids(prompt)} for prompt in prompts]
         drawn = [one.outputs[0] for one in self._llm.generate(inputs, settings, use_tqdm=False)]
@@ -108,6 +120,15 @@ class VllmEngine:
             return self._tokenizer(prompt)["input_ids"]
         encoded = self._tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)
         return encoded["input_ids"]
+
+
+@functools.cache  # the second call would take a part of the part
+def keep_to_own_gpus(count: int) -> None:
+    """Where several processes share an evaluation, have this one see its own `count` GPUs alone."""
+    if (local := os.environ.get("LOCAL_RANK")) is not None:
+        first = int(local)
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(first + count)))).split(",")
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(visible[first : first + count])
 
 
 def row_seeds(seed: int, stream: int, num_rows: int) -> list[int]:

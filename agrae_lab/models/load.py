@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 NANO = Path(__file__).parent / "nano"
 
@@ -30,25 +32,64 @@ def local_path(name: str) -> Path | None:
     raise ValueError(f"model.path {name!r} does not exist; give 'nano', a model directory, or a Hub name 'owner/model'")
 
 
-def load_model(name: str, *, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The causal language model and its tokenizer (padding on the left, with a padding token).
+def load_config(name: str) -> PretrainedConfig:
+    """The model's configuration, without its weights.
 
     Raises:
         ValueError: nothing to load under this name, here or on the Hub.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig
+
+    with _saying_what_is_missing(name):
+        return AutoConfig.from_pretrained(local_path(name) or name)
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer, padding on the left; where it has no padding token, the end of the sequence takes its place.
+
+    Padding is masked wherever it matters, so that it makes no difference which token pads.
+
+    Raises:
+        ValueError: nothing to load under this name, or a tokenizer with neither token.
+    """
+    from transformers import AutoTokenizer
+
+    with _saying_what_is_missing(name):
+        tokenizer = AutoTokenizer.from_pretrained(local_path(name) or name, padding_side="left")
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise ValueError(
+                f"the tokenizer of model.path {name!r} has neither a padding token nor an end-of-sequence token; set "
+                "tokenizer.eos_token and save the tokenizer beside the model"
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(name: str, *, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The causal language model and its tokenizer (padding on the left, with a padding token).
+
+    Raises:
+        ValueError: nothing to load under this name, here or on the Hub, or a tokenizer that cannot pad.
+    """
+    from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # displays are the launcher's business; a bar in a log file is noise
-    source = local_path(name) or name
+    with _saying_what_is_missing(name):
+        model = AutoModelForCausalLM.from_pretrained(local_path(name) or name, dtype=dtype)
+    return model, load_tokenizer(name)
+
+
+@contextmanager
+def _saying_what_is_missing(name: str) -> Iterator[None]:
     try:
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+        yield
     except OSError as error:
-        raise ValueError(f"model.path {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return model, tokenizer
+        raise ValueError(
+            f"model.path {name!r} cannot be loaded ({str(error).splitlines()[0].rstrip('.')}); where the Hub cannot be "
+            "reached, give the model's directory: model.path=<directory>"
+        ) from error
 
 
 def fingerprint_model(name: str) -> str:
@@ -59,13 +100,7 @@ def fingerprint_model(name: str) -> str:
     """
     path = local_path(name)
     if path is None:
-        from transformers import AutoConfig
-
-        try:
-            config = AutoConfig.from_pretrained(name)
-        except OSError as error:
-            raise ValueError(f"model.path {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
-        return str(getattr(config, "_commit_hash", None) or "unknown")[:12]
+        return str(getattr(load_config(name), "_commit_hash", None) or "unknown")[:12]
     digest = hashlib.sha256()
     for file in sorted(path.glob("*")):
         if file.suffix in (".json", ".safetensors", ".bin", ".model"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,9 +55,15 @@ class Task(Protocol):
         """Judge a completion. It is hostile text: never evaluated, parsed within bounds, and no input raises."""
         ...
 
+    def verify_all(self, completions: Sequence[str], problems: Sequence[Problem]) -> list[Verdict]:
+        """Judge a batch; a task whose verifier works in parallel has its own."""
+        return [self.verify(completion, problem) for completion, problem in zip(completions, problems, strict=True)]
+
 
 def read_problems(path: str | Path, columns: tuple[str, ...], *, limit: int | None = None) -> list[dict[str, Any]]:
     """Read problems from JSONL or Parquet, in file order, `limit` of them at most.
+
+    A file without ids gets them from its content. An unchanged file is read once, whoever asks; the rows are copies.
 
     Raises:
         ValueError: no such file, another format, a column missing, ids that repeat, or no problem at all.
@@ -64,30 +71,59 @@ def read_problems(path: str | Path, columns: tuple[str, ...], *, limit: int | No
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"task file {path} does not exist")
-    problems = _read_rows(path)
-    if not problems:
-        raise ValueError(f"task file {path} holds no problems")
-    for number, problem in enumerate(problems, start=1):
-        missing = [c for c in ("id", *columns) if c not in problem]
+    stat = path.stat()
+    problems = _read_rows(path.resolve(), stat.st_mtime_ns, stat.st_size)
+    return with_ids(problems, columns, source=f"task file {path}")[:limit]
+
+
+def with_ids(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], *, source: str) -> list[dict[str, Any]]:
+    """Copies of rows that have all `columns` and an id of their own, made from those columns where no row has one.
+
+    Raises:
+        ValueError: no rows, a column missing, or ids that repeat; `source` is what the message names.
+    """
+    if not rows:
+        raise ValueError(f"{source} holds no problems")
+    has_ids = any("id" in row for row in rows)
+    needed = ("id", *columns) if has_ids else columns
+    for number, row in enumerate(rows, start=1):
+        missing = [c for c in needed if c not in row]
         if missing:
             raise ValueError(
-                f"task file {path}, row {number}: column {', '.join(missing)} is missing; "
-                f"the task needs {', '.join(('id', *columns))}, the row has {', '.join(problem)}"
+                f"{source}, row {number}: column {', '.join(missing)} is missing; "
+                f"the task needs {', '.join(needed)}, the row has {', '.join(row)}"
             )
-    ids = [str(p["id"]) for p in problems]
-    if len(set(ids)) < len(ids):
-        repeated = next(i for i in ids if ids.count(i) > 1)
-        raise ValueError(f"task file {path}: id {repeated!r} occurs more than once; every problem needs its own id")
-    return problems[:limit]
+    problems = [dict(row) if has_ids else {"id": _content_id(row, columns), **row} for row in rows]
+    first_row: dict[str, int] = {}
+    for number, problem in enumerate(problems, start=1):
+        if (earlier := first_row.setdefault(str(problem["id"]), number)) != number:
+            raise ValueError(
+                f"{source}: id {str(problem['id'])!r} occurs more than once; every problem needs its own id"
+                if has_ids
+                else f"{source}: row {number} repeats row {earlier}; remove it, or give every row an id"
+            )
+    return problems
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
+def _content_id(row: Mapping[str, Any], columns: tuple[str, ...]) -> str:
+    return fingerprint_problems([{c: row[c] for c in columns}])
+
+
+@functools.lru_cache(maxsize=32)
+def _read_rows(path: Path, mtime_ns: int, size: int) -> tuple[dict[str, Any], ...]:
+    """The rows of a file as it stood at `mtime_ns`. Callers must not change them."""
     if path.suffix == ".parquet":
-        return pd.read_parquet(path).to_dict(orient="records")  # type: ignore[return-value]
+        return tuple(pd.read_parquet(path).to_dict(orient="records"))  # type: ignore[arg-type]
     if path.suffix != ".jsonl":
         raise ValueError(f"task file {path} must be .jsonl or .parquet")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines(), which cuts at U+2028 within a string
+    except UnicodeDecodeError as error:
+        raise ValueError(f"task file {path} is not UTF-8 text (byte {error.start})") from error
     rows = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
@@ -95,9 +131,9 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
         if not isinstance(row, dict):
             raise ValueError(f"task file {path}, line {number}: not a JSON object")
         rows.append(row)
-    return rows
+    return tuple(rows)
 
 
-def fingerprint_problems(problems: list[dict[str, Any]]) -> str:
+def fingerprint_problems(problems: Sequence[Mapping[str, Any]]) -> str:
     """12 hex digits of the problems' content and order."""
     return hashlib.sha256(json.dumps(problems, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from agrae_lab.tasks.base import Problem, Verdict
+from agrae_lab.tasks.base import Problem, Task, Verdict
 
 DATA = Path(__file__).parent / "data"
 MIN_TARGET, MAX_TARGET = 10, 99
@@ -72,7 +72,7 @@ def _atom(text: str, at: int) -> tuple[int, int]:
     return value, at + 1
 
 
-class Countdown:
+class Countdown(Task):
     name = "countdown"
     columns = ("digits", "target")
     parts = ("accuracy", "format")  # the reward is accuracy alone

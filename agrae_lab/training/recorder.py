@@ -126,7 +126,7 @@ class Recorder:
     def record_rollouts(self, batch: GenerationBatch) -> None:
         path = self._rollouts / f"step-{batch.step:06d}.parquet"
         with replacing(path) as temporary:
-            pq.write_table(rollout_table(batch), temporary)
+            pq.write_table(rollout_table(batch), temporary, write_page_checksum=True)
 
     def record_warning(self, text: str) -> None:
         """Add to the warnings in meta.json, once."""
@@ -148,6 +148,6 @@ class Recorder:
     def _write_metrics(self) -> None:
         if self._table:
             with replacing(self._metrics) as temporary:
-                pq.write_table(self._table, temporary)
+                pq.write_table(self._table, temporary, write_page_checksum=True)
         else:
             self._metrics.unlink(missing_ok=True)

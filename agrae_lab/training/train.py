@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,22 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 
 from agrae_lab.config import estimator_of
-from agrae_lab.evaluation.transformers_engine import decode_greedily
 from agrae_lab.models.load import load_model
+from agrae_lab.models.lora import lora_config, merge_adapter
+from agrae_lab.models.memory import is_out_of_memory, out_of_memory_means
 from agrae_lab.runs import Run
 from agrae_lab.tasks import load_task
+from agrae_lab.training.machine import divide_minibatch, runs_on_cpu, uses_checkpointing
 from agrae_lab.training.recorder import Recorder
 from agrae_lab.training.tracking import Mirror, make_mirror
 from agrae_lab.training.trainer import AdvantageTrainer, TaskReward
+from agrae_lab.training.validation import make_validation
+from agrae_lab.training.vllm import vllm_arguments, vllm_like_the_run
+
+# transformers loads a checkpoint of several processes to the device "cpu:0", a name that torch does not read back
+torch.serialization.register_package(
+    19, lambda storage: None, lambda storage, device: storage if device.startswith("cpu:") else None
+)
 
 COMPLETE = ".complete"  # written into a checkpoint last: one without it was cut off while it was being saved
 
@@ -35,6 +45,7 @@ def train(
 
     Raises:
         DivergedError: the loss or gradient is no longer finite.
+        ConnectionError: another process of the run has ended, or does not answer any more.
     """
     is_main = int(os.environ.get("RANK", "0")) == 0
     checkpoints = run.path / "checkpoints"
@@ -43,7 +54,8 @@ def train(
             remove_torn(checkpoints)
         mirror = make_mirror(run) if is_main else None
         try:
-            _train(run, problem_sets, on_step, mirror)
+            with _naming_lost_processes(), out_of_memory_means(_what_an_update_needs(run.config)):
+                _train(run, problem_sets, on_step, mirror)
         finally:
             if mirror is not None:
                 mirror.finish()
@@ -73,7 +85,30 @@ def _train(
         trainer._load_from_checkpoint(str(checkpoint))  # transformers would train one update too many
     else:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    save_policy(trainer, run.path / "model")
+    base = run.config["model"]["path"] if run.config["model"].get("lora") is not None else None
+    save_policy(trainer, run.path / "model", base)
+
+
+@contextmanager
+def _naming_lost_processes() -> Iterator[None]:
+    """What gloo and NCCL say when another process is gone, in words that name the cause."""
+    try:
+        yield
+    except RuntimeError as error:
+        is_communication = isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+        if not is_communication or is_out_of_memory(error):
+            raise
+        raise ConnectionError(
+            f"another process of this run has ended or does not answer ({str(error).splitlines()[0]}); its own output "
+            "says why, and the same command goes on from the last checkpoint"
+        ) from error
+
+
+def _what_an_update_needs(config: Mapping[str, Any]) -> str:
+    wishes = [f"lower hardware.per_device_batch_size (it was {divide_minibatch(config)[1]})"]
+    wishes += [] if uses_checkpointing(config) else ["set hardware.gradient_checkpointing=true"]
+    wishes += ["set model.lora", "spread the model over more devices (docs/scale.md)"]
+    return f"to need less memory in training, {', '.join(wishes[:-1])} or {wishes[-1]}"
 
 
 def build_trainer(
@@ -84,24 +119,29 @@ def build_trainer(
 ) -> AdvantageTrainer:
     """The shared trainer as a run's config asks for it."""
     config = run.config
+    args = trl_config(config, run.path / "checkpoints")  # first: it tells transformers of FSDP and DeepSpeed
+    lora = lora_config(config)
     # float32 weights whatever model.dtype says: at small learning rates a bfloat16 weight does not move at all
-    model, tokenizer = load_model(config["model"]["path"], dtype="float32")
+    dtype = "bfloat16" if lora is not None and args.bf16 else "float32"
+    model, tokenizer = load_model(config["model"]["path"], dtype=dtype)
     task = load_task(config["task"]["name"])
     problems = problem_sets["train"]
     is_main = int(os.environ.get("RANK", "0")) == 0
-    trainer = AdvantageTrainer(
-        model=model,
-        processing_class=tokenizer,
-        args=trl_config(config, run.path / "checkpoints"),
-        train_dataset=Dataset.from_list([{"problem_id": str(p["id"]), "prompt": task.prompt(p)} for p in problems]),
-        estimator=estimator_of(config),
-        reward=TaskReward(task, {str(p["id"]): p for p in problems}),
-        recorder=Recorder(run.path) if is_main else None,
-        validate=_validation(config, problem_sets, tokenizer),
-        validate_every=config["train"]["validate_every"],
-        on_step=on_step if is_main else None,
-        callbacks=[MarkComplete()],
-    )
+    with vllm_like_the_run(config):
+        trainer = AdvantageTrainer(
+            model=model,
+            processing_class=tokenizer,
+            args=args,
+            peft_config=lora,
+            train_dataset=Dataset.from_list([{"problem_id": str(p["id"]), "prompt": task.prompt(p)} for p in problems]),
+            estimator=estimator_of(config),
+            reward=TaskReward(task, {str(p["id"]): p for p in problems}),
+            recorder=Recorder(run.path) if is_main else None,
+            validate=make_validation(config, problem_sets, model, tokenizer),
+            validate_every=config["train"]["validate_every"],
+            on_step=on_step if is_main else None,
+            callbacks=[MarkComplete()],
+        )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -113,25 +153,18 @@ def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:
     `gradient_accumulation_steps` forward passes each. Checkpoints fall between generation batches, since TRL cannot
     resume in the middle of one.
     """
-    train, loss, hardware = config["train"], config["loss"], config["hardware"]
+    train, loss = config["train"], config["loss"]
     updates = train["num_minibatches"]
-    minibatch = train["num_prompts"] * train["num_generations"] // updates
-    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
-    per_process, rest = divmod(minibatch, num_processes)
-    per_device = min(hardware["per_device_batch_size"] or per_process, per_process)
-    if rest or per_process % per_device:
-        raise ValueError(
-            f"a mini-batch of {minibatch} completions does not divide over {num_processes} processes in parts of "
-            f"hardware.per_device_batch_size = {per_device}; choose numbers whose product divides {minibatch}"
-        )
-    use_cpu = hardware["device"] == "cpu" or not torch.cuda.is_available()
+    per_process, per_device = divide_minibatch(config)
+    use_cpu = runs_on_cpu(config)
     return GRPOConfig(
         output_dir=str(checkpoints),
         seed=config["seed"],
         data_seed=config["seed"],
         use_cpu=use_cpu,
         bf16=not use_cpu and config["model"]["dtype"] == "bfloat16",
-        gradient_checkpointing=not use_cpu,
+        gradient_checkpointing=uses_checkpointing(config),
+        ddp_find_unused_parameters=False,  # there are none, and the search takes time in every step
         max_steps=train["num_steps"] * updates,
         per_device_train_batch_size=per_device,
         gradient_accumulation_steps=per_process // per_device,
@@ -156,29 +189,8 @@ def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:
         save_total_limit=2,
         report_to="none",
         disable_tqdm=True,
+        **vllm_arguments(config),
     )
-
-
-def _validation(
-    config: dict[str, Any], problem_sets: dict[str, list[dict[str, Any]]], tokenizer: Any
-) -> Callable[[Any], dict[str, float]]:
-    """Greedy accuracy and entropy (nats a token, temperature 1) on the first benchmark. Uses no random numbers."""
-    name, benchmark = next(iter(config["evaluation"]["benchmarks"].items()))
-    task, problems = load_task(benchmark["task"]), problem_sets[name]
-    max_new_tokens, batch_size = config["evaluation"]["max_new_tokens"], config["evaluation"]["batch_size"]
-
-    def validate(model: Any) -> dict[str, float]:
-        correct, entropy, tokens = 0, 0.0, 0
-        for at in range(0, len(problems), batch_size):
-            batch = problems[at : at + batch_size]
-            drawn = decode_greedily(model, tokenizer, [task.prompt(p) for p in batch], max_new_tokens=max_new_tokens)
-            assert drawn.mean_entropy is not None
-            correct += sum(task.verify(text, p).correct for text, p in zip(drawn.texts, batch, strict=True))
-            entropy += sum(h * n for h, n in zip(drawn.mean_entropy, drawn.num_tokens, strict=True))
-            tokens += sum(drawn.num_tokens)
-        return {"greedy_accuracy": correct / len(problems), "greedy_entropy": entropy / tokens}
-
-    return validate
 
 
 class MarkComplete(TrainerCallback):
@@ -206,10 +218,14 @@ def _step_of(checkpoint: Path, config: dict[str, Any]) -> int:
     return int(checkpoint.name.split("-")[1]) // config["train"]["num_minibatches"]
 
 
-def save_policy(trainer: AdvantageTrainer, path: Path) -> None:
+def save_policy(trainer: AdvantageTrainer, path: Path, base: str | None) -> None:
     """Save model and tokenizer under a temporary name, then rename: `path` exists only when it is whole."""
     temporary = path.with_name(f".{path.name}.tmp")
+    if trainer.is_fsdp_enabled:  # checkpoints may lie in shards, a policy is one whole
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
     trainer.save_model(str(temporary))
     if trainer.accelerator.is_main_process:
+        if base is not None:
+            merge_adapter(temporary, base)
         temporary.rename(path)
     trainer.accelerator.wait_for_everyone()

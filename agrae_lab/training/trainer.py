@@ -16,6 +16,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +27,8 @@ from trl import GRPOConfig, GRPOTrainer
 
 from agrae_lab.advantages import Estimator, make
 from agrae_lab.advantages.adapters.trl import AdvantageMixin
+from agrae_lab.evaluation.transformers_engine import random_stream
+from agrae_lab.models.memory import out_of_memory_means
 from agrae_lab.tasks import Problem, Task, Verdict
 from agrae_lab.training.recorder import GenerationBatch, Recorder, step_metrics
 
@@ -112,9 +115,28 @@ class AdvantageTrainer(AdvantageMixin, GRPOTrainer):
 
     def _generate(self, prompts: list) -> tuple:
         start = time.perf_counter()
-        generated = super()._generate(prompts)
+        with self._own_stream(), out_of_memory_means(self._what_sampling_needs):
+            generated = super()._generate(prompts)
         self._row["seconds_sampling"] = time.perf_counter() - start
         return generated
+
+    @property
+    def _what_sampling_needs(self) -> str:
+        if self.use_vllm:
+            return "to need less memory in sampling, lower hardware.vllm.gpu_memory or train.max_completion_length"
+        assert self.args.steps_per_generation is not None
+        at_once = self.args.per_device_train_batch_size * self.args.steps_per_generation
+        return (
+            f"to need less memory in sampling ({at_once} completions side by side on each process), set engine=vllm, "
+            "use more processes, or lower train.num_prompts or train.max_completion_length"
+        )
+
+    def _own_stream(self) -> AbstractContextManager[None]:
+        """The random stream that a colocated vLLM draws this step from: its own would be the same in every run."""
+        if not (self.use_vllm and self.vllm_mode == "colocate"):
+            return nullcontext()
+        group = self.accelerator.process_index // self.args.vllm_tensor_parallel_size
+        return random_stream(self.args.seed, self.step * self.accelerator.num_processes + group)
 
     def _calculate_rewards(self, *arguments: Any, **keywords: Any) -> Tensor:
         rewards_N1 = super()._calculate_rewards(*arguments, **keywords)
@@ -229,6 +251,9 @@ class AdvantageTrainer(AdvantageMixin, GRPOTrainer):
             "clip_high": "clip_ratio/high_mean",
         }
         names |= {"clip_region": "clip_ratio/region_mean"}
+        if self.use_vllm:  # how far the probabilities of the engine that samples lie from the trainer's, nats a token
+            names |= {"sampling_gap_mean": "sampling/sampling_logp_difference/mean"}
+            names |= {"sampling_gap_max": "sampling/sampling_logp_difference/max"}
         row = self._row | {ours: _float(logs.get(theirs)) for ours, theirs in names.items()}
         row["seconds_training"] = time.perf_counter() - self._sampled_at
         row = {"greedy_accuracy": None, "greedy_entropy": None} | row

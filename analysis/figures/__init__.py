@@ -2,6 +2,7 @@
 
 QUESTION    what the figure answers, one sentence
 NAME        file name without ending
+PAPER       which of the paper's figures it regenerates, "" if none: "Figures 2, 4, 7 and 8"
 table(study) -> DataFrame          everything that is drawn, intervals included; all statistics happen here.
                                    A column `panel` splits it into panels. No rows: there is no data yet.
 caption(table) -> str              what a reader must know to read the figure: n, seeds, interval, definitions

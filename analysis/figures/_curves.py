@@ -1,68 +1,124 @@
-"""What the Pass@k figures share: drawing curves over k, and saying what their intervals are."""
+"""What the Pass@k figures share: drawing curves over k, and saying what their marks and intervals are."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from analysis.stats import FEW_SEEDS
-from analysis.style import PERCENT, colour, label, marker, sort_arms
+from analysis.captions import PUBLISHED, describe_setting, published_of
+from analysis.style import PERCENT, colour, label, line_style, marker, sort_arms
+
+_MARGIN = 2**0.35  # of the k axis, on either side
+_POINTWISE, _SIMULTANEOUS = 0.16, 0.07  # opacity of the bands of up to _FEW arms; more arms share it
+_FEW = 4
+_NONE = "none"  # how the text of `band` begins where there is no band
 
 
 def draw_curves(table: pd.DataFrame, ax: Axes) -> None:
-    """Estimate with band for each arm over a log2 k axis; hollow markers where k > n/2, dashes where unfinished."""
-    for arm in sort_arms(list(table["arm"].unique())):
+    """Estimate with bands for each arm over a log2 k axis; k > n/2 shaded, unfinished arms hatched.
+
+    Rows with source "published" are hollow markers behind the curves.
+    """
+    published = _published(table)
+    table = table.drop(published.index)
+    arms = sort_arms(list(table["arm"].unique()))
+    for arm in arms:
         rows = table[table["arm"] == arm]
         if "seed" in rows:
             for _, single in rows[rows["method"] == ""].groupby("seed"):
                 ax.plot(single["k"], single["estimate"], color=colour(arm), linewidth=0.4, alpha=0.5)
             rows = rows[rows["method"] != ""]
+        _draw_bands(rows, arm, ax, opacity=min(1.0, _FEW / len(arms)))
         unfinished = bool(rows["unfinished"].any())
-        line: dict[str, Any] = {"color": colour(arm), "linestyle": "--" if unfinished else "-"}
-        name = label(arm) + (" (unfinished)" if unfinished else "")
-        ax.plot(rows["k"], rows["estimate"], label=name, marker=marker(arm), **line)
-        hollow = rows[rows["no_within_variance"]]
-        face: dict[str, Any] = {"markerfacecolor": "white", "markeredgecolor": colour(arm)}
-        ax.plot(hollow["k"], hollow["estimate"], linestyle="none", marker=marker(arm), **face)
-        hatch = "////" if unfinished else None
-        ax.fill_between(rows["k"], rows["lo"], rows["hi"], color=colour(arm), alpha=0.13, linewidth=0, hatch=hatch)
+        thin: dict[str, Any] = {"linewidth": 0.7} if unfinished else {}
+        ax.plot(rows["k"], rows["estimate"], label=_name(arm, unfinished), **line_style(arm), **thin)
+    _draw_published(published, ax)
     ax.set_xscale("log", base=2)
-    ax.xaxis.set_major_locator(FixedLocator(sorted(table["k"].unique())))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    ks = sorted(table["k"].unique())
+    ax.set_xlim(ks[0] / _MARGIN, ks[-1] * _MARGIN)
+    _mark_half(table, ax)
+    _mark_ks(ks, ax)
     ax.yaxis.set_major_formatter(PERCENT)
     ax.set_xlabel("k (samples a problem)")
 
 
+def _mark_ks(ks: Sequence[int], ax: Axes) -> None:
+    """A tick for every k; in narrow panels every other one has its number."""
+    place = ax.get_subplotspec()
+    narrow = place is not None and place.get_gridspec().ncols > 2
+    ax.xaxis.set_major_locator(FixedLocator(ks[::2] if narrow else ks))
+    ax.xaxis.set_minor_locator(FixedLocator(ks[1::2]) if narrow else NullLocator())
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _name(arm: str, unfinished: bool) -> str:
+    return label(arm) + (" (unfinished)" if unfinished else "")
+
+
+def _published(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["source"] == PUBLISHED] if "source" in table else table.iloc[:0]
+
+
+def _draw_published(published: pd.DataFrame, ax: Axes) -> None:
+    for arm, rows in published.groupby("arm", sort=False):
+        hollow: dict[str, Any] = {"marker": marker(str(arm)), "color": colour(str(arm)), "markerfacecolor": "none"}
+        ax.plot(rows["k"], rows["estimate"], linestyle="none", markersize=5, markeredgewidth=0.7, zorder=1.5, **hollow)
+    if len(published):
+        hollow = {"marker": "o", "color": "0.3", "markerfacecolor": "none", "markersize": 5, "markeredgewidth": 0.7}
+        ax.plot([], [], linestyle="none", label="published", **hollow)
+
+
+def _draw_bands(rows: pd.DataFrame, arm: str, ax: Axes, *, opacity: float) -> None:
+    face: dict[str, Any] = {"color": colour(arm), "linewidth": 0}
+    if "band_lo" in rows:
+        ax.fill_between(rows["k"], rows["band_lo"], rows["band_hi"], alpha=opacity * _SIMULTANEOUS, **face)
+    ax.fill_between(rows["k"], rows["lo"], rows["hi"], alpha=opacity * _POINTWISE, **face)
+    if rows["unfinished"].any():
+        hatch: dict[str, Any] = {"hatch": "/////", "facecolor": "none", "edgecolor": colour(arm), "linewidth": 0}
+        ax.fill_between(rows["k"], rows["lo"], rows["hi"], **hatch)
+
+
+def _mark_half(table: pd.DataFrame, ax: Axes) -> None:
+    """A dashed line at k = n/2, and shade where k is larger."""
+    if table["no_within_variance"].any():
+        half = table["n"].iloc[0] / 2
+        ax.axvspan(half, ax.get_xlim()[1], color="0.5", alpha=0.1, linewidth=0, zorder=0)
+        ax.axvline(half, color="0.4", linewidth=0.7, linestyle=(0, (3, 2)), zorder=1)
+
+
 def describe_evaluation(table: pd.DataFrame) -> str:
-    """n, problems, sampling, seeds and the interval's method and target, read from the table's columns."""
-    sentences = []
-    for benchmark, rows in table.groupby("benchmark", sort=False):
-        first = rows.iloc[0]
-        sentences.append(
-            f"{benchmark}: {first['problems']} problems, n = {first['n']} samples each, "
-            f"T = {first['temperature']:g}, top_p = {first['top_p']:g}."
-        )
-    seeds = table[table["seeds"] > 0].groupby("arm", sort=False)["seeds"].first()
-    sentences.append("Seeds: " + ", ".join(f"{label(arm)} {count}" for arm, count in seeds.items()) + ".")
+    """What was evaluated, what the bands are, and what the marks of draw_curves mean, read from the table."""
+    published = _published(table)
+    table = table.drop(published.index)
+    sentences = [describe_setting(table), *_describe_bands(table)]
     intervals = table[table["method"] != ""]
-    bounded = intervals.dropna(subset="lo")
-    for (method, target), rows in bounded.groupby(["method", "speaks_of"], sort=False):
-        whose = ", ".join(map(label, rows["arm"].unique()))
-        sentences.append(f"Interval: {method} ({whose}); it speaks of {target}.")
-    if (seeds == 1).any():
-        sentences.append("One seed does not speak of the method: for that, run more.")
-    if len(bounded) < len(intervals):
+    if intervals["lo"].isna().any():
         sentences.append("No band where all seeds, or all problems, are alike.")
     if len(intervals) < len(table):
         sentences.append("Thin lines: single seeds.")
-    if len(several := seeds[seeds > 1]) and several.min() < FEW_SEEDS:
-        sentences.append(f"Fewer than {FEW_SEEDS} seeds: read intervals over seeds with care.")
     if table["no_within_variance"].any():
-        sentences.append("Hollow markers: k > n/2, where n samples give no within-problem variance.")
+        sentences.append("Shaded: k > n/2, where n samples give no within-problem variance.")
     if table["unfinished"].any():
-        sentences.append("Dashed: no finished run.")
+        whose = ", ".join(map(label, table.loc[table["unfinished"], "arm"].unique()))
+        sentences.append(f"Hatched: no finished run ({whose}).")
+    if len(published):
+        sentences.append(
+            f"Hollow: numbers published in the paper for {published_of(published)}, in no statistic of ours."
+        )
     return " ".join(sentences)
+
+
+def _describe_bands(table: pd.DataFrame) -> list[str]:
+    """What the two bands are; `band` names the method and family of the simultaneous one, or why there is none."""
+    texts = [str(text) for text in table["band"].dropna().unique() if text] if "band" in table else []
+    families = [text for text in texts if not text.startswith(_NONE)]
+    if not families:
+        return ["Bands: pointwise in k."]
+    reasons = [text.removeprefix(_NONE).strip(" ()") for text in texts if text.startswith(_NONE)]
+    missing = f" No light band where {' or '.join(reasons)}." if reasons else ""
+    return [f"Dark bands: pointwise in k; light bands: simultaneous, {'; '.join(families)}.{missing}"]

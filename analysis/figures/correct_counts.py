@@ -5,12 +5,13 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures._steps import describe_seeds, draw_steps
+from analysis.figures._steps import describe_steps, draw_steps
 from analysis.frames import Study
 from analysis.series import series_table
 
 NAME = "correct_counts"
 QUESTION = "How many completions of a training batch are correct as training goes on?"
+PAPER = "Figure 5"
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -20,7 +21,7 @@ def table(study: Study) -> pd.DataFrame:
 def caption(table: pd.DataFrame) -> str:
     return (
         "Completions of each generation batch that the verifier found correct; batches differ in their prompts. "
-        f"{describe_seeds(table)}"
+        f"{describe_steps(table)}"
     )
 
 

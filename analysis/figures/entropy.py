@@ -5,12 +5,18 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures._steps import describe_seeds, draw_steps
+from analysis.figures._steps import describe_steps, draw_steps
 from analysis.frames import Study
 from analysis.series import series_table
 
 NAME = "entropy"
 QUESTION = "Does the policy keep its entropy during training, or collapse?"
+PAPER = "Figure 3"
+
+DEFINITION = (
+    "Token entropy of the sampling policy: mean over all sampled tokens of the batch, full softmax at the sampling "
+    "temperature, in nats."
+)
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -18,11 +24,7 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    return (
-        "Token entropy of the sampling policy: mean over all sampled tokens of the batch, full softmax at the "
-        "sampling temperature, in nats. "
-        f"{describe_seeds(table)}"
-    )
+    return f"{DEFINITION} {describe_steps(table)}"
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:

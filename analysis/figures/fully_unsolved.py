@@ -5,12 +5,13 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures._steps import describe_seeds, draw_steps
+from analysis.figures._steps import describe_steps, draw_steps
 from analysis.frames import Study
 from analysis.series import series_table
 
 NAME = "fully_unsolved"
 QUESTION = "How many prompts of a training batch does no completion solve?"
+PAPER = ""
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -18,10 +19,8 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    return (
-        "Prompts of each generation batch of which no completion was correct; a sudden rise marks a collapse. "
-        f"{describe_seeds(table)}"
-    )
+    collapses = "" if table["collapse"].any() else "No run collapsed, as the figure `collapse` defines it. "
+    return f"Prompts of each generation batch of which no completion was correct. {collapses}{describe_steps(table)}"
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:

@@ -9,17 +9,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.captions import describe_setting
 from analysis.curves import Evaluations, collect, contrast_intervals
-from analysis.figures._curves import describe_evaluation
 from analysis.frames import Study
 from analysis.style import PERCENT, colour, label, sort_arms
 
 NAME = "mass_control"
 QUESTION = "How much of an arm's effect remains when its update mass is plain GRPO's?"
+PAPER = ""
 
 _KS = (1, 16, 256)
 _FREE, _MATCHED, _LOST = "free", "matched", "matched minus free"
-_OFFSET = 0.16  # between the two markers of an arm
+_MARKERS = {_FREE: "o", _MATCHED: "D"}
+_OFFSET = 0.16  # of an arm's two markers from its height
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -95,10 +97,17 @@ def caption(table: pd.DataFrame) -> str:
     lost = table[(table["kind"] == _LOST) & ~((table["lo"] <= 0) & (table["hi"] >= 0))].dropna(subset="lo")
     changed = ", ".join(f"{label(arm)} at k = {k}" for arm, k in zip(lost["arm"], lost["k"], strict=True))
     return (
-        "Pass@k minus GRPO's on the same problems, 95 % intervals. Hollow: the estimator as it is. Filled: its "
+        "Pass@k minus GRPO's on the same problems, 95 % intervals. Circles: the estimator as it is. Diamonds: its "
         "advantages rescaled, batch by batch, to plain GRPO's Σ|A| (advantage.match). Rescaling changes the gain by "
-        f"more than its own interval for: {changed or 'none'}. {describe_evaluation(table)}"
+        f"more than its own interval for: {changed or 'none'}. {describe_setting(table)}{_describe_half(table)}"
     )
+
+
+def _describe_half(table: pd.DataFrame) -> str:
+    ks = sorted(table.loc[table["no_within_variance"], "k"].unique())
+    if not ks:
+        return ""
+    return f" At k = {', '.join(map(str, ks))}, k > n/2: n samples give no within-problem variance there."
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
@@ -107,11 +116,12 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     for (arm, kind), rows in drawn.groupby(["arm", "kind"]):
         hue = colour(str(arm))
         ax.hlines(rows["height"], rows["lo"], rows["hi"], color=hue, linewidth=1.1)
-        ax.plot(rows["estimate"], rows["height"], "o", color=hue, markerfacecolor="white" if kind == _FREE else hue)
-    for kind, face in ((_FREE, "white"), (_MATCHED, "0.3")):
-        ax.plot(np.nan, np.nan, "o", color="0.3", markerfacecolor=face, label=f"{kind} update mass")
+        ax.plot(rows["estimate"], rows["height"], _MARKERS[str(kind)], color=hue)
+    for kind, mark in _MARKERS.items():
+        ax.plot(np.nan, np.nan, mark, color="0.3", label=f"{kind} update mass")
     centres = drawn.groupby("arm")["height"].mean()
-    ax.set_yticks(centres, [label(arm) for arm in centres.index])
+    unfinished = drawn.groupby("arm")["unfinished"].any()
+    ax.set_yticks(centres, [label(arm) + (" (unfinished)" if unfinished[arm] else "") for arm in centres.index])
     ax.xaxis.set_major_formatter(PERCENT)
     ax.set_xlabel("Gain over GRPO (pp)")
     return ax

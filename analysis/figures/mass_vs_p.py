@@ -10,11 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import theory
+from analysis.captions import each
 from analysis.frames import Study, read_rollout_groups
-from analysis.style import colour, label, marker, sort_arms
+from analysis.style import colour, dash, label, line_style, sort_arms
 
 NAME = "mass_vs_p"
 QUESTION = "Which prompts move the policy: how large is Σ|A| of a group at each success rate p?"
+PAPER = "Figure 6"
 
 MARKED = (0.25, 0.5, 0.75)  # as in the paper's Figure 6: the mass peaks at one half, and p weighs like 1 − p
 
@@ -60,7 +62,7 @@ def caption(table: pd.DataFrame) -> str:
     sentences = [
         "Markers: mean Σ|A| over the groups with that p in the rollouts of all steps and runs; "
         "bars: lowest to highest.",
-        "Groups: " + ", ".join(f"{label(arm)} {int(count)}" for arm, count in counts.items()) + ".",
+        f"Groups: {each(counts.astype(int))}.",
         "Lines: closed forms from the runs' advantage settings; rings: p = " + ", ".join(map(str, MARKED)) + ".",
     ]
     if len(omegas):
@@ -75,13 +77,12 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     for arm in sort_arms(list(table["arm"].unique())):
         rows = table[table["arm"] == arm]
         line, points = rows[rows["kind"] == "theory"], rows[rows["kind"] == "measured"]
-        ax.plot(line["p"], line["value"], color=colour(arm), linewidth=0.9)
+        ax.plot(line["p"], line["value"], color=colour(arm), linestyle=dash(arm), linewidth=0.9)
         rings = line[line["p"].isin(MARKED)]
         face: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": colour(arm), "markeredgewidth": 0.6}
         ax.plot(rings["p"], rings["value"], "o", markersize=7, **face)
         ax.vlines(points["p"], points["lo"], points["hi"], color=colour(arm), linewidth=0.8, alpha=0.6)
-        style: dict[str, Any] = {"color": colour(arm), "marker": marker(arm), "linestyle": "none"}
-        ax.plot(points["p"], points["value"], label=label(arm), **style)
+        ax.plot(points["p"], points["value"], label=label(arm), **(line_style(arm) | {"linestyle": "none"}))
     for p in MARKED:
         ax.axvline(p, color="0.75", linewidth=0.6, linestyle=":", zorder=1)
     ax.set_xlabel("Success rate p of the group")

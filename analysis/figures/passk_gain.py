@@ -12,6 +12,7 @@ from analysis.style import label
 
 NAME = "passk_gain"
 QUESTION = "At which k does an arm beat GRPO, and the base model, on the same problems?"
+PAPER = ""
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -28,7 +29,7 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    return f"Differences in Pass@k, 95 % intervals, pointwise in k. {describe_evaluation(table)}"
+    return f"Differences in Pass@k on the same problems, with 95 % intervals. {describe_evaluation(table)}"
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:

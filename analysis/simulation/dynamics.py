@@ -7,10 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from analysis.simulation.frames import Simulation
-from analysis.style import PERCENT, colour, label, marker, sort_arms
+from analysis.style import PERCENT, label, line_style, sort_arms
 
 NAME = "simulation"
 QUESTION = "What does each estimator make of the same policy, if prompts learn nothing from each other?"
+PAPER = ""
 
 _PANELS = {"pass_at_1": "Pass@1", "pass_at_64": "Pass@64", "entropy": "Entropy", "unsolved_share": "Unsolved prompts"}
 _UNITS = {
@@ -44,7 +45,7 @@ def caption(table: pd.DataFrame) -> str:
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     for arm in sort_arms(list(table["arm"].unique())):
         rows = table[table["arm"] == arm]
-        ax.plot(rows["step"], rows["value"], color=colour(arm), marker=marker(arm), markevery=0.1, label=label(arm))
+        ax.plot(rows["step"], rows["value"], markevery=0.1, label=label(arm), **line_style(arm))
     panel = table["panel"].iloc[0]
     if panel != "Entropy":
         ax.yaxis.set_major_formatter(PERCENT)

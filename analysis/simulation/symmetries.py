@@ -14,6 +14,7 @@ from analysis.style import colour, label, sort_arms
 
 NAME = "symmetries"
 QUESTION = "Which trajectories does an update reach, and which prompts weigh most?"
+PAPER = "Figure 1"
 
 _LOGITS, _MASS = "One step on one prompt", "Σ|A| of a group"
 _BAR_WIDTH = 0.4

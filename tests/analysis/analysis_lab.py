@@ -97,7 +97,10 @@ def metrics_frame(arm: str, seed: int, *, num_steps: int, num_prompts: int, grou
     solved_T = rng.binomial(num_prompts - unsolved_T, share_T**3)
     greedy_T = np.where(np.arange(num_steps) % 6 == 0, share_T + 0.05, np.nan)
     entropy_T = np.interp(at, [0, 0.5, 1], entropy) + rng.normal(0, 0.02, num_steps)
-    histogram = np.zeros(group_size + 1, dtype=int)
+    middle = rng.multinomial(num_prompts - unsolved_T - solved_T, np.full(group_size - 1, 1 / (group_size - 1)))
+    histograms = list(np.column_stack([unsolved_T, middle, solved_T]))
+    mass_T = group_size * (num_prompts - unsolved_T - solved_T) * 0.8
+    positive = ARMS[arm][1].get("beta", 1.0)
     return pd.DataFrame(
         {
             "schema_version": SCHEMA_VERSION,
@@ -109,7 +112,10 @@ def metrics_frame(arm: str, seed: int, *, num_steps: int, num_prompts: int, grou
             "fully_unsolved": unsolved_T,
             "num_prompts": num_prompts,
             "omega": correct_T / total,
-            "p_histogram": [histogram] * num_steps,
+            "p_histogram": histograms,
+            "adv_positive_mass": positive * mass_T / 2,
+            "adv_negative_mass": mass_T / 2,
+            "grpo_abs_sum": mass_T,
             "entropy": entropy_T,
             "greedy_accuracy": greedy_T,
             "greedy_entropy": np.where(np.isnan(greedy_T), np.nan, entropy_T / 2),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.claims import c1, c2, c3, c5, c8, judge
-from analysis.curves import Evaluations
-from analysis.frames import load_study
+from agrae_lab.runs import Run
+from analysis.claims import c1, c2, c3, c4, c5, c6, c7, c8, judge
+from analysis.claims.improvement import Pair, a_grae_pairs
+from analysis.curves import Evaluations, contrast_intervals
+from analysis.frames import Study, load_study
+from analysis.passk import pass_at_k
 from analysis.stats import Interval
 from analysis.verdicts import (
     NO_DATA,
@@ -106,16 +111,253 @@ def test_c3(negative: tuple, entropy: pd.DataFrame, expected: str) -> None:
     check(c3(evaluations, {"negative_dominant": entropy}), expected)
 
 
+def collapses(**arms: tuple[int, int]) -> pd.DataFrame:
+    """Arm → so many collapsed runs of so many."""
+    rows = [
+        {"arm": arm, "seed": seed, "status": "done", "steps": 140, "collapsed": seed < collapsed, "step": 84,
+         "sign": "fully unsolved prompts", "before": 0.06, "after": 0.31}
+        for arm, (collapsed, runs) in arms.items()
+        for seed in range(runs)
+    ]  # fmt: skip
+    columns = ["arm", "seed", "status", "steps", "collapsed", "step", "sign", "before", "after"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 @pytest.mark.parametrize(
-    ("easy", "hard", "expected"),
+    ("negative", "group_only", "expected"),
     [
-        (series(0.2, 0.6, 0.55, 0.5, key=1), series(0.2, 0.3, 0.5, 0.7, key=2), SUPPORTED),
-        (series(0.2, 0.25, 0.3, 0.5, key=1), series(0.2, 0.3, 0.5, 0.7, key=2), NOT_SUPPORTED),
-        (series(0.2, 0.6, 0.55, 0.5, key=1), series(0.2, 0.3, 0.5, 0.62, noise=0.2, key=2), UNDECIDED),
+        ((12, 20), (0, 20), SUPPORTED),
+        ((3, 10), (0, 10), UNDECIDED),  # the paper's own counts
+        ((0, 80), (0, 80), NOT_SUPPORTED),  # surely fewer than one run in twenty
+        ((12, 20), (9, 20), NOT_SUPPORTED),  # the group part collapses too
+        ((1, 1), (0, 1), UNDECIDED),
     ],
 )
-def test_c5(easy: pd.DataFrame, hard: pd.DataFrame, expected: str) -> None:
-    check(c5({"grpo": series(0.2, 0.4, 0.5, 0.52), "easy_focused": easy, "hard_focused": hard}), expected)
+def test_c4(negative: tuple, group_only: tuple, expected: str) -> None:
+    check(c4(collapses(negative_dominant=negative, a_grae_group_only=group_only)), expected)
+
+
+def test_c4_of_the_paper_s_counts_says_which_part_is_open() -> None:
+    verdict = c4(collapses(negative_dominant=(3, 10), a_grae_group_only=(0, 10)))
+    assert [part.verdict for part in verdict.parts] == [SUPPORTED, UNDECIDED, UNDECIDED]
+    assert "Negative-Dominant: 3 of 10 runs collapsed, claimed > 5 %: 30.0 % [6.7, 65.2]" in verdict.text
+    assert "claimed > 0: +30.0 pp [-4.0, +65.0]" in verdict.text
+    assert "Negative-Dominant, seed 2: collapsed at step 84 (fully unsolved prompts 6.0 % → 31.0 %)" in verdict.notes
+    assert verdict.notes[0].startswith("Collapse: ")
+
+
+def test_c4_counts_ended_runs_and_names_what_is_missing() -> None:
+    table = collapses(negative_dominant=(1, 3))
+    verdict = c4(table.assign(status=["running", "diverged", "done"]))
+    assert verdict.parts[0].interval.num_seeds == 2
+    assert verdict.parts[0].interval.estimate == 0
+    assert verdict.missing == ("a finished run of a_grae_group_only",)
+    assert any("no outcome could tell" in note for note in verdict.notes)
+    check(c4(collapses()), NO_DATA)
+    uneven = table.assign(steps=[140, 140, 70])
+    assert any("70 to 140 steps" in note for note in c4(uneven).notes)
+
+
+def focused(hard_on_hard: float, easy_on_hard: float, hard_on_easy: float, easy_on_easy: float) -> Evaluations:
+    """Base, Hard-Focused and Easy-Focused on a benchmark whose first half is hard for the base."""
+    rng = np.random.default_rng(3)
+    rates = {"base": (0.05, 0.6), "hard_focused": (hard_on_hard, hard_on_easy)}
+    rates["easy_focused"] = (easy_on_hard, easy_on_easy)
+    counts = {arm: rng.binomial(64, np.repeat(pair, 100))[None] for arm, pair in rates.items()}
+    return Evaluations("bench", 64, 1.0, 1.0, counts, {"hard_focused": (0,), "easy_focused": (0,)})
+
+
+EASY_EARLY, HARD_LATE = series(0.2, 0.6, 0.55, 0.5, key=1), series(0.2, 0.3, 0.5, 0.7, key=2)
+EACH_ON_ITS_OWN = focused(0.3, 0.2, 0.7, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("easy", "hard", "test", "expected"),
+    [
+        (EASY_EARLY, HARD_LATE, EACH_ON_ITS_OWN, SUPPORTED),
+        (EASY_EARLY, HARD_LATE, focused(0.3, 0.2, 0.8, 0.7), NOT_SUPPORTED),  # Hard wins on easy problems too
+        (EASY_EARLY, HARD_LATE, focused(0.3, 0.2, 0.75, 0.75), UNDECIDED),
+        (series(0.2, 0.25, 0.3, 0.5, key=1), HARD_LATE, EACH_ON_ITS_OWN, NOT_SUPPORTED),
+        (series(0.2, 0.3, 0.5, 0.7, key=1), EASY_EARLY, EACH_ON_ITS_OWN, NOT_SUPPORTED),
+        (
+            series(0.2, 0.6, 0.55, 0.5, noise=0.3, key=1),
+            series(0.2, 0.3, 0.5, 0.7, noise=0.3, key=2),
+            EACH_ON_ITS_OWN,
+            UNDECIDED,
+        ),
+    ],
+)
+def test_c5(easy: pd.DataFrame, hard: pd.DataFrame, test: Evaluations, expected: str) -> None:
+    shares = {"grpo": series(0.2, 0.4, 0.5, 0.6, key=4), "easy_focused": easy, "hard_focused": hard}
+    check(c5([test], shares), expected)
+
+
+def test_c5_halves_a_single_benchmark_and_takes_the_extremes_of_several() -> None:
+    shares = {"grpo": series(0.2, 0.4, 0.5, 0.6), "easy_focused": EASY_EARLY, "hard_focused": HARD_LATE}
+    verdict = c5([EACH_ON_ITS_OWN], shares)
+    assert verdict.notes[0].startswith("hard and easy tests: bench halved by the base's success rate, 100 and 100")
+    assert [part.name.split(":")[0] for part in verdict.parts[4:]] == ["bench, harder half", "bench, easier half"]
+    counts = EACH_ON_ITS_OWN.correct["hard_focused"][0] - EACH_ON_ITS_OWN.correct["easy_focused"][0]
+    assert verdict.parts[4].interval.estimate == pytest.approx(counts[:100].mean() / 64)
+    assert verdict.parts[5].interval.estimate == pytest.approx(-counts[100:].mean() / 64)
+    names = ("middle", "hard", "easy")
+    chosen = {name: np.arange(200)[part] for name, part in zip(names, (slice(50, 150), slice(90), slice(120, 200)),
+                                                              strict=True)}  # fmt: skip
+    several = [
+        replace(EACH_ON_ITS_OWN, benchmark=name,
+                correct={arm: c[:, chosen[name]] for arm, c in EACH_ON_ITS_OWN.correct.items()})
+        for name in names
+    ]  # fmt: skip
+    verdict = c5(several, shares)
+    assert [part.name.split(":")[0] for part in verdict.parts[4:]] == ["hard", "easy"]
+    assert "the benchmarks hard and easy, by the base's Pass@1" in verdict.notes[0]
+
+
+def test_c5_with_ties_and_with_nothing_to_split() -> None:
+    shares = {"grpo": series(0.2, 0.4, 0.5, 0.6), "easy_focused": EASY_EARLY, "hard_focused": HARD_LATE}
+    base = np.r_[np.zeros(150), np.full(50, 20)].astype(int)[None]  # three quarters are never solved
+    tied = replace(EACH_ON_ITS_OWN, correct={**EACH_ON_ITS_OWN.correct, "base": base})
+    assert "150 and 50 problems" in c5([tied], shares).notes[0]
+    alike = replace(EACH_ON_ITS_OWN, correct={**EACH_ON_ITS_OWN.correct, "base": 0 * base})
+    verdict = c5([alike], shares)
+    assert verdict.verdict == UNDECIDED  # its first half is supported
+    assert verdict.missing == ("a base model that solves some problems of bench more often than others",)
+    assert "what is missing: a base model" in verdict.would_change
+    without_base = replace(EACH_ON_ITS_OWN, correct={a: c for a, c in EACH_ON_ITS_OWN.correct.items() if a != "base"})
+    assert c5([without_base], shares).missing == ("a finished evaluation of base",)
+    assert c5([], {}).verdict == NO_DATA
+
+
+# share of problems that can be solved, chance a sample: larger shares raise Pass@K, larger chances Pass@1
+PARTS = {"grpo": (0.6, 0.5), "a_grae_sample_only": (0.6, 0.65), "a_grae_group_only": (0.75, 0.4)}
+
+
+@pytest.mark.parametrize(
+    ("arms", "expected"),
+    [
+        ({**PARTS, "a_grae": (0.8, 0.6)}, SUPPORTED),
+        ({**PARTS, "a_grae": (0.6, 0.5)}, NOT_SUPPORTED),  # no better than GRPO
+        ({**PARTS, "a_grae": (0.8, 0.6), "a_grae_sample_only": (0.75, 0.4)}, NOT_SUPPORTED),  # the parts' roles turned
+        ({**PARTS, "a_grae": (0.62, 0.52)}, NOT_SUPPORTED),  # better than GRPO, not than its parts
+    ],
+)
+def test_c6(arms: dict, expected: str) -> None:
+    check(c6(evaluate(**arms)), expected)
+
+
+def test_c6_is_undecided_on_few_problems_and_needs_all_parts() -> None:
+    check(c6(evaluate(problems=10, **{**PARTS, "a_grae": (0.8, 0.6)})), UNDECIDED)
+    without = c6(evaluate(grpo=(0.6, 0.5), a_grae=(0.8, 0.6)))
+    assert without.missing == (
+        "a finished evaluation of a_grae_sample_only",
+        "a finished evaluation of a_grae_group_only",
+    )
+
+
+def test_c6_weighs_both_ends_alike() -> None:
+    verdict = c6(evaluate(**{**PARTS, "a_grae": (0.8, 0.6)}))
+    evaluations = evaluate(**{**PARTS, "a_grae": (0.8, 0.6)})[0]
+    both = {
+        arm: (c[0] / NUM_SAMPLES).mean() / 2 + pass_at_k(c[0], NUM_SAMPLES, (256,)).mean() / 2
+        for arm, c in evaluations.correct.items()
+    }
+    assert verdict.parts[-1].interval.estimate == pytest.approx(both["a_grae"] - both["grpo"])
+
+
+PAIRS = [Pair(method, f"a_grae+{method}", method) for method in ("GRPO", "DAPO", "Dr.GRPO")]
+
+
+def pairs_evaluated(*gains: float) -> list[Evaluations]:
+    """Each method beside itself with A-GRAE, which solves a larger share of the problems, by `gain`."""
+    arms: dict[str, tuple[float, float]] = {}
+    for pair, gain in zip(PAIRS, gains, strict=False):
+        arms[pair.reference] = (0.6, 0.3)
+        arms[pair.arm] = (0.6 + gain, 0.3)
+    return evaluate(**arms)
+
+
+def test_c7_supported_needs_all_three_methods() -> None:
+    check(c7(pairs_evaluated(0.2, 0.2, 0.2), PAIRS), SUPPORTED)
+    two = c7(pairs_evaluated(0.2, 0.2), PAIRS)
+    assert two.verdict == UNDECIDED
+    assert two.missing == ("finished evaluations of Dr.GRPO with and without A-GRAE",)
+    assert two.deciding is not None
+    assert two.deciding.verdict == SUPPORTED
+    assert "not judged for lack of data" in two.notes[0]
+
+
+def test_c7_is_refuted_by_one_method() -> None:
+    check(c7(pairs_evaluated(0.2, 0.2, -0.1), PAIRS), NOT_SUPPORTED)
+    check(c7(pairs_evaluated(-0.1), PAIRS), NOT_SUPPORTED)
+    check(c7([], []), NO_DATA)
+
+
+def test_c7_at_nearly_every_k_lets_one_k_fail() -> None:
+    """A-GRAE solves twice as many problems, each more rarely: as good at k = 1, or worse there and at k = 2."""
+    pair = PAIRS[0]
+    one = c7(evaluate(**{pair.reference: (0.45, 0.9), pair.arm: (0.9, 0.45)}), [pair]).parts[0]
+    assert one.verdict == SUPPORTED
+    assert one.name.endswith("at every k but 1, claimed > 0; decided at k = 2")
+    two = c7(evaluate(**{pair.reference: (0.45, 0.9), pair.arm: (0.9, 0.2)}), [pair]).parts[0]
+    assert two.verdict == NOT_SUPPORTED
+    assert two.name.endswith("decided at k = 2")
+    few = c7(evaluate(problems=10, **{pair.reference: (0.6, 0.5), pair.arm: (0.7, 0.5)}), [pair]).parts[0]
+    assert few.verdict == UNDECIDED
+
+
+def test_c7_uses_the_band_over_all_k() -> None:
+    evaluations = pairs_evaluated(0.2)
+    part = c7(evaluations, PAIRS[:1]).parts[0]
+    k = int(part.name.rsplit(" ", 1)[1])
+    pointwise = contrast_intervals(evaluations[0], [{PAIRS[0].arm: {k: 1.0}, PAIRS[0].reference: {k: -1.0}}])[0]
+    assert part.interval.estimate == pytest.approx(pointwise.estimate)
+    assert part.interval.lo < pointwise.lo
+    assert part.interval.hi >= pointwise.hi - 1e-6
+    assert "over k" in part.interval.method
+
+
+def config(sample: str = "none", group: str = "none", *, base: str = "grpo", loss: str = "grpo", match: str = "none",
+           rate: float = 1e-4) -> dict:  # fmt: skip
+    slots = {"sample": {"name": sample}, "group": {"name": group}, "match": {"name": match}, "token": {"name": "none"}}
+    return {"advantage": {"base": {"name": base, "ddof": 0}, **slots}, "loss": {"name": loss},
+            "train": {"learning_rate": rate}, "seed": 0}  # fmt: skip
+
+
+def arms_of(**configs: dict) -> Study:
+    runs = [Run(Path(f"{arm}-0/seed-0"), {**settings, "arm": arm}) for arm, settings in configs.items()]
+    return Study("x", "?", tuple(runs))
+
+
+def test_pairs_are_told_by_their_configs_not_their_names() -> None:
+    both = {"sample": "dynamic", "group": "attenuate"}
+    study = arms_of(
+        mine=config(**both),
+        plain=config(),
+        part=config("dynamic"),
+        matched=config(**both, match="l1"),
+        dapo=config(loss="dapo"),
+        dapo_plus=config(**both, loss="dapo"),
+        half=config(base="dr_grpo"),  # Dr.GRPO's advantage under GRPO's loss is not Dr.GRPO
+        half_plus=config(**both, base="dr_grpo"),
+        dr=config(base="dr_grpo", loss="dr_grpo"),
+        dr_plus=config(**both, base="dr_grpo", loss="dr_grpo"),
+        rloo=config(base="rloo"),
+        rloo_plus=config(**both, base="rloo"),
+    )
+    assert set(a_grae_pairs(study)) == {
+        Pair("GRPO", "mine", "plain"),
+        Pair("DAPO", "dapo_plus", "dapo"),
+        Pair("Dr.GRPO", "dr_plus", "dr"),
+    }
+
+
+def test_pairs_differ_in_a_grae_alone_and_the_plainest_is_taken() -> None:
+    both = {"sample": "dynamic", "group": "attenuate"}
+    assert a_grae_pairs(arms_of(a_grae=config(**both, rate=2e-4), grpo=config())) == []
+    several = {"a_grae": config(**both), "a_grae+alpha=0.5": config(**both), "grpo": config()}
+    assert a_grae_pairs(arms_of(**several)) == [Pair("GRPO", "a_grae", "grpo")]
+    one, other = (Run(Path(f"a_grae-{i}/seed-0"), {**config(**both), "arm": "a_grae"}) for i in range(2))
+    assert a_grae_pairs(Study("x", "?", (one, other, *arms_of(grpo=config()).runs))) == []
 
 
 @pytest.mark.parametrize(
@@ -216,6 +458,6 @@ def test_judging_a_root_uses_finished_runs_alone(new_root: Callable) -> None:
     runs = [root.run("grpo"), root.run("a_grae", status="failed", steps=20)]
     study = load_study(root.path, Experiment("x", "?", tuple(run.key for run in runs)))
     by_claim = {verdict.claim: verdict for verdict in judge(study)}
-    assert list(by_claim) == ["C1", "C2", "C3", "C5", "C8"]
+    assert list(by_claim) == [f"C{i}" for i in range(1, 9)]
     assert by_claim["C1"].verdict != NO_DATA
     assert by_claim["C8"].text == "no data: needs a finished run of a_grae"

@@ -2,50 +2,84 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from analysis_lab import BENCHMARK, EXPERIMENTS, samples_frame
 
-from analysis import figures
+from agrae_lab.runs import list_experiments
+from analysis import __main__ as command
+from analysis import figures, tables
 from analysis.__main__ import main
+from analysis.claims import judge
+from analysis.frames import View, load_study
+from analysis.render import FIGURE_ENDINGS, TABLE_ENDINGS
+from analysis.report import Result, multiplicity
+from analysis.verdicts import RULE, format_interval
 
 
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests that are not about figures, which take most of the time."""
+    """For tests that are not about figures and tables, which take most of the time."""
     monkeypatch.setattr(figures, "discover", list)
+    monkeypatch.setattr(tables, "discover", list)
 
 
 def test_a_whole_root(demo_root, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
     from analysis.figures import passk
+    from analysis.tables import main as table_main
 
     monkeypatch.setattr(figures, "discover", lambda: [passk])
+    monkeypatch.setattr(tables, "discover", lambda: [table_main])
     assert main([f"runs={demo_root.path}", f"out={tmp_path}"]) == 0
+    expected = {f"passk.{ending}" for ending in FIGURE_ENDINGS} | {f"table_main.{ending}" for ending in TABLE_ENDINGS}
+    expected |= {"passk_table.csv", "passk_table.md", "summary.md", "report.html"}
     for name in EXPERIMENTS:
         folder = tmp_path / name
-        assert {path.name for path in folder.iterdir()} == {
-                "passk.csv", "passk.md", "passk.pdf",
-            "passk.png", "passk_table.csv", "passk_table.md", "summary.md",
-        }  # fmt: skip
+        assert {path.name for path in folder.iterdir()} == expected
         summary = (folder / "summary.md").read_text()
         assert "[passk](passk.png)" in summary
+        assert "[table_main](table_main.md) ([LaTeX](table_main.tex), [CSV](table_main.csv))" in summary
         assert "Which arm | explores?" in summary
         assert "Multiplicity:" in summary or "no data" in summary
+        page = (folder / "report.html").read_text()
+        assert "<h1>Which arm | explores?</h1>" in page
+        assert 'id="figure-passk"' in page
+        assert 'id="table-table_main"' in page
     top = (tmp_path / "summary.md").read_text()
     for claim in ("C1", "C2", "C3", "C5", "C8"):
         assert f"**{claim}: " in top
-    assert "no data" not in top.split("## Pass@k")[0]
     printed = capsys.readouterr().out
     assert f"{tmp_path / 'summary.md'}" in printed
+    assert f"{tmp_path / 'a_grae/report.html'}" in printed
     assert printed.count("Pass@k (%) on countdown_test: 40 problems, n = 64") == 1
     for words in ("Base model", "A-GRAE", "C8 "):
         assert words in printed
+
+
+def test_page_and_summary_say_the_same(demo_root, tmp_path: Path, no_figures: None) -> None:
+    main([f"runs={demo_root.path}", "experiment=group_symmetry", f"out={tmp_path}"])
+    page = (tmp_path / "group_symmetry/report.html").read_text().partition("<body>")[2]
+    page = " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
+    summary = " ".join((tmp_path / "group_symmetry/summary.md").read_text().split())
+    experiment = next(e for e in list_experiments(demo_root.path) if e.name == "group_symmetry")
+    verdicts = judge(load_study(demo_root.path, experiment))
+    said = [RULE, multiplicity(verdicts)]
+    for verdict in verdicts:
+        said += [verdict.title, *verdict.notes]
+        said += [verdict.speaks_of, verdict.would_change] if verdict.parts else [verdict.text]
+        said += [words for part in verdict.parts for words in (part.name, format_interval(part))]
+    assert len(said) > 30
+    for words in said:
+        assert words in summary
+        assert words in page
 
 
 def test_the_table_is_tidy_and_the_markdown_says_the_same(demo_root, tmp_path: Path, no_figures: None) -> None:
@@ -67,9 +101,18 @@ def test_the_table_is_tidy_and_the_markdown_says_the_same(demo_root, tmp_path: P
     [
         ([], "say where the runs are: python -m analysis runs=<root>"),
         (["runs=nowhere"], "there is no directory nowhere"),
-        (["run=x"], "cannot read 'run=x'; give runs=..., experiment=..., out=..."),
-        (["runs="], "cannot read 'runs='"),
-        (["--help"], "cannot read '--help'"),
+        (["run=x"], "cannot read 'run=x'; did you mean runs? give runs=..., experiment=..., out=..., published=..."),
+        (["runs="], "cannot read 'runs=': it has no value"),
+        (["--help"], "cannot read '--help'; give runs=..."),
+        (["--intersec", "runs=x"], "did you mean --intersect? give"),
+        (["intersect=1"], "cannot read 'intersect=1'"),
+        (["runs=.", "runs=."], "runs is given twice"),
+        (["audits", "x.csv"], "or audit <table.csv>"),
+        (["runs=.", "seed=-1"], "seed=-1: must be a whole number of at least 0"),
+        (["runs=.", "smooth=1.5"], "smooth=1.5: must be a whole number of steps of at least 3"),
+        (["runs=.", "smooth=4"], "smooth=4: a centred window is odd; 3 or 5 would do"),
+        (["runs=.", "published=nobody"], "published=nobody: "),
+        (["simulation=x", "seed=1"], "simulation= goes with out= alone, not with seed"),
     ],
 )
 def test_what_cannot_be_carried_out_is_one_sentence(
@@ -87,6 +130,54 @@ def test_a_root_without_experiments_and_an_unknown_experiment(demo_root, tmp_pat
     assert "lists no experiments" in capsys.readouterr().err
     assert main([f"runs={demo_root.path}", "experiment=x"]) == 2
     assert "has no experiment 'x'; choose from a_grae, group_symmetry, sample_symmetry" in capsys.readouterr().err
+    assert main([f"runs={demo_root.path}", "experiment=a_gre"]) == 2
+    assert "has no experiment 'a_gre'; did you mean a_grae? choose from" in capsys.readouterr().err
+
+
+def test_the_options_are_every_studys_view(demo_root, tmp_path: Path, no_figures: None, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr(command, "evaluate", lambda study: seen.append(study.view) or Result(study))
+    words = ["published=Qwen2.5-Math-7B/MATH", "smooth=5", "seed=7", "--intersect"]
+    assert main([f"runs={demo_root.path}", "experiment=a_grae", f"out={tmp_path}", *words]) == 0
+    assert seen == [View(intersect=True, smooth=5, published="Qwen2.5-Math-7B/MATH", seed=7)] * 2  # and all together
+    page = (tmp_path / "a_grae/report.html").read_text()
+    assert "published=Qwen2.5-Math-7B/MATH smooth=5 seed=7 --intersect" in page
+
+
+def test_models_are_told_apart(new_root: Callable, tmp_path: Path, capsys, no_figures: None) -> None:
+    root = new_root(num_problems=12, num_samples=8)
+    small, large = ({"path": f"hub/{name}"} for name in ("small", "large"))
+    root.experiment(
+        "x", [root.run("grpo", model=small), root.run("a_grae", model=small), root.run("grpo", model=large)]
+    )
+    assert main([f"runs={root.path}", f"out={tmp_path / 'out'}"]) == 0
+    assert {path.name for path in (tmp_path / "out/x").iterdir()} == {"small", "large"}
+    table = pd.read_csv(tmp_path / "out/x/small/passk_table.csv")
+    assert set(table["arm"]) == {"base", "grpo", "a_grae"}
+    assert "from the\nmodel <bdi>large</bdi>" in (tmp_path / "out/x/large/report.html").read_text()
+    top = (tmp_path / "out/summary.md").read_text()
+    assert [line for line in top.splitlines() if line.startswith("# ")] == [
+        "# All experiments/large", "# All experiments/small"
+    ]  # fmt: skip
+    assert str(tmp_path / "out/x/small/report.html") in capsys.readouterr().out
+
+
+def test_audit_is_a_command_of_its_own(capsys: pytest.CaptureFixture) -> None:
+    assert main(["audit", "no_such_table.csv"]) == 2
+    assert "no_such_table.csv" in capsys.readouterr().err
+
+
+def test_several_processes_do_the_same(new_root: Callable, tmp_path: Path, monkeypatch) -> None:
+    from analysis.figures import entropy
+
+    monkeypatch.setattr(figures, "discover", lambda: [entropy])
+    monkeypatch.setattr(tables, "discover", list)
+    root = new_root(num_problems=12, num_samples=8)
+    root.experiment("x", [root.run("grpo"), root.run("a_grae")])
+    for name, num_workers in (("one", 1), ("two", 2)):
+        assert main([f"runs={root.path}", f"out={tmp_path / name}"], num_workers=num_workers) == 0
+    for path in (tmp_path / "one/x").iterdir():
+        assert path.read_bytes() == (tmp_path / "two/x" / path.name).read_bytes(), path.name
 
 
 def test_an_experiment_of_another_schema_is_refused(demo_root, tmp_path: Path, capsys) -> None:
@@ -121,6 +212,7 @@ def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_pat
     from analysis.figures import entropy, passk
 
     monkeypatch.setattr(figures, "discover", lambda: [entropy, passk])
+    monkeypatch.setattr(tables, "discover", list)
 
     root = new_root(num_problems=12, num_samples=8)
     grpo, other = root.run("grpo"), root.run("a_grae")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from analysis_lab import BENCHMARK
+from evaluated import DIFFICULTY_P, binomial, evaluations
 from scipy import stats as scipy_stats
 
 from agrae_lab.runs import Experiment
+from analysis.contrasts import MAX_T, TOO_FEW_PROBLEMS
 from analysis.curves import (
     CHECKPOINTS,
     METHOD,
@@ -16,27 +20,14 @@ from analysis.curves import (
     OVER_PROBLEMS,
     OVER_SEEDS,
     WILSON,
-    Evaluations,
     collect,
     contrast_intervals,
     curve_table,
     gain_table,
 )
-from analysis.frames import FrameError, load_study
+from analysis.frames import FrameError, View, load_study
+from analysis.multiplicity import BONFERRONI, MIN_P
 from analysis.passk import KS, pass_at_k
-
-
-def evaluations(correct: dict[str, np.ndarray], num_samples: int = 64) -> Evaluations:
-    shaped = {arm: np.atleast_2d(counts) for arm, counts in correct.items()}
-    seeds = {arm: tuple(range(len(c))) for arm, c in shaped.items() if arm != "base"}
-    return Evaluations("bench", num_samples, 0.6, 0.95, shaped, seeds)
-
-
-def binomial(logit_P: np.ndarray, seed: int, num_samples: int = 64) -> np.ndarray:
-    return np.random.default_rng(seed).binomial(num_samples, 1 / (1 + np.exp(-logit_P)))
-
-
-DIFFICULTY_P = np.random.default_rng(5).normal(-1.0, 2.0, 200)
 
 
 def test_estimates_are_means_over_problems() -> None:
@@ -174,3 +165,96 @@ def test_runs_from_two_bases_have_no_base(new_root) -> None:
 
 def test_gains_without_their_reference_are_empty() -> None:
     assert gain_table(evaluations({"grpo": binomial(DIFFICULTY_P, 1)}), "base").equals(pd.DataFrame())
+
+
+def shifted(*shifts: float, num_seeds: int = 1) -> dict[str, np.ndarray]:
+    """The base, and arms whose logits are shifted; seeds differ by 0.1."""
+    arms = {"base": binomial(DIFFICULTY_P, 1)}
+    for i, shift in enumerate(shifts):
+        own_S = np.random.default_rng(i).normal(0, 0.1, num_seeds)
+        arms[f"arm{i}"] = np.stack([binomial(DIFFICULTY_P + shift + own, 50 * i + s) for s, own in enumerate(own_S)])
+    return arms
+
+
+def test_bands_hold_for_the_whole_table_and_contain_their_intervals() -> None:
+    gains = gain_table(evaluations(shifted(0.1, 0.5, 1.0)), "base").dropna(subset="estimate")
+    assert ((gains["band_lo"] <= gains["lo"]) & (gains["hi"] <= gains["band_hi"])).all()
+    assert set(gains["band"]) == {f"{MAX_T}, over 21 cells of 3 arms and 7 k at once"}
+    curves = curve_table(evaluations(shifted(0.1)))
+    assert set(curves.dropna(subset="band_lo")["band"]) == {f"{MAX_T}, over 13 cells of 2 arms and 7 k at once"}
+    left_out = curves[curves["estimate"].notna() & curves["band_lo"].isna()]
+    assert left_out[["k", "band"]].to_numpy().tolist() == [[64, TOO_FEW_PROBLEMS]]  # 5 of 200 problems unsolved
+    assert left_out["estimate"].iloc[0] == pytest.approx(1 - 5 / 200)
+    assert curves.loc[curves["k"] > 64, ["band_lo", "band_hi"]].isna().all(axis=None)
+    assert curves[["band_lo", "band_hi"]].stack().dropna().between(0, 1).all()
+
+
+def test_more_arms_widen_the_bands() -> None:
+    arms = shifted(0.1, 0.5, 1.0, -0.3, 0.8, 1.2)
+    alone = gain_table(evaluations({name: arms[name] for name in ("base", "arm0")}), "base").set_index("k")
+    among = gain_table(evaluations(arms), "base").query("arm == 'arm0'").set_index("k")
+    assert (among["band_hi"] - among["band_lo"]).loc[4] > 1.1 * (alone["band_hi"] - alone["band_lo"]).loc[4]
+    assert (among["lo"].loc[4], among["hi"].loc[4]) == pytest.approx((alone["lo"].loc[4], alone["hi"].loc[4]))
+
+
+def test_what_rests_on_a_handful_of_problems_has_no_band_and_does_not_widen_others() -> None:
+    base = binomial(DIFFICULTY_P, 1)
+    hardly = base.copy()
+    hardly[np.flatnonzero((base > 0) & (base < 64))[:3]] += 1
+    e = evaluations({"base": base, "grpo": binomial(DIFFICULTY_P + 0.3, 2), "hardly": hardly})
+    gains = gain_table(e, "base").dropna(subset="estimate")
+    rare = gains[gains["arm"] == "hardly"]
+    assert set(rare.query("k < 64")["band"]) == {TOO_FEW_PROBLEMS}
+    assert rare[["band_lo", "band_hi"]].isna().all(axis=None)
+    assert rare.query("k == 1")["lo"].notna().all()
+    without = gain_table(replace(e, correct={arm: e.correct[arm] for arm in ("base", "grpo")}), "base").dropna()
+    with_rare = gains[gains["arm"] == "grpo"]
+    assert with_rare["band_hi"].to_numpy() == pytest.approx(without["band_hi"].to_numpy(), abs=1e-6)
+
+
+def test_bands_over_seeds() -> None:
+    gains = gain_table(evaluations(shifted(0.1, 0.5, num_seeds=5)), "arm0").dropna(subset="estimate")
+    assert set(gains["band"]) == {f"{MIN_P}, over 7 cells of 1 arm and 7 k at once"}
+    assert ((gains["band_lo"] <= gains["lo"]) & (gains["hi"] <= gains["band_hi"])).all()
+    few = gain_table(evaluations(shifted(0.1, 0.5, num_seeds=3)), "base").dropna(subset="estimate")
+    assert set(few["band"]) == {f"{BONFERRONI}, over 14 cells of 2 arms and 7 k at once"}
+
+
+def test_no_variation_has_no_band() -> None:
+    solved = np.full(40, 64)
+    table = curve_table(evaluations({"base": solved, "grpo": np.stack([solved, solved])}))
+    assert table[["band_lo", "band_hi"]].isna().all(axis=None)
+    assert set(table.loc[table["arm"] == "base", "band"]) == {NO_VARIATION}
+    assert gain_table(evaluations({"base": solved, "grpo": solved}), "base")["band_lo"].isna().all()
+
+
+def test_the_bootstrap_takes_the_views_seed(demo_root) -> None:
+    from agrae_lab.runs import list_experiments
+
+    study = load_study(demo_root.path, list_experiments(demo_root.path)[0])
+    e = collect(replace(study, view=View(seed=7)), BENCHMARK)
+    default = collect(study, BENCHMARK)
+    assert e is not None
+    assert default is not None
+    assert (e.seed, default.seed) == (7, 0)
+    assert curve_table(e)["estimate"].equals(curve_table(default)["estimate"])
+    assert not curve_table(e)["lo"].equals(curve_table(default)["lo"])
+
+
+def test_arms_with_another_n_are_cut_to_what_all_have_where_asked(new_root) -> None:
+    root = new_root(num_problems=10, num_samples=8)
+    a = root.run("grpo")
+    root.num_samples = 16
+    b = root.run("a_grae")
+    study = load_study(root.path, Experiment("x", "?", (a.key, b.key)))
+    e = collect(replace(study, view=View(intersect=True)), BENCHMARK)
+    assert e is not None
+    assert e.num_samples == 8
+    assert max(counts.max() for counts in e.correct.values()) <= 8
+    assert [note for note in e.notes if "--intersect" in note]
+
+
+def test_gains_have_p_values_that_agree_with_their_intervals() -> None:
+    gains = gain_table(evaluations(shifted(0.02, 0.2, 1.0, num_seeds=5)), "arm0").dropna(subset="p_value")
+    assert len(gains) == 14
+    assert ((gains["p_value"] < 0.05) == ((gains["lo"] > 0) | (gains["hi"] < 0))).all()

@@ -10,7 +10,15 @@ from math import comb
 import numpy as np
 import pytest
 
-from analysis.passk import KS, bootstrap_means, fail_table, pass_at_k, within_problem_covariance
+from analysis.passk import (
+    KS,
+    bootstrap_means,
+    effective_problems,
+    fail_table,
+    pass_at_k,
+    studentised_bootstrap,
+    within_problem_covariance,
+)
 
 
 @pytest.mark.parametrize(("num_samples", "tolerance"), [(1, 0), (7, 1e-15), (256, 1e-15), (1024, 4e-15)])
@@ -89,6 +97,42 @@ def test_bootstrap_in_chunks_has_the_right_shape_and_spread() -> None:
     means = bootstrap_means(scores, rng=np.random.default_rng(0), num_resamples=1001)
     assert means.shape == (1001, 1)
     assert means.std() == pytest.approx(scores.std() / 20, rel=0.1)
+
+
+def test_studentised_means_are_the_bootstraps_and_t_is_each_replicates_own() -> None:
+    """t = (mean* − mean) / (s* / √P) with the standard deviation of the problems that the replicate drew."""
+    scores = np.random.default_rng(3).random((30, 4)) ** 3 * [1.0, 1e-6, 1.0, 1.0] + [0.0, 0.5, 0.0, 0.0]
+    scores[:, 3] = 0.25  # no variation
+    means, t = studentised_bootstrap(scores, rng=np.random.default_rng(7), num_resamples=300)
+    expected = bootstrap_means(scores, rng=np.random.default_rng(7), num_resamples=300)
+    spread = scores.std(axis=0)
+    assert np.abs(means - expected).max(axis=0) == pytest.approx(np.zeros(4), abs=1e-6 * spread.max())
+    assert np.abs(means - expected)[:, 1].max() < 1e-6 * spread[1]  # single precision of the spread, not of the score
+    drawn = np.random.default_rng(7).integers(30, size=(256, 30))[:5]
+    for row, ours in zip(drawn, t, strict=False):
+        error = scores[row, :3].std(axis=0, ddof=1) / np.sqrt(30)
+        deviation = scores[row, :3].mean(axis=0) - scores[:, :3].mean(axis=0)
+        assert ours[:3] == pytest.approx(deviation / error, rel=1e-4, abs=1e-4)
+    assert (t[:, 3] == 0).all()
+
+
+def test_a_replicate_without_spread_does_not_blow_up() -> None:
+    """One problem of ten differs: a replicate that misses it has no spread of its own."""
+    scores = np.zeros((10, 2))
+    scores[0, 0], scores[:, 1] = 1.0, np.nan
+    _, t = studentised_bootstrap(scores, rng=np.random.default_rng(0), num_resamples=200)
+    assert np.isfinite(t).all()
+    assert np.abs(t[:, 0]).max() > 3
+
+
+def test_effective_problems_count_those_that_vary() -> None:
+    scores = np.zeros((1000, 3))
+    scores[:7, 0] = 0.5
+    scores[:, 1] = np.random.default_rng(0).normal(size=1000)
+    rare, normal, none = effective_problems(scores)
+    assert rare == pytest.approx(7, abs=0.1)
+    assert normal == pytest.approx(1000 / 3, rel=0.15)
+    assert none == 0
 
 
 def test_analysis_of_a_large_benchmark_takes_seconds_at_most() -> None:

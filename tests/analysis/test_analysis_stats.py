@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from analysis.stats import block_interval, long_run_variance, t_interval, welch_interval, wilson_interval
+from analysis.stats import (
+    Interval,
+    block_interval,
+    long_run_variance,
+    t_interval,
+    t_p_value,
+    welch,
+    welch_interval,
+    wilson_interval,
+)
 
 
 def test_one_group_is_students_interval() -> None:
@@ -21,6 +30,29 @@ def test_two_groups_are_welchs_interval() -> None:
     a, b = np.array([0.5, 0.6, 0.55]), np.array([0.2, 0.5, 0.3, 0.35])
     expected = scipy_stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
     assert welch_interval([a, -b])[1:] == pytest.approx((expected.low, expected.high))
+
+
+def test_welch_of_many_sums_at_once_and_its_p_are_scipys() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.5, 0.1, (4, 3)), rng.normal(0.4, 0.3, (6, 3))
+    estimate, variance, df = welch([a, -b])
+    expected = scipy_stats.ttest_ind(a, b, equal_var=False)
+    assert estimate == pytest.approx(a.mean(axis=0) - b.mean(axis=0))
+    assert df == pytest.approx(expected.df)
+    assert t_p_value(estimate, variance, df) == pytest.approx(expected.pvalue)
+
+
+def test_a_sum_without_spread_has_no_variance_among_others_that_have() -> None:
+    a = np.array([[0.5, 0.1], [0.5, 0.3]])
+    _, variance, df = welch([a])
+    assert np.isnan([variance[0], df[0]]).all()
+    assert np.isfinite([variance[1], df[1]]).all()
+    assert np.isnan(welch([a[:1], a])[1]).all()
+
+
+@pytest.mark.parametrize(("num_seeds", "warned"), [(1, False), (2, True), (4, True), (5, False)])
+def test_few_seeds_are_warned_of(num_seeds: int, warned: bool) -> None:
+    assert bool(Interval(0.1, 0.0, 0.2, "t", "the method", num_seeds).caution) == warned
 
 
 def test_extra_variance_widens_towards_the_normal_interval() -> None:

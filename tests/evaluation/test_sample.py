@@ -1,6 +1,7 @@
 """Evaluation with the real nano model: what is written, and that an interruption changes nothing."""
 
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -149,3 +150,14 @@ def test_completions_that_reach_the_limit_are_marked(nano):
     short = decode_greedily(model, tokenizer, [TASK.prompt(p) for p in PROBLEMS[:4]], max_new_tokens=3)
     assert short.truncated == [True] * 4
     assert short.num_tokens == [3] * 4
+
+
+def test_processes_that_share_the_chunks_write_what_one_alone_does(nano, tmp_path):
+    alone = run(nano, tmp_path / "alone" / "test")
+    path = tmp_path / "shared" / "test"
+    run_shard = partial(evaluate, TransformersEngine(*nano), TASK, PROBLEMS, DECODING, path)
+    run_shard(shard=(1, 2))
+    assert len(list((path / "chunks").glob("*.parquet"))) == 2
+    assert not (path / "samples.parquet").exists()
+    run_shard(shard=(0, 2))
+    pd.testing.assert_frame_equal(pd.read_parquet(path / "samples.parquet"), alone)

@@ -57,7 +57,7 @@ def engine(tmp_path_factory):
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     path = tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-    return VllmEngine(str(path), dtype="float32", max_model_length=64, gpu_memory=0.1, tensor_parallel=1)
+    return VllmEngine(str(path), dtype="float32", max_model_length=64, gpu_memory=0.1)
 
 
 def tiny_model(path: Path) -> Path:

@@ -45,6 +45,28 @@ def test_limit_and_parquet(tmp_path):
     assert read_problems(tmp_path / "problems.parquet", ("digits", "target"), limit=2) == rows[:2]
 
 
+def test_a_line_separator_within_a_string_ends_no_line(tmp_path):
+    path = write(tmp_path, '{"id": "a", "text": "one\u2028two"}\n\n{"id": "b", "text": "\x85"}\n')
+    assert [p["text"] for p in read_problems(path, ("text",))] == ["one\u2028two", "\x85"]
+
+
+def test_text_that_is_not_utf8(tmp_path):
+    (tmp_path / "problems.jsonl").write_bytes(b'{"id": "\xff"}\n')
+    with pytest.raises(ValueError, match=r"problems.jsonl is not UTF-8 text \(byte 8\)"):
+        read_problems(tmp_path / "problems.jsonl", ())
+
+
+def test_a_file_is_read_once_and_again_when_it_has_changed(tmp_path, monkeypatch):
+    path = write(tmp_path, GOOD)
+    first = read_problems(path, ("digits",))
+    first[0]["digits"] = "changed by its reader"
+    with monkeypatch.context() as patched:
+        patched.setattr("json.loads", None)  # nothing is parsed
+        assert read_problems(path, ("digits",)) == [{"id": "a", "digits": "123", "target": 6}]
+    path.write_text(GOOD + GOOD.replace("a", "b", 1))
+    assert len(read_problems(path, ("digits",))) == 2
+
+
 def test_unknown_task_lists_the_choices():
     with pytest.raises(ValueError, match=r"unknown task 'chess'; choose from countdown"):
         load_task("chess")

@@ -25,7 +25,7 @@ def start(run_dir) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", EXECUTE, str(run_dir)], stderr=subprocess.DEVNULL)
 
 
-def wait_for(path, process, *, seconds=120) -> None:
+def wait_for(path, process, *, seconds=240) -> None:
     end = time.monotonic() + seconds
     while not path.exists():
         assert process.poll() is None, f"ended before {path} was there"

@@ -1,0 +1,48 @@
+"""LoRA (arXiv 2106.09685): W + (α/rank)·B·A with A [rank, inputs] and B [outputs, rank] trained, and W left alone.
+
+Every linear layer but the head is adapted. The frozen weights W may lie in bfloat16; A and B are float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agrae_lab.models.load import load_model
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+
+def check_lora(config: Mapping[str, Any]) -> None:
+    """Raises ValueError if a run's config asks for LoRA and peft is not installed."""
+    if config["model"].get("lora") is not None and find_spec("peft") is None:
+        raise ValueError(
+            "model.lora needs the package peft, which is not installed; pip install 'agrae-lab[lora]', or set "
+            "model.lora=null"
+        )
+
+
+def lora_config(config: Mapping[str, Any]) -> LoraConfig | None:
+    """What peft is to make of a run's config; None for a run that trains all weights."""
+    lora = config["model"].get("lora")
+    if lora is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(r=lora["rank"], lora_alpha=lora["alpha"], target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+def merge_adapter(folder: Path, base: str) -> None:
+    """Turn a folder with a saved adapter into one with the whole model, as any other trained policy is saved.
+
+    In float32, where an update that is small beside its weight is not rounded away.
+    """
+    from peft import PeftModel
+
+    model, _ = load_model(base, dtype="float32")
+    PeftModel.from_pretrained(model, str(folder)).merge_and_unload().save_pretrained(folder)
+    for leftover in (*folder.glob("adapter_*"), folder / "README.md"):
+        leftover.unlink(missing_ok=True)

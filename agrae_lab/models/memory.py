@@ -1,0 +1,207 @@
+"""How much memory a run needs on one device, from the model's configuration and the run's settings alone.
+
+Counted are the tensors that grow with the model or the batch. Parameters, gradients and Adam's moments are exact;
+activations follow what autograd keeps for a decoder with gated MLPs (Llama, Qwen2 and their like); the allocator's
+waste and the libraries' own memory are not counted, so a run that fits with less than TIGHT to spare may not fit.
+
+Legend: L layers, H hidden size, V vocabulary, S tokens of a sequence, b sequences of a forward and backward pass.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+FLOAT32, BFLOAT16 = 4, 2  # bytes
+TIGHT = 0.9  # share of a device's memory above which an estimate says little
+GIB = 2**30
+
+# TRL's fused head computes this many tokens times this many words of the vocabulary at once, never all logits.
+TILE_TOKENS, TILE_WORDS = 4096, 32768
+
+PERSISTENT = ("parameters", "gradients", "optimiser", "reference model")
+TRAINING = ("bfloat16 copies", "activations", "logits")
+SAMPLING = ("KV cache",)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a run asks of one device."""
+
+    prompt_length: int  # tokens, the longest
+    completion_length: int  # tokens, the longest
+    micro_batch: int  # sequences of one forward and backward pass
+    sampled_at_once: int  # sequences that this process samples side by side; 0: another engine has its own memory
+    bfloat16: bool = False  # arithmetic in bfloat16; trained weights stay float32 whatever it says
+    gradient_checkpointing: bool = False
+    lora_rank: int | None = None  # None: all weights are trained
+    reference_model: bool = False  # a second copy for the KL penalty; LoRA needs none
+    num_processes: int = 1
+    parameter_shards: int = 1  # devices that one copy of the parameters is spread over
+    optimizer_shards: int = 1  # the same for gradients and Adam's moments
+
+    @property
+    def max_length(self) -> int:
+        return self.prompt_length + self.completion_length
+
+    @property
+    def half(self) -> int:
+        """Bytes of a number that matrices are multiplied in."""
+        return BFLOAT16 if self.bfloat16 else FLOAT32
+
+    @property
+    def weight(self) -> int:
+        """Bytes of a weight: frozen ones do not move, so that they need no more than the arithmetic."""
+        return FLOAT32 if self.lora_rank is None else self.half
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a model is, in numbers."""
+
+    parameters: int
+    adapted: int  # Σ (inputs + outputs) over the linear layers that LoRA adapts: all but the head
+
+
+def measure(config: PretrainedConfig) -> Size:
+    """Count a model's parameters, shared ones once. Nothing is allocated: the model is built on the meta device."""
+    return _measure(config.model_type, config.to_json_string(use_diff=False))
+
+
+@cache
+def _measure(model_type: str, settings: str) -> Size:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(**{**json.loads(settings), "model_type": model_type})
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(config)
+    head = model.get_output_embeddings()
+    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    return Size(
+        parameters=sum(p.numel() for p in model.parameters()),
+        adapted=sum(m.in_features + m.out_features for m in linear),
+    )
+
+
+def estimate(config: PretrainedConfig, work: Workload) -> dict[str, int]:
+    """Bytes on one device, by what they hold: the names of PERSISTENT, TRAINING and SAMPLING."""
+    text = config.get_text_config()
+    size = measure(config)
+    lora = work.lora_rank is not None
+    trained = size.parameters if work.lora_rank is None else work.lora_rank * size.adapted
+    half, weight = work.half, work.weight
+    gradients = FLOAT32 * trained // work.optimizer_shards
+    is_ddp = work.num_processes > 1 and work.optimizer_shards == 1
+    copies = work.bfloat16 and not lora and work.parameter_shards == 1
+    return {
+        "parameters": weight * size.parameters // work.parameter_shards + (FLOAT32 * trained if lora else 0),
+        "gradients": gradients * (2 if is_ddp else 1),  # and the buckets in which processes add them up
+        "optimiser": 2 * FLOAT32 * trained // work.optimizer_shards,
+        "reference model": weight * size.parameters // work.parameter_shards if work.reference_model else 0,
+        "bfloat16 copies": BFLOAT16 * size.parameters if copies else 0,  # autocast keeps them for the whole pass
+        "activations": _activations(text, work, residual=weight, half=half),
+        "logits": _logits(text, work, half=half, trains_head=not lora),
+        "KV cache": kv_cache(config, work.sampled_at_once * work.max_length, key=weight, value=half),
+    }
+
+
+def _activations(text: PretrainedConfig, work: Workload, *, residual: int, half: int) -> int:
+    """What autograd keeps from forward to backward: every layer, or with checkpointing every layer's input and one."""
+    hidden, heads = text.hidden_size, text.num_attention_heads * _head_size(text)
+    inputs = 5 if half < residual else 2  # autocast casts a layer's input once for each matrix that reads it
+    layer = (
+        4 * residual * hidden  # the inputs of two norms, and what they normalised
+        + inputs * half * hidden
+        + 4 * half * heads  # queries, keys and values at all heads, attention's output
+        + 4 * half * text.intermediate_size  # gate, its activation, up, their product
+        + half * work.max_length  # the attention mask, a row a token
+    )
+    layers = text.num_hidden_layers
+    token = layers * residual * hidden + layer if work.gradient_checkpointing else layers * layer
+    return work.micro_batch * work.max_length * token
+
+
+def _logits(text: PretrainedConfig, work: Workload, *, half: int, trains_head: bool) -> int:
+    """A tile of logits and what is computed from it, the hidden states before the head, the gradients of both."""
+    tokens = work.micro_batch * work.max_length
+    tile = min(tokens, TILE_TOKENS) * (half * TILE_WORDS + FLOAT32 * min(text.vocab_size, TILE_WORDS))
+    head = FLOAT32 * text.vocab_size * text.hidden_size if trains_head else 0
+    return tile + head + tokens * text.hidden_size * (FLOAT32 + half)
+
+
+def kv_cache(config: PretrainedConfig, tokens: int, *, key: int, value: int) -> int:
+    """Bytes of so many tokens' keys and values, of `key` and `value` bytes a number.
+
+    In transformers, rotary positions leave keys in the precision of the weights, under autocast too.
+    """
+    text = config.get_text_config()
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    return tokens * text.num_hidden_layers * heads * _head_size(text) * (key + value)
+
+
+def weights_for_sampling(config: PretrainedConfig, work: Workload) -> int:
+    """Bytes of the weights that vLLM keeps for itself."""
+    return work.half * measure(config).parameters
+
+
+def _head_size(text: PretrainedConfig) -> int:
+    return getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+
+
+def peak(table: dict[str, int]) -> int:
+    """Bytes at the worst moment: a backward pass, or the end of sampling."""
+    return sum(table[name] for name in PERSISTENT) + max(
+        sum(table[name] for name in TRAINING), sum(table[name] for name in SAMPLING)
+    )
+
+
+def largest(table: dict[str, int]) -> str:
+    """What the worst moment needs most of."""
+    training = sum(table[name] for name in TRAINING) >= sum(table[name] for name in SAMPLING)
+    return max((*PERSISTENT, *(TRAINING if training else SAMPLING)), key=table.__getitem__)
+
+
+def floor(table: dict[str, int]) -> int:
+    """Bytes that are needed whatever the batch."""
+    return sum(table[name] for name in PERSISTENT)
+
+
+def render(table: dict[str, int], *, available: int, device: str) -> str:
+    """The estimate as lines of text, in GiB."""
+    rows = [(name, amount) for name, amount in table.items() if amount]
+    rows += [("peak (training or sampling)", peak(table)), (f"there is, on {device}", available)]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"  {name:<{width}}  {amount / GIB:8.2f} GiB" for name, amount in rows]
+    return "\n".join(["memory, estimated for one device:", *lines])
+
+
+@contextmanager
+def out_of_memory_means(advice: str) -> Iterator[None]:
+    """Add to an out-of-memory error of this block what to lower, unless something closer to it has done so."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error) and not getattr(error, "__notes__", None):
+            error.add_note(advice)
+        raise
+
+
+def evaluation_needs(batch_size: int) -> str:
+    return (
+        f"to need less memory in evaluation, lower evaluation.batch_size (it was {batch_size}), which makes another "
+        "run since it lays out the random stream, or set engine=vllm"
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the machine had no memory left, whichever type of error says so."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

@@ -1,0 +1,60 @@
+"""Problems with a mathematical answer: MATH, GSM8K, AMC, AIME, Minerva, OlympiadBench, or any file with `problem` and
+`answer`.
+
+The tasks differ in their problems alone (problems.py); prompt template and verifier are settings of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agrae_lab.tasks.base import Problem, Verdict
+from agrae_lab.tasks.problems import COLUMNS
+from agrae_lab.tasks.prompts import CHAT, TEMPLATES, make_prompt
+from agrae_lab.verify import Judgement, judge, judge_officially
+
+VERIFIERS = ("math_verify", "official")
+
+
+@dataclass
+class MathTask:
+    """One of problems.SPLITS under a prompt template and a verifier.
+
+    verifier: `math_verify` decides by value; `official` is the authors' text comparison with their target.
+
+    Raises:
+        ValueError: an unknown template or verifier.
+    """
+
+    name: str
+    prompt_template: str = CHAT
+    verifier: str = "math_verify"
+    columns: tuple[str, ...] = field(default=COLUMNS, init=False)
+    parts: tuple[str, ...] = field(default=("accuracy", "format"), init=False)  # the reward is accuracy alone
+
+    def __post_init__(self) -> None:
+        for key, choices in (("prompt_template", tuple(TEMPLATES)), ("verifier", VERIFIERS)):
+            if (value := getattr(self, key)) not in choices:
+                raise ValueError(f"task.{key} must be one of {', '.join(choices)}, got {value!r}")
+
+    def prompt(self, problem: Problem) -> str | list[dict[str, str]]:
+        return make_prompt(self.prompt_template, problem["problem"])
+
+    def verify(self, completion: str, problem: Problem) -> Verdict:
+        return self.verify_all([completion], [problem])[0]
+
+    def verify_all(self, completions: Sequence[str], problems: Sequence[Problem]) -> list[Verdict]:
+        """Judge a batch, in parallel processes where math-verify does it."""
+        if self.verifier == "official":
+            targets = [problem.get("target", problem["answer"]) for problem in problems]
+            return [_verdict(judge_officially(c, t)) for c, t in zip(completions, targets, strict=True)]
+        return [_verdict(judgement) for judgement in judge(completions, [p["answer"] for p in problems])]
+
+
+def _verdict(judgement: Judgement) -> Verdict:
+    if not judgement.decided:
+        return Verdict.undecided()
+    correct = judgement.outcome == "correct"
+    parts = {"accuracy": float(correct), "format": float(judgement.boxed)}
+    return Verdict(correct, float(correct), parts=parts, answer=judgement.answer)

@@ -1,0 +1,179 @@
+"""Where problems come from: a file, a folder with `<set>.jsonl`, what ships with the project, or the Hugging Face hub.
+
+The sets of mathematical problems are named here once, each with its copy on the hub at a pinned commit.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agrae_lab.tasks.base import Task, read_problems, with_ids
+from agrae_lab.verify.answers import boxed_answer
+
+SHIPPED = Path(__file__).parent / "data"
+COLUMNS = ("problem", "answer")
+
+
+def _as_it_is(answer: Any) -> Any:
+    return answer
+
+
+def _of_solution(solution: str) -> str:
+    """MATH: the last box. Of the pinned commit's solutions two have an empty one, for 0, and one has boxed the notation
+    of its problem and says so."""
+    return "6" if "we have not boxed the correct answer" in solution else boxed_answer(solution) or "0"
+
+
+def _after_hashes(answer: str) -> str:
+    """GSM8K: a solution whose last line is `#### 1,234`."""
+    return answer.rpartition("####")[2].replace(",", "").strip()
+
+
+def _all_of(answers: Sequence[str]) -> str:
+    """OlympiadBench: a list, mostly of one answer, each in dollars."""
+    return ", ".join(answer.replace("$", "").strip() for answer in answers)
+
+
+@dataclass(frozen=True)
+class HubSet:
+    """A set of problems on the Hugging Face hub: which columns of which commit, and how a row's answer is read."""
+
+    repo: str
+    revision: str
+    split: str = "test"
+    config: str | None = None
+    problem: str = "problem"
+    answer: str = "answer"
+    read_answer: Callable[[Any], Any] = _as_it_is
+
+
+_MATH = ("DigitalLearningGmbH/MATH-lighteval", "0530c78699ea5e8eb5530600900e1f328b48acad")
+_GSM8K = ("openai/gsm8k", "740312add88f781978c0658806c59bc2815b9866")
+
+SETS = {
+    "math_train": HubSet(*_MATH, split="train", answer="solution", read_answer=_of_solution),
+    "math_test": HubSet(*_MATH, answer="solution", read_answer=_of_solution),
+    "math500": HubSet("HuggingFaceH4/MATH-500", "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be"),
+    "gsm8k_train": HubSet(*_GSM8K, split="train", config="main", problem="question", read_answer=_after_hashes),
+    "gsm8k_test": HubSet(*_GSM8K, config="main", problem="question", read_answer=_after_hashes),
+    "amc23": HubSet("math-ai/amc23", "80815d37005feb82cd7f8fbc6901d5d3eff43057", problem="question"),
+    "aime2024": HubSet("HuggingFaceH4/aime_2024", "2fe88a2f1091d5048c0f36abc874fb997b3dd99a", split="train"),
+    "aime2025": HubSet("math-ai/aime25", "563bb8404243c5f09de6ec262f2db674fe5bce9b"),
+    "minerva_math": HubSet("math-ai/minervamath", "ee46ddc498933b1977577953250ca5c66be64f96", problem="question"),
+    "olympiadbench": HubSet(
+        "Hothan/OlympiadBench",
+        "91184b52131e7fc9455fef848035173aea8cc01a",
+        split="train",
+        config="OE_TO_maths_en_COMP",
+        problem="question",
+        answer="final_answer",
+        read_answer=_all_of,
+    ),
+}
+# Task → its set for training (None: it has none) and for evaluation.
+SPLITS: dict[str, dict[str, str | None]] = {
+    "math": {"train": "math_train", "test": "math_test"},
+    "math500": {"train": None, "test": "math500"},
+    "gsm8k": {"train": "gsm8k_train", "test": "gsm8k_test"},
+    "amc23": {"train": None, "test": "amc23"},
+    "aime2024": {"train": None, "test": "aime2024"},
+    "aime2025": {"train": None, "test": "aime2025"},
+    "minerva_math": {"train": None, "test": "minerva_math"},
+    "olympiadbench": {"train": None, "test": "olympiadbench"},
+}
+
+
+def load_problems(
+    task: Task,
+    split: str,
+    *,
+    file: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """The problems of a task, in order: of `file`, else of `data_dir`/<set>.jsonl (or .parquet) if there is one, else
+    what ships with the project or the hub holds.
+
+    Raises:
+        ValueError: `file` cannot be used (see read_problems), `data_dir` is no directory, the task has no such split,
+            the hub cannot be reached or holds something else, an answer is empty.
+    """
+    if task.name not in SPLITS:
+        return read_problems(file or SHIPPED / f"{task.name}_{split}.jsonl", task.columns, limit=limit)
+    path = None if file is None else Path(file)
+    if path is None:
+        name = SPLITS[task.name][split]
+        if name is None:
+            raise ValueError(f"task {task.name!r} has no problems to train on; give a file as task.train_file")
+        path = None if data_dir is None else _in_folder(Path(data_dir), name)
+        if path is None:
+            return [dict(row) for row in _hub_problems(name)[:limit]]
+    rows = read_problems(path, task.columns, limit=limit)
+    return [math_problem(row, source=f"task file {path}, id {row['id']}") for row in rows]
+
+
+def math_problem(row: Mapping[str, Any], *, source: str) -> dict[str, Any]:
+    """What training and evaluation need of a row: id, problem, answer, and `target` where the authors reward another.
+
+    Their target (`meta.upstream_target` in our data) is the answer after their text normalisation, in places damaged.
+
+    Raises:
+        ValueError: an answer that is neither text nor a number, or nothing but spaces; a problem that is not text.
+    """
+    answer, problem = row["answer"], row["problem"]
+    if isinstance(answer, (int, float)) and not isinstance(answer, bool) and math.isfinite(answer):
+        answer = str(answer)
+    if not isinstance(answer, str) or not answer.strip():
+        raise ValueError(f"{source}: answer must be text or a number, got {row['answer']!r}")
+    if not isinstance(problem, str) or not problem.strip():
+        raise ValueError(f"{source}: problem must be text, got {problem!r}")
+    meta = row.get("meta")
+    target = meta.get("upstream_target") if isinstance(meta, Mapping) else None
+    kept = {"id": str(row["id"]), "problem": problem, "answer": answer.strip()}
+    return kept if target is None else {**kept, "target": target}
+
+
+def _in_folder(folder: Path, name: str) -> Path | None:
+    if not folder.is_dir():
+        raise ValueError(f"hardware.data_dir {str(folder)!r} is not a directory")
+    return next((path for suffix in ("jsonl", "parquet") if (path := folder / f"{name}.{suffix}").is_file()), None)
+
+
+@functools.lru_cache(maxsize=16)
+def _hub_problems(name: str) -> tuple[dict[str, Any], ...]:
+    return tuple(read_hub_set(SETS[name], name))
+
+
+def read_hub_set(source: HubSet, name: str) -> list[dict[str, Any]]:
+    """The problems of a set on the hub (or in its local cache), ids made from their content.
+
+    Raises:
+        ValueError: it cannot be loaded, or lacks a column.
+    """
+    import datasets  # takes a second, and most runs need none
+
+    where = f"dataset {source.repo} at revision {source.revision}"
+    try:
+        rows = datasets.load_dataset(source.repo, source.config, split=source.split, revision=source.revision)
+    except Exception as error:  # of datasets, huggingface_hub, httpx and the file system
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise ValueError(
+            f"{where} cannot be loaded ({reason}); give {name}.jsonl with columns {' and '.join(COLUMNS)} "
+            "in the folder hardware.data_dir (or AGRAE_DATA), or a file as task.train_file or "
+            "evaluation.benchmarks.<name>.file"
+        ) from error
+    if missing := [c for c in (source.problem, source.answer) if c not in rows.column_names]:
+        raise ValueError(f"{where} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")
+    pairs = [{"problem": row[source.problem], "answer": source.read_answer(row[source.answer])} for row in rows]
+    return [math_problem(row, source=f"{where}, row {row['id']}") for row in _distinct(pairs, where)]
+
+
+def _distinct(pairs: Sequence[Mapping[str, Any]], where: str) -> list[dict[str, Any]]:
+    """With ids; a problem that a set holds twice is kept once."""
+    once = {(pair["problem"], str(pair["answer"])): pair for pair in pairs}
+    return with_ids(list(once.values()), COLUMNS, source=where)

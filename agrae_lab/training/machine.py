@@ -1,0 +1,60 @@
+"""What this process runs on, and its share of a run's batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+
+def runs_on_cpu(config: Mapping[str, Any]) -> bool:
+    return config["hardware"]["device"] == "cpu" or not torch.cuda.is_available()
+
+
+def uses_checkpointing(config: Mapping[str, Any]) -> bool:
+    """Whether layers are computed again in the backward pass: as hardware.gradient_checkpointing says, or on a GPU."""
+    wished = config["hardware"].get("gradient_checkpointing")
+    return not runs_on_cpu(config) if wished is None else wished
+
+
+def num_processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def divide_minibatch(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Completions of one update on each process, and of one forward and backward pass.
+
+    Raises:
+        ValueError: they do not come out even.
+    """
+    train = config["train"]
+    minibatch = train["num_prompts"] * train["num_generations"] // train["num_minibatches"]
+    per_process, rest = divmod(minibatch, num_processes())
+    per_device = min(config["hardware"]["per_device_batch_size"] or per_process, per_process)
+    if rest or per_process % per_device:
+        raise ValueError(
+            f"a mini-batch of {minibatch} completions does not divide over {num_processes()} processes in parts of "
+            f"hardware.per_device_batch_size = {per_device}; choose numbers whose product divides {minibatch}"
+        )
+    return per_process, per_device
+
+
+def num_shards() -> tuple[int, int]:
+    """Over how many devices parameters, and gradients with the optimiser, are spread: as accelerate's launcher says."""
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        return num_processes(), num_processes()
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        stage = int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2"))
+        return (num_processes() if stage >= 3 else 1), (num_processes() if stage >= 2 else 1)
+    return 1, 1
+
+
+def device_memory(config: Mapping[str, Any]) -> tuple[str, int]:
+    """Name and bytes of the device that this process trains on; a machine's RAM is shared by its processes."""
+    if runs_on_cpu(config):
+        ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return "the CPU", ram // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    index = int(os.environ.get("LOCAL_RANK", "0"))
+    return f"cuda:{index}", torch.cuda.get_device_properties(index).total_memory

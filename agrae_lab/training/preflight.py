@@ -1,0 +1,182 @@
+"""What can be known of a real model on this machine before anything expensive starts: prompts, lengths, memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import PretrainedConfig
+
+from agrae_lab.models.load import load_config, load_tokenizer
+from agrae_lab.models.memory import (
+    GIB,
+    TIGHT,
+    Workload,
+    estimate,
+    floor,
+    kv_cache,
+    largest,
+    peak,
+    render,
+    weights_for_sampling,
+)
+from agrae_lab.runs import Run
+from agrae_lab.tasks import Problem, load_task
+from agrae_lab.tasks.prompts import render as render_prompts
+from agrae_lab.training.machine import (
+    device_memory,
+    divide_minibatch,
+    num_processes,
+    num_shards,
+    runs_on_cpu,
+    uses_checkpointing,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
+    """Refuse what cannot work, warn of what may not, and print the estimate of memory.
+
+    Raises:
+        ValueError: no GPU where one is asked for, or one without bfloat16; chat prompts for a model without a chat
+            template; parameters, gradients and optimiser that are larger than the device; a group of completions
+            that the KV cache cannot hold.
+    """
+    config, is_main = run.config, int(os.environ.get("RANK", "0")) == 0
+    _check_device(config)
+    if config["model"]["path"] == "nano":  # fits anywhere
+        return
+    model = load_config(config["model"]["path"])
+    tokenizer = load_tokenizer(config["model"]["path"])
+    longest = {name: _longest_prompt(tokenizer, config, name, problems) for name, problems in problem_sets.items()}
+    work = workload(config, prompt_length=longest["train"])
+    table = estimate(model, work)
+    device, memory = device_memory(config)
+    if is_main:
+        for text in _too_long(config, model, longest):
+            logger.warning("%s", text)
+        logger.info("%s", render(table, available=memory, device=device))
+    check_fit(config, model, work, memory=memory, device=device)
+
+
+def check_fit(config: Mapping[str, Any], model: PretrainedConfig, work: Workload, *, memory: int, device: str) -> None:
+    """Raises ValueError if the run cannot possibly fit into `memory` bytes of a device; warns if it may not."""
+    table, vllm = estimate(model, work), _colocated_vllm(config)
+    share = 0 if vllm is None else int(vllm["gpu_memory"] * memory)
+    if (needed := floor(table)) > memory - share:
+        raise ValueError(
+            f"model.path {config['model']['path']!r} needs {_gib(needed)} on each device for parameters, gradients and "
+            f"optimiser alone, and {device} has {_gib(memory - share)}{' beside vLLM' if share else ''}; "
+            "set model.lora, or spread the model over more devices with FSDP or DeepSpeed (docs/scale.md)"
+        )
+    train = config["train"]
+    tokens = train["num_generations"] * work.max_length
+    if vllm is None:
+        room = memory - needed
+        group = kv_cache(model, tokens, key=work.weight, value=work.half)
+        advice = "lower train.num_generations or train.max_completion_length, or set engine=vllm"
+    else:
+        room = share - weights_for_sampling(model, work) // vllm["tensor_parallel"]
+        group = kv_cache(model, tokens, key=work.half, value=work.half) // vllm["tensor_parallel"]
+        advice = "raise hardware.vllm.gpu_memory or hardware.vllm.tensor_parallel"
+    if group > room:
+        raise ValueError(
+            f"a group of train.num_generations = {train['num_generations']} completions of up to {work.max_length} "
+            f"tokens with their prompt needs {_gib(group)} of KV cache, and {device} has {_gib(max(room, 0))} left for "
+            f"it; {advice}"
+        )
+    if (wanted := peak(table)) > TIGHT * (memory - share):
+        logger.warning(
+            "memory may not suffice: about %s are needed and %s has %s, most of it for %s; %s",
+            *(_gib(wanted), device, _gib(memory - share), (row := largest(table)), _WHAT_LOWERS[row]),
+        )
+
+
+_MORE_DEVICES = "set model.lora, or spread the model over more devices (docs/scale.md)"
+_SMALLER_PASS = "lower hardware.per_device_batch_size"
+_WHAT_LOWERS = {
+    "parameters": _MORE_DEVICES,
+    "gradients": _MORE_DEVICES,
+    "optimiser": _MORE_DEVICES,
+    "reference model": "set loss.kl_coefficient=0, or model.lora, which needs none",
+    "bfloat16 copies": _MORE_DEVICES,
+    "activations": f"{_SMALLER_PASS}, or set hardware.gradient_checkpointing=true",
+    "logits": _SMALLER_PASS,
+    "KV cache": "set engine=vllm, use more processes, or lower train.num_prompts or train.max_completion_length",
+}
+
+
+def workload(config: Mapping[str, Any], *, prompt_length: int) -> Workload:
+    """What this process will ask of its device, under the launcher that has started it."""
+    train, lora = config["train"], config["model"].get("lora")
+    per_process, per_device = divide_minibatch(config)
+    parameter_shards, optimizer_shards = num_shards()
+    return Workload(
+        prompt_length=prompt_length,
+        completion_length=train["max_completion_length"],
+        micro_batch=per_device,
+        sampled_at_once=0 if config["engine"] == "vllm" else per_process * train["num_minibatches"],
+        bfloat16=not runs_on_cpu(config) and config["model"]["dtype"] == "bfloat16",
+        gradient_checkpointing=uses_checkpointing(config),
+        lora_rank=None if lora is None else lora["rank"],
+        reference_model=config["loss"]["kl_coefficient"] > 0 and lora is None,
+        num_processes=num_processes(),
+        parameter_shards=parameter_shards,
+        optimizer_shards=optimizer_shards,
+    )
+
+
+def _check_device(config: Mapping[str, Any]) -> None:
+    if config["hardware"]["device"] == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "hardware.device = cuda, but torch sees no GPU here; set hardware.device=cpu, or install a torch with CUDA"
+        )
+    half = config["model"]["dtype"] == "bfloat16"
+    if half and not runs_on_cpu(config) and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ValueError(
+            f"model.dtype = bfloat16, but {torch.cuda.get_device_name()} cannot compute in it; set model.dtype=float32"
+        )
+
+
+def _longest_prompt(tokenizer: Any, config: Mapping[str, Any], name: str, problems: Sequence[Problem]) -> int:
+    """Tokens of the longest prompt of the training problems (`train`) or of a benchmark.
+
+    Raises:
+        ValueError: chat prompts for a tokenizer without a chat template.
+    """
+    section = config["task"] if name == "train" else config["evaluation"]["benchmarks"][name]
+    task = load_task(section["name" if name == "train" else "task"], config["task"])
+    lengths = [len(ids) for ids in render_prompts(tokenizer, [task.prompt(problem) for problem in problems])]
+    limit = config["train"].get("max_prompt_length") if name == "train" else None  # longer ones are left out
+    return max((n for n in lengths if limit is None or n <= limit), default=0)
+
+
+def _too_long(config: Mapping[str, Any], model: PretrainedConfig, longest: Mapping[str, int]) -> list[str]:
+    """Where prompt and completion together pass the positions that the model was made for."""
+    positions = getattr(model.get_text_config(), "max_position_embeddings", None)
+    if positions is None:
+        return []
+    limits = {"train": ("train.max_completion_length", config["train"]["max_completion_length"])}
+    limits |= dict.fromkeys(
+        config["evaluation"]["benchmarks"], ("evaluation.max_new_tokens", config["evaluation"]["max_new_tokens"])
+    )
+    return [
+        f"{key} = {tokens} and a prompt of {longest[name]} tokens ({name}) pass the {positions} positions that the "
+        "model was made for: it may ramble there, and vLLM stops at the last of them"
+        for name, (key, tokens) in limits.items()
+        if longest[name] + tokens > positions
+    ]
+
+
+def _colocated_vllm(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The settings of a vLLM on the trainer's own GPU; None if there is none."""
+    vllm = config["hardware"]["vllm"]
+    return vllm if config["engine"] == "vllm" and vllm["server"] is None else None
+
+
+def _gib(amount: int) -> str:
+    return f"{amount / GIB:.1f} GiB"

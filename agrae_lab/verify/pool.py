@@ -1,0 +1,110 @@
+"""The verifier's client: one server per process, started when it is first asked, gone with the process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+
+from agrae_lab.verify.server import CPU_SECONDS, Question, Reply
+
+_SERVER = "from agrae_lab.verify.server import main; main()"
+ATTEMPTS = 2  # a server that is killed (by a batch system, for memory) is started anew once
+
+
+class Pool:
+    """Asks the server; starts it if need be. Safe to use from several threads and across a fork.
+
+    Args:
+        cpu_seconds: processor time that an answer may take.
+        num_workers: None: one for each processor that is ours.
+    """
+
+    def __init__(self, *, cpu_seconds: float = CPU_SECONDS, num_workers: int | None = None) -> None:
+        self._cpu_seconds, self._num_workers = cpu_seconds, num_workers
+        self._process: subprocess.Popen | None = None
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+
+    def ask(self, questions: Sequence[Question]) -> list[Reply]:
+        """One reply per question, in order.
+
+        Raises:
+            RuntimeError: the server died twice.
+        """
+        if not questions:
+            return []
+        with self._lock:
+            for _ in range(ATTEMPTS):
+                try:
+                    connection = self._connection or self._start()
+                    connection.send(list(questions))
+                    return connection.recv()
+                except (EOFError, OSError):
+                    self._stop()
+                except BaseException:  # interrupted between question and reply: the next one must not get this reply
+                    self._stop()
+                    raise
+        raise RuntimeError("the verifier's process has died twice; its own output says why, unless memory ran out")
+
+    def close(self) -> None:
+        with self._lock:
+            self._stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id while there is one."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def num_workers(self) -> int:
+        return self._num_workers or _cores()
+
+    def _start(self) -> Connection:
+        ours, theirs = Pipe()
+        arguments = [str(theirs.fileno()), str(self.num_workers), str(self._cpu_seconds)]
+        here = str(Path(__file__).resolve().parents[2])
+        paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _SERVER, *arguments],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            # a fixed hash seed: sympy's sets have the same order in every run
+            env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "0"},
+        )
+        theirs.close()
+        self._connection = ours
+        return ours
+
+    def _stop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()  # the server sees it and ends
+        if self._process is not None:
+            self._process.kill()  # rather than wait for the end of an answer; its workers end by themselves
+            self._process.wait()
+        self._connection = self._process = None
+
+    def forget(self) -> None:
+        """In a forked child: the server is the parent's."""
+        self._lock = threading.Lock()
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.returncode = 0  # not our child: nothing to wait for, nothing to warn of
+        self._connection = self._process = None
+
+
+def _cores() -> int:
+    """The processors that are ours: those of this process over the training processes that share the machine."""
+    return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+POOL = Pool()
+atexit.register(POOL.close)
+os.register_at_fork(after_in_child=POOL.forget)

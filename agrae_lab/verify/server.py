@@ -1,0 +1,189 @@
+"""The verifier's server: a process that imports sympy once and forks workers, which it kills when they hang.
+
+    client ── socket ── server ── pipes ── workers, one answer at a time
+
+A worker has a limit on processor time per answer (the kernel's SIGPROF ends it even inside one endless operation in C)
+and on memory. What ends a worker makes its answer undecided; the next answer gets a new worker, forked in milliseconds.
+Processor time, not wall time, so that a busy machine gives the same verdicts as an idle one.
+
+The server lives as long as the other end of its socket: it ends by itself when its client is gone, however it went.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe, wait
+
+CPU_SECONDS = 2.0  # per answer; real answers take milliseconds
+WALL_SECONDS = 60.0  # per answer, whatever holds it up
+MEMORY_BYTES = 2 << 30  # of address space
+MAX_ANSWERS = 2000  # of one worker; the parser's tables and sympy's caches only ever grow
+
+Question = tuple[str, str, bool]  # gold, answer, in_sentence
+Reply = tuple[str, str | None]  # correct, incorrect, or why undecided (timeout, crash, error); the answer as read
+Judge = Callable[[str, str, bool], tuple[bool, str | None]]
+
+
+@dataclass
+class Worker:
+    """A forked process, and the question it is at work on."""
+
+    pid: int
+    connection: Connection
+    number: int = -1
+    gold: str = ""
+    deadline: float = 0.0
+    num_answers: int = 0
+
+
+class Agenda:
+    """Numbered questions to be given out, those with one gold answer to a worker that has parsed it, if it can be."""
+
+    def __init__(self, questions: list[Question]) -> None:
+        self._by_gold: OrderedDict[str, list[tuple[int, Question]]] = OrderedDict()
+        for number, question in enumerate(questions):
+            self._by_gold.setdefault(question[0], []).append((number, question))
+
+    def __bool__(self) -> bool:
+        return bool(self._by_gold)
+
+    def take(self, gold: str) -> tuple[int, Question]:
+        """A question with this gold answer if there is one left, else with the one that was begun longest ago."""
+        if gold not in self._by_gold:
+            gold = next(iter(self._by_gold))
+            self._by_gold.move_to_end(gold)
+        group = self._by_gold[gold]
+        taken = group.pop()
+        if not group:
+            del self._by_gold[gold]
+        return taken
+
+
+class Crew:
+    """Workers that share the work on a batch of questions."""
+
+    def __init__(self, judge: Judge, client: Connection, *, num_workers: int, cpu_seconds: float) -> None:
+        self._judge, self._client = judge, client
+        self._num_workers, self._cpu_seconds = num_workers, cpu_seconds
+        self._idle: list[Worker] = []
+        self._busy: dict[Connection, Worker] = {}
+
+    def answer(self, questions: list[Question]) -> list[Reply]:
+        """Replies in the order of the questions.
+
+        Raises:
+            EOFError: the client is gone.
+        """
+        todo = Agenda(questions)
+        replies: dict[int, Reply] = {}
+        while todo or self._busy:
+            while todo and len(self._busy) < self._num_workers:
+                worker = self._idle.pop() if self._idle else self._fork()
+                self._give(worker, *todo.take(worker.gold))
+            soonest = min(worker.deadline for worker in self._busy.values())
+            ready = wait([*self._busy, self._client], timeout=max(0.0, soonest - time.monotonic()))
+            if self._client in ready:  # it sends nothing while it waits: its end is closed
+                raise EOFError
+            for worker in [self._busy[c] for c in ready if isinstance(c, Connection)]:
+                replies[worker.number] = self._take(worker)
+            for worker in [w for w in self._busy.values() if w.deadline <= time.monotonic()]:
+                os.kill(worker.pid, signal.SIGKILL)
+                self._bury(worker)
+                replies[worker.number] = ("timeout", None)
+        return [replies[i] for i in range(len(questions))]
+
+    def close(self) -> None:
+        for worker in [*self._idle, *self._busy.values()]:
+            os.kill(worker.pid, signal.SIGKILL)
+
+    def _give(self, worker: Worker, number: int, question: Question) -> None:
+        worker.number, worker.gold, worker.deadline = number, question[0], time.monotonic() + WALL_SECONDS
+        worker.num_answers += 1
+        self._busy[worker.connection] = worker
+        with suppress(OSError):  # a worker that is dead already shows when its reply is awaited
+            worker.connection.send(question)
+
+    def _take(self, worker: Worker) -> Reply:
+        """A worker's reply, or what became of the worker."""
+        try:
+            reply: Reply = worker.connection.recv()
+        except (EOFError, OSError):
+            status = self._bury(worker)
+            timed_out = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
+            return ("timeout" if timed_out else "crash", None)
+        if worker.num_answers >= MAX_ANSWERS:
+            os.kill(worker.pid, signal.SIGKILL)
+            self._bury(worker)
+        else:
+            del self._busy[worker.connection]
+            self._idle.append(worker)
+        return reply
+
+    def _bury(self, worker: Worker) -> int:
+        """Forget a worker that is dead or dying; returns its wait status."""
+        del self._busy[worker.connection]
+        worker.connection.close()
+        return os.waitpid(worker.pid, 0)[1]
+
+    def _fork(self) -> Worker:
+        ours, theirs = Pipe()
+        pid = os.fork()
+        if pid == 0:
+            # A copy of another's end kept open would hide from it that this server, or its client, is gone.
+            for connection in (ours, self._client, *self._busy, *(w.connection for w in self._idle)):
+                connection.close()
+            work(theirs, self._judge, self._cpu_seconds)
+        theirs.close()
+        return Worker(pid, ours)
+
+
+def work(connection: Connection, judge: Judge, cpu_seconds: float) -> None:
+    """A worker's whole life. Never returns."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # which ends the process
+    while True:
+        try:
+            gold, answer, in_sentence = connection.recv()
+        except (EOFError, OSError):
+            os._exit(0)
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+        try:
+            equal, text = judge(gold, answer, in_sentence)
+            reply = ("correct" if equal else "incorrect", text)
+        except Exception:  # of sympy's many; the answer is hostile, or math-verify has a gap
+            reply = ("error", None)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        try:
+            connection.send(reply)
+        except OSError:
+            os._exit(0)
+
+
+def main() -> None:
+    """The server's life. Arguments: the file descriptor of its socket, the number of workers, seconds an answer."""
+    client, num_workers, cpu_seconds = Connection(int(sys.argv[1])), int(sys.argv[2]), float(sys.argv[3])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's business
+    from agrae_lab.verify.algebra import judge, warm_up
+
+    warm_up()
+    gc.freeze()  # what workers share is not looked through, and so not copied
+    crew = Crew(judge, client, num_workers=num_workers, cpu_seconds=cpu_seconds)
+    try:
+        while True:
+            client.send(crew.answer(client.recv()))
+    except (EOFError, OSError):
+        crew.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""All checks, and the audit of a table by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .between import IDENTICAL, PLUS_MINUS, REPEATS, between_rows
+from .findings import Finding
+from .table import Curve
+from .within import COHERENT, CONCAVE, K_WITHIN_N, MONOTONE, MULTIPLES, within_row
+
+CHECKS = (K_WITHIN_N, MONOTONE, CONCAVE, MULTIPLES, COHERENT, REPEATS, IDENTICAL, PLUS_MINUS)
+
+
+def audit(curves: Sequence[Curve]) -> list[Finding]:
+    """All findings: check by check in the order of CHECKS, within a check in the order of the file."""
+    found = [*(f for curve in curves for f in within_row(curve)), *between_rows(curves)]
+    order = [check.name for check in CHECKS]
+    return sorted(found, key=lambda f: order.index(f.check))

@@ -1,0 +1,50 @@
+"""Could one set of samples have produced a row of Pass@k at all?
+
+With n samples of every problem, c of them correct, Pass@k of a problem is column c of the table
+T[k, c] = 1 − C(n−c, k)/C(n, k), and a benchmark's row is the mean of its problems' columns. So every row lies in the
+hull of n + 1 columns, whatever the model and the problems. Means over seeds lie there too, and so do rows from more
+than n samples a problem, the plug-in 1 − (1−c/n)^k and the true 1 − (1−p)^k: each is a mean of columns, since n
+samples out of many have a random c. n may therefore be taken too small, never too large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from scipy.optimize import linprog
+
+from ..passk import fail_table
+
+
+def least_deviation(value_K: np.ndarray, ks: Sequence[int], num_samples: int) -> tuple[float, np.ndarray]:
+    """How near any one set of samples comes to a row of shares: (its largest deviation over k, its own row [K]).
+
+    A linear programme: mixture weights w ≥ 0, Σw = 1, least t with |T·w − value| ≤ t at every k. A row that was
+    rounded once deviates by half a unit of its last place at most.
+
+    Raises:
+        ValueError: a k above n, of which no sample set has a value.
+    """
+    if max(ks) > num_samples:
+        raise ValueError(f"Pass@{max(ks)} does not exist for n = {num_samples} samples")
+    columns = 100 * _columns(num_samples, tuple(ks))  # in percent, well above the solver's tolerance of 1e-7
+    target = 100 * np.asarray(value_K, dtype=np.float64)
+    num_ks, num_columns = columns.shape
+    t = np.ones((num_ks, 1))
+    solved = linprog(
+        np.append(np.zeros(num_columns), 1.0),
+        A_ub=np.block([[columns, -t], [-columns, -t]]),
+        b_ub=np.concatenate([target, -target]),
+        A_eq=np.append(np.ones(num_columns), 0.0)[None],
+        b_eq=[1.0],
+        method="highs",
+    )
+    assert solved.success, solved.message  # it is feasible and bounded for every row of shares
+    return float(solved.fun) / 100, columns @ solved.x[:-1] / 100
+
+
+@lru_cache(maxsize=8)
+def _columns(num_samples: int, ks: tuple[int, ...]) -> np.ndarray:
+    return 1.0 - fail_table(num_samples, ks)

@@ -1,0 +1,62 @@
+"""Sentences that figures and tables share: what was evaluated, on how many seeds, what the intervals speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from .stats import FEW_SEEDS
+from .style import label
+
+RECORDED, PUBLISHED = "recorded", "published"  # column `source` of tables that hold both
+
+_COUNTS = dict.fromkeys(("seeds", "n", "problems"), "Int64")
+_FLAGS = ("no_within_variance", "unfinished")
+
+
+def stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of several sources, some of which were not evaluated by us: their counts are missing, their flags off."""
+    frames = [frame for frame in frames if len(frame)]
+    if not frames:
+        return pd.DataFrame()
+    rows = pd.concat(
+        [frame.assign(**{flag: frame.get(flag, False) for flag in _FLAGS}) for frame in frames], ignore_index=True
+    )
+    texts = {name: rows[name].astype(object).fillna("") for name in ("method", "speaks_of", "seed") if name in rows}
+    return rows.assign(**texts).astype({name: kind for name, kind in _COUNTS.items() if name in rows})
+
+
+def describe_setting(table: pd.DataFrame) -> str:
+    """n, problems, sampling, seeds and the interval's method and target, read from the columns of curve_table."""
+    sentences = []
+    evaluated = table.drop_duplicates("benchmark")
+    for (n, temperature, top_p), rows in evaluated.groupby(["n", "temperature", "top_p"], sort=False):
+        names = ", ".join(f"{name} ({count} problems)" for name, count in rows[["benchmark", "problems"]].to_numpy())
+        sentences.append(f"{names}: n = {n} samples each, T = {temperature:g}, top_p = {top_p:g}.")
+    seeds = table[table["seeds"] > 0].groupby("arm", sort=False)["seeds"].first()
+    if len(seeds):
+        sentences.append(f"Seeds: {each(seeds)}.")
+    intervals = table[table["method"] != ""]
+    bounded = intervals.dropna(subset="lo")
+    ways = list(bounded.groupby(["method", "speaks_of"], sort=False))
+    for (method, target), rows in ways:
+        whose = "" if len(ways) == 1 else f" ({', '.join(map(label, rows['arm'].unique()))})"
+        sentences.append(f"Interval: {method}{whose}; it speaks of {target}.")
+    if (seeds == 1).any():
+        sentences.append("One seed does not speak of the method: for that, run more.")
+    if len(several := seeds[seeds > 1]) and several.min() < FEW_SEEDS:
+        sentences.append(f"Fewer than {FEW_SEEDS} seeds: read intervals over seeds with care.")
+    return " ".join(sentences)
+
+
+def published_of(rows: pd.DataFrame) -> str:
+    """`Qwen2.5-Math-7B (AIME 2025, AMC23)`: whose numbers published rows are, and on what."""
+    return "; ".join(f"{model} ({', '.join(part['on'].unique())})" for model, part in rows.groupby("model", sort=False))
+
+
+def each(counts: pd.Series) -> str:
+    """Arm → count, as `1,024 each`, or the arms one by one where they differ."""
+    if counts.nunique() == 1 and len(counts) > 1:
+        return f"{counts.iloc[0]:,} each"
+    return ", ".join(f"{label(arm)} {count:,}" for arm, count in counts.items())

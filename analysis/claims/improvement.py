@@ -1,0 +1,125 @@
+"""C7: A-GRAE on GRPO, DAPO and Dr.GRPO, at every k."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from analysis.curves import Evaluations, contrast_intervals
+from analysis.frames import Study
+from analysis.passk import KS
+from analysis.stats import Interval
+from analysis.style import label
+from analysis.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED, Part, Verdict, conclude
+
+from ._parts import RELEVANT_PASSK, describe_largest_k, difference
+
+METHODS = {("grpo", "grpo"): "GRPO", ("grpo", "dapo"): "DAPO", ("dr_grpo", "dr_grpo"): "Dr.GRPO"}  # (base, loss)
+_MANY_KS = 5  # "nearly every k": from so many on, one may fail
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An arm with A-GRAE, and the arm that differs from it in A-GRAE alone."""
+
+    method: str  # of METHODS
+    arm: str
+    reference: str
+
+
+def a_grae_pairs(study: Study) -> list[Pair]:
+    """The pairs of the claim among a study's arms, told by their configs: base link and loss say what A-GRAE is put on.
+
+    Everything but the sample and group links must be alike. Of several settings of A-GRAE on the same method, the arm
+    whose name has the fewest differences from its preset is taken. Configurations that share a name are left out.
+    """
+    sides: dict[str, dict[str, list[str]]] = {}
+    for arm, runs in study.arms.items():
+        if arm == runs[0].arm and (side := _side(runs[0].config)):
+            sides.setdefault(_rest(runs[0].config), {}).setdefault(side, []).append(arm)
+    return list(_pairs(study, sides))
+
+
+def _pairs(study: Study, sides: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[Pair]:
+    for arms in sides.values():
+        if {"with", "without"} <= arms.keys():
+            arm, reference = (min(arms[side], key=lambda a: (a.count("+"), a)) for side in ("with", "without"))
+            config = study.arms[arm][0].config
+            yield Pair(METHODS[config["advantage"]["base"]["name"], _loss(config)], arm, reference)
+
+
+def _side(config: Mapping[str, Any]) -> str | None:
+    """ "with" for A-GRAE, "without" for what it is put on, None for anything else."""
+    advantage = config["advantage"]
+    if (advantage["base"]["name"], _loss(config)) not in METHODS:
+        return None
+    if any(advantage.get(slot, {}).get("name", "none") != "none" for slot in ("token", "match")):
+        return None
+    links = (advantage["sample"]["name"], advantage["group"]["name"])
+    return {("dynamic", "attenuate"): "with", ("none", "none"): "without"}.get(links)
+
+
+def _rest(config: Mapping[str, Any]) -> str:
+    same = ("loss", "train", "model", "task", "evaluation")
+    return json.dumps([config["advantage"]["base"], *(config.get(key) for key in same)], sort_keys=True)
+
+
+def _loss(config: Mapping[str, Any]) -> str:
+    return str(config.get("loss", {}).get("name", "grpo"))
+
+
+def c7(evaluations: Sequence[Evaluations], pairs: Sequence[Pair]) -> Verdict:
+    """A-GRAE improves GRPO, DAPO and Dr.GRPO at nearly every k, on all benchmarks.
+
+    A part for each method and benchmark: A-GRAE minus the method, with a 95 % band that holds for all k at once.
+    Supported if the band lies above zero at every k but at most one (of five or more); not supported if at more k than
+    that it rules out a gain of RELEVANT_PASSK. The part's interval is the band at the k that decides: the least
+    favourable one, the exception left out.
+    """
+    title = "A-GRAE improves GRPO, DAPO and Dr.GRPO at nearly every k"
+    parts: list[Part] = []
+    notes: list[str] = []
+    judged = set()
+    for pair in pairs:
+        for e in evaluations:
+            needed = (pair.arm, pair.reference)
+            if without := [arm for arm in needed if arm not in e.correct or arm in e.unfinished]:
+                notes.append(f"{e.benchmark}: {pair.method} not judged, needs finished evaluations of {without[0]}")
+            else:
+                parts.append(_part(e, pair))
+                judged.add(pair.method)
+    notes += [note for e in evaluations if judged for note in describe_largest_k(e)]
+    missing = [f"finished evaluations of {method} with and without A-GRAE" for method in METHODS.values()
+               if method not in judged]  # fmt: skip
+    return conclude("C7", title, parts, missing, tuple(dict.fromkeys(notes)))
+
+
+def _part(evaluations: Evaluations, pair: Pair) -> Part:
+    ks = [k for k in KS if k <= evaluations.num_samples]
+    found = contrast_intervals(evaluations, [difference(pair.arm, pair.reference, k) for k in ks])
+    exceptions = 1 if len(ks) >= _MANY_KS else 0
+    by_lo = sorted(range(len(ks)), key=lambda i: np.nan_to_num(found[i].band_lo, nan=-np.inf))
+    by_hi = sorted(range(len(ks)), key=lambda i: np.nan_to_num(found[i].band_hi, nan=np.inf))
+    weakest, refuting = by_lo[exceptions], by_hi[exceptions]
+    if found[weakest].band_lo > 0:
+        verdict, decides = SUPPORTED, weakest
+    elif found[refuting].band_hi < RELEVANT_PASSK:
+        verdict, decides = NOT_SUPPORTED, refuting
+    else:
+        verdict, decides = UNDECIDED, weakest
+    but = f" but {exceptions}" if exceptions else ""
+    name = (
+        f"{evaluations.benchmark}: {label(pair.arm)} − {label(pair.reference)} at every k{but}, claimed > 0; "
+        f"decided at k = {ks[decides]}"
+    )
+    return Part(name, _band(found[decides]), "pp", verdict)
+
+
+def _band(interval: Interval) -> Interval:
+    """The interval with its bounds replaced by those that hold for all k at once."""
+    method = f"{interval.band}, over k" if interval.band else interval.method
+    return replace(interval, lo=interval.band_lo, hi=interval.band_hi, method=method)

@@ -1,0 +1,47 @@
+"""C8: how the entropy of GRPO and of A-GRAE moves over the run."""
+
+from __future__ import annotations
+
+from analysis.style import label
+from analysis.verdicts import (
+    Part,
+    Series,
+    Verdict,
+    Window,
+    conclude,
+    difference_series,
+    plateau_verdict,
+    window_interval,
+)
+
+from ._parts import RELEVANT_ENTROPY, absent, early_mean, signed_part
+
+PLATEAU_MARGIN = RELEVANT_ENTROPY  # "holds a plateau": no change of relevant size
+
+
+def c8(entropy: Series) -> Verdict:
+    """GRPO's entropy declines throughout; A-GRAE's drops at first, then holds a plateau.
+
+    Parts, from the means of the run's thirds: GRPO second − first < 0 and third − second < 0; A-GRAE second − first
+    < 0, third − second within ±PLATEAU_MARGIN of A-GRAE's own first-third mean (supported if the interval lies
+    inside, not supported if it lies wholly outside), and third − second above GRPO's.
+    """
+    title = "GRPO's entropy declines throughout; A-GRAE's drops at first, then holds a plateau"
+    if without := absent(entropy, ("grpo", "a_grae")):
+        return conclude("C8", title, [], without, ())
+    early: list[Window] = [(1.0, 1 / 3, 2 / 3), (-1.0, 0.0, 1 / 3)]
+    late: list[Window] = [(1.0, 2 / 3, 1.0), (-1.0, 1 / 3, 2 / 3)]
+    parts = []
+    for arm, windows, which in (("grpo", early, "second − first"), ("grpo", late, "third − second"),
+                                ("a_grae", early, "second − first")):  # fmt: skip
+        interval = window_interval(entropy[arm], windows)
+        name = f"{label(arm)} entropy, {which} third, claimed < 0"
+        parts.append(signed_part(name, interval, "nats", -1, RELEVANT_ENTROPY * early_mean(entropy[arm])))
+    margin = PLATEAU_MARGIN * window_interval(entropy["a_grae"], [(1.0, 0.0, 1 / 3)]).estimate
+    flat = window_interval(entropy["a_grae"], late)
+    name = f"{label('a_grae')} entropy, third − second third, claimed within ±{margin:.3f}"
+    parts.append(Part(name, flat, "nats", plateau_verdict(flat, margin)))
+    slower = window_interval(difference_series(entropy["a_grae"], entropy["grpo"]), late)
+    name = f"{label('a_grae')} − {label('grpo')} entropy, third − second third, claimed > 0"
+    parts.append(signed_part(name, slower, "nats", +1, RELEVANT_ENTROPY * early_mean(entropy["grpo"])))
+    return conclude("C8", title, parts, (), ())

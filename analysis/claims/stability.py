@@ -1,0 +1,78 @@
+"""C4: which arms collapse."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from agrae_lab.runs import FINAL_STATUSES
+from analysis.collapse import DIVERGED, RULE
+from analysis.proportions import difference_interval, share_interval
+from analysis.stats import Interval
+from analysis.style import label
+from analysis.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED, Part, Verdict, conclude, sign_verdict
+
+UNSTABLE = 0.05  # an arm of which surely more than one run in twenty collapses is unstable
+STABLE = 0.25  # one of which surely fewer than one run in four does is not: 13 runs without a collapse are enough
+MIN_RUNS = 3  # of each arm: with fewer, no outcome could tell two arms apart
+
+_ARM, _STEADY = "negative_dominant", "a_grae_group_only"
+
+
+def c4(collapses: pd.DataFrame) -> Verdict:
+    """Negative-Dominant is unstable, A-GRAE's group part is not.
+
+    Collapses are those of collapse.py, counted over runs that ended (done or diverged). Parts: share of
+    Negative-Dominant's runs that collapse > UNSTABLE; that share minus the group part's > 0; the group part's < STABLE
+    (not supported if surely > UNSTABLE). Exact intervals throughout: Clopper and Pearson's, and Barnard's test
+    inverted. The paper's own counts, 3 of 10 against 0 of 10, support the first part and leave the others undecided:
+    7–65 %, −4 to 65 pp, 0–31 %.
+    """
+    title = "Negative-Dominant is unstable, A-GRAE's group part is not"
+    ended = collapses[collapses["status"].isin(FINAL_STATUSES)]
+    counts = {arm: _count(ended, arm) for arm in (_ARM, _STEADY)}
+    missing = [f"a finished run of {arm}" for arm, (_, runs) in counts.items() if not runs]
+    parts = []
+    if counts[_ARM][1]:
+        share = share_interval(*counts[_ARM])
+        verdict = sign_verdict(share, +1, relevant=UNSTABLE, zero=UNSTABLE)
+        parts.append(Part(f"{_of(_ARM, counts)}, claimed > {100 * UNSTABLE:.0f} %", share, "%", verdict))
+    if not missing:
+        excess = difference_interval(*counts[_ARM], *counts[_STEADY])
+        name = f"share of runs that collapse, {label(_ARM)} − {label(_STEADY)}, claimed > 0"
+        parts.append(Part(name, excess, "pp", sign_verdict(excess, +1, relevant=UNSTABLE)))
+    if counts[_STEADY][1]:
+        share = share_interval(*counts[_STEADY])
+        name = f"{_of(_STEADY, counts)}, claimed < {100 * STABLE:.0f} %"
+        parts.append(Part(name, share, "%", _stays_stable(share)))
+    return conclude("C4", title, parts, missing, _notes(ended, counts) if parts else ())
+
+
+def _count(ended: pd.DataFrame, arm: str) -> tuple[int, int]:
+    runs = ended[ended["arm"] == arm]
+    return int(runs["collapsed"].sum()), len(runs)
+
+
+def _of(arm: str, counts: dict[str, tuple[int, int]]) -> str:
+    collapsed, runs = counts[arm]
+    return f"{label(arm)}: {collapsed} of {runs} run{'s' * (runs != 1)} collapsed"
+
+
+def _stays_stable(share: Interval) -> str:
+    if share.hi < STABLE:
+        return SUPPORTED
+    return NOT_SUPPORTED if share.lo > UNSTABLE else UNDECIDED
+
+
+def _notes(ended: pd.DataFrame, counts: dict[str, tuple[int, int]]) -> list[str]:
+    notes = [RULE]
+    judged = ended[ended["arm"].isin([_ARM, _STEADY])]
+    for run in judged[judged["collapsed"]].to_dict("records"):
+        shares = f"{run['sign']} {100 * run['before']:.1f} % → {100 * run['after']:.1f} %"
+        what = DIVERGED if run["sign"] == DIVERGED else shares
+        notes.append(f"{label(run['arm'])}, seed {run['seed']}: collapsed at step {run['step']} ({what})")
+    if min(runs for _, runs in counts.values()) < MIN_RUNS:
+        notes.append(f"fewer than {MIN_RUNS} runs of an arm: no outcome could tell the two arms apart")
+    if judged["steps"].nunique() > 1:
+        few, many = judged["steps"].min(), judged["steps"].max()
+        notes.append(f"the runs recorded {few} to {many} steps; a shorter one has had less time to collapse")
+    return notes

@@ -1,0 +1,72 @@
+"""maj@k beside Pass@k, and its gains over the base model and over GRPO."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.curves import Evaluations, collect, curve_table
+from analysis.figures._curves import describe_evaluation, draw_curves
+from analysis.frames import BASE, Study
+from analysis.style import label
+from analysis.votes import Votes, collect_votes, vote_gain_table, vote_table
+
+NAME = "majority"
+QUESTION = "Is the answer that most of k samples give right, and does an arm's gain in Pass@k reach it?"
+PAPER = ""
+
+_PASS, _MAJORITY = "Pass@k", "maj@k"
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Rows of curve_table and of vote_table, told apart by `quantity`; `reference` stands in those of gains.
+
+    No rows where no run has its answers on record (samples.parquet without a column `answer`).
+    """
+    frames = []
+    for benchmark in study.benchmarks:
+        if (evaluations := collect(study, benchmark)) is None:
+            continue
+        if (votes := collect_votes(study, evaluations)) is None:
+            continue
+        notes = " ".join(votes.notes)
+        frames += [
+            rows.assign(note=notes, draw_seed=evaluations.seed) for rows in _panels(evaluations, votes) if len(rows)
+        ]
+    return pd.concat(frames, ignore_index=True).fillna({"reference": ""}) if frames else pd.DataFrame()
+
+
+def _panels(evaluations: Evaluations, votes: Votes) -> list[pd.DataFrame]:
+    benchmark = evaluations.benchmark
+    curves = curve_table(evaluations).dropna(subset="estimate")
+    gains = {label(reference): vote_gain_table(votes, reference) for reference in (BASE, "grpo")}
+    return [
+        curves.assign(panel=f"{benchmark}: {_PASS}", quantity=_PASS, reference=""),
+        vote_table(votes).assign(panel=f"{benchmark}: {_MAJORITY}", quantity=_MAJORITY, reference=""),
+        *(
+            rows.assign(panel=f"{benchmark}: {_MAJORITY} minus {name}", quantity=_MAJORITY)
+            for name, rows in gains.items()
+        ),
+    ]
+
+
+def caption(table: pd.DataFrame) -> str:
+    votes = table[table["quantity"] == _MAJORITY]
+    draws = ", ".join(f"{int(num):,}" for num in votes["num_draws"].unique())
+    notes = " ".join(note for note in table["note"].unique() if note)
+    return (
+        "maj@k: is the answer given most often among k samples right? Ties are broken at random, samples without an "
+        f"answer abstain, a vote without any is wrong. Mean over {draws} random subsets of each problem's samples "
+        f"(seed {table['draw_seed'].iloc[0]}; exact at k = 1 and n), which adds a standard error of at most "
+        f"{100 * votes['monte_carlo_error'].max():.2f} points to an arm's mean. Pass@k: unbiased. Differences are "
+        f"paired. {notes} {describe_evaluation(table)}"
+    ).replace("  ", " ")
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    first = table.iloc[0]
+    if first["reference"]:
+        ax.axhline(0.0, color="0.4", linewidth=0.8, zorder=1)
+    draw_curves(table, ax)
+    ax.set_ylabel(f"Difference in {first['quantity']} (pp)" if first["reference"] else f"{first['quantity']} (%)")
+    return ax

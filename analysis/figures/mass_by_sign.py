@@ -1,0 +1,56 @@
+"""Update mass by sign against training step, as it is and relative to plain GRPO's on the same rewards."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+from analysis.figures._steps import describe_steps, draw_steps
+from analysis.frames import Study
+from analysis.series import series_table
+
+NAME = "mass_by_sign"
+QUESTION = "How much does an arm push correct completions up and incorrect ones down, beside plain GRPO?"
+PAPER = ""
+
+_DECADE, _COARSE, _FINE = 10.0, (1.0, 2.0, 5.0), (1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)  # labels
+_COLUMNS = {"Positive advantages": "adv_positive_mass", "Negative advantages": "adv_negative_mass"}
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Rows as in series_table, for each sign: kind "mass", and kind "ratio", to GRPO's mass of that sign.
+
+    GRPO's advantages sum to zero in every group (paper Eq. 5), so its mass of each sign is half of its Σ|A|.
+    """
+    masses, ratios = [], []
+    for panel, column in _COLUMNS.items():
+        masses.append(series_table(study, column).assign(panel=panel, kind="mass"))
+        ratio = series_table(study, column, over="grpo_abs_sum").assign(panel=f"{panel}, relative", kind="ratio")
+        scaled = ["value", "lo", "hi", "smooth"]
+        ratio[scaled] = 2 * ratio[scaled]
+        ratios.append(ratio)
+    return pd.concat([*masses, *ratios], ignore_index=True)
+
+
+def caption(table: pd.DataFrame) -> str:
+    return (
+        "Above: Σ|A| over the batch's completions of each sign. Below: relative to that of plain GRPO on the same "
+        "rewards, whose two signs weigh the same. Log scales; a batch without any is left out. "
+        f"{describe_steps(table)}"
+    )
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    draw_steps(table, ax)
+    ax.set_yscale("log", nonpositive="mask")
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_locator(LogLocator(subs=_COARSE if high > _DECADE * low else _FINE))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+    if table["kind"].iloc[0] == "ratio":
+        ax.axhline(1.0, color="0.4", linewidth=0.8, zorder=1)
+        ax.set_ylabel("Σ|A| / GRPO's")
+    else:
+        ax.set_ylabel("Σ|A|")
+    return ax

@@ -1,0 +1,98 @@
+"""How many prompts have c of G completions correct, against training step: a heat map an arm."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.ticker import MaxNLocator
+
+from agrae_lab.runs import Run
+from analysis.captions import each
+from analysis.frames import Study, read_p_histogram
+from analysis.stats import t_quantile
+from analysis.style import label, sort_arms
+
+NAME = "p_histogram"
+QUESTION = "How do a batch's prompts move between unsolved and solved as training goes on?"
+PAPER = ""
+
+_BINS = 100  # of steps: more would be thinner than a printed line
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Rows: arm, step, correct (c), size (G), value: prompts of a batch with c of G correct, mean over seeds.
+
+    lo and hi: t interval over seeds at each step, where an arm has two or more. Steps are those that all of the arm's
+    runs recorded; in long runs, one in every `every`, to stay legible. Arms without a finished run are shown by
+    their unfinished ones. `most` is the largest value of all arms, for one colour scale.
+    """
+    frames = [_of_arm(arm, study.arms[arm]) for arm in sort_arms(list(study.arms))]
+    frames = [frame for frame in frames if len(frame)]
+    if not frames:
+        return pd.DataFrame()
+    rows = pd.concat(frames, ignore_index=True)
+    return rows.assign(most=rows["value"].max())
+
+
+def _of_arm(arm: str, runs: tuple[Run, ...]) -> pd.DataFrame:
+    done = [run for run in runs if run.status == "done"]
+    read = [read_p_histogram(run).assign(run=run.key) for run in done or runs]
+    recorded = pd.concat(read, ignore_index=True)
+    if recorded.empty:
+        return recorded
+    num_runs = recorded["run"].nunique()
+    cells = recorded.groupby(["step", "correct", "size"])["groups"].agg(["mean", "std", "count"]).reset_index()
+    cells = cells[cells["count"] == num_runs]
+    steps = cells["step"].unique()
+    every = -(-len(steps) // _BINS)
+    cells = cells[cells["step"].isin(steps[::every])]
+    half = t_quantile(num_runs - 1) * cells["std"] / np.sqrt(num_runs) if num_runs > 1 else np.nan
+    return pd.DataFrame(
+        {
+            "panel": label(arm) + ("" if done else " (unfinished)"),
+            "arm": arm,
+            "step": cells["step"],
+            "correct": cells["correct"],
+            "size": cells["size"],
+            "value": cells["mean"],
+            "lo": np.maximum(cells["mean"] - half, 0.0),
+            "hi": cells["mean"] + half,
+            "seeds": num_runs,
+            "every": every,
+            "status": "done" if done else "unfinished",
+        }
+    )
+
+
+def caption(table: pd.DataFrame) -> str:
+    sentences = [
+        "Colour: how many of the batch's prompts have c of G completions correct, one scale for all panels, on which "
+        "small counts are spread out; no smoothing."
+    ]
+    seeds = table.groupby("arm", sort=False)["seeds"].first()
+    if seeds.max() == 1:
+        sentences.append("One seed an arm.")
+    else:
+        sentences.append(f"Mean over seeds: {each(seeds)}; the CSV has the t interval over seeds of each cell.")
+    if (every := int(table["every"].max())) > 1:
+        sentences.append(f"One step in {every}, to stay legible.")
+    if (table["status"] != "done").any():
+        sentences.append("Unfinished: no finished run.")
+    return " ".join(sentences)
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    cells = table.pivot(index="correct", columns="step", values="value")
+    scale = PowerNorm(0.5, vmin=0.0, vmax=float(table["most"].iloc[0]))
+    mesh = ax.pcolormesh(
+        cells.columns, cells.index, cells.to_numpy(), norm=scale, cmap="cividis", shading="nearest", rasterized=True
+    )
+    ax.figure.colorbar(mesh, ax=ax, label="Prompts", pad=0.02)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(visible=False)
+    ax.set_xlabel("Training step (generation batch)")
+    ax.set_ylabel("c of G correct")
+    return ax

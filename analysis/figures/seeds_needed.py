@@ -1,0 +1,127 @@
+"""Power against the number of training seeds, for the effects and the spread between seeds that were recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+from analysis.captions import describe_setting
+from analysis.curves import METHOD, NO_SPREAD, Evaluations, collect, contrast_intervals
+from analysis.frames import BASE, Study
+from analysis.seeds import MAX_SEEDS, POWER, power_by_seeds, recorded_spread, seed_scores, seeds_needed
+from analysis.style import PERCENT, colour, label, line_style, sort_arms
+
+NAME = "seeds_needed"
+QUESTION = "How many training seeds would show the effects that were seen?"
+PAPER = ""
+NEEDS = "two or more finished seeds of GRPO and of another arm: one seed shows no spread between seeds"
+
+_REFERENCE = "grpo"
+_SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
+_MOST_NAMED = 8
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Rows: arm, k, num_seeds (per arm), the power as estimate, lo and hi (at the ends of the spread's interval).
+
+    Beside it effect (Pass@k minus GRPO's), effect_lo, effect_hi, and needed, needed_lo, needed_hi: seeds per arm for
+    power 0.8.
+
+    No rows where no two arms have two finished seeds.
+    """
+    frames = []
+    for benchmark in study.benchmarks:
+        evaluations = collect(study, benchmark)
+        if evaluations is not None:
+            frames += list(_panels(evaluations))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _panels(evaluations: Evaluations) -> Iterator[pd.DataFrame]:
+    able = [arm for arm, seeds in evaluations.seeds.items() if len(seeds) > 1 and arm not in evaluations.unfinished]
+    if _REFERENCE not in able:
+        return
+    for k in sorted({1, evaluations.largest_k}):
+        for arm in sort_arms([arm for arm in able if arm not in (_REFERENCE, BASE)]):
+            yield from _rows(evaluations, arm, k)
+
+
+def _rows(evaluations: Evaluations, arm: str, k: int) -> Iterator[pd.DataFrame]:
+    effect = contrast_intervals(evaluations, [{arm: {k: 1.0}, _REFERENCE: {k: -1.0}}])[0]
+    if effect.method == NO_SPREAD or np.isnan(effect.estimate):
+        return
+    spread = recorded_spread(*(seed_scores([evaluations], one, k)[0][:, 0] for one in (arm, _REFERENCE)))
+    needed = seeds_needed(effect.estimate, spread, seed=evaluations.seed)
+    power, highest, lowest = (
+        power_by_seeds(effect.estimate, [factor * one for one in spread.deviations], _SEEDS, seed=evaluations.seed)
+        for factor in (1.0, spread.lo, spread.hi)
+    )
+    yield pd.DataFrame(
+        {
+            "panel": f"{evaluations.benchmark}: Pass@{k} against GRPO",
+            "benchmark": evaluations.benchmark,
+            "arm": arm,
+            "reference": _REFERENCE,
+            "k": k,
+            "num_seeds": _SEEDS,
+            "estimate": power,
+            "lo": lowest,
+            "hi": highest,
+            "method": "simulated Welch tests at 5 %",
+            "speaks_of": METHOD,
+            "effect": effect.estimate,
+            "effect_lo": effect.lo,
+            "effect_hi": effect.hi,
+            "needed": needed.seeds,
+            "needed_lo": needed.lo,
+            "needed_hi": needed.hi,
+            "target": POWER,
+            "seeds": effect.num_seeds,
+            "n": evaluations.num_samples,
+            "problems": evaluations.num_problems,
+            "temperature": evaluations.temperature,
+            "top_p": evaluations.top_p,
+            "no_within_variance": 2 * k > evaluations.num_samples,
+            "unfinished": False,
+        }
+    )
+
+
+def caption(table: pd.DataFrame) -> str:
+    arms = table.drop_duplicates(["panel", "arm"])
+    named = [
+        f"{label(row['arm'])} at k = {row['k']} on {row['benchmark']} {_seeds(row['needed'])} "
+        f"[{_seeds(row['needed_lo'])}, {_seeds(row['needed_hi'])}]"
+        for _, row in arms.iterrows()
+    ]
+    listed = "; ".join(named) if len(named) <= _MOST_NAMED else f"see {NAME}.csv"
+    return (
+        "Chance that Welch's t test at 5 % tells the arm from GRPO, by number of seeds per arm, if the recorded effect "
+        "and the recorded spread between seeds were the true ones; bands: the spread at the ends of its 95 % interval. "
+        f"Seeds per arm for power {100 * POWER:.0f} %: {listed}. An effect noticed for its size is likely to be "
+        f"smaller than recorded, and then needs more. {describe_setting(table.assign(method=''))}"
+    )
+
+
+def _seeds(number: float) -> str:
+    return f"{number:.0f}" if np.isfinite(number) else f"more than {MAX_SEEDS}"
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    ax.axhline(table["target"].iloc[0], color="0.4", linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+    for arm, rows in table.groupby("arm", sort=False):
+        ax.plot(rows["num_seeds"], rows["estimate"], label=label(arm), **line_style(str(arm)))
+        ax.fill_between(rows["num_seeds"], rows["lo"], rows["hi"], color=colour(str(arm)), alpha=0.12, linewidth=0)
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_locator(FixedLocator([2, 4, 8, 16, 32, 64]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    ax.yaxis.set_major_formatter(PERCENT)
+    ax.set_ylim(0.0, 1.02)
+    ax.set_xlabel("Training seeds per arm")
+    ax.set_ylabel("Power (%)")
+    return ax

@@ -1,0 +1,136 @@
+"""Problems that an arm solves at least once and the base model never does, and the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.captions import describe_setting
+from analysis.curves import (
+    CHECKPOINTS,
+    METHOD,
+    NO_SPREAD,
+    OVER_SEEDS,
+    Evaluations,
+    collect,
+    contrast_intervals,
+    interval_columns,
+)
+from analysis.frames import BASE, Study
+from analysis.metrics import solved_sets
+from analysis.multiplicity import holm
+from analysis.stats import Interval, t_interval, wilson_interval
+from analysis.style import PERCENT, colour, label, sort_arms
+
+NAME = "solved_sets"
+QUESTION = "Which share of the problems did training bring into reach, and which did it lose?"
+PAPER = ""
+
+GAINED, LOST, NET = "gained", "lost", "net"
+_MCNEMAR = "exact McNemar"
+_BELOW, _THICK = 0.4, 0.5  # where the net change stands under its bars; their thickness
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Rows: arm, kind (gained, lost, net), estimate (share of problems) with interval; no rows without the base model.
+
+    Rows of single checkpoints have the `count`; an arm with several seeds has rows with seed "mean" too, and its single
+    seeds no interval and method "". Net rows have p_value (no net change), its `test`, and p_holm over the panel's
+    arms. `x`, `x_lo` and `x_hi` are where a row is drawn: losses to the left.
+    """
+    frames = []
+    for benchmark in study.benchmarks:
+        evaluations = collect(study, benchmark)
+        if evaluations is not None and BASE in evaluations.correct:
+            frames.append(_panel(evaluations))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _panel(evaluations: Evaluations) -> pd.DataFrame:
+    arms = sort_arms([arm for arm in evaluations.correct if arm != BASE])
+    rows = pd.DataFrame([row for arm in arms for row in _arm_rows(evaluations, arm)])
+    lost = rows["kind"] == LOST
+    return rows.drop(columns=["band_lo", "band_hi", "band"]).assign(
+        panel=evaluations.benchmark,
+        p_holm=holm(rows["p_value"].to_numpy()),
+        height=[len(arms) - 1 - arms.index(arm) for arm in rows["arm"]] - _BELOW * (rows["kind"] == NET),
+        x=rows["estimate"].where(~lost, -rows["estimate"]),
+        x_lo=rows["lo"].where(~lost, -rows["hi"]),
+        x_hi=rows["hi"].where(~lost, -rows["lo"]),
+    )
+
+
+def _arm_rows(evaluations: Evaluations, arm: str) -> Iterator[dict[str, object]]:
+    n, num_problems, seeds = evaluations.num_samples, evaluations.num_problems, evaluations.seeds[arm]
+    sets = [solved_sets(correct_P, evaluations.correct[BASE][0]) for correct_P in evaluations.correct[arm]]
+    several = len(sets) > 1
+    for kind in (GAINED, LOST):
+        counts = [one.gained if kind == GAINED else one.lost for one in sets]
+        for seed, count in zip(seeds, counts, strict=True):
+            bounds = (np.nan, np.nan) if several else wilson_interval(count, num_problems)
+            single = Interval(count / num_problems, *bounds, "" if several else "Wilson over problems", CHECKPOINTS)
+            yield {**interval_columns(evaluations, single, arm), "seed": str(seed), "kind": kind, "count": count}
+        if several:
+            mean = _over_seeds(np.array(counts) / num_problems)
+            yield {**interval_columns(evaluations, mean, arm), "seed": "mean", "kind": kind}
+    net = contrast_intervals(evaluations, [{arm: {n: 1.0}, BASE: {n: -1.0}}])[0]
+    yield {
+        **interval_columns(evaluations, net, arm),
+        "seed": "mean" if several else str(seeds[0]),
+        "kind": NET,
+        "p_value": net.p_value if several else sets[0].p_value,
+        "test": OVER_SEEDS if several else _MCNEMAR,
+    }
+
+
+def _over_seeds(shares_S: np.ndarray) -> Interval:
+    estimate, lo, hi = t_interval(shares_S)
+    lo, hi = np.clip([lo, hi], 0.0, 1.0).tolist()
+    return Interval(estimate, lo, hi, NO_SPREAD if np.isnan(lo) else OVER_SEEDS, METHOD, len(shares_S))
+
+
+def caption(table: pd.DataFrame) -> str:
+    net = table["kind"] == NET
+    tests = " and ".join(table["test"].dropna().unique())
+    ways = " and ".join(way for way in table.loc[~net, "method"].unique() if way)
+    unfinished = ", ".join(map(label, table.loc[table["unfinished"], "arm"].unique()))
+    return (
+        "Right: problems solved at least once in n samples by the arm and never by the base model; left: the other "
+        f"way round; lines: 95 % intervals, pointwise ({ways}). Diamond: net, the difference in Pass@n. p: no net "
+        f"change ({tests}), Holm over the arms of a panel. A problem that both solve rarely changes sides by chance: "
+        "some gains and losses are expected without any change, and their number depends on n. "
+        f"{describe_setting(table[net])}{f' Hatched: no finished run ({unfinished}).' if unfinished else ''}"
+    )
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    ax.axvline(0.0, color="0.4", linewidth=0.8, zorder=1)
+    for arm, rows in table.groupby("arm", sort=False):
+        hue = colour(str(arm))
+        shares, net = rows[rows["kind"] != NET], rows[rows["kind"] == NET]
+        bars, single = shares[shares["method"] != ""], shares[shares["method"] == ""]
+        hatch = "/////" if rows["unfinished"].any() else None
+        ax.barh(bars["height"], bars["x"], _THICK, color=hue, alpha=0.45, linewidth=0, hatch=hatch)
+        ax.plot(single["x"], single["height"], "|", color=hue, markersize=5, markeredgewidth=0.6)
+        for some in (bars, net):
+            ax.hlines(some["height"], some["x_lo"], some["x_hi"], color=hue, linewidth=0.9)
+        ax.plot(net["x"], net["height"], "D", color=hue, markersize=3)
+        for p_value in net["p_holm"]:
+            ax.text(
+                1.02, bars["height"].iloc[0], _p(p_value), fontsize=6, va="center", transform=ax.get_yaxis_transform()
+            )
+    order = table[table["kind"] != NET].drop_duplicates("arm")
+    ax.set_yticks(order["height"], [label(arm) for arm in order["arm"]])
+    ax.grid(False, axis="y")
+    ax.xaxis.set_major_formatter(PERCENT)
+    ax.set_xlabel("Lost | gained (% of problems)")
+    return ax
+
+
+def _p(p_value: float) -> str:
+    if np.isnan(p_value):
+        return "no change"
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"

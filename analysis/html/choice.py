@@ -1,0 +1,59 @@
+"""How the rows of a sample of completions are chosen: by seed, spread over prompts and outcomes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+
+RIGHT, WRONG, UNDECIDED = "right", "wrong", "undecided"
+
+_OF_A_PROMPT = 8  # completions of one prompt, where it has so many: enough to see how much they differ
+
+
+def spread(num_items: int, num_chosen: int) -> list[int]:
+    """Positions of `num_chosen` of `num_items`, evenly spaced, the first and the last among them."""
+    return sorted({round(x) for x in np.linspace(0, num_items - 1, min(num_items, num_chosen))}) if num_items else []
+
+
+def outcome(correct: pd.Series, valid: pd.Series) -> pd.Series:
+    """right, wrong, or undecided where the verifier could not decide."""
+    known = np.where(correct.fillna(False).astype(bool), RIGHT, WRONG)
+    return pd.Series(np.where(valid.fillna(False).astype(bool), known, UNDECIDED), index=correct.index)
+
+
+def choose(rows: pd.DataFrame, num: int, *, seed: int) -> pd.DataFrame:
+    """At most `num` rows, most wanted first: some prompts by seed, and of each as evenly of every outcome as there are.
+
+    The order of prompts depends on the seed and their names alone, so that arms show the same ones. rows: prompt,
+    sample, outcome.
+    """
+    prompts = rows["prompt"].astype(str)
+    names = pd.Index(prompts.unique())
+    keys = pd.util.hash_array(names.to_numpy(dtype=object), hash_key=f"{seed:016d}"[-16:])
+    names = names[np.lexsort((names, keys))]
+    sizes = prompts.value_counts().reindex(names)
+    enough = int(np.searchsorted(sizes.cumsum().to_numpy(), num)) + 1
+    place = pd.Series(range(len(names)), index=names)[: max(enough, -(-num // _OF_A_PROMPT))]
+    some = rows[prompts.isin(place.index)].sort_values("sample", kind="stable")
+    turn = some.groupby(["prompt", "outcome"], sort=False).cumcount()
+    order = some.assign(_turn=turn, _place=some["prompt"].astype(str).map(place))
+    return order.sort_values(["_turn", "_place", "outcome"], kind="stable")[rows.columns].head(num)
+
+
+def clip(text: str, most: int) -> tuple[str, str, int]:
+    """Beginning, end and how many characters between them are left out; a whole text is all beginning.
+
+    The end is kept since that is where an answer stands.
+    """
+    if len(text) <= most:
+        return text, "", 0
+    tail = most // 3
+    return text[: most - tail], text[len(text) - tail :], len(text) - most
+
+
+def within(texts: pd.Series, budget: int) -> int:
+    """How many of the texts, from the first, fit into so many bytes of JSON; at least one."""
+    sizes = np.cumsum([len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")) for text in texts])
+    return max(1, int(np.searchsorted(sizes, budget, side="right")))

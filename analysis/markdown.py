@@ -1,0 +1,118 @@
+"""summary.md and passk_table.md: what report.py says, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from .frames import Study
+from .render import Rendered
+from .report import (
+    DIVERGED,
+    NOT_EVALUATED,
+    UNFINISHED,
+    Result,
+    cells,
+    columns,
+    has_diverged,
+    multiplicity,
+    passk_heading,
+    passk_notes,
+    run_rows,
+    run_state,
+)
+from .verdicts import NO_DATA, RULE, Verdict, describe
+
+
+def summary(result: Result) -> str:
+    """summary.md of one study: question, verdicts, Pass@k, figures, tables, runs."""
+    study = result.study
+    sections = [f"# {_line(study.name)}\n\n{_line(study.question)}\n"]
+    if result.refused:
+        sections.append("## Refused\n\n" + _bullets(result.refused))
+    sections.append("## Verdicts\n\n" + _verdicts(result.verdicts))
+    sections.append("## Pass@k\n\n" + passk_markdown(result.table))
+    if result.figures:
+        sections.append("## Figures\n\n" + "\n".join(_figure(figure) for figure in result.figures) + "\n")
+    if result.tables:
+        sections.append("## Tables\n\n" + "\n".join(_table(table) for table in result.tables) + "\n")
+    sections.append("## Runs\n\n" + _runs(study))
+    if result.to_know:
+        sections.append("## To know\n\n" + _bullets(result.to_know))
+    return "\n".join(sections)
+
+
+def passk_markdown(table: pd.DataFrame) -> str:
+    """One Markdown table per benchmark; k > n/2 is marked with *."""
+    if table.empty:
+        return f"{NOT_EVALUATED}\n"
+    blocks = []
+    for benchmark, rows in table.groupby("benchmark", sort=True):
+        notes = " ".join(passk_notes(rows)).replace("*", "\\*")
+        heading = passk_heading(_line(benchmark), rows)
+        blocks.append(f"{heading}\n\n{_rows([columns(rows), *cells(rows)])}\n{notes}\n")
+    return "\n".join(blocks)
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> str:
+    lines = []
+    for verdict in verdicts:
+        lines.append(f"- **{verdict.claim}: {verdict.verdict}.** {verdict.title}.")
+        if verdict.verdict == NO_DATA:
+            lines.append(f"  - {verdict.text}")
+        else:
+            lines += [f"  - {describe(part)}" for part in verdict.parts]
+            lines.append(f"  - speaks of: {verdict.speaks_of}")
+            lines.append(f"  - would change it: {verdict.would_change}")
+        lines += [f"  - note: {note}" for note in verdict.notes]
+    if counted := multiplicity(verdicts):
+        lines.append(f"\n{RULE}\n\n{counted}")
+    return "\n".join(lines) + "\n"
+
+
+def _figure(figure: Rendered) -> str:
+    if figure.reason:
+        return f"- `{figure.name}`: not drawn: {_line(figure.reason)}"
+    return (
+        f"- [{figure.name}]({figure.name}.png) ([PDF]({figure.name}.pdf), [CSV]({figure.name}.csv)): "
+        f"{_line(figure.question)} {_line(figure.caption)}"
+    )
+
+
+def _table(table: Rendered) -> str:
+    if table.reason:
+        return f"- `{table.name}`: not made: {_line(table.reason)}"
+    return (
+        f"- [{table.name}]({table.name}.md) ([LaTeX]({table.name}.tex), [CSV]({table.name}.csv)): "
+        f"{_line(table.question)} {_line(table.caption)}"
+    )
+
+
+def _runs(study: Study) -> str:
+    text = _rows(run_rows(study))
+    if study.unfinished:
+        text += f"\n{UNFINISHED}\n\n" + _bullets(map(run_state, study.unfinished))
+    if has_diverged(study):
+        text += f"\n{DIVERGED}\n"
+    return text
+
+
+def _rows(rows: Sequence[Sequence[str]]) -> str:
+    header, *body = rows
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join("| " + " | ".join(map(_cell_text, line)) + " |" for line in lines) + "\n"
+
+
+def _bullets(sentences: Iterable[str]) -> str:
+    return "\n".join(f"- {_line(sentence)}" for sentence in sentences) + "\n"
+
+
+def _line(text: object) -> str:
+    """Text that cannot break out of its Markdown line."""
+    return " ".join(str(text).split())
+
+
+def _cell_text(text: object) -> str:
+    """Text that cannot break out of its table cell."""
+    return _line(text).replace("|", "\\|")

@@ -1,0 +1,110 @@
+"""Numbers that the paper published, to be set beside ours and never mixed in; SOURCE.md says where they come from.
+
+The paper is arXiv 2602.05548v3; its tables 3 to 7 stand in paper_tables.csv as they were printed.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from ..frames import BASE
+
+PAPER_TABLES = Path(__file__).parent / "paper_tables.csv"
+COLUMNS = ("table", "model", "benchmark", "method", "arm", "k", "estimate", "plus_minus")
+
+# Method as the paper calls it → arm as a run of ours is called: preset, what differs from it, the loss if not GRPO's.
+# DAPO is GRPO's advantage under another loss, Dr.GRPO another advantage and another loss.
+ARMS = {
+    "Base Model": BASE,
+    "GRPO": "grpo",
+    "GRPO-LEAD": "grpo_lead",
+    "W-REINFORCE": "w_reinforce",
+    "GRPO + A-GRAE": "a_grae",
+    "GRPO + A-GRAE (full)": "a_grae",
+    "GRPO + A-GRAE (sample level)": "a_grae_sample_only",
+    "GRPO + DDAS (sample level)": "a_grae_sample_only",
+    "GRPO + A-GRAE (group level)": "a_grae_group_only",
+    "GRPO + ASS (group level)": "a_grae_group_only",
+    "DAPO": "grpo+dapo",
+    "DAPO + A-GRAE": "a_grae+dapo",
+    "Dr.GRPO": "dr_grpo+dr_grpo",
+    "Dr.GRPO + A-GRAE": "a_grae+dr_grpo+dr_grpo",
+    "Positive-Dominant": "positive_dominant",
+    "Negative-Dominant": "negative_dominant",
+    "Hard-Focused": "hard_focused",
+    "Easy-Focused": "easy_focused",
+}
+
+# Benchmark of ours → the paper's, where the problems are the same. MATH-500 is a part of MATH: no match.
+BENCHMARKS = {"math": "MATH", "math_test": "MATH", "amc23": "AMC23", "aime2025": "AIME 2025"}
+
+
+def models() -> list[str]:
+    """Models with published numbers, by name."""
+    return sorted(_rows()["model"].unique())
+
+
+def published_rows(model: str, benchmark: str | None = None) -> pd.DataFrame:
+    """All published rows of a model, of one of its benchmarks (as the paper names it) if given; columns COLUMNS.
+
+    `estimate` and `plus_minus` are shares in [0, 1]; plus_minus is NaN where none was printed, and the paper does not
+    say what it is. A cell that several tables repeat comes once for each of them.
+
+    Raises:
+        ValueError: no such model, or the model has no such benchmark; the choices are listed.
+    """
+    rows = _rows()
+    _require(model, models(), "the published tables have no model")
+    rows = rows[rows["model"] == model]
+    if benchmark is not None:
+        _require(benchmark, list(rows["benchmark"].unique()), f"{model} has no published benchmark")
+        rows = rows[rows["benchmark"] == benchmark]
+    return rows.reset_index(drop=True)
+
+
+def parse(published: str) -> tuple[str, str | None]:
+    """`<model>` or `<model>/<benchmark>` → (model, benchmark or None), both known.
+
+    Raises:
+        ValueError: as published_rows.
+    """
+    model, slash, benchmark = published.partition("/")
+    published_rows(model, benchmark if slash else None)
+    return model, benchmark if slash else None
+
+
+def match(published: str | None, benchmark: str) -> pd.DataFrame:
+    """The published rows that belong into the panel of one benchmark of ours, one for each arm and k; maybe none.
+
+    `<model>` gives them where the benchmark is one of the paper's (BENCHMARKS, or its own spelling);
+    `<model>/<benchmark>` gives that benchmark's in every panel, whatever ours is. Of a cell that several tables
+    repeat, the first table's is taken.
+
+    Raises:
+        ValueError: as published_rows.
+    """
+    if published is None:
+        return _rows().iloc[:0]
+    model, forced = parse(published)
+    rows = published_rows(model)
+    rows = rows[rows["benchmark"] == (forced or BENCHMARKS.get(benchmark, benchmark))]
+    return rows.drop_duplicates(["arm", "k"]).reset_index(drop=True)
+
+
+@cache
+def _rows() -> pd.DataFrame:
+    rows = pd.read_csv(PAPER_TABLES)
+    rows = rows.assign(
+        arm=rows["method"].map(ARMS),
+        estimate=(rows["pass_at_k"] / 100).round(6),
+        plus_minus=(rows["plus_minus"] / 100).round(6),
+    )
+    return rows.sort_values("table", kind="stable", ignore_index=True)[list(COLUMNS)]
+
+
+def _require(name: str, choices: list[str], what: str) -> None:
+    if name not in choices:
+        raise ValueError(f"{what} {name!r}; choose from {', '.join(map(str, choices))}")

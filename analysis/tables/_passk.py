@@ -1,0 +1,208 @@
+"""What the Pass@k tables share: their rows, which of them are best, and how they are laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import published
+from analysis.captions import PUBLISHED, RECORDED, describe_setting, published_of, stack
+from analysis.curves import Evaluations, collect, contrast_intervals, curve_table
+from analysis.frames import BASE, Study
+from analysis.passk import KS
+from analysis.stats import LEVEL
+from analysis.style import label, sort_arms
+from analysis.tabulate import BEST, SECOND, Block, Cell, Layout, Row, percent, share_cell
+
+NO_RUN, NOT_EVALUATED, K_ABOVE_N = "no run yet", "not evaluated yet", "k > n"
+
+TIES = (
+    "Best in bold, second best underlined (in Markdown: italic). An arm is behind the best where the 95 % interval of "
+    "their difference on the same problems excludes 0, also after Bonferroni's correction for the arms compared there, "
+    "since the best is picked by its result. All others are tied with it and share its mark; where all are tied there "
+    "is none. The second best is found likewise among those behind."
+)
+
+
+def passk_rows(
+    study: Study, arms: Sequence[str] = (), *, ks: Sequence[int] = KS, tables: Sequence[int] = ()
+) -> pd.DataFrame:
+    """Pass@k of the arms with these names (all of the study, unless named), on every benchmark, marked.
+
+    The aggregated rows of curve_table, and: source, mark ("best", "second" or none), note (why there is no estimate).
+    An arm without a run, or without an evaluation, has rows without an estimate. Asked for published numbers, the rows
+    of the paper's `tables` stand below, with source "published", model and plus_minus.
+
+    Raises:
+        FrameError: an evaluation cannot be read, or two of them cannot be compared.
+    """
+    frames = []
+    for benchmark in benchmarks(study):
+        evaluations = collect(study, benchmark) if benchmark in study.benchmarks else None
+        frames.append(_recorded(study, benchmark, evaluations, _wanted(study, arms), ks))
+        frames.append(_published(study, benchmark, arms, ks, tables))
+    return stack(frames)
+
+
+def benchmarks(study: Study) -> list[str]:
+    """Every benchmark that a run has been, or will be, evaluated on."""
+    configured = {name for run in study.runs for name in run.config.get("evaluation", {}).get("benchmarks", {})}
+    return sorted(configured | set(study.benchmarks))
+
+
+def _wanted(study: Study, names: Sequence[str]) -> list[str]:
+    """Arms in the readers' order; a name that has several configurations in the study stands for all of them."""
+    if not names:
+        return sort_arms([BASE, *study.arms])
+    found = []
+    for name in names:
+        found += [arm for arm, runs in study.arms.items() if runs[0].arm == name] or [name]
+    return found
+
+
+def _recorded(
+    study: Study, benchmark: str, evaluations: Evaluations | None, arms: Sequence[str], ks: Sequence[int]
+) -> pd.DataFrame:
+    places = pd.DataFrame(list(product(arms, ks)), columns=["arm", "k"])
+    if evaluations is None:
+        rows = places.assign(estimate=np.nan, lo=np.nan, hi=np.nan, mark="", note=NOT_EVALUATED)
+    else:
+        curves = curve_table(evaluations)
+        rows = places.merge(curves[curves["method"] != ""], on=["arm", "k"], how="left")
+        rows = rows.assign(unfinished=rows["arm"].isin(list(evaluations.unfinished)))
+        rows = rows.assign(no_within_variance=rows["estimate"].notna() & (2 * rows["k"] > evaluations.num_samples))
+        rows["mark"] = _marks(evaluations, rows)
+        missing = ~rows["arm"].isin(list(evaluations.correct))
+        rows["note"] = np.where(missing, NOT_EVALUATED, np.where(rows["estimate"].isna(), K_ABOVE_N, ""))
+    absent = ~rows["arm"].isin([BASE, *study.arms])
+    return rows.assign(benchmark=benchmark, source=RECORDED, note=rows["note"].mask(absent, NO_RUN))
+
+
+def _marks(evaluations: Evaluations, rows: pd.DataFrame) -> list[str]:
+    """BEST, SECOND or nothing for each row; unfinished arms do not compete."""
+    competing = rows[rows["estimate"].notna() & ~rows["arm"].isin(list(evaluations.unfinished))]
+    estimates = {int(k): competing[competing["k"] == k].set_index("arm")["estimate"] for k in competing["k"].unique()}
+    best = _leaders(evaluations, estimates)
+    second = _leaders(evaluations, {k: column.drop(list(best[k])) for k, column in estimates.items()})
+    return [
+        BEST if arm in best.get(k, ()) else SECOND if arm in second.get(k, ()) else ""
+        for arm, k in zip(rows["arm"], rows["k"], strict=True)
+    ]
+
+
+def _leaders(evaluations: Evaluations, estimates: Mapping[int, pd.Series]) -> dict[int, set[str]]:
+    """k → the arm with the highest estimate and those tied with it; none at a k where that is all of them.
+
+    A truly best arm is left out with a probability of at most 1 − LEVEL at each k: that takes one of the others to be
+    above it by a test at (1 − LEVEL) / others.
+    """
+    pairs = []
+    for k, column in estimates.items():
+        ranked = column.sort_values(ascending=False, kind="stable").index
+        pairs += [(k, ranked[0], other) for other in ranked[1:]]
+    contrasts = [{top: {k: 1.0}, other: {k: -1.0}} for k, top, other in pairs]
+    behind: dict[int, set[str]] = {k: set() for k in estimates}
+    for (k, _, other), interval in zip(pairs, contrast_intervals(evaluations, contrasts), strict=True):
+        # a comparison without interval or p-value tells nothing apart
+        if interval.lo > 0 and interval.p_value * (len(estimates[k]) - 1) <= 1 - LEVEL:
+            behind[k].add(other)
+    return {k: set(column.index) - behind[k] if behind[k] else set() for k, column in estimates.items()}
+
+
+def _published(
+    study: Study, benchmark: str, arms: Sequence[str], ks: Sequence[int], tables: Sequence[int]
+) -> pd.DataFrame:
+    rows = published.match(study.view.published, benchmark)
+    if len(rows) == 0:
+        return rows
+    model, on = rows[["model", "benchmark"]].iloc[0]
+    rows = published.published_rows(model, on)
+    kept = rows["table"].isin(list(tables)) & rows["k"].isin(list(ks))
+    kept &= rows["arm"].isin(list(arms)) if arms else True
+    rows = rows[kept].drop_duplicates(["arm", "k"]).rename(columns={"benchmark": "on"})
+    return rows[["arm", "k", "estimate", "plus_minus", "model", "on"]].assign(
+        benchmark=benchmark, source=PUBLISHED, mark="", note=""
+    )
+
+
+def has_recorded(rows: pd.DataFrame, arms: Sequence[str]) -> bool:
+    """Whether an arm that starts with one of these names has a value of ours."""
+    ours = rows[(rows["source"] == RECORDED) & rows["estimate"].notna()] if len(rows) else rows
+    return any(str(arm).startswith(tuple(arms)) for arm in ours.get("arm", ()))
+
+
+def by_k(rows: pd.DataFrame, caption: str) -> Layout:
+    """Methods down, k across, a block for each benchmark."""
+    ks = sorted(int(k) for k in rows["k"].unique())
+    blocks = []
+    for benchmark, part in rows.groupby("benchmark", sort=False):
+        blocks.append(Block(_heading(str(benchmark), part), lines(part, "k", ks)))
+    return Layout(caption, ("k", *map(str, ks)), tuple(blocks), notes(rows))
+
+
+def lines(rows: pd.DataFrame, across: str, values: Sequence[Any]) -> tuple[Row, ...]:
+    """A line for each arm in readers' order, what was published of it beneath; a cell for each value of `across`."""
+    found = []
+    for arm in sort_arms(list(rows["arm"].unique())):
+        parts = [rows[(rows["arm"] == arm) & (rows["source"] == source)] for source in (RECORDED, PUBLISHED)]
+        for source, own in zip((RECORDED, PUBLISHED), parts, strict=True):
+            if own.empty:
+                continue
+            name = label(arm) + (" (unfinished)" if own["unfinished"].any() else "")
+            beneath = source == PUBLISHED and len(parts[0]) > 0
+            if source == PUBLISHED:
+                name = "published" if beneath else f"{name}, published"
+            cells = tuple(_cell(own[own[across] == value]) for value in values)
+            found.append(Row(name, cells, published=source == PUBLISHED, beneath=beneath))
+    return tuple(found)
+
+
+def _cell(rows: pd.DataFrame) -> Cell:
+    """The cell of at most one row; – where there is none, or it has no value."""
+    if rows.empty or np.isnan(rows["estimate"].iloc[0]):
+        return Cell()
+    row = rows.iloc[0]
+    if row["source"] == PUBLISHED:
+        return Cell(percent(row["estimate"]), "" if np.isnan(row["plus_minus"]) else f"± {percent(row['plus_minus'])}")
+    return share_cell(row["estimate"], row["lo"], row["hi"], row["mark"])
+
+
+def _heading(benchmark: str, rows: pd.DataFrame) -> str:
+    evaluated = rows.dropna(subset="n") if "n" in rows else rows.iloc[:0]
+    if evaluated.empty:
+        return benchmark
+    n = int(evaluated["n"].iloc[0])
+    high = [k for k in sorted(rows["k"].unique()) if 2 * k > n]
+    above = f"; k > n/2, without within-problem variance, from k = {high[0]} on" if high and high[0] <= n else ""
+    return f"{benchmark} ({int(evaluated['problems'].iloc[0])} problems, n = {n}{above})"
+
+
+def notes(rows: pd.DataFrame) -> tuple[str, ...]:
+    """What the intervals and marks are, what is missing and why, and which rows are the paper's."""
+    ours = rows[rows["source"] == RECORDED]
+    found = []
+    if len(known := ours[ours["estimate"].notna()]):
+        found += [describe_setting(known), TIES]
+    for note in (NO_RUN, NOT_EVALUATED, K_ABOVE_N):
+        if len(some := ours[ours["note"] == note]):
+            found.append(f"–, {note}: {_where(some, note)}.")
+    if (ours["estimate"].notna() & ours["lo"].isna()).any():
+        found.append("No interval where all seeds are alike.")
+    if len(theirs := rows[rows["source"] == PUBLISHED]):
+        found.append(
+            f"Published: the paper's own numbers for {published_of(theirs)}, ± as printed there; no mark heeds them."
+        )
+    return tuple(found)
+
+
+def _where(rows: pd.DataFrame, note: str) -> str:
+    if note == NO_RUN:
+        return ", ".join(map(label, rows["arm"].unique()))
+    if note == K_ABOVE_N:
+        return ", ".join(f"k = {k}" for k in sorted(rows["k"].unique()))
+    by_benchmark = rows.groupby("benchmark", sort=False)["arm"].unique()
+    return "; ".join(f"{', '.join(map(label, arms))} on {benchmark}" for benchmark, arms in by_benchmark.items())

@@ -1,0 +1,25 @@
+"""A-GRAE and each of its two levels alone, beside GRPO."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.frames import BASE, Study
+from analysis.tables._passk import by_k, has_recorded, passk_rows
+from analysis.tabulate import Layout
+
+NAME = "table_ablation"
+QUESTION = "Which level of A-GRAE does what?"
+PAPER = "Table 6"
+
+_LEVELS = ("a_grae_sample_only", "a_grae_group_only", "a_grae")
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Rows of the base model, GRPO and A-GRAE's levels; none unless some level has been evaluated."""
+    rows = passk_rows(study, (BASE, "grpo", *_LEVELS), tables=(6,))
+    return rows if has_recorded(rows, _LEVELS) else pd.DataFrame()
+
+
+def layout(table: pd.DataFrame) -> Layout:
+    return by_k(table, "A-GRAE's levels alone and together: Pass@k in percent, with 95 % intervals.")

@@ -1,0 +1,22 @@
+"""Pass@k of every method on every benchmark. A study has one model, so one file serves both of the paper's tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.frames import Study
+from analysis.tables._passk import by_k, has_recorded, passk_rows
+from analysis.tabulate import Layout
+
+NAME = "table_main"
+QUESTION = "Which method solves most problems within k samples?"
+PAPER = "Tables 3 and 5"  # Qwen2.5-Math-7B and DeepSeek-R1-7B
+
+
+def table(study: Study) -> pd.DataFrame:
+    rows = passk_rows(study, tables=(3, 5))
+    return rows if has_recorded(rows, ("",)) else pd.DataFrame()
+
+
+def layout(table: pd.DataFrame) -> Layout:
+    return by_k(table, "Pass@k in percent, with 95 % intervals.")

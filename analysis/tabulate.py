@@ -1,0 +1,195 @@
+"""A table for readers → Markdown and LaTeX (booktabs). What stands in it is decided by the table's module."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+BEST, SECOND = "best", "second"
+NO_VALUE = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands at one place. `math` is the text in LaTeX's mathematics, where it is a formula."""
+
+    text: str = NO_VALUE
+    interval: str = ""
+    mark: str = ""  # BEST, SECOND or none
+    math: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: `cells` without its name. `published`: the paper's; `beneath`: belongs to the row above."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    published: bool = False
+    beneath: bool = False
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines that belong together, such as those of one benchmark; `title` may be empty."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table as readers see it. `head` names the columns, that of the rows' names first.
+
+    `spans` are headings above the columns: text and number of columns, from the second column on.
+    """
+
+    caption: str
+    head: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...] = ()
+    spans: tuple[tuple[str, int], ...] = ()
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """`0.1234` → 12.3; – for NaN."""
+    return NO_VALUE if math.isnan(share) else f"{100 * share:.{digits}f}".replace("-", "−")
+
+
+def share_cell(estimate: float, lo: float, hi: float, mark: str = "") -> Cell:
+    """A share in percent with its interval, if it has one."""
+    interval = "" if math.isnan(lo) else f"[{percent(lo)}, {percent(hi)}]"
+    return Cell(percent(estimate), interval, mark)
+
+
+def markdown(layout: Layout) -> str:
+    """One Markdown table for each block; best in bold, second best in italics."""
+    parts = [f"**{_escape(layout.caption)}**"]
+    for block in layout.blocks:
+        lines = [_spanned_head(layout), ["---"] * len(layout.head)]
+        for row in block.rows:
+            lines.append([_escape(row.name), *map(_markdown_cell, row.cells)])
+        title = f"{_escape(block.title)}\n\n" if block.title else ""
+        parts.append(title + "\n".join("| " + " | ".join(line) + " |" for line in lines))
+    if layout.notes:
+        parts.append(_escape(" ".join(layout.notes)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _spanned_head(layout: Layout) -> list[str]:
+    """Markdown has no cells over several columns, so each column names what spans it."""
+    above = [text for text, width in layout.spans for _ in range(width)] or [""] * (len(layout.head) - 1)
+    names = [f"{span}: {name}" if span else name for span, name in zip(above, layout.head[1:], strict=True)]
+    return [_escape(name) for name in (layout.head[0], *names)]
+
+
+def _markdown_cell(cell: Cell) -> str:
+    around = {BEST: "**", SECOND: "*"}.get(cell.mark, "")
+    return " ".join(filter(None, (f"{around}{_escape(cell.text)}{around}", cell.interval)))
+
+
+def _escape(text: str) -> str:
+    """Text that cannot break out of its line, nor become markup."""
+    flat = " ".join(text.split())
+    return "".join(f"\\{c}" if c in "\\`*_<>[]#|" else c for c in flat)
+
+
+def latex(layout: Layout, name: str) -> str:
+    """A float over the page's width, labelled `tab:<name>`: best bold, second best underlined, intervals beneath."""
+    columns = "l" + "c" * (len(layout.head) - 1)
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table*}",
+        rf"\caption{{{latex_text(' '.join((layout.caption, *layout.notes)))}}}",
+        rf"\label{{tab:{name}}}",
+        r"\vspace{4pt}\centering\footnotesize\setlength{\tabcolsep}{2pt}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        *_latex_spans(layout.spans),
+        _latex_line(map(latex_text, layout.head)),
+    ]
+    for block in layout.blocks:
+        lines.append(r"\midrule")
+        if block.title:
+            lines.append(rf"\multicolumn{{{len(layout.head)}}}{{l}}{{\textit{{{latex_text(block.title)}}}}} \\")
+        for row in block.rows:
+            lines += _latex_row(row)
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}", ""])
+
+
+def _latex_spans(spans: Sequence[tuple[str, int]]) -> list[str]:
+    if not any(text for text, _ in spans):
+        return []
+    cells, rules, column = [""], [], 2
+    for text, width in spans:
+        cells.append(rf"\multicolumn{{{width}}}{{c}}{{{latex_text(text)}}}")
+        if text:
+            rules.append(rf"\cmidrule(lr){{{column}-{column + width - 1}}}")
+        column += width
+    return [_latex_line(cells), " ".join(rules)]
+
+
+def _latex_row(row: Row) -> list[str]:
+    name = rf"\textit{{{latex_text(row.name)}}}" if row.published else latex_text(row.name)
+    name = rf"\quad {name}" if row.beneath else name
+    lines = [_latex_line([name, *map(_latex_cell, row.cells)])]
+    if any(cell.interval for cell in row.cells):
+        small = (
+            rf"{{\fontsize{{6}}{{7}}\selectfont {latex_text(c.interval)}}}" if c.interval else "" for c in row.cells
+        )
+        lines.append(_latex_line(["", *small]) + "[2pt]")
+    return lines
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = f"${cell.math}$" if cell.math else latex_text(cell.text)
+    command = {BEST: r"\textbf", SECOND: r"\underline"}.get(cell.mark)
+    return f"{command}{{{text}}}" if command else text
+
+
+def _latex_line(cells: Iterable[str]) -> str:
+    # an empty group: a line may begin with "[", which would else be read as an argument of the "\\" before it
+    return " & ".join(cell or "{}" for cell in cells) + r" \\"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{c: f"\\{c}" for c in "&%$#_"},
+    **{c: f"\\ensuremath{{{c}}}" for c in "<>|"},
+    "–": "--",
+    "—": "---",
+    "−": r"\ensuremath{-}",
+    "×": r"\ensuremath{\times}",
+    "·": r"\ensuremath{\cdot}",
+    "±": r"\ensuremath{\pm}",
+    "≤": r"\ensuremath{\le}",
+    "≥": r"\ensuremath{\ge}",
+    "√": r"\ensuremath{\surd}",
+    "…": r"\dots{}",
+    "’": "'",
+    "Σ": r"\ensuremath{\Sigma}",
+    "Δ": r"\ensuremath{\Delta}",
+    "α": r"\ensuremath{\alpha}",
+    "β": r"\ensuremath{\beta}",
+    "γ": r"\ensuremath{\gamma}",
+    "π": r"\ensuremath{\pi}",
+    "ω": r"\ensuremath{\omega}",
+}
+
+
+def latex_text(text: str) -> str:
+    """Text in which nothing is a command; a character that pdfLaTeX may not know is named by its code point."""
+    return "".join(_LATEX.get(c) or (c if _known(c) else f"U+{ord(c):04X}") for c in " ".join(text.split()))
+
+
+def _known(c: str) -> bool:
+    """Printable ASCII, or a letter of Western Europe that is an ASCII letter with an accent."""
+    if c.isascii():
+        return c.isprintable()
+    return ord(c) < 0x100 and unicodedata.normalize("NFD", c)[0].isascii()

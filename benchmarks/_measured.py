@@ -1,0 +1,64 @@
+"""A piece of the analysis on a root of runs, in a process of its own, and what it took: `_measured <piece> <root>`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from agrae_lab.runs import list_experiments, list_runs
+from analysis.curves import Evaluations, collect, contrast_intervals
+from analysis.frames import load_study, read_counts, read_groups
+from analysis.passk import KS
+
+
+def evaluations(root: Path) -> Callable[[], int]:
+    """Counts of every evaluation under the root; gives the samples that they stand for."""
+    paths = [*root.glob("*/seed-*/eval/*/samples.parquet"), *root.glob("base/*/*/samples.parquet")]
+    return lambda: sum(len(counts.correct_P) * counts.num_samples for counts in map(read_counts, paths))
+
+
+def rollouts(root: Path) -> Callable[[], int]:
+    """Groups of every run under the root; gives the completions that they stand for."""
+    return lambda: sum(int(read_groups(run)["size"].sum()) for run in list_runs(root))
+
+
+def paired(root: Path) -> Callable[[], int]:
+    """From counts: Pass@k of every arm, and every difference of two arms, at every k; gives the number of intervals."""
+    study = load_study(root, list_experiments(root)[0])
+    found = collect(study, study.benchmarks[0])
+    assert found is not None
+    return lambda: len(contrast_intervals(found, all_contrasts(found)))
+
+
+def all_contrasts(found: Evaluations) -> list[dict[str, Any]]:
+    arms = list(found.correct)
+    single: list[dict[str, Any]] = [{arm: {k: 1.0}} for arm in arms for k in KS]
+    return single + [{a: {k: 1.0}, b: {k: -1.0}} for a, b in combinations(arms, 2) for k in KS]
+
+
+def reset_peak() -> None:
+    """Forget the peak so far: that of imports and preparation."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mib() -> float:
+    """Of this program alone: ru_maxrss would start from what the process that called it had held."""
+    kib = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(kib[1]) / 1024 if kib else float("nan")
+
+
+if __name__ == "__main__":
+    pieces = {"evaluations": evaluations, "rollouts": rollouts, "paired": paired}
+    piece = pieces[sys.argv[1]](Path(sys.argv[2]))
+    reset_peak()
+    before = peak_mib()
+    wall, cpu = time.perf_counter(), time.process_time()
+    done = piece()
+    spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+    print(json.dumps({"done": done, **spent, "before_mib": before, "peak_mib": peak_mib()}))

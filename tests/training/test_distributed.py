@@ -1,0 +1,172 @@
+"""Several processes of one run (gloo, no GPU): what one does, two do; and what is left when one of them dies."""
+
+import signal
+
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+
+from agrae_lab import runs
+from agrae_lab.config import problem_sets
+from agrae_lab.models.load import NANO, load_model
+from agrae_lab.train import execute
+from agrae_lab.training.train import train
+from tests.training.conftest import SMALL, compose_config
+from tests.training.distributed_lab import EXECUTE, FSDP, REPLAY, processes, replay, run_processes
+from tests.training.test_interruptions import wait_for
+from tests.training.test_runs_end_to_end import metrics, rollouts
+
+# All of a step in one update: which completions share a mini-batch is drawn by each process for itself.
+ONE_UPDATE = [*SMALL, "train.num_minibatches=1"]
+LORA = "model.lora={rank: 4, alpha: 8}"
+ARMS = {
+    "ω of the whole batch": ["advantage=a_grae", "loss=dr_grpo"],
+    "tokens, history, accumulation, checkpointing": [
+        *("advantage=curve_rl", "advantage/token=entropy", "loss=dapo"),
+        *("hardware.per_device_batch_size=4", "hardware.gradient_checkpointing=true"),
+    ],
+    "LoRA": ["advantage=reinforce_pp", LORA, "train.learning_rate=2e-3"],
+}
+
+
+def weights(run):
+    return load_file(run.path / "model" / "model.safetensors")
+
+
+def distance(one, other) -> float:
+    """‖one − other‖ over all weights."""
+    return sum((one[name] - other[name]).square().sum().item() for name in one) ** 0.5
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory):
+    """Arm → (run of one process, the same by two processes, the same by two up to step 4), on the same rollouts."""
+    pytest.importorskip("peft")
+    root = tmp_path_factory.mktemp("replayed")
+    triples, words = {}, []
+    for number, (name, overrides) in enumerate(ARMS.items()):
+        one, two, cut_off = (
+            runs.read_run(runs.create_run(compose_config(f"root={root}/{number}-{kind}", *ONE_UPDATE, *overrides)))
+            for kind in ("one", "two", "cut")
+        )
+        train(one, problem_sets(one.config))
+        triples[name] = (one, two, cut_off)
+        words += [two.path, one.path, 6, cut_off.path, one.path, 4]
+    run_processes(*REPLAY, *words)
+    return triples
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_two_processes_train_the_parameters_of_one(replayed, arm):
+    one, two, _ = replayed[arm]
+    same = ["step", "prompt_id", "group", "sample", "completion", "correct"]
+    pd.testing.assert_frame_equal(rollouts(one)[same], rollouts(two)[same])
+    for column in ("advantage", "mean_logprob", "mean_entropy"):
+        assert rollouts(two)[column].to_numpy() == pytest.approx(rollouts(one)[column].to_numpy(), abs=2e-4)
+    assert rollouts(one)["advantage"].abs().max() > 0.5
+    for column in ("loss", "grad_norm", "approx_kl", "greedy_accuracy", "greedy_entropy"):
+        pd.testing.assert_series_equal(metrics(one)[column], metrics(two)[column], rtol=2e-3, atol=2e-5)
+    moved = distance(weights(one), load_file(NANO / "model.safetensors"))
+    assert moved > 0.05
+    assert distance(weights(one), weights(two)) < 0.01 * moved
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_checkpoint_of_two_processes_is_resumed_by_one(replayed, arm):
+    one, _, cut_off = replayed[arm]
+    (checkpoint,) = (cut_off.path / "checkpoints").glob("checkpoint-4/.complete")
+    assert checkpoint.exists()
+    assert not (cut_off.path / "model").exists()
+    replay(cut_off.path, one.path, 6)
+    assert metrics(cut_off)["step"].tolist() == [1, 2, 3, 4, 5, 6]
+    moved = distance(weights(one), load_file(NANO / "model.safetensors"))
+    assert distance(weights(one), weights(cut_off)) < 0.01 * moved
+
+
+@pytest.fixture
+def long_run(tmp_path):
+    config = compose_config(f"root={tmp_path}", *ONE_UPDATE, "advantage=a_grae", "train.num_steps=12")
+    return runs.create_run(config)
+
+
+def test_when_a_process_is_killed_the_other_says_so_and_the_run_goes_on(long_run):
+    with processes(*EXECUTE, long_run) as (main, other):
+        wait_for(long_run / "rollouts" / "step-000003.parquet", main)
+        other.kill()
+        _, errors = main.communicate(timeout=120)
+    assert main.returncode == 1
+    left = runs.read_run(long_run)
+    assert left.status == "failed"
+    assert not left.is_locked()
+    assert left.meta["error"].startswith("ConnectionError: another process of this run has ended or does not answer (")
+    assert left.meta["error"].endswith("the same command goes on from the last checkpoint")
+    assert "ConnectionError" in errors.splitlines()[-1]
+    assert max(metrics(left)["step"]) < 12
+
+    assert execute(long_run) == "done"
+    assert metrics(left)["step"].tolist() == list(range(1, 13))
+    assert len(runs.read_run(long_run).meta["attempts"]) == 2
+
+
+@pytest.mark.slow
+def test_when_the_main_process_is_killed_the_run_is_cut_off(long_run):
+    with processes(*EXECUTE, long_run) as (main, other):
+        wait_for(long_run / "rollouts" / "step-000003.parquet", main)
+        main.kill()
+        _, errors = other.communicate(timeout=120)
+    assert other.returncode == 1
+    assert "another process of this run has ended" in errors
+    left = runs.read_run(long_run)
+    assert left.status == "running"
+    assert not left.is_locked()
+    run_processes(*EXECUTE, long_run)
+    assert runs.read_run(long_run).status == "done"
+    assert metrics(left)["step"].tolist() == list(range(1, 13))
+
+
+@pytest.mark.slow
+def test_a_process_that_does_not_answer_is_not_waited_for_for_ever(long_run, tmp_path):
+    """Half an hour by default; here as long as two processes may be apart on a busy machine."""
+    impatient = tmp_path / "impatient.py"
+    impatient.write_text(
+        "import datetime, sys, torch\n"
+        "from agrae_lab.train import execute\n"
+        "torch.distributed.init_process_group('gloo', timeout=datetime.timedelta(seconds=40))\n"
+        "execute(sys.argv[1])\n"
+    )
+    with processes(impatient, long_run) as (main, other):
+        wait_for(long_run / "rollouts" / "step-000003.parquet", main)
+        other.send_signal(signal.SIGSTOP)
+        main.communicate(timeout=120)
+    assert main.returncode == 1
+    assert "does not answer" in runs.read_run(long_run).meta["error"]
+
+
+@pytest.mark.slow
+def test_parameters_spread_by_fsdp_become_those_of_one_process(tmp_path):
+    """Sampling, validation, a sharded checkpoint and its resumption included."""
+    overrides = [*ONE_UPDATE, "advantage=a_grae", "loss=dapo", "hardware.gradient_checkpointing=true"]
+    one, spread = (
+        runs.read_run(runs.create_run(compose_config(f"root={tmp_path}/{name}", *overrides)))
+        for name in ("one", "spread")
+    )
+    train(one, problem_sets(one.config))
+    run_processes(*REPLAY, spread.path, one.path, 4, **FSDP)
+    assert list(spread.path.glob("checkpoints/checkpoint-4/pytorch_model_fsdp_0/*.distcp"))
+    run_processes(*REPLAY, spread.path, one.path, 6, **FSDP)
+    assert metrics(spread)["step"].tolist() == [1, 2, 3, 4, 5, 6]
+    for column in ("loss", "grad_norm", "approx_kl", "greedy_accuracy", "greedy_entropy"):
+        pd.testing.assert_series_equal(metrics(one)[column], metrics(spread)[column], rtol=2e-3, atol=2e-5)
+    moved = distance(weights(one), load_file(NANO / "model.safetensors"))
+    assert distance(weights(one), weights(spread)) < 0.01 * moved
+
+
+@pytest.mark.slow
+def test_a_run_spread_by_fsdp_samples_and_trains(tmp_path):
+    run = runs.read_run(runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae")))
+    run_processes(*EXECUTE, run.path, **FSDP)
+    assert runs.read_run(run.path).status == "done"
+    assert rollouts(run)["correct"].any()
+    policy, _ = load_model(str(run.path / "model"), dtype="float32")
+    base, _ = load_model("nano", dtype="float32")
+    assert 0 < distance(policy.state_dict(), base.state_dict()) < 1
