@@ -15,7 +15,7 @@ from agrae_lab.evaluation.vllm_engine import check_vllm
 from agrae_lab.models.load import local_path
 from agrae_lab.models.lora import check_lora
 from agrae_lab.runs import SCHEMA_VERSION
-from agrae_lab.tasks import fingerprint_problems, load_task, read_problems
+from agrae_lab.tasks import fingerprint_problems, load_problems, load_task, task_settings
 
 CONF_DIR = Path(__file__).resolve().parents[1] / "conf"
 
@@ -59,10 +59,11 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
         for benchmark in _benchmarks_of(config):
             benchmark.setdefault("file", None)
             benchmark.setdefault("limit", None)
-        _leave_out_no_lora(config)
+        _leave_out_unset(config)
         schema.check(config)
+        config["task"] |= task_settings(config["task"], [b["task"] for b in _benchmarks_of(config)])
         estimator = estimator_of(config)
-        _check_parts(estimator, config["task"]["name"])
+        _check_parts(estimator, config["task"])
         config["advantage"] = estimator.settings()
         if config["arm"] is None:
             config["arm"] = _arm_name(estimator, config["loss"]["name"])
@@ -78,11 +79,15 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
     return config
 
 
-def _leave_out_no_lora(config: Mapping[str, Any]) -> None:
-    """A run without LoRA says nothing of it, so that it is the run it was before there was a choice."""
-    model = config.get("model")
-    if isinstance(model, dict) and model.get("lora") is None:
-        model.pop("lora", None)
+_MAY_BE_UNSET = ("model.lora", "task.prompt_template", "task.verifier", "train.max_prompt_length")
+
+
+def _leave_out_unset(config: Mapping[str, Any]) -> None:
+    """What a run does without is no part of it: a choice that is added later leaves earlier runs what they are."""
+    for section, key in (name.split(".") for name in _MAY_BE_UNSET):
+        inner = config.get(section)
+        if isinstance(inner, dict) and inner.get(key) is None:
+            inner.pop(key, None)
 
 
 def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -112,33 +117,28 @@ def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
     return advantages.from_slots(chosen["name"], chosen, flavor=chosen["flavor"])
 
 
-def _check_parts(estimator: advantages.Estimator, task: str) -> None:
-    if "parts" in estimator.requires and len(load_task(task).parts) < 2:
+def _check_parts(estimator: advantages.Estimator, section: Mapping[str, Any]) -> None:
+    if "parts" in estimator.requires and len(load_task(section["name"], section).parts) < 2:
         raise ConfigError(
-            f"advantage {estimator.name!r} weighs the parts of a reward apart, but the rewards of task.name = {task!r} "
-            "have but one; choose another estimator, or a task whose `parts` name several"
+            f"advantage {estimator.name!r} weighs the parts of a reward apart, but the rewards of task.name = "
+            f"{section['name']!r} have but one; choose another estimator, or a task whose `parts` name several"
         )
 
 
 def problem_sets(config: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The problems that a run trains on (`train`) and is evaluated on (each benchmark), read and checked."""
-    task = load_task(config["task"]["name"])
-    sets = {"train": read_problems(config["task"]["train_file"] or shipped_file(task.name, "train"), task.columns)}
+    section, folder = config["task"], config["hardware"].get("data_dir")
+    task = load_task(section["name"], section)
+    sets = {"train": load_problems(task, "train", file=section["train_file"], data_dir=folder)}
     for name, benchmark in config["evaluation"]["benchmarks"].items():
-        task = load_task(benchmark["task"])
-        path = benchmark["file"] or shipped_file(task.name, "test")
-        sets[name] = read_problems(path, task.columns, limit=benchmark["limit"])
+        task = load_task(benchmark["task"], section)
+        sets[name] = load_problems(task, "test", file=benchmark["file"], data_dir=folder, limit=benchmark["limit"])
     if len(sets["train"]) < (needed := config["train"]["num_prompts"]):
         raise ConfigError(
             f"task.train_file holds {len(sets['train'])} problems, fewer than train.num_prompts = {needed}; "
             "lower train.num_prompts or give more problems"
         )
     return sets
-
-
-def shipped_file(task: str, split: str) -> Path:
-    """The problem file that ships with a task; reading it says so if there is none."""
-    return Path(__file__).parent / "tasks" / "data" / f"{task}_{split}.jsonl"
 
 
 def _check_batch(config: Mapping[str, Any], *, min_group_size: int) -> None:

@@ -62,6 +62,7 @@ RULES: dict[str, Rule] = {
     "experiment.name": _or_null(_NAME),
     "experiment.question": _or_null(_TEXT),
     "hardware.device": _choice("auto", "cpu", "cuda"),
+    "hardware.data_dir": _or_null(_TEXT),
     "hardware.per_device_batch_size": _or_null(_whole(1)),
     "hardware.gradient_checkpointing": _or_null(_SWITCH),
     "hardware.vllm.server": _or_null(_ADDRESS),
@@ -76,6 +77,8 @@ RULES: dict[str, Rule] = {
     "model.lora.alpha": _ABOVE_0,
     "task.name": _TEXT,
     "task.train_file": _or_null(_TEXT),
+    "task.prompt_template": _TEXT,  # the task knows its choices
+    "task.verifier": _TEXT,
     "train.num_steps": _whole(1),
     "train.num_prompts": _whole(1),
     "train.num_generations": _whole(1),
@@ -86,6 +89,7 @@ RULES: dict[str, Rule] = {
     "train.max_grad_norm": _ABOVE_0,
     "train.temperature": _ABOVE_0,
     "train.top_p": _SHARE,
+    "train.max_prompt_length": _whole(1),
     "train.max_completion_length": _whole(1),
     "train.checkpoint_every": _whole(1),
     "train.validate_every": _whole(0),
@@ -106,7 +110,11 @@ BENCHMARK_RULES: dict[str, Rule] = {
     "limit": _or_null(_whole(1)),
     "domain": _choice("in", "out"),  # of the training problems' kind or not; tables set them apart
 }
-_OPTIONAL = ("tracking.project", "tracking.mode")  # of tracking=wandb alone
+_OPTIONAL = (
+    *("tracking.project", "tracking.mode"),  # of tracking=wandb alone
+    *("task.prompt_template", "task.verifier"),  # of mathematics alone
+    "train.max_prompt_length",
+)
 
 
 def check(config: Mapping[str, Any]) -> None:

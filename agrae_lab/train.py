@@ -28,7 +28,7 @@ from agrae_lab.config import CONF_DIR, ConfigError, freeze, problem_sets, regist
 from agrae_lab.models.memory import evaluation_needs, out_of_memory_means
 from agrae_lab.provenance import provenance
 from agrae_lab.runs import Run, RunBusyError, RunError
-from agrae_lab.tasks import fingerprint_problems, load_task
+from agrae_lab.tasks import fingerprint_problems, load_task, task_settings
 
 if TYPE_CHECKING:
     from agrae_lab.evaluation.engine import Decoding, Engine
@@ -98,7 +98,10 @@ def _train_and_evaluate(run: Run) -> None:
 
     several, trained, vllm = _num_processes() > 1, (run.path / "model").is_dir(), run.config["engine"] == "vllm"
     if not trained:
-        preflight(run, sets)
+        try:
+            preflight(run, sets)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
     if not several and not vllm:  # several processes must not wait for one of them here, nor two vLLMs share a GPU
         _evaluate_base(run, sets, wait=False)
     with _timed(run, "train_seconds"):
@@ -172,7 +175,7 @@ def _evaluate(
     needs = out_of_memory_means(evaluation_needs(decoding.batch_size))
     with needs, closing(_load_engine(str(model_path), run.config)) as engine:
         for name, benchmark in benchmarks.items():
-            task, progress = load_task(benchmark["task"]), _Progress(run, phase)
+            task, progress = load_task(benchmark["task"], run.config["task"]), _Progress(run, phase)
             evaluate(engine, task, sets[name], decoding, into / name, shard=shard, on_progress=progress)
 
 
@@ -191,6 +194,7 @@ def _evaluate_base(run: Run, sets: Mapping[str, Problems], *, wait: bool) -> dic
         "benchmarks": config["evaluation"]["benchmarks"],
         "problems": {name: fingerprint_problems(sets[name]) for name in config["evaluation"]["benchmarks"]},
         "decoding": asdict(_decoding(config)),
+        **_unlike_nano(config),
     }
     into = run.root / "base" / runs.config_hash(key)
     if not _is_main():  # helps with the chunks; the main process holds the lock
@@ -203,6 +207,13 @@ def _evaluate_base(run: Run, sets: Mapping[str, Problems], *, wait: bool) -> dic
     except RunBusyError:
         assert not wait
     return {name: str((into / name / "samples.parquet").relative_to(run.root)) for name in key["benchmarks"]}
+
+
+def _unlike_nano(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What else decides an evaluation's samples and verdicts, where it is not what it always was."""
+    settings = task_settings(config["task"], [b["task"] for b in config["evaluation"]["benchmarks"].values()])
+    engine = {} if config["engine"] == "transformers" else {"engine": config["engine"]}
+    return {**({"task": settings} if settings else {}), **engine}
 
 
 def _decoding(config: Mapping[str, Any]) -> Decoding:

@@ -6,7 +6,8 @@ import yaml
 from hydra import compose, initialize_config_dir
 
 from agrae_lab import advantages, runs
-from agrae_lab.config import CONF_DIR, ConfigError, estimator_of, freeze, shipped_file
+from agrae_lab.config import CONF_DIR, ConfigError, estimator_of, freeze
+from agrae_lab.tasks.problems import shipped_file
 from tests.training.conftest import compose_config
 
 EXPERIMENTS = sorted(p.stem for p in (CONF_DIR / "experiment").glob("*.yaml"))

@@ -25,7 +25,9 @@ PARTS = {"a_grae_sample_only", "a_grae_group_only"}
 # experiment → its world and arms, and how many of its runs no experiment above it has
 PAPER = {
     "figure2": ("qwen25_math_7b", GROUP, 3),
+    "figure3": ("qwen25_math_7b", GROUP, 0),
     "figure4": ("qwen25_math_7b", SAMPLE, 2),
+    "figure5": ("qwen25_math_7b", SAMPLE, 0),
     "figure7": ("llama32_3b", GROUP, 3),
     "figure8": ("llama32_3b", SAMPLE, 2),
     "figure9": ("qwen25_math_7b", {"negative_dominant", "a_grae_group_only"}, 20),

@@ -1,4 +1,4 @@
-"""What draws an evaluation's completions: an engine. Its choice is `engine.name` in the config.
+"""What draws an evaluation's completions: an engine. Its choice is `engine` in the config.
 
 transformers_engine.py   transformers' generate, anywhere
 vllm_engine.py           vLLM, offline, in this process

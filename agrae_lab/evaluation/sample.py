@@ -104,7 +104,7 @@ def _chunk_table(
         drawn = engine.greedy(prompts, max_new_tokens=decoding.max_new_tokens)
     else:
         drawn = engine.sample(prompts, decoding, stream=stream)
-    verdicts = [task.verify(text, problem) for text, problem in zip(drawn.texts, chosen, strict=True)]
+    verdicts = task.verify_all(drawn.texts, chosen)
     n = len(rows)
     return pa.table(
         {

@@ -34,12 +34,12 @@ def check_vllm() -> str:
             continue
         if not Version(first) <= Version(version) <= Version(last):
             raise ValueError(
-                f"engine.name vllm needs vLLM {first} to {last}, the range that TRL works with, but {name} "
+                f"engine = vllm needs vLLM {first} to {last}, the range that TRL works with, but {name} "
                 f"{version} is installed; install one in that range, or set engine=transformers"
             )
         return version
     raise ValueError(
-        f"engine.name vllm needs vLLM {first} to {last}, which is not installed: pip install 'agrae-lab[vllm]', or set "
+        f"engine = vllm needs vLLM {first} to {last}, which is not installed: pip install 'agrae-lab[vllm]', or set "
         "engine=transformers"
     )
 

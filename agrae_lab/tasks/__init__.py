@@ -48,7 +48,7 @@ def load_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
     if name not in task_names():
         raise ValueError(f"unknown task {name!r}; choose from {', '.join(task_names())}")
     if name in SPLITS:
-        return MathTask(name, **{key: value for key, value in (settings or {}).items() if key in _SETTINGS})
+        return MathTask(name, **{key: value for key in _SETTINGS if (value := (settings or {}).get(key)) is not None})
     return importlib.import_module(f"agrae_lab.tasks.{name}").TASK
 
 
@@ -63,7 +63,7 @@ def task_settings(section: Mapping[str, Any], benchmark_tasks: list[str]) -> dic
         ValueError: an unknown setting, or one that no task of the run uses.
     """
     mathematics = [name for name in (section["name"], *benchmark_tasks) if name in SPLITS]
-    given = [key for key in _SETTINGS if key in section]
+    given = [key for key in _SETTINGS if section.get(key) is not None]
     if given and not mathematics:
         raise ValueError(f"task.{given[0]} is for the tasks {', '.join(SPLITS)}, and this run has none of them")
     if not mathematics:

@@ -15,7 +15,6 @@ from typing import Any
 from agrae_lab.tasks.base import Task, read_problems, with_ids
 from agrae_lab.verify.answers import boxed_answer
 
-SHIPPED = Path(__file__).parent / "data"
 COLUMNS = ("problem", "answer")
 
 
@@ -104,7 +103,7 @@ def load_problems(
             the hub cannot be reached or holds something else, an answer is empty.
     """
     if task.name not in SPLITS:
-        return read_problems(file or SHIPPED / f"{task.name}_{split}.jsonl", task.columns, limit=limit)
+        return read_problems(file or shipped_file(task.name, split), task.columns, limit=limit)
     path = None if file is None else Path(file)
     if path is None:
         name = SPLITS[task.name][split]
@@ -115,6 +114,11 @@ def load_problems(
             return [dict(row) for row in _hub_problems(name)[:limit]]
     rows = read_problems(path, task.columns, limit=limit)
     return [math_problem(row, source=f"task file {path}, id {row['id']}") for row in rows]
+
+
+def shipped_file(task: str, split: str) -> Path:
+    """The problem file that ships with a task; reading it says so if there is none."""
+    return Path(__file__).parent / "data" / f"{task}_{split}.jsonl"
 
 
 def math_problem(row: Mapping[str, Any], *, source: str) -> dict[str, Any]:

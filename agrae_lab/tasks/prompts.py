@@ -7,9 +7,11 @@ a base model without a chat template gets the same prompt). No template holds a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from agrae_lab.tasks.base import Problem, Task
+
+P = TypeVar("P", bound=Problem)
 
 INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
 CHAT = "chat"  # messages, rendered by the model's own chat template
@@ -57,9 +59,7 @@ def render(tokenizer: Any, prompts: Sequence[Any]) -> list[list[int]]:
     return tokenizer(texts, add_special_tokens=False)["input_ids"]
 
 
-def drop_overlong(
-    problems: Sequence[Problem], task: Task, tokenizer: Any, *, max_length: int
-) -> tuple[list[Problem], int]:
+def drop_overlong(problems: Sequence[P], task: Task, tokenizer: Any, *, max_length: int) -> tuple[list[P], int]:
     """The problems whose prompts have at most `max_length` tokens, in order, and how many were dropped.
 
     Raises:

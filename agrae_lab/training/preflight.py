@@ -43,16 +43,16 @@ def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
 
     Raises:
         ValueError: no GPU where one is asked for, or one without bfloat16; chat prompts for a model without a chat
-            template; parameters, gradients and optimiser that are larger than the device; a group of completions
-            that the KV cache cannot hold.
+            template; too few prompts that are not over-long; parameters, gradients and optimiser that are larger than
+            the device; a group of completions that the KV cache cannot hold.
     """
     config, is_main = run.config, int(os.environ.get("RANK", "0")) == 0
     _check_device(config)
+    tokenizer = load_tokenizer(config["model"]["path"])
+    longest = {name: _longest_prompt(tokenizer, config, name, problems) for name, problems in problem_sets.items()}
     if config["model"]["path"] == "nano":  # fits anywhere
         return
     model = load_config(config["model"]["path"])
-    tokenizer = load_tokenizer(config["model"]["path"])
-    longest = {name: _longest_prompt(tokenizer, config, name, problems) for name, problems in problem_sets.items()}
     work = workload(config, prompt_length=longest["train"])
     table = estimate(model, work)
     device, memory = device_memory(config)
@@ -146,13 +146,21 @@ def _longest_prompt(tokenizer: Any, config: Mapping[str, Any], name: str, proble
     """Tokens of the longest prompt of the training problems (`train`) or of a benchmark.
 
     Raises:
-        ValueError: chat prompts for a tokenizer without a chat template.
+        ValueError: chat prompts for a tokenizer without a chat template, or too few prompts within
+            train.max_prompt_length.
     """
     section = config["task"] if name == "train" else config["evaluation"]["benchmarks"][name]
     task = load_task(section["name" if name == "train" else "task"], config["task"])
     lengths = [len(ids) for ids in render_prompts(tokenizer, [task.prompt(problem) for problem in problems])]
     limit = config["train"].get("max_prompt_length") if name == "train" else None  # longer ones are left out
-    return max((n for n in lengths if limit is None or n <= limit), default=0)
+    kept = [length for length in lengths if limit is None or length <= limit]
+    if limit is not None and len(kept) < (needed := config["train"]["num_prompts"]):
+        raise ValueError(
+            f"only {len(kept)} of {len(lengths)} prompts of task.name = {task.name} have at most "
+            f"train.max_prompt_length = {limit} tokens, fewer than train.num_prompts = {needed}; the longest has "
+            f"{max(lengths)} tokens"
+        )
+    return max(kept)
 
 
 def _too_long(config: Mapping[str, Any], model: PretrainedConfig, longest: Mapping[str, int]) -> list[str]:

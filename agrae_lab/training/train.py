@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -18,8 +19,9 @@ from agrae_lab.config import estimator_of
 from agrae_lab.models.load import load_model
 from agrae_lab.models.lora import lora_config, merge_adapter
 from agrae_lab.models.memory import is_out_of_memory, out_of_memory_means
-from agrae_lab.runs import Run
-from agrae_lab.tasks import load_task
+from agrae_lab.runs import Run, update_meta
+from agrae_lab.tasks import Task, load_task
+from agrae_lab.tasks.prompts import drop_overlong
 from agrae_lab.training.machine import divide_minibatch, runs_on_cpu, uses_checkpointing
 from agrae_lab.training.recorder import Recorder
 from agrae_lab.training.tracking import Mirror, make_mirror
@@ -31,6 +33,8 @@ from agrae_lab.training.vllm import vllm_arguments, vllm_like_the_run
 torch.serialization.register_package(
     19, lambda storage: None, lambda storage, device: storage if device.startswith("cpu:") else None
 )
+
+logger = logging.getLogger(__name__)
 
 COMPLETE = ".complete"  # written into a checkpoint last: one without it was cut off while it was being saved
 
@@ -124,8 +128,8 @@ def build_trainer(
     # float32 weights whatever model.dtype says: at small learning rates a bfloat16 weight does not move at all
     dtype = "bfloat16" if lora is not None and args.bf16 else "float32"
     model, tokenizer = load_model(config["model"]["path"], dtype=dtype)
-    task = load_task(config["task"]["name"])
-    problems = problem_sets["train"]
+    task = load_task(config["task"]["name"], config["task"])
+    problems = _short_enough(run, task, tokenizer, problem_sets["train"])
     is_main = int(os.environ.get("RANK", "0")) == 0
     with vllm_like_the_run(config):
         trainer = AdvantageTrainer(
@@ -144,6 +148,21 @@ def build_trainer(
         )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _short_enough(run: Run, task: Task, tokenizer: Any, problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The problems whose prompts are no longer than train.max_prompt_length; meta.json says how many are not."""
+    limit = run.config["train"].get("max_prompt_length")
+    if limit is None:
+        return problems
+    kept, dropped = drop_overlong(problems, task, tokenizer, max_length=limit)
+    if int(os.environ.get("RANK", "0")) == 0:
+        update_meta(run.path, overlong_prompts=dropped)
+        if dropped:
+            logger.warning(
+                "%d of %d training prompts are longer than %d tokens: left out", dropped, len(problems), limit
+            )
+    return kept
 
 
 def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:

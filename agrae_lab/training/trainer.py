@@ -54,8 +54,8 @@ class TaskReward:
 
     def __call__(self, *, completions: list[Any], problem_id: list[str], **unused: Any) -> list[float | None]:
         start = time.perf_counter()
-        pairs = zip(completions, problem_id, strict=True)
-        self.verdicts = [self._task.verify(completion_text(c), self._problems[i]) for c, i in pairs]
+        texts = [completion_text(completion) for completion in completions]
+        self.verdicts = self._task.verify_all(texts, [self._problems[i] for i in problem_id])
         self.seconds = time.perf_counter() - start
         return [v.reward if v.valid else None for v in self.verdicts]
 

@@ -24,7 +24,7 @@ def make_validation(
 ) -> Callable[[Any], dict[str, float]]:
     """Greedy accuracy and entropy (nats a token, temperature 1) on the first benchmark. Uses no random numbers."""
     name, benchmark = next(iter(config["evaluation"]["benchmarks"].items()))
-    task, problems = load_task(benchmark["task"]), problem_sets[name]
+    task, problems = load_task(benchmark["task"], config["task"]), problem_sets[name]
     max_new_tokens = config["evaluation"]["max_new_tokens"]
     longest = max(len(ids) for ids in render(tokenizer, [task.prompt(problem) for problem in problems]))
     batch_size = min(config["evaluation"]["batch_size"], _fits(config, model.config, longest + max_new_tokens))
@@ -34,7 +34,7 @@ def make_validation(
         with out_of_memory_means(evaluation_needs(batch_size)):
             drawn = decode_greedily(policy, tokenizer, prompts, max_new_tokens=max_new_tokens)
         assert drawn.mean_entropy is not None
-        correct = sum(task.verify(text, problem).correct for text, problem in zip(drawn.texts, batch, strict=True))
+        correct = sum(verdict.correct for verdict in task.verify_all(drawn.texts, batch))
         entropy = sum(h * n for h, n in zip(drawn.mean_entropy, drawn.num_tokens, strict=True))
         return correct, entropy, sum(drawn.num_tokens)
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
-from agrae_lab.config import shipped_file
 from agrae_lab.evaluation.engine import Decoding
 from agrae_lab.evaluation.sample import evaluate
 from agrae_lab.evaluation.transformers_engine import TransformersEngine, decode_greedily
 from agrae_lab.models.load import load_model
 from agrae_lab.tasks import load_task, read_problems
+from agrae_lab.tasks.problems import shipped_file
 
 TASK = load_task("countdown")
 PROBLEMS = read_problems(shipped_file("countdown", "test"), TASK.columns, limit=12)

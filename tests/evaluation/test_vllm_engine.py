@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agrae_lab.config import shipped_file
 from agrae_lab.evaluation import vllm_engine
 from agrae_lab.evaluation.engine import Decoding
 from agrae_lab.evaluation.sample import evaluate
 from agrae_lab.evaluation.vllm_engine import VllmEngine, check_vllm, row_seeds
 from agrae_lab.tasks import load_task, read_problems
+from agrae_lab.tasks.problems import shipped_file
 
 TASK = load_task("countdown")
 PROBLEMS = read_problems(shipped_file("countdown", "test"), TASK.columns, limit=6)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from agrae_lab import runs
 from agrae_lab.advantages import make
-from agrae_lab.config import shipped_file
+from agrae_lab.tasks.problems import shipped_file
 from agrae_lab.train import execute
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_runs_end_to_end import TIMES, metrics, policy_gradient_norm, rollouts
