@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
             benchmark.setdefault("limit", None)
         _leave_out_unset(config)
         schema.check(config)
-        config["task"] |= task_settings(config["task"], [b["task"] for b in _benchmarks_of(config)])
+        settings = task_settings(config["task"], [b["task"] for b in _benchmarks_of(config)])
+        config["task"] = {k: v for k, v in config["task"].items() if k != "reward"} | settings
         estimator = estimator_of(config)
         _check_parts(estimator, config["task"])
         config["advantage"] = estimator.settings()
@@ -79,7 +81,10 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
     return config
 
 
-_MAY_BE_UNSET = ("model.lora", "task.prompt_template", "task.verifier", "train.max_prompt_length")
+_MAY_BE_UNSET = (
+    *("model.lora", "task.prompt_template", "task.verifier", "task.reward", "task.max_pixels", "task.on_bad_row"),
+    "train.max_prompt_length",
+)
 
 
 def _leave_out_unset(config: Mapping[str, Any]) -> None:
@@ -125,14 +130,24 @@ def _check_parts(estimator: advantages.Estimator, section: Mapping[str, Any]) ->
         )
 
 
-def problem_sets(config: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The problems that a run trains on (`train`) and is evaluated on (each benchmark), read and checked."""
+def problem_sets(
+    config: Mapping[str, Any], *, on_bad_rows: Callable[[str, list[str]], None] = lambda name, sentences: None
+) -> dict[str, list[dict[str, Any]]]:
+    """The problems that a run trains on (`train`) and is evaluated on (each benchmark), read and checked.
+
+    Args:
+        on_bad_rows: called with a set's name and a sentence for each of its rows that task.on_bad_row = skip left out.
+    """
     section, folder = config["task"], config["hardware"].get("data_dir")
     task = load_task(section["name"], section)
-    sets = {"train": load_problems(task, "train", file=section["train_file"], data_dir=folder)}
+    report = partial(on_bad_rows, "train")
+    sets = {"train": load_problems(task, "train", file=section["train_file"], data_dir=folder, on_bad_rows=report)}
     for name, benchmark in config["evaluation"]["benchmarks"].items():
         task = load_task(benchmark["task"], section)
-        sets[name] = load_problems(task, "test", file=benchmark["file"], data_dir=folder, limit=benchmark["limit"])
+        report, limit = partial(on_bad_rows, name), benchmark["limit"]
+        sets[name] = load_problems(
+            task, "test", file=benchmark["file"], data_dir=folder, limit=limit, on_bad_rows=report
+        )
     if len(sets["train"]) < (needed := config["train"]["num_prompts"]):
         raise ConfigError(
             f"task.train_file holds {len(sets['train'])} problems, fewer than train.num_prompts = {needed}; "

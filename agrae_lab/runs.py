@@ -13,6 +13,7 @@
             eval/<benchmark>/samples.parquet
             log.txt
         base/<key>/<benchmark>/samples.parquet   evaluations of base models, shared by all runs that start there
+        pictures/                           of the problems, small, for reports (training/thumbnails.py)
 
 This module imports neither torch nor pandas: displays and launchers read run directories in milliseconds.
 """

@@ -79,6 +79,9 @@ RULES: dict[str, Rule] = {
     "task.train_file": _or_null(_TEXT),
     "task.prompt_template": _TEXT,  # the task knows its choices
     "task.verifier": _TEXT,
+    "task.reward": _TEXT,
+    "task.max_pixels": _whole(1),
+    "task.on_bad_row": _TEXT,
     "train.num_steps": _whole(1),
     "train.num_prompts": _whole(1),
     "train.num_generations": _whole(1),
@@ -113,6 +116,8 @@ BENCHMARK_RULES: dict[str, Rule] = {
 _OPTIONAL = (
     *("tracking.project", "tracking.mode"),  # of tracking=wandb alone
     *("task.prompt_template", "task.verifier"),  # of mathematics alone
+    *("task.max_pixels", "task.on_bad_row"),  # of tasks with pictures alone
+    "task.reward",  # accuracy as a matter of course
     "train.max_prompt_length",
 )
 
@@ -141,6 +146,7 @@ def _check_leaves(found: Mapping[str, Any], rules: Mapping[str, Rule], *, option
         if key not in rules:
             inner = [known.removeprefix(f"{key}.") for known in rules if known.startswith(f"{key}.")]
             if inner:
+                inner = [name for name in inner if f"{key}.{name}" not in optional] or inner
                 raise ValueError(f"{key} must be a section with {', '.join(inner)}, got {value!r}")
             near = difflib.get_close_matches(key, rules, n=1)
             raise ValueError(f"the config has no key {key}" + (f"; did you mean {near[0]}?" if near else ""))

@@ -91,9 +91,10 @@ def _keep_books(run: Run) -> str:
 def _train_and_evaluate(run: Run) -> None:
     """Train, evaluate the trained policy, and make sure that the base model's evaluation exists."""
     _Progress(run, "load")(0, 1)
-    sets = problem_sets(run.config)
+    sets = _problem_sets(run)
     _check_unchanged(run, sets)
     from agrae_lab.training.preflight import preflight
+    from agrae_lab.training.thumbnails import keep_thumbnails
     from agrae_lab.training.train import train  # trl takes seconds to import
 
     several, trained, vllm = _num_processes() > 1, (run.path / "model").is_dir(), run.config["engine"] == "vllm"
@@ -102,6 +103,8 @@ def _train_and_evaluate(run: Run) -> None:
             preflight(run, sets)
         except ValueError as error:
             raise ConfigError(str(error)) from error
+    if _is_main():
+        keep_thumbnails(run, sets)
     if not several and not vllm:  # several processes must not wait for one of them here, nor two vLLMs share a GPU
         _evaluate_base(run, sets, wait=False)
     with _timed(run, "train_seconds"):
@@ -120,6 +123,17 @@ def _start_afresh(run: Run) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "agrae_lab.evaluate", str(run.path)])
+
+
+def _problem_sets(run: Run) -> dict[str, Problems]:
+    """The run's problems; meta.json and a warning say how many rows task.on_bad_row = skip has left out of them."""
+    skipped: dict[str, list[str]] = {}
+    sets = problem_sets(run.config, on_bad_rows=skipped.__setitem__)
+    if skipped and _is_main():
+        runs.update_meta(run.path, skipped_rows={name: len(sentences) for name, sentences in skipped.items()})
+        for name, sentences in skipped.items():
+            logger.warning("%d rows of %r cannot be used: left out; the first: %s", len(sentences), name, sentences[0])
+    return sets
 
 
 def _check_unchanged(run: Run, sets: Mapping[str, Problems]) -> None:
@@ -212,6 +226,7 @@ def _evaluate_base(run: Run, sets: Mapping[str, Problems], *, wait: bool) -> dic
 def _unlike_nano(config: Mapping[str, Any]) -> dict[str, Any]:
     """What else decides an evaluation's samples and verdicts, where it is not what it always was."""
     settings = task_settings(config["task"], [b["task"] for b in config["evaluation"]["benchmarks"].values()])
+    settings.pop("reward", None)  # that is for training
     engine = {} if config["engine"] == "transformers" else {"engine": config["engine"]}
     return {**({"task": settings} if settings else {}), **engine}
 
@@ -242,10 +257,10 @@ def _load_engine(path: str, config: dict[str, Any]) -> Engine:
     from agrae_lab.models.load import load_model
 
     model: Any
-    model, tokenizer = load_model(path, dtype=config["model"]["dtype"])
+    model, processing = load_model(path, dtype=config["model"]["dtype"])
     use_cuda = config["hardware"]["device"] != "cpu" and torch.cuda.is_available()
     device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if use_cuda else "cpu"
-    return TransformersEngine(model.to(device).eval(), tokenizer)
+    return TransformersEngine(model.to(device).eval(), processing)
 
 
 class _Progress:

@@ -1,15 +1,26 @@
-"""Sentences that figures and tables share: what was evaluated, on how many seeds, what the intervals speak of."""
+"""Sentences that figures and tables share: what was paid and evaluated, on how many seeds, what intervals are of."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
 
+from agrae_lab.runs import Run
+
+from .frames import ACCURACY, reward_name
 from .stats import FEW_SEEDS
 from .style import label
 
 RECORDED, PUBLISHED = "recorded", "published"  # column `source` of tables that hold both
+
+# What the trainer's mixtures weigh (agrae_lab/tasks/rewards.py; a test holds these words to its numbers).
+REWARDS = {
+    ACCURACY: "accuracy",
+    "code": "0.9·accuracy + 0.1·format (the authors' code)",
+    "paper": "0.1·accuracy + 0.9·format (the paper's text)",
+}
 
 _COUNTS = dict.fromkeys(("seeds", "n", "problems"), "Int64")
 _FLAGS = ("no_within_variance", "unfinished")
@@ -25,6 +36,20 @@ def stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     )
     texts = {name: rows[name].astype(object).fillna("") for name in ("method", "speaks_of", "seed") if name in rows}
     return rows.assign(**texts).astype({name: kind for name, kind in _COUNTS.items() if name in rows})
+
+
+def describe_reward(runs: Sequence[Run]) -> str:
+    """What paid the runs' completions, for every caption of theirs; "" where it was accuracy alone."""
+    pairs = list(dict.fromkeys((run.arm, reward_name(run)) for run in runs))
+    several = {arm for arm, count in Counter(arm for arm, _ in pairs).items() if count > 1}
+    arms: dict[str, dict[str, None]] = {}  # reward → who has it; an arm that has several by its configurations' names
+    for run in runs:
+        arms.setdefault(reward_name(run), {})[run.path.parent.name if run.arm in several else run.arm] = None
+    if not arms.keys() - {ACCURACY}:
+        return ""
+    whose = {name: "" if len(arms) == 1 else f" in {', '.join(map(label, named))}" for name, named in arms.items()}
+    paid = "; ".join(f"{REWARDS.get(name, name)}{who}" for name, who in whose.items())
+    return f"Reward in training: {paid}. Pass@k, p, ω and what is called correct are of accuracy alone."
 
 
 def describe_setting(table: pd.DataFrame) -> str:

@@ -21,6 +21,7 @@ from .scan import FrameError
 from .training import read_groups, read_metrics, read_p_histogram, read_rollout_groups
 
 __all__ = [
+    "ACCURACY",
     "BASE",
     "Counts",
     "FrameError",
@@ -36,10 +37,12 @@ __all__ = [
     "read_metrics",
     "read_p_histogram",
     "read_rollout_groups",
+    "reward_name",
     "split_by_model",
 ]
 
 BASE = "base"
+ACCURACY = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,11 @@ def load_study(root: Path, experiment: Experiment) -> Study:
 def model_name(run: Run) -> str:
     """What readers call the model that a run starts from: the last part of its path or hub name."""
     return Path(str(run.config.get("model", {}).get("path", "unknown"))).name
+
+
+def reward_name(run: Run) -> str:
+    """What pays a run's completions: ACCURACY (0 or 1), or the name of a mixture with other parts (task.reward)."""
+    return str((run.config.get("task") or {}).get("reward") or ACCURACY)
 
 
 def split_by_model(study: Study) -> list[Study]:

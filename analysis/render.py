@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from agrae_lab.runs import replacing
 
+from .captions import describe_reward
 from .frames import FrameError, Study
 from .simulation.frames import Simulation
 from .style import ONE_COLUMN, STYLE, TWO_COLUMNS, dark
@@ -51,7 +52,7 @@ def render(module: ModuleType, study: Study | Simulation, folder: Path) -> Rende
     table, outcome = _table(module, study)
     if table is None:
         return outcome
-    caption = module.caption(table)
+    caption = _with_reward(module.caption(table), study)
     folder.mkdir(parents=True, exist_ok=True)
     _write_csv(table, folder / f"{module.NAME}.csv")
     _write_text(f"**{module.QUESTION}** {caption}\n", folder / f"{module.NAME}.md")
@@ -76,11 +77,17 @@ def render_table(module: ModuleType, study: Study, folder: Path) -> Rendered:
     if table is None:
         return outcome
     layout = module.layout(table)
+    layout = replace(layout, caption=_with_reward(layout.caption, study))
     folder.mkdir(parents=True, exist_ok=True)
     _write_csv(table, folder / f"{module.NAME}.csv")
     _write_text(markdown(layout), folder / f"{module.NAME}.md")
     _write_text(latex(layout, module.NAME), folder / f"{module.NAME}.tex")
     return Rendered(module.NAME, module.QUESTION, caption=layout.caption, paper=outcome.paper, layout=layout)
+
+
+def _with_reward(caption: str, study: Study | Simulation) -> str:
+    """A caption with what paid the completions, where that was more than accuracy."""
+    return " ".join(filter(None, (caption, describe_reward(getattr(study, "runs", ())))))
 
 
 def _table(module: ModuleType, study: Study | Simulation) -> tuple[pd.DataFrame | None, Rendered]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from agrae_lab.runs import Run
 
+from .captions import describe_reward
 from .frames import Study
 from .passk import KS
 from .render import Rendered
@@ -41,8 +42,9 @@ class Result:
 
     @property
     def to_know(self) -> list[str]:
-        """What was left out, which settings differ, and other notes."""
-        return [*self.study.problems, *self.study.settings_differ, *self.notes]
+        """What was left out, what paid the completions if not accuracy alone, which settings differ, other notes."""
+        reward = describe_reward(self.study.runs)
+        return [*self.study.problems, *([reward] if reward else []), *self.study.settings_differ, *self.notes]
 
 
 def passk_table(curves: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from rich.table import Table
 from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, freeze, problem_sets, register_advantages
 from agrae_lab.evaluation.vllm_engine import check_vllm
-from agrae_lab.models.load import load_tokenizer
+from agrae_lab.models.load import load_processing
 from agrae_lab.provenance import provenance
 from agrae_lab.training.train import build_trainer
 from benchmarks.trainer_step import pair_quartiles, take_turns
@@ -138,7 +138,7 @@ def save_random_model(path: Path, sizes: dict[str, int]) -> Path:
     """A Qwen2 of these sizes with random weights, and the nano world's tokenizer, which reads its task."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    tokenizer = load_tokenizer("nano")
+    tokenizer = load_processing("nano")
     special = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     torch.manual_seed(0)
     model = Qwen2ForCausalLM(Qwen2Config(tie_word_embeddings=True, **sizes, **special)).to(torch.bfloat16)

@@ -20,6 +20,7 @@ import difflib
 import hashlib
 import importlib
 import inspect
+import math
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -48,8 +49,10 @@ INPUTS: dict[str, tuple[tuple[str, ...], str]] = {
 class Context:
     """What an estimator may need beyond the rewards. All of it belongs to the same batch as they do.
 
-    omega: mean reward of the whole batch of trajectories (Eq. 11). None: taken from the rewards at hand; give it
-        when those are only a part of the batch.
+    omega: mean accuracy of the whole batch of trajectories, which is its mean reward where rewards are 0 or 1 (Eq. 11).
+        None: taken from the completions at hand; give it when those are only a part of the batch.
+    correct_PG: which completions are correct, true or false (1 or 0). Success rates p, ω and what a formula calls
+        correct are taken from it, everything else from the rewards. None: the rewards are 0 or 1 and say it themselves.
     lengths_PG: tokens of each completion.
     parts: the parts that a reward is made of, name → [P, G].
     entropies_PGT, logprobs_PGT: of the sampling policy at each completion token, nats.
@@ -60,12 +63,20 @@ class Context:
     """
 
     omega: float | None = None
+    correct_PG: Tensor | None = None
     lengths_PG: Tensor | None = None
     parts: Mapping[str, Tensor] | None = None
     entropies_PGT: Tensor | None = None
     logprobs_PGT: Tensor | None = None
     mask_PGT: Tensor | None = None
     state: dict[str, Any] = field(default_factory=dict)
+
+    def accuracy(self, rewards_PG: Tensor) -> Tensor:
+        """1 where a completion is correct and 0 where not, NaN where its reward is, [P, G]; without `correct_PG` the
+        rewards themselves."""
+        if self.correct_PG is None:
+            return rewards_PG
+        return self.correct_PG.to(rewards_PG).masked_fill(rewards_PG.isnan(), math.nan)
 
 
 class Base(Protocol):
@@ -203,8 +214,8 @@ class Estimator:
         """Advantages [P, G] in the dtype of `rewards_PG` ([P, G], float32 or float64); [P, G, T] if `is_token_level`.
 
         Raises:
-            ValueError: not two-dimensional, not floating point, infinite rewards, G below the base's minimum, or an
-                input in the context that a link requires and that is not there.
+            ValueError: not two-dimensional, not floating point, infinite rewards, G below the base's minimum, an input
+                in the context that a link requires and that is not there, or `correct_PG` of another shape.
         """
         context = context or Context()
         self._check(rewards_PG, context)
@@ -259,6 +270,11 @@ class Estimator:
             raise ValueError(
                 f"{self.base.name} compares completions within a group and needs at least "
                 f"{self.min_group_size} completions a prompt, got G = {rewards_PG.shape[1]}"
+            )
+        if (given := context.correct_PG) is not None and given.shape != rewards_PG.shape:
+            raise ValueError(
+                f"Context.correct_PG must have the shape of the rewards, {list(rewards_PG.shape)}, "
+                f"got {list(given.shape)}"
             )
         for name in sorted(self.requires):
             fields, words = INPUTS[name]

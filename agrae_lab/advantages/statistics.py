@@ -1,5 +1,7 @@
 """Group statistics that leave undecided rewards (NaN) out.
 
+Success rates, ω and what is correct are functions of `accuracy_PG`, which is what `Context.accuracy` says of rewards.
+
 Shapes: P prompts, G completions a prompt, T tokens of a completion; `rewards_PG` is [P, G], `p_P1` is [P, 1].
 """
 
@@ -49,14 +51,14 @@ def is_tied(rewards_PG: Tensor) -> Tensor:
     return low >= high
 
 
-def success_rate(rewards_PG: Tensor) -> Tensor:
-    """p = mean reward of each group, [P, 1].
+def success_rate(accuracy_PG: Tensor) -> Tensor:
+    """p = mean accuracy of each group, [P, 1].
 
     Raises:
-        ValueError: rewards outside [0, 1], of which p would not be a rate.
+        ValueError: values outside [0, 1], of which p would not be a rate.
     """
-    check_unit_rewards(rewards_PG)
-    return group_mean(rewards_PG)
+    check_unit_rewards(accuracy_PG)
+    return group_mean(accuracy_PG)
 
 
 def is_mixed(p_P1: Tensor) -> Tensor:
@@ -64,14 +66,14 @@ def is_mixed(p_P1: Tensor) -> Tensor:
     return (p_P1 > 0) & (p_P1 < 1)
 
 
-def is_correct(rewards_PG: Tensor) -> Tensor:
-    """Rewards above one half count as correct, [P, G]; false for NaN."""
-    return rewards_PG > 0.5
+def is_correct(accuracy_PG: Tensor) -> Tensor:
+    """Values above one half count as correct, [P, G]; false for NaN."""
+    return accuracy_PG > 0.5
 
 
-def num_correct(rewards_PG: Tensor) -> Tensor:
+def num_correct(accuracy_PG: Tensor) -> Tensor:
     """Correct completions of each group, [P, 1]."""
-    return is_correct(rewards_PG).sum(dim=1, keepdim=True)
+    return is_correct(accuracy_PG).sum(dim=1, keepdim=True)
 
 
 def all_incorrect_chance(num_drawn: int, *, num_incorrect: Tensor, num_total: Tensor) -> Tensor:
@@ -106,16 +108,16 @@ def mean_over_tokens(values_PGT: Tensor, mask_PGT: Tensor) -> Tensor:
     return torch.where(is_token, values_PGT, 0.0).sum(dim=2) / is_token.sum(dim=2).clamp(min=1)
 
 
-def batch_mean(rewards_PG: Tensor) -> Tensor:
-    """ω, the mean reward over all decided trajectories of the batch (Eq. 11), a scalar; 0 if there is none.
+def batch_mean(accuracy_PG: Tensor) -> Tensor:
+    """ω, the mean accuracy over all decided trajectories of the batch (Eq. 11), a scalar; 0 if there is none.
 
     The authors' code takes the mean of the groups' means: the same number when groups are equal in size.
 
     Raises:
-        ValueError: rewards outside [0, 1], of which ω would not be a state of training.
+        ValueError: values outside [0, 1], of which ω would not be a state of training.
     """
-    check_unit_rewards(rewards_PG)
-    return rewards_PG.nansum() / (~rewards_PG.isnan()).sum().clamp(min=1)
+    check_unit_rewards(accuracy_PG)
+    return accuracy_PG.nansum() / (~accuracy_PG.isnan()).sum().clamp(min=1)
 
 
 def check_unit_rewards(rewards_PG: Tensor) -> None:

@@ -34,7 +34,7 @@ class Completions:
 
 
 class Engine(Protocol):
-    """Draws completions from one model. A prompt is text, or chat messages."""
+    """Draws completions from one model. A prompt is text, or chat messages, with or without pictures."""
 
     def sample(self, prompts: Sequence[Any], decoding: Decoding, *, stream: int) -> Completions:
         """One completion per prompt, all of them independent; the same (decoding.seed, stream) draws the same."""

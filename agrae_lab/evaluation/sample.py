@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from agrae_lab.evaluation.engine import Decoding, Engine
 from agrae_lab.runs import SCHEMA_VERSION, replacing
 from agrae_lab.tasks import Problem, Task
+from agrae_lab.tasks.encoding import map_pictures, pictures_of
 
 GREEDY = -1  # the `sample` of a greedy row
 POLL_SECONDS = 1.0  # between looks for other processes' chunks
@@ -45,7 +47,7 @@ def evaluate(
     if (path / "samples.parquet").is_file():
         return
     chunks_dir = path / "chunks"
-    plan = _plan_chunks([len(str(task.prompt(p))) for p in problems], decoding)
+    plan = _plan_chunks([prompt_length(task.prompt(p)) for p in problems], decoding)
     chunks = {chunks_dir / f"{name}.parquet": rows for name, rows in plan.items()}
     for number, (chunk, rows) in enumerate(chunks.items()):
         on_progress(sum(part.is_file() for part in chunks), len(chunks))
@@ -74,6 +76,13 @@ def _put_together(chunks: Sequence[Path], path: Path) -> None:
             out.write_table(pq.read_table(chunk))
 
 
+def prompt_length(prompt: Any) -> int:
+    """How long a prompt is beside others: characters, and 784 pixels of a picture count as one."""
+    pictures = pictures_of(prompt)
+    text = prompt if not pictures else map_pictures(prompt, lambda picture: "")
+    return len(str(text)) + sum(picture.width * picture.height for picture in pictures) // 784
+
+
 def _plan_chunks(prompt_lengths: Sequence[int], decoding: Decoding) -> dict[str, list[tuple[int, int]]]:
     """Chunk name → its (problem index, sample) pairs; the greedy chunks first.
 
@@ -98,7 +107,8 @@ def _chunk_table(
     benchmark: str,
 ) -> pa.Table:
     chosen = [problems[i] for i, _ in rows]
-    prompts = [task.prompt(p) for p in chosen]
+    made = {i: task.prompt(problems[i]) for i, _ in rows}  # once a problem: making one may mean reading a picture
+    prompts = [made[i] for i, _ in rows]
     greedy = rows[0][1] == GREEDY
     if greedy:
         drawn = engine.greedy(prompts, max_new_tokens=decoding.max_new_tokens)

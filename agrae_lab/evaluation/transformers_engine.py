@@ -1,7 +1,8 @@
-"""Drawing completions with transformers' generate: on a CPU or any accelerator, with any causal language model."""
+"""Drawing completions with transformers' generate: on a CPU or any accelerator, with any model for text or pictures."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from agrae_lab.evaluation.engine import Completions, Decoding
+from agrae_lab.tasks.encoding import Inputs, collate, encode, map_pictures, tokenizer_of
 
 
 @dataclass(frozen=True)
@@ -19,33 +21,33 @@ class TransformersEngine:
     """An Engine. Chunks draw from torch's random stream, seeded by (seed, stream)."""
 
     model: Any
-    tokenizer: Any
+    processing: Any  # a tokenizer or, of a vision-language model, a processor
 
     def sample(self, prompts: Sequence[Any], decoding: Decoding, *, stream: int) -> Completions:
         with random_stream(decoding.seed, stream):
-            return sample(self.model, self.tokenizer, prompts, decoding)
+            return sample(self.model, self.processing, prompts, decoding)
 
     def greedy(self, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
-        return decode_greedily(self.model, self.tokenizer, prompts, max_new_tokens=max_new_tokens)
+        return decode_greedily(self.model, self.processing, prompts, max_new_tokens=max_new_tokens)
 
     def close(self) -> None:
         """Nothing to do: the model goes with the last reference to it."""
 
 
 @torch.no_grad()
-def sample(model: Any, tokenizer: Any, prompts: Sequence[Any], decoding: Decoding) -> Completions:
+def sample(model: Any, processing: Any, prompts: Sequence[Any], decoding: Decoding) -> Completions:
     """One completion per prompt, from torch's global random state."""
     settings = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
-    completions, _ = _generate(model, tokenizer, prompts, max_new_tokens=decoding.max_new_tokens, **settings)
+    completions, _ = _generate(model, processing, prompts, max_new_tokens=decoding.max_new_tokens, **settings)
     return completions
 
 
 @torch.no_grad()
-def decode_greedily(model: Any, tokenizer: Any, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
+def decode_greedily(model: Any, processing: Any, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
     """One completion per prompt, the likeliest token at each position. Uses no random numbers."""
     entropies = EntropyRecorder()
     settings = {"do_sample": False, "logits_processor": LogitsProcessorList([entropies])}
-    completions, mask = _generate(model, tokenizer, prompts, max_new_tokens=max_new_tokens, **settings)
+    completions, mask = _generate(model, processing, prompts, max_new_tokens=max_new_tokens, **settings)
     mean_entropy = (torch.stack(entropies.entropies_n, dim=1) * mask).sum(dim=1) / mask.sum(dim=1)
     return replace(completions, mean_entropy=mean_entropy.tolist())
 
@@ -65,19 +67,14 @@ class EntropyRecorder(LogitsProcessor):
         return scores
 
 
-def _generate(model: Any, tokenizer: Any, prompts: Sequence[Any], **settings: Any) -> tuple[Completions, Tensor]:
+def _generate(model: Any, processing: Any, prompts: Sequence[Any], **settings: Any) -> tuple[Completions, Tensor]:
     """Completions, and the mask of their tokens [n, T] (up to and with the end of sequence)."""
-    prompt_ids, prompt_mask, row_of_n = _tokenize_distinct(tokenizer, prompts)
-    prompt_ids, prompt_mask, row_of_n = (x.to(model.device) for x in (prompt_ids, prompt_mask, row_of_n))
+    tokenizer = tokenizer_of(processing)
+    inputs, cache = _inputs(model, processing, prompts)
     end_ids = _end_ids(model, tokenizer)
-    with _evaluating(model, GenerationConfig(eos_token_id=end_ids, pad_token_id=tokenizer.pad_token_id)):
-        sequences = model.generate(
-            input_ids=prompt_ids[row_of_n],
-            attention_mask=prompt_mask[row_of_n],
-            past_key_values=_prefill(model, prompt_ids, prompt_mask, row_of_n),
-            **settings,
-        )
-    ids = sequences[:, prompt_ids.shape[1] :]
+    with _evaluating(model, _generation_config(model, tokenizer, end_ids)):
+        sequences = model.generate(**inputs, past_key_values=cache, **settings)
+    ids = sequences[:, inputs["input_ids"].shape[1] :]
     is_end = torch.isin(ids, torch.tensor(end_ids, device=ids.device))
     mask = is_end.cumsum(dim=1) - is_end.int() == 0
     completions = Completions(
@@ -88,18 +85,42 @@ def _generate(model: Any, tokenizer: Any, prompts: Sequence[Any], **settings: An
     return completions, mask
 
 
-def _tokenize_distinct(tokenizer: Any, prompts: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids and mask of the distinct prompts, padded on the left, and for each prompt which of them it is [n]."""
-    numbers: dict[str, int] = {}
-    row_of_n = torch.tensor([numbers.setdefault(repr(prompt), len(numbers)) for prompt in prompts])
-    distinct = [prompts[int((row_of_n == number).nonzero()[0])] for number in range(len(numbers))]
-    if isinstance(prompts[0], str):
-        inputs = tokenizer(distinct, padding=True, return_tensors="pt")
-    else:
-        inputs = tokenizer.apply_chat_template(
-            distinct, add_generation_prompt=True, padding=True, return_dict=True, return_tensors="pt"
-        )
-    return inputs["input_ids"], inputs["attention_mask"], row_of_n
+def _generation_config(model: Any, tokenizer: Any, end_ids: list[int]) -> GenerationConfig:
+    """No token that stands for a part of a picture may be drawn: there is no picture to it. The trainer's rule too."""
+    image = getattr(model.config, "image_token_id", None)
+    suppressed = None if image is None else [image]
+    return GenerationConfig(eos_token_id=end_ids, pad_token_id=tokenizer.pad_token_id, suppress_tokens=suppressed)
+
+
+def _inputs(model: Any, processing: Any, prompts: Sequence[Any]) -> tuple[Inputs, DynamicCache | None]:
+    """The model's inputs of all prompts, on its device, and of texts what is prefilled; no prompt is encoded twice."""
+    by_content = dict(zip(keys := content_keys(prompts), prompts, strict=True))
+    encoded = [encode(processing, prompt) for prompt in by_content.values()]
+    numbers = {key: number for number, key in enumerate(by_content)}
+    row_of_n = [numbers[key] for key in keys]
+    pad_token_id = tokenizer_of(processing).pad_token_id
+
+    def batch(rows: Sequence[Inputs]) -> dict[str, Tensor]:
+        return {name: values.to(model.device) for name, values in collate(rows, pad_token_id=pad_token_id).items()}
+
+    if processing is not tokenizer_of(processing):  # how pictures move positions is each model's own affair
+        return batch([encoded[row] for row in row_of_n]), None
+    distinct, rows = batch(encoded), torch.tensor(row_of_n, device=model.device)
+    cache = _prefill(model, distinct["input_ids"], distinct["attention_mask"], rows)
+    return {name: values[rows] for name, values in distinct.items()}, cache
+
+
+def content_keys(prompts: Sequence[Any]) -> list[str]:
+    """A text for each prompt, equal for equal prompts: the same words, and pictures of the same pixels."""
+    digests: dict[int, str] = {}  # by the picture's identity, which holds as long as the prompts do
+
+    def digest(picture: Any) -> str:
+        if id(picture) not in digests:
+            content = hashlib.sha256(picture.tobytes()).hexdigest()
+            digests[id(picture)] = f"{picture.mode} {picture.size} {content}"
+        return digests[id(picture)]
+
+    return [repr(map_pictures(prompt, digest)) for prompt in prompts]
 
 
 def _prefill(model: Any, prompt_ids: Tensor, prompt_mask: Tensor, row_of_n: Tensor) -> DynamicCache | None:

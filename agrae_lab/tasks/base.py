@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,8 +48,9 @@ class Task(Protocol):
     columns: tuple[str, ...]
     parts: tuple[str, ...]
 
-    def prompt(self, problem: Problem) -> str | list[dict[str, str]]:
-        """The text, or the chat messages, that the policy continues."""
+    def prompt(self, problem: Problem) -> str | list[dict[str, Any]]:
+        """The text, or the chat messages, that the policy continues. A message with pictures is a list of blocks:
+        {"type": "image", "image": <PIL image, mode RGB>} and {"type": "text", "text": …}."""
         ...
 
     def verify(self, completion: str, problem: Problem) -> Verdict:
@@ -68,12 +70,47 @@ def read_problems(path: str | Path, columns: tuple[str, ...], *, limit: int | No
     Raises:
         ValueError: no such file, another format, a column missing, ids that repeat, or no problem at all.
     """
+    return with_ids(read_rows(path), columns, source=f"task file {path}")[:limit]
+
+
+def read_rows(path: str | Path) -> tuple[dict[str, Any], ...]:
+    """The rows of a JSONL or Parquet file, as they stand there; callers must not change them.
+
+    Raises:
+        ValueError: no such file, or another format.
+    """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"task file {path} does not exist")
     stat = path.stat()
-    problems = _read_rows(path.resolve(), stat.st_mtime_ns, stat.st_size)
-    return with_ids(problems, columns, source=f"task file {path}")[:limit]
+    return _read_rows(path.resolve(), stat.st_mtime_ns, stat.st_size)
+
+
+def file_of_set(folder: Path, name: str) -> Path | None:
+    """`folder`/<name>.jsonl or .parquet; None if there is none.
+
+    Raises:
+        ValueError: no such folder.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"hardware.data_dir {str(folder)!r} is not a directory")
+    return next((path for suffix in ("jsonl", "parquet") if (path := folder / f"{name}.{suffix}").is_file()), None)
+
+
+def text_problem(row: Mapping[str, Any], *, source: str) -> dict[str, Any]:
+    """A row's id, problem and answer, as text.
+
+    Raises:
+        ValueError: an answer that is neither text nor a number, or nothing but spaces; a problem that is not text.
+    """
+    answer, problem = row["answer"], row["problem"]
+    if isinstance(answer, (int, float)) and not isinstance(answer, bool) and math.isfinite(answer):
+        answer = str(answer)
+    if not isinstance(answer, str) or not answer.strip():
+        raise ValueError(f"{source}: answer must be text or a number, got {row['answer']!r}")
+    if not isinstance(problem, str) or not problem.strip():
+        raise ValueError(f"{source}: problem must be text, got {problem!r}")
+    return {"id": str(row["id"]), "problem": problem, "answer": answer.strip()}
 
 
 def with_ids(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], *, source: str) -> list[dict[str, Any]]:

@@ -1,18 +1,20 @@
 """Where problems come from: a file, a folder with `<set>.jsonl`, what ships with the project, or the Hugging Face hub.
 
-The sets of mathematical problems are named here once, each with its copy on the hub at a pinned commit.
+The sets of mathematical problems are named here once, each with its copy on the hub at a pinned commit; those with
+pictures are in visual_sets.py.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agrae_lab.tasks.base import Task, read_problems, with_ids
+from agrae_lab.tasks.base import Task, file_of_set, read_problems, text_problem, with_ids
+from agrae_lab.tasks.hub import give_a_file, hub_rows, named
+from agrae_lab.tasks.visual_sets import VISUAL_SPLITS, load_visual_problems
 from agrae_lab.verify.answers import boxed_answer
 
 COLUMNS = ("problem", "answer")
@@ -94,14 +96,23 @@ def load_problems(
     file: str | Path | None = None,
     data_dir: str | Path | None = None,
     limit: int | None = None,
+    on_bad_rows: Callable[[list[str]], None] = lambda sentences: None,
 ) -> list[dict[str, Any]]:
     """The problems of a task, in order: of `file`, else of `data_dir`/<set>.jsonl (or .parquet) if there is one, else
     what ships with the project or the hub holds.
 
+    Args:
+        on_bad_rows: called with a sentence for each row that task.on_bad_row = skip has left out, if there is any.
+
     Raises:
         ValueError: `file` cannot be used (see read_problems), `data_dir` is no directory, the task has no such split,
-            the hub cannot be reached or holds something else, an answer is empty.
+            the hub cannot be reached or holds something else, an answer is empty, a picture cannot be used.
     """
+    if task.name in VISUAL_SPLITS:
+        problems, bad = load_visual_problems(task, split, file=file, data_dir=data_dir, limit=limit)
+        if bad:
+            on_bad_rows(bad)
+        return problems
     if task.name not in SPLITS:
         return read_problems(file or shipped_file(task.name, split), task.columns, limit=limit)
     path = None if file is None else Path(file)
@@ -109,7 +120,7 @@ def load_problems(
         name = SPLITS[task.name][split]
         if name is None:
             raise ValueError(f"task {task.name!r} has no problems to train on; give a file as task.train_file")
-        path = None if data_dir is None else _in_folder(Path(data_dir), name)
+        path = None if data_dir is None else file_of_set(Path(data_dir), name)
         if path is None:
             return [dict(row) for row in _hub_problems(name)[:limit]]
     rows = read_problems(path, task.columns, limit=limit)
@@ -129,23 +140,10 @@ def math_problem(row: Mapping[str, Any], *, source: str) -> dict[str, Any]:
     Raises:
         ValueError: an answer that is neither text nor a number, or nothing but spaces; a problem that is not text.
     """
-    answer, problem = row["answer"], row["problem"]
-    if isinstance(answer, (int, float)) and not isinstance(answer, bool) and math.isfinite(answer):
-        answer = str(answer)
-    if not isinstance(answer, str) or not answer.strip():
-        raise ValueError(f"{source}: answer must be text or a number, got {row['answer']!r}")
-    if not isinstance(problem, str) or not problem.strip():
-        raise ValueError(f"{source}: problem must be text, got {problem!r}")
     meta = row.get("meta")
     target = meta.get("upstream_target") if isinstance(meta, Mapping) else None
-    kept = {"id": str(row["id"]), "problem": problem, "answer": answer.strip()}
+    kept = text_problem(row, source=source)
     return kept if target is None else {**kept, "target": target}
-
-
-def _in_folder(folder: Path, name: str) -> Path | None:
-    if not folder.is_dir():
-        raise ValueError(f"hardware.data_dir {str(folder)!r} is not a directory")
-    return next((path for suffix in ("jsonl", "parquet") if (path := folder / f"{name}.{suffix}").is_file()), None)
 
 
 @functools.lru_cache(maxsize=16)
@@ -159,20 +157,15 @@ def read_hub_set(source: HubSet, name: str) -> list[dict[str, Any]]:
     Raises:
         ValueError: it cannot be loaded, or lacks a column.
     """
-    import datasets  # takes a second, and most runs need none
-
-    where = f"dataset {source.repo} at revision {source.revision}"
-    try:
-        rows = datasets.load_dataset(source.repo, source.config, split=source.split, revision=source.revision)
-    except Exception as error:  # of datasets, huggingface_hub, httpx and the file system
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise ValueError(
-            f"{where} cannot be loaded ({reason}); give {name}.jsonl with columns {' and '.join(COLUMNS)} "
-            "in the folder hardware.data_dir (or AGRAE_DATA), or a file as task.train_file or "
-            "evaluation.benchmarks.<name>.file"
-        ) from error
-    if missing := [c for c in (source.problem, source.answer) if c not in rows.column_names]:
-        raise ValueError(f"{where} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")
+    where = named(source.repo, source.revision)
+    rows = hub_rows(
+        source.repo,
+        revision=source.revision,
+        split=source.split,
+        config=source.config,
+        columns=(source.problem, source.answer),
+        instead=give_a_file(name, " and ".join(COLUMNS)),
+    )
     pairs = [{"problem": row[source.problem], "answer": source.read_answer(row[source.answer])} for row in rows]
     return [math_problem(row, source=f"{where}, row {row['id']}") for row in _distinct(pairs, where)]
 

@@ -1,4 +1,4 @@
-r"""Prompt templates for mathematics, for training and evaluation alike, and what a tokenizer says of a prompt.
+r"""Prompt templates for mathematics and for pictures, the same in training and evaluation, and how long prompts are.
 
 The instruction and the first two templates are those of the paper's code (its own fill-in of the chat formats, so that
 a base model without a chat template gets the same prompt). No template holds a begin-of-text token: tokenizers add it.
@@ -6,15 +6,23 @@ a base model without a chat template gets the same prompt). No template holds a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 from agrae_lab.tasks.base import Problem, Task
+from agrae_lab.tasks.encoding import encode, pictures_of, tokenizer_of
 
 P = TypeVar("P", bound=Problem)
 
 INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
 CHAT = "chat"  # messages, rendered by the model's own chat template
+# That of verl's recipe for Geometry3K, on which the paper's code is built; the reward for form wants these tags.
+VISUAL_INSTRUCTION = (
+    "You FIRST think about the reasoning process as an internal monologue and then provide the final answer. "
+    r"The reasoning process MUST BE enclosed within <think> </think> tags. The final answer MUST BE put in \boxed{}."
+)
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # that name choices
 
 _SYSTEM = "You are a helpful assistant."
 TEMPLATES = {
@@ -41,14 +49,33 @@ def make_prompt(template: str, problem: str) -> str | list[dict[str, str]]:
     return [{"role": "user", "content": text}] if template == CHAT else text
 
 
-def render(tokenizer: Any, prompts: Sequence[Any]) -> list[list[int]]:
-    """The tokens of each prompt (all texts, or all messages) as the model will see them.
+def visual_text(problem: str, choices: Sequence[str] | None) -> str:
+    """Problem, choices by letter, instruction: what a problem with pictures asks, its image tags where they stand."""
+    lines = [problem]
+    if choices:
+        letters = LETTERS[: len(choices)]
+        in_picture = list(choices) == list(letters)  # which shows what each letter stands for
+        lines += ["Choices, of which the letter is the answer:"]
+        lines += [f"({a})" if in_picture else f"({a}) {choice}" for a, choice in zip(letters, choices, strict=True)]
+    return "\n".join([*lines, VISUAL_INSTRUCTION])
+
+
+def render(processing: Any, prompts: Iterable[Any]) -> list[list[int]]:
+    """The tokens of each prompt (all texts, or all messages) as the model will see them, those of pictures included.
+
+    Prompts are taken one by one, so that no more than one prompt's pictures need be in memory.
 
     Raises:
-        ValueError: messages for a tokenizer that has no chat template.
+        ValueError: messages for a model that has no chat template, or pictures for one that reads text alone.
     """
-    if isinstance(prompts[0], str):
+    tokenizer = tokenizer_of(processing)
+    rest = iter(prompts)
+    first = next(rest)
+    prompts = chain([first], rest)
+    if isinstance(first, str):
         return tokenizer(list(prompts))["input_ids"]
+    if processing is not tokenizer or pictures_of(first):
+        return [encode(processing, prompt)["input_ids"][0].tolist() for prompt in prompts]
     if not getattr(tokenizer, "chat_template", None):
         others = ", ".join(name for name in TEMPLATES if name != CHAT)
         raise ValueError(
@@ -59,13 +86,13 @@ def render(tokenizer: Any, prompts: Sequence[Any]) -> list[list[int]]:
     return tokenizer(texts, add_special_tokens=False)["input_ids"]
 
 
-def drop_overlong(problems: Sequence[P], task: Task, tokenizer: Any, *, max_length: int) -> tuple[list[P], int]:
+def drop_overlong(problems: Sequence[P], task: Task, processing: Any, *, max_length: int) -> tuple[list[P], int]:
     """The problems whose prompts have at most `max_length` tokens, in order, and how many were dropped.
 
     Raises:
-        ValueError: none is left, or the tokenizer cannot render the prompts.
+        ValueError: none is left, or the prompts cannot be rendered.
     """
-    tokens = render(tokenizer, [task.prompt(problem) for problem in problems])
+    tokens = render(processing, (task.prompt(problem) for problem in problems))
     kept = [problem for problem, ids in zip(problems, tokens, strict=True) if len(ids) <= max_length]
     if not kept:
         shortest = min(map(len, tokens))

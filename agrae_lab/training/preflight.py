@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from transformers import PretrainedConfig
 
-from agrae_lab.models.load import load_config, load_tokenizer
+from agrae_lab.models.load import SHIPPED, load_config, load_processing
 from agrae_lab.models.memory import (
     GIB,
     TIGHT,
@@ -25,6 +26,7 @@ from agrae_lab.models.memory import (
 )
 from agrae_lab.runs import Run
 from agrae_lab.tasks import Problem, load_task
+from agrae_lab.tasks.encoding import encode, tokenizer_of
 from agrae_lab.tasks.prompts import render as render_prompts
 from agrae_lab.training.machine import (
     device_memory,
@@ -43,17 +45,20 @@ def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
 
     Raises:
         ValueError: no GPU where one is asked for, or one without bfloat16; chat prompts for a model without a chat
-            template; too few prompts that are not over-long; parameters, gradients and optimiser that are larger than
-            the device; a group of completions that the KV cache cannot hold.
+            template, or pictures for one that reads text alone; pictures that are too many tokens; too few prompts that
+            are not over-long; parameters, gradients and optimiser that are larger than the device; a group of
+            completions that the KV cache cannot hold.
     """
     config, is_main = run.config, int(os.environ.get("RANK", "0")) == 0
     _check_device(config)
-    tokenizer = load_tokenizer(config["model"]["path"])
-    longest = {name: _longest_prompt(tokenizer, config, name, problems) for name, problems in problem_sets.items()}
-    if config["model"]["path"] == "nano":  # fits anywhere
+    model, processing = load_config(config["model"]["path"]), load_processing(config["model"]["path"])
+    largest_prompts = {
+        name: _largest_prompt(model, processing, config, name, problems) for name, problems in problem_sets.items()
+    }
+    if config["model"]["path"] in SHIPPED:  # fits anywhere
         return
-    model = load_config(config["model"]["path"])
-    work = workload(config, prompt_length=longest["train"])
+    longest = {name: size.tokens for name, size in largest_prompts.items()}
+    work = workload(config, prompt_length=longest["train"], picture_numbers=largest_prompts["train"].picture_numbers)
     table = estimate(model, work)
     device, memory = device_memory(config)
     if is_main:
@@ -107,10 +112,11 @@ _WHAT_LOWERS = {
     "activations": f"{_SMALLER_PASS}, or set hardware.gradient_checkpointing=true",
     "logits": _SMALLER_PASS,
     "KV cache": "set engine=vllm, use more processes, or lower train.num_prompts or train.max_completion_length",
+    "pictures": "lower task.max_pixels or train.num_prompts, or use more processes",
 }
 
 
-def workload(config: Mapping[str, Any], *, prompt_length: int) -> Workload:
+def workload(config: Mapping[str, Any], *, prompt_length: int, picture_numbers: int = 0) -> Workload:
     """What this process will ask of its device, under the launcher that has started it."""
     train, lora = config["train"], config["model"].get("lora")
     per_process, per_device = divide_minibatch(config)
@@ -127,6 +133,8 @@ def workload(config: Mapping[str, Any], *, prompt_length: int) -> Workload:
         num_processes=num_processes(),
         parameter_shards=parameter_shards,
         optimizer_shards=optimizer_shards,
+        picture_numbers=picture_numbers,
+        pictures_held=per_process * train["num_minibatches"],
     )
 
 
@@ -142,25 +150,66 @@ def _check_device(config: Mapping[str, Any]) -> None:
         )
 
 
-def _longest_prompt(tokenizer: Any, config: Mapping[str, Any], name: str, problems: Sequence[Problem]) -> int:
-    """Tokens of the longest prompt of the training problems (`train`) or of a benchmark.
+@dataclass(frozen=True)
+class PromptSize:
+    """What a prompt is to a model."""
+
+    tokens: int
+    picture_tokens: int = 0  # of them
+    picture_numbers: int = 0  # that its pictures come as: colours of pixels, after resizing
+
+
+def prompt_sizes(model: PretrainedConfig, processing: Any, prompts: Iterable[Any]) -> list[PromptSize]:
+    """One for each prompt; prompts are taken one by one, so that one prompt's pictures are in memory."""
+    if processing is tokenizer_of(processing):
+        return [PromptSize(len(ids)) for ids in render_prompts(processing, prompts)]
+
+    def size(inputs: Mapping[str, torch.Tensor]) -> PromptSize:
+        ids, pixels = inputs["input_ids"], inputs.get("pixel_values")
+        is_picture = ids == getattr(model, "image_token_id", -1)
+        return PromptSize(ids.shape[1], int(is_picture.sum()), 0 if pixels is None else pixels.numel())
+
+    return [size(encode(processing, prompt)) for prompt in prompts]
+
+
+def _largest_prompt(
+    model: PretrainedConfig, processing: Any, config: Mapping[str, Any], name: str, problems: Sequence[Problem]
+) -> PromptSize:
+    """The most of each number among the prompts of the training problems (`train`) or of a benchmark.
 
     Raises:
-        ValueError: chat prompts for a tokenizer without a chat template, or too few prompts within
-            train.max_prompt_length.
+        ValueError: chat prompts for a model without a chat template, pictures that are too many tokens, or too few
+            prompts within train.max_prompt_length.
     """
     section = config["task"] if name == "train" else config["evaluation"]["benchmarks"][name]
     task = load_task(section["name" if name == "train" else "task"], config["task"])
-    lengths = [len(ids) for ids in render_prompts(tokenizer, [task.prompt(problem) for problem in problems])]
+    sizes = prompt_sizes(model, processing, (task.prompt(problem) for problem in problems))
     limit = config["train"].get("max_prompt_length") if name == "train" else None  # longer ones are left out
-    kept = [length for length in lengths if limit is None or length <= limit]
+    if limit is None or config["task"].get("on_bad_row") != "skip":
+        _check_pictures(model, name, problems, sizes, limit)
+    kept = [size for size in sizes if limit is None or size.tokens <= limit]
     if limit is not None and len(kept) < (needed := config["train"]["num_prompts"]):
         raise ValueError(
-            f"only {len(kept)} of {len(lengths)} prompts of task.name = {task.name} have at most "
+            f"only {len(kept)} of {len(sizes)} prompts of task.name = {task.name} have at most "
             f"train.max_prompt_length = {limit} tokens, fewer than train.num_prompts = {needed}; the longest has "
-            f"{max(lengths)} tokens"
+            f"{max(size.tokens for size in sizes)} tokens"
         )
-    return max(kept)
+    return PromptSize(*(max(getattr(size, field.name) for size in kept) for field in fields(PromptSize)))
+
+
+def _check_pictures(
+    model: PretrainedConfig, name: str, problems: Sequence[Problem], sizes: Sequence[PromptSize], limit: int | None
+) -> None:
+    """Raises ValueError if the pictures of a problem alone are more tokens than a prompt may have."""
+    positions = getattr(model.get_text_config(), "max_position_embeddings", None)
+    bounds = [(limit, "train.max_prompt_length"), (positions, "the model's positions")]
+    for most, what in ((most, what) for most, what in bounds if most is not None):
+        for problem, size in zip(problems, sizes, strict=True):
+            if size.picture_tokens > most:
+                raise ValueError(
+                    f"problem {str(problem['id'])!r} of {name!r}: its pictures are {size.picture_tokens} tokens to the "
+                    f"model, more than {what} = {most} allow; lower task.max_pixels, or scale its pictures down"
+                )
 
 
 def _too_long(config: Mapping[str, Any], model: PretrainedConfig, longest: Mapping[str, int]) -> list[str]:

@@ -5,6 +5,7 @@ Legend: P prompts of a generation batch, G completions of each, N = P·G, in the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ class GenerationBatch:
     prompt_ids: Sequence[str]  # [N]
     completions: Sequence[str]  # [N]
     verdicts: Sequence[Verdict]  # [N]
+    is_shaped: bool  # whether rewards are more than accuracy
     rewards_PG: Tensor
     advantages_PG: Tensor
     grpo_PG: Tensor
@@ -72,9 +74,10 @@ def step_metrics(batch: GenerationBatch) -> dict[str, Any]:
     """What the rollouts of a step say, as one row.
 
     entropy: nats; mean over all sampled tokens of the full-softmax entropy of the policy that sampled them, at the
-    sampling temperature. omega: mean reward of the decided completions (ω); NaN if there is none. fully_solved and
-    fully_unsolved: prompts with a decided completion, all of whose decided completions are correct, or none.
-    p_histogram[k]: prompts with k of G completions correct.
+    sampling temperature. omega: mean accuracy of the decided completions (ω); NaN if there is none. mean_reward: theirs
+    too, where rewards are shaped, and so another number. fully_solved and fully_unsolved: prompts with a decided
+    completion, all of whose decided completions are correct, or none. p_histogram[k]: prompts with k of G completions
+    correct.
     """
     n, g = len(batch.completions), batch.num_generations
     groups = [batch.verdicts[i : i + g] for i in range(0, n, g)]
@@ -82,6 +85,7 @@ def step_metrics(batch: GenerationBatch) -> dict[str, Any]:
     decided_P = [sum(v.valid for v in group) for group in groups]
     correct, undecided = sum(solved_P), n - sum(decided_P)
     tokens = batch.num_tokens_N.sum()
+    accuracy_N = batch.rewards_PG.new_tensor([float(v.correct) if v.valid else math.nan for v in batch.verdicts])
     return {
         "step": batch.step,
         "num_prompts": n // g,
@@ -93,7 +97,8 @@ def step_metrics(batch: GenerationBatch) -> dict[str, Any]:
         "fully_unsolved": sum(k == 0 < d for k, d in zip(solved_P, decided_P, strict=True)),
         "solved_at_least_once": sum(k > 0 for k in solved_P),
         "p_histogram": [sum(k == solved for solved in solved_P) for k in range(g + 1)],
-        "omega": float(batch.rewards_PG.nanmean()),
+        "omega": float(accuracy_N.nanmean()),
+        **({"mean_reward": float(batch.rewards_PG.nanmean())} if batch.is_shaped else {}),
         "entropy": float((batch.mean_entropy_N * batch.num_tokens_N).sum() / tokens),
         **asdict(diagnose(batch.advantages_PG, batch.grpo_PG)),
         "mean_length": float(batch.num_tokens_N.float().mean()),

@@ -16,11 +16,12 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 
 from agrae_lab.config import estimator_of
-from agrae_lab.models.load import load_model
+from agrae_lab.models.load import load_config, load_model
 from agrae_lab.models.lora import lora_config, merge_adapter
 from agrae_lab.models.memory import is_out_of_memory, out_of_memory_means
+from agrae_lab.models.vision import reads_pictures
 from agrae_lab.runs import Run, update_meta
-from agrae_lab.tasks import Task, load_task
+from agrae_lab.tasks import Problem, Task, load_task
 from agrae_lab.tasks.prompts import drop_overlong
 from agrae_lab.training.machine import divide_minibatch, runs_on_cpu, uses_checkpointing
 from agrae_lab.training.recorder import Recorder
@@ -127,21 +128,23 @@ def build_trainer(
     lora = lora_config(config)
     # float32 weights whatever model.dtype says: at small learning rates a bfloat16 weight does not move at all
     dtype = "bfloat16" if lora is not None and args.bf16 else "float32"
-    model, tokenizer = load_model(config["model"]["path"], dtype=dtype)
+    model, processing = load_model(config["model"]["path"], dtype=dtype)
     task = load_task(config["task"]["name"], config["task"])
-    problems = _short_enough(run, task, tokenizer, problem_sets["train"])
+    short = _short_enough(run, task, processing, problem_sets["train"])
+    problems: dict[str, Problem] = {str(problem["id"]): problem for problem in short}
     is_main = int(os.environ.get("RANK", "0")) == 0
     with vllm_like_the_run(config):
         trainer = AdvantageTrainer(
             model=model,
-            processing_class=tokenizer,
+            processing_class=processing,
             args=args,
             peft_config=lora,
-            train_dataset=Dataset.from_list([{"problem_id": str(p["id"]), "prompt": task.prompt(p)} for p in problems]),
+            train_dataset=Dataset.from_dict({"problem_id": list(problems)}),
             estimator=estimator_of(config),
-            reward=TaskReward(task, {str(p["id"]): p for p in problems}),
+            reward=TaskReward(task, problems),
+            prompt_of=lambda problem_id: task.prompt(problems[problem_id]),
             recorder=Recorder(run.path) if is_main else None,
-            validate=make_validation(config, problem_sets, model, tokenizer),
+            validate=make_validation(config, problem_sets, model, processing),
             validate_every=config["train"]["validate_every"],
             on_step=on_step if is_main else None,
             callbacks=[MarkComplete()],
@@ -150,12 +153,12 @@ def build_trainer(
     return trainer
 
 
-def _short_enough(run: Run, task: Task, tokenizer: Any, problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _short_enough(run: Run, task: Task, processing: Any, problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The problems whose prompts are no longer than train.max_prompt_length; meta.json says how many are not."""
     limit = run.config["train"].get("max_prompt_length")
     if limit is None:
         return problems
-    kept, dropped = drop_overlong(problems, task, tokenizer, max_length=limit)
+    kept, dropped = drop_overlong(problems, task, processing, max_length=limit)
     if int(os.environ.get("RANK", "0")) == 0:
         update_meta(run.path, overlong_prompts=dropped)
         if dropped:
@@ -183,7 +186,9 @@ def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:
         use_cpu=use_cpu,
         bf16=not use_cpu and config["model"]["dtype"] == "bfloat16",
         gradient_checkpointing=uses_checkpointing(config),
-        ddp_find_unused_parameters=False,  # there are none, and the search takes time in every step
+        # of a model for text none goes unused, and the search takes time in every step; a part for pictures may have
+        # layers whose output the model does not read, and prompts without a picture pass it by: TRL has them searched
+        ddp_find_unused_parameters=None if reads_pictures(load_config(config["model"]["path"])) else False,
         max_steps=train["num_steps"] * updates,
         per_device_train_batch_size=per_device,
         gradient_accumulation_steps=per_process // per_device,
@@ -238,7 +243,7 @@ def _step_of(checkpoint: Path, config: dict[str, Any]) -> int:
 
 
 def save_policy(trainer: AdvantageTrainer, path: Path, base: str | None) -> None:
-    """Save model and tokenizer under a temporary name, then rename: `path` exists only when it is whole."""
+    """Save model and processing under a temporary name, then rename: `path` exists only when it is whole."""
     temporary = path.with_name(f".{path.name}.tmp")
     if trainer.is_fsdp_enabled:  # checkpoints may lie in shards, a policy is one whole
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")

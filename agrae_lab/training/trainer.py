@@ -4,7 +4,8 @@ Differences from stock TRL 1.16:
 1. `AdvantageMixin`: after TRL has scored a generation batch, its advantages are replaced by the estimator's, computed
    from the rewards of all processes (TRL's own standard deviation is switched off), and entropy is computed in the
    pass that scores the sampled tokens, so that it belongs to the policy that sampled.
-2. Here: every generation batch is recorded, a loss or gradient that is not finite stops the run.
+2. `PromptingTrainer`: prompts, and with them pictures, are made when they are wanted.
+3. Here: every generation batch is recorded, a loss or gradient that is not finite stops the run.
 A step is one generation batch, counted from 1; TRL's `global_step` counts optimizer updates.
 
 Legend: P prompts, G completions of each, N = P·G, n this process's share of N, T completion tokens.
@@ -23,13 +24,14 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 
 from agrae_lab.advantages import Estimator, make
 from agrae_lab.advantages.adapters.trl import AdvantageMixin
 from agrae_lab.evaluation.transformers_engine import random_stream
 from agrae_lab.models.memory import out_of_memory_means
-from agrae_lab.tasks import Problem, Task, Verdict
+from agrae_lab.tasks import Problem, Task, Verdict, is_shaped
+from agrae_lab.training.prompts import PromptingTrainer
 from agrae_lab.training.recorder import GenerationBatch, Recorder, step_metrics
 
 logger = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ class TaskReward:
 
     def __init__(self, task: Task, problems: dict[str, Problem]) -> None:
         self._task, self._problems = task, problems
-        self.parts = task.parts
+        self.parts, self.is_shaped = task.parts, is_shaped(task)
         self.verdicts: list[Verdict] = []
         self.seconds = 0.0
 
@@ -65,7 +67,7 @@ def completion_text(completion: str | list[dict[str, Any]]) -> str:
     return completion if isinstance(completion, str) else str(completion[-1]["content"])
 
 
-class AdvantageTrainer(AdvantageMixin, GRPOTrainer):
+class AdvantageTrainer(AdvantageMixin, PromptingTrainer):
     """GRPOTrainer under any advantage estimator.
 
     Args:
@@ -144,6 +146,11 @@ class AdvantageTrainer(AdvantageMixin, GRPOTrainer):
         self._verdicts = gather_object(self._reward.verdicts)
         return rewards_N1
 
+    def _correct(self) -> Tensor:
+        assert self._rewards_NF is not None
+        correct = [float(v.correct) for v in self._verdicts]
+        return self._rewards_NF.new_tensor(correct).view(-1, self.num_generations)
+
     def _reward_parts(self) -> Mapping[str, Tensor]:
         """The verifier's parts, name → [P, G]; NaN where it could not decide."""
         assert self._rewards_NF is not None
@@ -189,6 +196,7 @@ class AdvantageTrainer(AdvantageMixin, GRPOTrainer):
             prompt_ids=gather_object([x["problem_id"] for x in self._inputs]),
             completions=[completion_text(c) for c in self._logs["completion"]],  # one batch long, gathered by TRL
             verdicts=self._verdicts,
+            is_shaped=self._reward.is_shaped,
             rewards_PG=rewards_PG.cpu(),
             advantages_PG=advantages_PG.cpu(),
             grpo_PG=self._grpo(rewards_PG).cpu(),

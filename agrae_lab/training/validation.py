@@ -20,19 +20,19 @@ Totals = tuple[int, float, int]  # correct answers, Σ entropy, tokens
 
 
 def make_validation(
-    config: Mapping[str, Any], problem_sets: Mapping[str, Sequence[Problem]], model: Any, tokenizer: Any
+    config: Mapping[str, Any], problem_sets: Mapping[str, Sequence[Problem]], model: Any, processing: Any
 ) -> Callable[[Any], dict[str, float]]:
     """Greedy accuracy and entropy (nats a token, temperature 1) on the first benchmark. Uses no random numbers."""
     name, benchmark = next(iter(config["evaluation"]["benchmarks"].items()))
     task, problems = load_task(benchmark["task"], config["task"]), problem_sets[name]
     max_new_tokens = config["evaluation"]["max_new_tokens"]
-    longest = max(len(ids) for ids in render(tokenizer, [task.prompt(problem) for problem in problems]))
+    longest = max(len(ids) for ids in render(processing, (task.prompt(problem) for problem in problems)))
     batch_size = min(config["evaluation"]["batch_size"], _fits(config, model.config, longest + max_new_tokens))
 
     def decode(policy: Any, batch: Sequence[Problem]) -> Totals:
         prompts = [task.prompt(problem) for problem in batch]
         with out_of_memory_means(evaluation_needs(batch_size)):
-            drawn = decode_greedily(policy, tokenizer, prompts, max_new_tokens=max_new_tokens)
+            drawn = decode_greedily(policy, processing, prompts, max_new_tokens=max_new_tokens)
         assert drawn.mean_entropy is not None
         correct = sum(verdict.correct for verdict in task.verify_all(drawn.texts, batch))
         entropy = sum(h * n for h, n in zip(drawn.mean_entropy, drawn.num_tokens, strict=True))

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from analysis import theory
 from analysis.captions import each
-from analysis.frames import Study, read_rollout_groups
+from analysis.frames import ACCURACY, Study, read_rollout_groups, reward_name
 from analysis.style import colour, dash, label, line_style, sort_arms
 
 NAME = "mass_vs_p"
@@ -27,7 +27,7 @@ _P = np.union1d(_GRID, MARKED)
 def table(study: Study) -> pd.DataFrame:
     """Rows: kind "measured" (mean, lowest and highest Σ|A| over `groups` groups with that p), kind "theory" (a line).
 
-    omega is the median of the steps' mean reward, at which the theory line stands where it depends on ω.
+    omega is the median of the steps' mean accuracy, at which the theory line stands where it depends on ω.
     """
     frames = []
     for arm, runs in study.arms.items():
@@ -39,7 +39,8 @@ def table(study: Study) -> pd.DataFrame:
         frames.append(measured.assign(arm=arm, kind="measured"))
         omega = float(groups.groupby("step")["p"].mean().median())
         advantage, size = runs[0].config["advantage"], int(groups["size"].iloc[0])
-        frames.append(closed_form(arm, advantage, group_size=size, omega=omega))
+        if reward_name(runs[0]) == ACCURACY:  # the forms speak of rewards that are 0 or 1
+            frames.append(closed_form(arm, advantage, group_size=size, omega=omega))
     if not frames:
         return pd.DataFrame()
     columns = ["panel", "arm", "kind", "p", "value", "lo", "hi", "groups", "omega"]
@@ -67,7 +68,7 @@ def caption(table: pd.DataFrame) -> str:
     ]
     if len(omegas):
         at = ", ".join(f"{label(arm)} {omega:.2f}" for arm, omega in omegas.items())
-        sentences.append(f"Where Σ|A| depends on the batch's mean reward ω, the line stands at its median: {at}.")
+        sentences.append(f"Where Σ|A| depends on the batch's mean accuracy ω, the line stands at its median: {at}.")
     if no_line := sorted(set(measured["arm"]) - set(table.loc[table["kind"] == "theory", "arm"])):
         sentences.append(f"No closed form: {', '.join(map(label, no_line))}.")
     return " ".join(sentences)

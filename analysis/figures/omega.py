@@ -1,4 +1,4 @@
-"""ω, the mean reward of the batch, against training step."""
+"""ω, the mean accuracy of the batch, against training step."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ def table(study: Study) -> pd.DataFrame:
 
 def caption(table: pd.DataFrame) -> str:
     return (
-        "ω: mean reward of the batch's completions that the verifier could decide (paper Eq. 11), here also of arms "
+        "ω: mean accuracy of the batch's completions that the verifier could decide, their mean reward where that is 0 "
+        "or 1 (paper Eq. 11); here also of arms "
         f"that do not use it; batches differ in their prompts. {describe_steps(table)}"
     )
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     draw_steps(table, ax)
-    ax.set_ylabel("ω (mean reward)")
+    ax.set_ylabel("ω (mean accuracy)")
     return ax

@@ -1,6 +1,7 @@
 """report.html: a study in one file that asks nothing of any network.
 
     completions.py  which recorded completions are shown: a stated sample
+    thumbnails.py   the pictures of their problems
     choice.py       how the rows of that sample are chosen
     embed.py        hostile text and data → what may stand in a page
     configs.py      in which settings the arms differ

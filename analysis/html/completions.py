@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from agrae_lab.runs import SCHEMA_VERSION
+from agrae_lab.runs import SCHEMA_VERSION, Run
 
 from ..frames import BASE, FrameError, Study
 from ..scan import AGAIN
+from . import thumbnails
 from .choice import choose, clip, outcome, spread, within
 
 PER_CELL = 240  # completions of one arm and one source, over its seeds
@@ -31,7 +32,7 @@ _NEEDED = ("sample", "completion", "correct", "valid")
 _OPTIONAL = ("n_tokens", "truncated", "advantage", "answer")
 COLUMNS = (
     "arm", "seed", "source", "step", "prompt", "sample", "outcome", "n_tokens", "truncated", "advantage", "answer",
-    "start", "end", "left_out",
+    "start", "end", "left_out", "pictures",
 )  # fmt: skip
 
 
@@ -48,12 +49,17 @@ class Cell:
 
 @dataclass
 class Sample:
-    """What the browser of completions holds. rows: COLUMNS; what a source does not record is missing there."""
+    """What the browser of completions holds. rows: COLUMNS; what a source does not record is missing there.
+
+    images: data URIs of the problems' pictures; `pictures` of a row are places among them.
+    """
 
     rows: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS)))
     cells: list[Cell] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     in_part: bool = False  # whether some file was too large to be looked at as a whole
+    images: list[str] = field(default_factory=list)
+    about_images: str = ""  # for readers
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class _Source:
     name: str
     paths: tuple[Path, ...]
     decoding: str | None  # None: training rollouts
+    index: Path  # of the pictures of its problems, where they have any
 
 
 def sample_completions(study: Study) -> Sample:
@@ -84,9 +91,25 @@ def sample_completions(study: Study) -> Sample:
         sample.in_part |= in_part
         sample.cells.append(Cell(source.arm, source.seed, source.name, recorded, len(rows)))
         frames.append(_laid_out(rows, source))
+        frames[-1]["pictures"] = _pictures(source, frames[-1]["prompt"], sample.refused)
     if frames:
         sample.rows = pd.concat(frames, ignore_index=True)
+        names = list(sample.rows["pictures"])
+        sample.images, places = thumbnails.embedded(names)
+        sample.about_images = thumbnails.describe(names, places)
+        sample.rows["pictures"] = pd.Series(places, dtype=object)
     return sample
+
+
+def _pictures(source: _Source, prompts: pd.Series, refused: list[str]) -> pd.Series:
+    """The pictures of each row's problem; a broken index is told of once."""
+    try:
+        known = thumbnails.read_index(source.index)
+    except FrameError as error:
+        if str(error) not in refused:
+            refused.append(str(error))
+        known = {}
+    return pd.Series([known.get(str(prompt), ()) for prompt in prompts], index=prompts.index, dtype=object)
 
 
 def describe(sample: Sample) -> str:
@@ -98,25 +121,33 @@ def describe(sample: Sample) -> str:
         "all arms, and of these right, wrong and undecided ones as evenly as there are: shares here are not shares of "
         f"the record. Completions of more than {MOST_CHARACTERS:,} characters are shown without their middle."
     )
+    text += f" {sample.about_images}" if sample.about_images else ""
     return text + (" Of large files only parts were looked at." if sample.in_part else "")
 
 
 def _sources(study: Study) -> Iterator[_Source]:
-    bases: dict[Path, str] = {}
+    bases: dict[Path, tuple[str, Path]] = {}
     for arm, runs in study.arms.items():
         for run in runs:
-            yield _Source(arm, run.seed, TRAINING, tuple(run.rollout_paths()), None)
+            yield _Source(arm, run.seed, TRAINING, tuple(run.rollout_paths()), None, _index(run, "train"))
             for benchmark in run.benchmarks():
-                yield from _evaluation(arm, run.seed, benchmark, run.samples_path(benchmark))
+                index = _index(run, benchmark)
+                yield from _evaluation(arm, run.seed, benchmark, run.samples_path(benchmark), index)
                 if (path := run.base_samples_path(benchmark)) is not None and path.is_file():
-                    bases[path] = benchmark
-    for path, benchmark in bases.items():
-        yield from _evaluation(BASE, None, benchmark, path)
+                    bases[path] = benchmark, index
+    for path, (benchmark, index) in bases.items():
+        yield from _evaluation(BASE, None, benchmark, path, index)
 
 
-def _evaluation(arm: str, seed: int | None, benchmark: str, path: Path) -> Iterator[_Source]:
+def _evaluation(arm: str, seed: int | None, benchmark: str, path: Path, index: Path) -> Iterator[_Source]:
     for decoding, word in (("sample", "sampled"), ("greedy", "greedy")):
-        yield _Source(arm, seed, f"{benchmark}, {word}", (path,), decoding)
+        yield _Source(arm, seed, f"{benchmark}, {word}", (path,), decoding, index)
+
+
+def _index(run: Run, name: str) -> Path:
+    """Where the pictures of a run's set of problems are, if it has any."""
+    fingerprint = Path(str(run.config.get("data_fingerprints", {}).get(name, "unknown"))).name
+    return run.root / "pictures" / fingerprint / "index.json"
 
 
 def _read(source: _Source, num: int, *, seed: int) -> tuple[pd.DataFrame, int, bool]:

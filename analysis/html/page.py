@@ -83,7 +83,7 @@ def report_page(result: Result, sample: Sample, folder: Path) -> str:
 
 
 def browser_data(sample: Sample) -> dict[str, Any]:
-    """What the page's script reads: the completions column by column, names once, and the cells with their counts."""
+    """What the page's script reads: completions column by column, names and pictures once, and the cells' counts."""
     arms = sort_arms(list(dict.fromkeys(cell.arm for cell in sample.cells)))
     sources = list(dict.fromkeys(cell.source for cell in sample.cells))
     rows = sample.rows
@@ -96,6 +96,7 @@ def browser_data(sample: Sample) -> dict[str, Any]:
         ],
         "arm": [arms.index(arm) for arm in rows["arm"]],
         "source": [sources.index(source) for source in rows["source"]],
+        "images": sample.images,
         **{name: [_plain(value) for value in rows[name]] for name in COLUMNS if name not in ("arm", "source")},
     }
 

@@ -19,6 +19,7 @@ from .configs import leaves
 ROOT = "runs/again"
 _SLOTS = ("base", "sample", "group", "token", "match")
 _FROZEN = (*VOLATILE, "schema_version", "data_fingerprints", "seed", "advantage", "loss", "world")
+_OF_SOME_WORLDS = ("evaluation.benchmarks.", "model.lora.", "task.")  # keys that not every world has
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)  # what Hydra reads as text without quotes
 _REVISION = re.compile(r"[0-9a-f]{7,64}\+?")
 _KEYWORDS = ("null", "true", "false", "nan", "inf")
@@ -58,7 +59,7 @@ def overrides(config: Mapping[str, Any]) -> Iterator[str]:
     for slot in _SLOTS:
         yield from _slot(slot, advantage.get(slot, {}))
     for key, value in leaves({key: value for key, value in config.items() if key not in _FROZEN}):
-        yield f"{'++' if key.startswith('evaluation.benchmarks.') else ''}{key}={_value(value)}"
+        yield f"{'++' if key.startswith(_OF_SOME_WORLDS) else ''}{key}={_value(value)}"
 
 
 def _slot(slot: str, settings: Mapping[str, Any]) -> Iterator[str]:

@@ -38,8 +38,13 @@ ARMS = {
     "Easy-Focused": "easy_focused",
 }
 
-# Benchmark of ours → the paper's, where the problems are the same. MATH-500 is a part of MATH: no match.
-BENCHMARKS = {"math": "MATH", "math_test": "MATH", "amc23": "AMC23", "aime2025": "AIME 2025"}
+# Benchmark of ours → the paper's, where the problems are the same. MATH-500 is a part of MATH: no match. Which 300
+# medical images of each kind it took is not published: theirs stand beside what we evaluate in their place.
+BENCHMARKS = {
+    **{"math": "MATH", "math_test": "MATH", "amc23": "AMC23", "aime2025": "AIME 2025"},
+    **{"geo3k": "Geo3K", "mathvision": "MathVision", "mathverse": "MathVerse"},
+    **{"medical_mri": "MRI300", "medical_ct": "CT300", "medical_xray": "Xray300"},
+}
 
 
 def models() -> list[str]:

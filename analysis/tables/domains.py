@@ -38,7 +38,7 @@ def layout(table: pd.DataFrame) -> Layout:
     order = {domain: list(table.loc[table["domain"] == domain, "benchmark"].unique()) for domain in _DOMAINS}
     benchmarks = [name for names in order.values() for name in names]
     return Layout(
-        caption="Pass@1 in percent, with 95 % intervals.",
+        caption="Pass@1 in percent, as the mean over all samples of a problem, with 95 % intervals.",
         head=("", *benchmarks),
         blocks=(Block("", lines(table, "benchmark", benchmarks)),),
         notes=notes(table),

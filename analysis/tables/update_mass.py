@@ -10,7 +10,7 @@ import pandas as pd
 
 from agrae_lab.runs import Run
 from analysis import theory
-from analysis.frames import Study, read_groups
+from analysis.frames import ACCURACY, Study, read_groups, reward_name
 from analysis.stats import Interval, block_interval, t_interval
 from analysis.style import label, sort_arms
 from analysis.tabulate import NO_VALUE, Block, Cell, Layout, Row
@@ -50,7 +50,7 @@ def _arm_rows(arm: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
         "seeds": len(groups),
         "unfinished": not done,
     }
-    formulas = theory.formulas(advantage) or (None, None)
+    formulas = (None if _is_shaped(runs[0]) else theory.formulas(advantage)) or (None, None)
     rows = []
     for (quantity, column), formula in zip(_COLUMNS.items(), formulas, strict=True):
         interval = _over_steps([frame.groupby("step")[column].mean() for frame in groups.values()])
@@ -84,7 +84,7 @@ def _mixed_groups(run: Run) -> pd.DataFrame:
     mixed = (groups["undecided"] == 0) & (groups["p"] > 0) & (groups["p"] < 1)
     kept = groups[mixed]
     forms = None
-    if len(kept):
+    if len(kept) and not _is_shaped(run):
         forms = theory.masses(
             run.config["advantage"],
             kept["p"].to_numpy(),
@@ -93,6 +93,11 @@ def _mixed_groups(run: Run) -> pd.DataFrame:
         )
     positive, negative = forms or (np.nan, np.nan)
     return kept.assign(closed_adv_sum=positive - negative, closed_adv_abs_sum=positive + negative)
+
+
+def _is_shaped(run: Run) -> bool:
+    """Whether the rewards are other than the 0 and 1 that the closed forms speak of."""
+    return reward_name(run) != ACCURACY
 
 
 def _over_steps(by_step: Sequence[pd.Series]) -> Interval:
@@ -161,7 +166,7 @@ def _caption(table: pd.DataFrame) -> str:
     size = ", ".join(f"{size}" for size in sorted(table["group_size"].unique()))
     return (
         f"ΣA and Σ|A| of a group (G = {size}), mean over the groups of the training batches with 0 < p < 1. Computed: "
-        "the closed form at each group's success rate p and its batch's mean reward ω; a = min(1, ω/α)."
+        "the closed form at each group's success rate p and its batch's mean accuracy ω; a = min(1, ω/α)."
     )
 
 

@@ -206,7 +206,7 @@ def test_unfinished_failed_and_refused_are_named_at_the_top(new_root: Callable, 
 
 def test_the_data_hold_what_was_recorded_and_the_counts(page: str, result: Result) -> None:
     data = data_of(page)
-    columns = [name for name, values in data.items() if name not in ("arms", "sources", "cells")]
+    columns = [name for name, values in data.items() if name not in ("arms", "sources", "cells", "images")]
     assert len({len(data[name]) for name in columns}) == 1
     assert data["arms"] == ["Base model", "GRPO", "Positive-Dominant", "Negative-Dominant"]
     cells = {(data["arms"][arm], data["sources"][source]): (n, shown) for arm, _, source, n, shown in data["cells"]}

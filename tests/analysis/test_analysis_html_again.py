@@ -64,12 +64,13 @@ def test_the_commands_make_the_same_runs(tmp_path: Path, monkeypatch: pytest.Mon
         run_of("advantage=a_grae", "advantage.flavor=official"),
         run_of("advantage=negative_dominant", "advantage/match=l1", "train.learning_rate=1e-6"),
         run_of("advantage=dr_grpo", "loss=dr_grpo", "evaluation.benchmarks.countdown_test.limit=7"),
+        run_of("task.reward=paper"),
         run_of("advantage=w_reinforce", "+evaluation.benchmarks.more.task=countdown"),
         run_of("advantage.base._target_=my_file.Mine", "advantage.base.name=null", "+advantage.base.tau=0.25"),
     )
     commands = carried_out(script(study_of(*runs, question=HARD_QUESTION), "x"))
     assert [command[:2] for command in commands] == [
-        ["-m", "pip"], *[["-m", "agrae_lab.train"]] * 6, ["-m", "analysis"]
+        ["-m", "pip"], *[["-m", "agrae_lab.train"]] * 7, ["-m", "analysis"]
     ]  # fmt: skip
     made = set()
     for command in commands[1:-1]:

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from analysis_lab import BENCHMARK, Root
 from test_analysis_html import HOSTILE
+from test_analysis_thumbnails import pictured
 
 from agrae_lab.runs import list_experiments
 from analysis import html
@@ -23,6 +24,7 @@ from analysis.figures import entropy, passk
 from analysis.frames import load_study
 from analysis.html.completions import sample_completions
 from analysis.render import render, render_table
+from analysis.report import Result
 from analysis.tables import main as table_main
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
@@ -53,6 +55,18 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result.tables = [render_table(table_main, study, folder)]
     path = folder / "report.html"
     path.write_text(html.report_page(result, sample_completions(study), folder), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def pictured_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of a task with pictures; the id of one problem is an attack."""
+    root = Root(tmp_path_factory.mktemp("pictured"), num_problems=12, num_samples=8)
+    root.experiment("x", [pictured(root, "grpo", like_last=HOSTILE[2])])
+    study = load_study(root.path, list_experiments(root.path)[0])
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    page = html.report_page(Result(study), sample_completions(study), path.parent)
+    path.write_text(page, encoding="utf-8")
     return path
 
 
@@ -329,7 +343,7 @@ def test_a_narrow_window_does_not_scroll_sideways(browser: Browser, width: int) 
 def test_the_record_of_a_large_study_stays_quick_to_use(browser: Browser, new_root: Callable, tmp_path: Path) -> None:
     """Twenty thousand completions: only a page of them is in the document."""
     data = browser.run("return JSON.parse(document.getElementById('data').textContent)")
-    columns = [name for name in data if name not in ("arms", "sources", "cells")]
+    columns = [name for name in data if name not in ("arms", "sources", "cells", "images")]
     times = -(-20_000 // len(data["arm"]))
     large = data | {name: data[name] * times for name in columns}
     for name in ("start", "end"):
@@ -345,3 +359,27 @@ def test_the_record_of_a_large_study_stays_quick_to_use(browser: Browser, new_ro
     )
     assert browser.run("return document.querySelectorAll('#found li').length") == 20
     assert browser.complaints() == []
+
+
+def test_the_picture_of_a_problem_stands_beside_its_completions(browser: Browser, pictured_report: Path) -> None:
+    page = Browser(browser.driver, pictured_report.as_uri())
+    page.open()
+    found = (
+        "return [...document.querySelectorAll('#found li')].map((li) => [li.querySelector('.prompt').textContent,"
+        "  [...li.querySelectorAll('img')].map((i) => [i.naturalWidth, i.naturalHeight, i.alt])])"
+    )
+    alt = "picture of the problem"
+    for prompt, pictures in ((HOSTILE[2], [[4, 3, alt], [5, 5, alt]]), ("problem-003", [[4, 3, alt]])):
+        assert page.choose(prompt=prompt) > 0
+        page.wait("[...document.querySelectorAll('#found img')].every((i) => i.complete)")
+        assert all(row == [prompt, pictures] for row in page.run(found))
+    assert page.choose(source="training") > 0
+    page.wait("[...document.querySelectorAll('#found img')].every((i) => i.complete && i.naturalWidth === 4)")
+    assert len(page.run(found)) == page.run("return document.querySelectorAll('#found img').length") == 20
+    assert page.run("return window.hacked") is None
+    assert page.complaints() == []
+    assert [url for url in page.requests() if not url.startswith(("data:", page.url))] == []
+    at = "return [...document.querySelectorAll('#found li')].map((li) => {"
+    at += "  const box = (name) => li.querySelector(name).getBoundingClientRect();"
+    at += "  return box('img').right <= box('pre').left })"
+    assert set(page.run(at)) == {True}

@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from agrae_lab.models.load import fingerprint_model, load_config, load_model, load_tokenizer
+from agrae_lab.models.load import fingerprint_model, load_config, load_model, load_processing
 
 
 def model_with_tokenizer(path, **special):
@@ -16,21 +16,21 @@ def model_with_tokenizer(path, **special):
 
 
 def test_a_tokenizer_without_padding_pads_with_the_end_of_sequence(tmp_path):
-    tokenizer = load_tokenizer(model_with_tokenizer(tmp_path / "model", eos_token="<end>"))
+    tokenizer = load_processing(model_with_tokenizer(tmp_path / "model", eos_token="<end>"))
     assert tokenizer.pad_token == "<end>"
     assert tokenizer.padding_side == "left"
 
 
 def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path):
     path = model_with_tokenizer(tmp_path / "model")
-    for load in (load_tokenizer, lambda name: load_model(name, dtype="float32")):
+    for load in (load_processing, lambda name: load_model(name, dtype="float32")):
         with pytest.raises(ValueError, match="neither a padding token nor an end-of-sequence token; set tokenizer"):
             load(path)
 
 
 def test_a_model_that_is_neither_here_nor_to_be_reached(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    for load in (load_config, load_tokenizer, fingerprint_model):
+    for load in (load_config, load_processing, fingerprint_model):
         with pytest.raises(
             ValueError, match=r"model\.path 'nobody/nothing' cannot be loaded \(.+\); where the Hub"
         ) as told:

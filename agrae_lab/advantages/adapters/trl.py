@@ -5,7 +5,8 @@
     trainer = with_advantage(GRPOTrainer, "a_grae")(model=..., reward_funcs=..., args=..., train_dataset=...)
 
 After TRL has scored a generation batch, its advantages are replaced by the estimator's, computed from the rewards of
-all processes; whatever `scale_rewards` says has no effect on them. In evaluation TRL's own stand.
+all processes; whatever `scale_rewards` says has no effect on them. In evaluation TRL's own stand. Success rates are
+taken from the rewards too; where these are not 0 or 1, a subclass says what is correct in `_correct`.
 
 Legend: P prompts, G completions, N = P·G, n this process's share of N, T completion tokens, F reward functions.
 """
@@ -24,6 +25,12 @@ from agrae_lab.advantages.estimator import Context, Estimator
 from agrae_lab.advantages.presets import make
 
 STATE_FILE = "advantage_state.json"  # in a checkpoint: what a stateful estimator remembers
+# What TRL hands on of prompts with pictures, by model: pixels, how they lie, and which tokens stand for them.
+PICTURE_FIELDS = (
+    *("pixel_values", "pixel_attention_mask", "num_images", "num_tiles"),
+    *("image_grid_thw", "image_sizes", "image_position_ids", "spatial_shapes"),
+    *("token_type_ids", "mm_token_type_ids"),
+)
 
 
 def with_advantage(trainer_class: type, advantage: str | Estimator, **overrides: Any) -> type:
@@ -108,11 +115,15 @@ class AdvantageMixin:
             for name, column in zip(self.reward_func_names, columns, strict=True)
         }
 
+    def _correct(self) -> Tensor | None:
+        """Which completions of all processes are correct, [P, G]; None, as here: the rewards say it themselves."""
+        return None
+
     def _advantage_context(self, output: dict[str, Any]) -> Context:
         """What the estimator asks for, of all processes."""
         needed = self.estimator.requires
         mask_nT = output["completion_mask"]
-        given: dict[str, Any] = {"state": self.advantage_state}
+        given: dict[str, Any] = {"state": self.advantage_state, "correct_PG": self._correct()}
         if "lengths" in needed:
             given["lengths_PG"] = self._of_all_processes(mask_nT.sum(dim=1))
         if "parts" in needed:
@@ -137,14 +148,13 @@ class AdvantageMixin:
     def _score(self, output: dict[str, Any]) -> None:
         ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
         mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
-        side_inputs = ("pixel_values", "image_grid_thw", "num_images", "pixel_attention_mask", "image_sizes")
         self._get_per_token_logps_and_entropies(
             self.model,
             ids,
             mask,
             output["completion_ids"].shape[1],
             batch_size=self.args.per_device_train_batch_size,
-            **{k: output[k] for k in side_inputs if k in output},
+            **{k: output[k] for k in PICTURE_FIELDS if k in output},
         )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:

@@ -9,6 +9,7 @@
 
 verl imports the modules of that variable in every process, so the trainer's process knows the names too. Its signature
 carries rewards, mask and prompt ids, and so lengths; what needs token entropies or the parts of a reward is refused.
+Success rates are taken from the rewards too, so give it rewards of 0 and 1.
 
 Legend: N = P·G completions in any order, P prompts, G completions of each, T tokens.
 """

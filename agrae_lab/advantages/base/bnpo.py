@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from agrae_lab.advantages.estimator import Context, link
-from agrae_lab.advantages.statistics import centred, num_valid, success_rate
+from agrae_lab.advantages.statistics import centred, is_mixed, num_valid, success_rate
 
 LARGEST_WEIGHT = 1e6  # in the authors' code
 SMALLEST_VARIANCE = 1e-12  # of the p of a batch; below it they are one value and there is nothing to fit
@@ -20,6 +20,7 @@ class BNPO:
     2506.02864; changyi7231/BNPO:recipe/bnpo/src/bnpo_ray_trainer.py).
 
     Beta(a, b) has the mean and the (unbiased) variance of the batch's p. Rewards must lie in [0, 1].
+    Of a shaped reward, r less the group's mean reward is weighed by f at the success rate p; p = 0 and p = 1 give 0.
     TRL's loss_type="bnpo" is a way to average the loss and has nothing to do with it.
     Fewer than two prompts, or p the same for all: f = 1, Dr.GRPO. p = 0, p = 1, a lone decided completion: 0.
     """
@@ -28,9 +29,11 @@ class BNPO:
     LAWS: ClassVar = frozenset({"zero_on_ties", "zero_sum", "sign_preserving"})
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        p_P1 = success_rate(rewards_PG.double())  # densities of a narrow beta need the digits
+        rewards = rewards_PG.double()  # densities of a narrow beta need the digits
+        p_P1 = success_rate(context.accuracy(rewards))
         density_P1 = _fitted_density(p_P1, p_P1[num_valid(rewards_PG) > 0])
-        return (centred(rewards_PG) * (1 / density_P1).clamp(max=LARGEST_WEIGHT)).to(rewards_PG)
+        weight_P1 = torch.where(is_mixed(p_P1), (1 / density_P1).clamp(max=LARGEST_WEIGHT), 0.0)
+        return (centred(rewards_PG) * weight_P1).to(rewards_PG)
 
 
 def _fitted_density(p_P1: Tensor, sample: Tensor) -> Tensor:

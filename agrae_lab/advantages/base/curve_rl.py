@@ -19,6 +19,7 @@ class CurveRL:
     f is a histogram of G + 1 bins of the p of recent batches, F its running sum from 0; only 0 < p < 1 are counted.
     A bin of which nothing has been seen has weight 0. The batch at hand enters the histogram after it has been used,
     except while the histogram is empty, as it is at first: then it is its own reference.
+    Of a shaped reward, r less the group's mean reward is weighed at the success rate p; p = 0 and p = 1 give 0.
     window: t0, the number of batches kept, a whole number from 1; recommended 10.
     Rewards must lie in [0, 1]. p = 0, p = 1, a lone decided completion: 0. The laws speak of a first batch; with a
     history, a weight of 0 takes the sign as well.
@@ -39,7 +40,7 @@ class CurveRL:
             )
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        p_P1 = success_rate(rewards_PG)
+        p_P1 = success_rate(context.accuracy(rewards_PG))
         num_bins = rewards_PG.shape[1] + 1
         bins_P1 = (p_P1.double() * num_bins).floor().long().clamp(max=num_bins - 1)
         counts = torch.bincount(bins_P1[is_mixed(p_P1)], minlength=num_bins)

@@ -21,6 +21,7 @@ class Maclaurin:
     order: T, a whole number from 1; no value is recommended, and more than n terms cannot be estimated. T = 1 is PSR;
     with growing T the gradient goes from that of p to that of ln p, MaxRL's, without a baseline.
     All correct: 1. All incorrect: −(min(T, n) − 1). G = 1 works, a lone decided completion gets 1 or 0.
+    Of a shaped reward accuracy alone counts.
     """
 
     order: int = 4
@@ -34,10 +35,10 @@ class Maclaurin:
             )
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        n = num_valid(rewards_PG)
-        num_incorrect = n - num_correct(rewards_PG)
+        accuracy_PG, n = context.accuracy(rewards_PG), num_valid(rewards_PG)
+        num_incorrect = n - num_correct(accuracy_PG)
         term, total = torch.ones_like(n, dtype=torch.float64), torch.zeros_like(n, dtype=torch.float64)
         for j in range(1, min(self.order, rewards_PG.shape[1])):
             term = term * (num_incorrect - j).clamp(min=0) / (n - j).clamp(min=1)
             total = total + term
-        return torch.where(is_correct(rewards_PG), 1.0, -total).to(rewards_PG)
+        return torch.where(is_correct(accuracy_PG), 1.0, -total).to(rewards_PG)

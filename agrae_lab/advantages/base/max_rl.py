@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from agrae_lab.advantages.estimator import Context, link
@@ -17,6 +18,8 @@ class MaxRL:
 
     For 0/1 rewards: (1−p)/p if r = 1, −1 if r = 0; Dr.GRPO over p. Rewards must lie in [0, 1].
     epsilon: 0 in the paper, 1e-6 in the authors' code.
+    Of a shaped reward, r less the group's mean reward is divided by the success rate p; p = 0 gives 0, since the
+    likelihood of success has no gradient there to be estimated.
     p = 0, p = 1, a lone decided completion: 0. Maclaurin is what it is the limit of.
     """
 
@@ -34,4 +37,5 @@ class MaxRL:
             )
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        return quotient(centred(rewards_PG), success_rate(rewards_PG) + self.epsilon)
+        p_P1 = success_rate(context.accuracy(rewards_PG))
+        return torch.where(p_P1 > 0, quotient(centred(rewards_PG), p_P1 + self.epsilon), 0.0)

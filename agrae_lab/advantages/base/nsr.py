@@ -16,9 +16,10 @@ class NSR:
 
     The source drops correct completions from the batch, which also changes the loss's denominators; here they
     stay, with advantage 0. An all-incorrect group keeps its −1s; G = 1 works.
+    Of a shaped reward accuracy alone counts.
     """
 
     LAWS: ClassVar = frozenset({"groups_independent"})
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        return is_correct(rewards_PG).to(rewards_PG.dtype) - 1
+        return is_correct(context.accuracy(rewards_PG)).to(rewards_PG.dtype) - 1

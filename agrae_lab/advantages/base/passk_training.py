@@ -22,7 +22,7 @@ class PassKTraining:
     k: a whole number from 1, 4 in the paper; the group must be larger. k = 1 is GRPO (ddof 0).
     epsilon: 0 in the paper, 1e-6 in the authors' code.
     Exactly 0 where f < k, since every set of k then holds a correct completion, and where all are incorrect; hence in
-    a group of no more than k decided completions, and for a lone one.
+    a group of no more than k decided completions, and for a lone one. Of a shaped reward accuracy alone counts.
     """
 
     k: int = 4
@@ -41,10 +41,11 @@ class PassKTraining:
         return self.k + 1
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        n, c = num_valid(rewards_PG), num_correct(rewards_PG)
+        accuracy_PG = context.accuracy(rewards_PG)
+        n, c = num_valid(accuracy_PG), num_correct(accuracy_PG)
         u = all_incorrect_chance(self.k, num_incorrect=n - c, num_total=n)
         sigma = (u * (1 - u)).sqrt()
         # the advantage of an incorrect completion in closed form: the difference above loses digits
         positive = torch.where(sigma > 0, u / (sigma + self.epsilon), 0.0)
         negative = -positive * c / (n - c).clamp(min=1)
-        return torch.where(is_correct(rewards_PG), positive, negative).to(rewards_PG)
+        return torch.where(is_correct(accuracy_PG), positive, negative).to(rewards_PG)

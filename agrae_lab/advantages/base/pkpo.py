@@ -21,7 +21,7 @@ class PKPO:
     is smaller than GRPO by about n/k (`match=l1` takes that out).
     This is the paper's s with the plain leave-one-out baseline, not its "LOO−1" one. The pkpo in tajwarfahim/maxrl has
     s = v·r, another estimator.
-    c = 0, c = n, c > n − k, a lone decided completion: 0.
+    c = 0, c = n, c > n − k, a lone decided completion: 0. Of a shaped reward accuracy alone counts.
     """
 
     k: int = 4
@@ -37,7 +37,8 @@ class PKPO:
         return self.k + 1
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        n, c = num_valid(rewards_PG).double(), num_correct(rewards_PG)
+        accuracy_PG = context.accuracy(rewards_PG)
+        n, c = num_valid(accuracy_PG).double(), num_correct(accuracy_PG)
         v = all_incorrect_chance(self.k - 1, num_incorrect=n - 1 - c, num_total=n - 1)
         weight = self.k * v / (n - 1).clamp(min=1)
-        return (weight * (is_correct(rewards_PG).double() - c / n.clamp(min=1))).to(rewards_PG)
+        return (weight * (is_correct(accuracy_PG).double() - c / n.clamp(min=1))).to(rewards_PG)

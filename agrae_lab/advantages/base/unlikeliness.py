@@ -18,7 +18,8 @@ class Unlikeliness:
     AndreHe02/rewarding-unlikely-release:verl/trainer/ppo/ray_lean_trainer.py, _compute_advantages).
 
     rank is how many of the group's n decided completions had a smaller mean token log-probability; equally likely ones
-    share it (the code puts them in order). An incorrect completion has s = 0 whatever its rank.
+    share it (the code puts them in order). An incorrect completion has s = 0 whatever its rank; of a shaped reward it
+    keeps its r.
     penalty: β, from 0 to 1; 0.25 in the authors' script. β = 0 is GRPO.
     ddof, epsilon: as in GRPO, 0 and 0; the authors' code has 1 and 1e-6.
     All correct: the likely half is pushed down. All incorrect, a lone decided completion: 0.
@@ -47,4 +48,6 @@ class Unlikeliness:
         logprobs_PG = logprobs_PG.masked_fill(rewards_PG.isnan(), torch.inf)  # above all that are ranked
         ranks_PG = torch.searchsorted(logprobs_PG.sort(dim=1).values, logprobs_PG)
         shares_PG = ranks_PG.to(rewards_PG) / num_valid(rewards_PG).clamp(min=1)
-        return GRPO(ddof=self.ddof, epsilon=self.epsilon)(rewards_PG * (1 - self.penalty * shares_PG), context)
+        is_success = context.accuracy(rewards_PG) != 0
+        shrunk_PG = torch.where(is_success, rewards_PG * (1 - self.penalty * shares_PG), rewards_PG)
+        return GRPO(ddof=self.ddof, epsilon=self.epsilon)(shrunk_PG, context)

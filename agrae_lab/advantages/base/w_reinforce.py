@@ -18,6 +18,7 @@ class WReinforce:
 
     positive_weight: λ, recommended 0.1; λ = 0 is NSR.
     Nothing is compared within the group: all-correct and all-incorrect groups keep their ±, and G = 1 works.
+    Of a shaped reward accuracy alone counts.
     """
 
     positive_weight: float = 0.1
@@ -30,4 +31,4 @@ class WReinforce:
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
         correct, incorrect = rewards_PG.new_tensor(self.positive_weight), rewards_PG.new_tensor(-1.0)
-        return torch.where(is_correct(rewards_PG), correct, incorrect)
+        return torch.where(is_correct(context.accuracy(rewards_PG)), correct, incorrect)

@@ -15,8 +15,8 @@ from agrae_lab.advantages.statistics import batch_mean
 class Attenuate:
     """A* = A · min(1, ω/α) if A > 0, else A   (ASS, Eq. 13).
 
-    ω is the mean reward of the batch (Eq. 11): positives are held back while the policy is weak, which favours
-    exploration, and symmetry returns at ω ≥ α, where A* = A.
+    ω is the mean reward of the batch (Eq. 11), of a shaped reward the mean accuracy: positives are held back while the
+    policy is weak, which favours exploration, and symmetry returns at ω ≥ α, where A* = A.
     alpha: 0 < α ≤ 1; the paper has 1 for MATH, 0.5 for Geo3K and medical. The authors' code has 1.
     Rewards must lie in [0, 1]: a negative ω would turn the sign of the positives.
     """
@@ -30,6 +30,6 @@ class Attenuate:
             raise ValueError(f"advantage.group.alpha must be above 0 and at most 1 (Eq. 13), got {self.alpha}")
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
-        omega = batch_mean(rewards_PG) if context.omega is None else context.omega
+        omega = batch_mean(context.accuracy(rewards_PG)) if context.omega is None else context.omega
         factor = torch.as_tensor(omega / self.alpha).clamp(max=1.0).to(advantages_PG)
         return torch.where(advantages_PG > 0, advantages_PG * factor, advantages_PG)

@@ -49,8 +49,9 @@ class HADW:
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
         if rewards_PG.isnan().all():
             return advantages_PG
-        omega = batch_mean(rewards_PG) if context.omega is None else context.omega
+        accuracy_PG = context.accuracy(rewards_PG)
+        omega = batch_mean(accuracy_PG) if context.omega is None else context.omega
         recent = [*context.state.get(self.name, []), float(omega)][-self.window :]
         context.state[self.name] = recent
-        ease_P1 = success_rate(rewards_PG) - sum(recent) / len(recent)
+        ease_P1 = success_rate(accuracy_PG) - sum(recent) / len(recent)
         return self.scale * (-advantages_PG.sign() * ease_P1).exp() * advantages_PG

@@ -16,7 +16,8 @@ from agrae_lab.advantages.statistics import batch_mean, is_mixed, success_rate
 class Dynamic:
     """A* = (ω/2) · A/√p + ((1−ω)/2) · A/√(1−p) where 0 < p < 1, else A   (DDAS, Eq. 12).
 
-    ω is the mean reward of the batch (Eq. 11). ω = 1 is Hard-Focused with γ = 0.5, ω = 0 Easy-Focused.
+    ω is the mean reward of the batch (Eq. 11), of a shaped reward the mean accuracy. ω = 1 is Hard-Focused with
+    γ = 0.5, ω = 0 Easy-Focused.
     easy_form: as in Easy-Focused; the authors' code has 1 − √p + 1e-6 in place of √(1−p).
     """
 
@@ -29,7 +30,8 @@ class Dynamic:
         check_form(self.easy_form)
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
-        p_P1 = success_rate(rewards_PG)
-        omega = batch_mean(rewards_PG) if context.omega is None else context.omega
+        accuracy_PG = context.accuracy(rewards_PG)
+        p_P1 = success_rate(accuracy_PG)
+        omega = batch_mean(accuracy_PG) if context.omega is None else context.omega
         weight_P1 = 0.5 * omega / p_P1.sqrt() + 0.5 * (1 - omega) / easy_divisor(p_P1, self.easy_form)
         return advantages_PG * torch.where(is_mixed(p_P1), weight_P1, 1.0)

@@ -31,4 +31,5 @@ class Focal:
             )
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
-        return advantages_PG * (1 - success_rate(rewards_PG)).clamp(min=0).pow(self.gamma)
+        p_P1 = success_rate(context.accuracy(rewards_PG))
+        return advantages_PG * (1 - p_P1).clamp(min=0).pow(self.gamma)

@@ -28,5 +28,5 @@ class HardFocused:
             raise ValueError(f"advantage.sample.gamma must be above 0 (the paper has 0.5), got {self.gamma}")
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
-        p_P1 = success_rate(rewards_PG)
+        p_P1 = success_rate(context.accuracy(rewards_PG))
         return advantages_PG * torch.where(is_mixed(p_P1), self.gamma / p_P1.sqrt(), 1.0)

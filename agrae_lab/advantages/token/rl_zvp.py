@@ -20,6 +20,7 @@ class ZeroVariancePrompts:
     H_t is the entropy at token t in nats, the maximum over the tokens of the same completion. The formula is the one
     on which several public re-implementations agree; the authors' code was not found.
     alpha: α ≥ 0; 0.1 in those. α = 0 leaves A as it is where A is 0 on ties, as GRPO's is.
+    Of a shaped reward, such a group is one whose rewards are all equal, correct or incorrect by accuracy.
     A lone decided completion is such a group by itself. Undecided completions and padding get 0. It computes a value
     for every token, and so costs T times what a value a completion costs.
     """
@@ -42,6 +43,7 @@ class ZeroVariancePrompts:
         is_token = context.mask_PGT > 0
         entropies_PGT = context.entropies_PGT.to(advantages_PG).masked_fill(~is_token, 0.0)
         shortfall_PGT = entropies_PGT.amax(dim=2, keepdim=True) - entropies_PGT
-        signal_PGT = self.alpha * torch.where(is_correct(rewards_PG)[..., None], entropies_PGT, -shortfall_PGT)
+        is_correct_PG = is_correct(context.accuracy(rewards_PG))
+        signal_PGT = self.alpha * torch.where(is_correct_PG[..., None], entropies_PGT, -shortfall_PGT)
         advantages_PGT = torch.where(is_tied(rewards_PG)[..., None], signal_PGT, advantages_PG[..., None])
         return torch.where(is_token & ~rewards_PG.isnan()[..., None], advantages_PGT, 0.0)

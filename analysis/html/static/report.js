@@ -195,6 +195,10 @@ const marked = (text, wanted) => {
 const number = (value) => value.toLocaleString("en-GB");
 const severalSeeds = new Set(data.seed).size > 2; // the base model's null among them
 const line = (words) => element("bdi", {}, ...visible(words.filter(Boolean).join(" · ")));
+const pictures = (i) =>
+  (data.pictures[i] ?? []).map((at) =>
+    element("img", { className: "problem", src: data.images[at], alt: "picture of the problem" }),
+  );
 const facts = (i) => {
   const outcome = element("span", { className: `outcome ${data.outcome[i]}`, textContent: data.outcome[i] });
   const prompt = element("button", { type: "button", className: "prompt", title: "only this prompt" });
@@ -215,7 +219,7 @@ const facts = (i) => {
     data.advantage[i] !== null && `advantage ${data.advantage[i].toFixed(3).replace("-", "−")}`,
     data.answer[i] !== null && `answer ${data.answer[i]}`,
   ]);
-  return element("div", { className: "meta" }, element("span", {}, outcome, " ", prompt), whose, about);
+  return element("div", { className: "meta" }, element("span", {}, outcome, " ", prompt), whose, about, ...pictures(i));
 };
 const card = (i, wanted) => {
   const text = element("pre", { dir: "auto" }, ...marked(data.start[i], wanted));

@@ -1,0 +1,111 @@
+"""Named rewards: what they weigh, who is paid by which, and what a config says of it."""
+
+import copy
+import pickle
+import re
+
+import pytest
+
+from agrae_lab.runs import config_hash
+from agrae_lab.tasks import Verdict, is_shaped, load_task, task_settings
+from agrae_lab.tasks.rewards import REWARDS, default_reward, paid_by, reward_of, shaped
+from tests.training.conftest import compose_config
+
+PROBLEM = {"id": "1", "digits": "123", "target": 9}
+RIGHT, WELL_FORMED, WRONG = "(1+2)*3", "1+2+3", "1+"
+NAMED = [("accuracy", (1.0, 0.0, 0.0)), ("code", (1.0, 0.1, 0.0)), ("paper", (1.0, 0.9, 0.0))]
+
+
+def test_the_paper_states_what_its_code_has_the_other_way_round():
+    assert REWARDS["paper"] == {"accuracy": 0.1, "format": 0.9}
+    assert REWARDS["code"] == {"accuracy": 0.9, "format": 0.1}
+
+
+@pytest.mark.parametrize("name", REWARDS)
+def test_a_reward_is_a_share(name):
+    assert sum(REWARDS[name].values()) == 1.0
+    assert shaped({"accuracy": 1.0, "format": 1.0}, name) == 1.0
+    assert shaped({"accuracy": 0.0, "format": 0.0, "length": 1.0}, name) == 0.0
+
+
+def test_unknown_rewards_and_missing_parts_are_named():
+    with pytest.raises(ValueError, match=r"task\.reward must be one of accuracy, code, paper, got 'cod'"):
+        shaped({"accuracy": 1.0}, "cod")
+    with pytest.raises(
+        ValueError, match="weighs accuracy and format, and the verdict has no format; its parts are acc"
+    ):
+        shaped({"accuracy": 1.0}, "code")
+
+
+@pytest.mark.parametrize(("name", "rewards"), NAMED)
+def test_a_task_pays_by_its_reward_and_judges_as_before(name, rewards):
+    plain, task = load_task("countdown"), load_task("countdown", {"name": "countdown", "reward": name})
+    texts = [RIGHT, WELL_FORMED, WRONG]
+    verdicts = task.verify_all(texts, [PROBLEM] * 3)
+    assert [v.reward for v in verdicts] == list(rewards)
+    assert [task.verify(text, PROBLEM) for text in texts] == verdicts
+    for verdict, before in zip(verdicts, plain.verify_all(texts, [PROBLEM] * 3), strict=True):
+        assert (verdict.correct, verdict.parts, verdict.answer) == (before.correct, before.parts, before.answer)
+    assert (task.name, task.columns, task.parts) == (plain.name, plain.columns, plain.parts)
+    assert task.prompt(PROBLEM) == plain.prompt(PROBLEM)
+    assert is_shaped(task) == (name != "accuracy")
+    for twin in (copy.deepcopy(task), pickle.loads(pickle.dumps(task))):
+        assert (reward_of(twin), twin.verify(WELL_FORMED, PROBLEM).reward) == (name, rewards[1])
+
+
+def test_undecided_completions_are_paid_nothing_at_all():
+    class Undecided:
+        name, columns, parts = "undecided", ("id",), ("accuracy", "format")
+
+        def verify(self, completion, problem):
+            return Verdict.undecided()
+
+    verdict = paid_by(Undecided(), "code").verify("", {})
+    assert not verdict.valid
+    assert verdict.reward != verdict.reward
+
+
+def test_a_reward_wants_the_parts_that_it_weighs():
+    class Bare:
+        name, columns, parts = "bare", ("id",), ("accuracy",)
+
+    with pytest.raises(
+        ValueError, match="'paper' weighs accuracy and format, and the verdicts of task 'bare' have no f"
+    ):
+        paid_by(Bare(), "paper")
+    assert not is_shaped(paid_by(Bare(), None))
+
+
+def test_the_reward_is_that_of_the_task_that_is_trained_on():
+    section = {"name": "math", "reward": "paper"}
+    assert reward_of(load_task("math", section)) == "paper"
+    assert reward_of(load_task("countdown", section)) == "accuracy"
+    assert load_task("math", {**section, "verifier": "official"}).verifier == "official"
+
+
+def test_tasks_with_pictures_are_paid_as_the_code_does():
+    task = load_task("geo3k")
+    assert reward_of(task) == default_reward(task) == "code"
+    assert task_settings({"name": "geo3k"}, ["mathvision"])["reward"] == "code"
+    plain = {"name": "geo3k", "reward": "accuracy"}
+    assert not is_shaped(load_task("geo3k", plain))
+    assert task_settings(plain, ["geo3k"])["reward"] == "accuracy"
+
+
+def test_a_config_says_a_reward_unless_it_is_accuracy_as_a_matter_of_course(tmp_path):
+    default, plain, code, paper = (
+        compose_config(f"root={tmp_path}", f"task.reward={name}") for name in ("null", "accuracy", "code", "paper")
+    )
+    assert "reward" not in default["task"]
+    assert config_hash(plain) == config_hash(default)
+    assert (code["task"]["reward"], paper["task"]["reward"]) == ("code", "paper")
+    assert len({config_hash(config) for config in (default, code, paper)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [("cod", "one of accuracy, code, paper, got 'cod'"), ("[]", "task.reward must be text, got []")],
+)
+def test_an_unknown_reward_is_refused_before_anything_starts(value, reason):
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        compose_config(f"task.reward={value}")
