@@ -57,6 +57,7 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError(str(error).splitlines()[0]) from error
     config: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **resolved}
     try:
+        _leave_out_null_benchmarks(config)
         for benchmark in _benchmarks_of(config):
             benchmark.setdefault("file", None)
             benchmark.setdefault("limit", None)
@@ -93,6 +94,13 @@ def _leave_out_unset(config: Mapping[str, Any]) -> None:
         inner = config.get(section)
         if isinstance(inner, dict) and inner.get(key) is None:
             inner.pop(key, None)
+
+
+def _leave_out_null_benchmarks(config: Mapping[str, Any]) -> None:
+    """A file of configuration can add to its world's benchmarks, and take one away only by setting it to null."""
+    evaluation = config.get("evaluation")
+    if isinstance(evaluation, dict) and isinstance(evaluation.get("benchmarks"), dict):
+        evaluation["benchmarks"] = {name: b for name, b in evaluation["benchmarks"].items() if b is not None}
 
 
 def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -78,7 +78,7 @@ def test_experiments_compose_and_name_their_command(name):
         (["arm=a/b"], "arm must be 1 to 60 letters.*got 'a/b'"),
         (["seed=4294967296"], "seed must be a whole number of at least 0 and at most 4294967295"),
         (["+train.num_step=5"], "the config has no key train.num_step; did you mean train.num_steps"),
-        (["task=null"], "task must be a section with name, train_file, got None"),
+        (["task=null"], "task must be a section with name, train_file, .*, got None"),
         (["evaluation.benchmarks=null"], "evaluation.benchmarks must name at least one benchmark"),
         (
             ["evaluation.benchmarks.countdown_test.limit=abc"],
@@ -189,7 +189,11 @@ def test_an_arm_is_named_by_what_tells_it_apart(overrides, arm):
 
 
 def test_a_benchmark_needs_no_more_than_its_task():
-    config = compose_config("+evaluation.benchmarks.mine={task: countdown}")
+    added = "+evaluation.benchmarks.mine={task: countdown}"
+    assert set(compose_config(added, "evaluation.benchmarks.countdown_test=null")["evaluation"]["benchmarks"]) == {
+        "mine"
+    }
+    config = compose_config(added)
     assert config["evaluation"]["benchmarks"]["mine"] == {"task": "countdown", "file": None, "limit": None}
     assert set(config["data_fingerprints"]) == {"train", "countdown_test", "mine"}
 
@@ -210,3 +214,25 @@ def test_none_and_the_flavors_value_are_one_run():
 def test_an_experiment_without_a_name_still_freezes():
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         assert freeze(compose("config"))["experiment"] == {"name": None, "question": None}
+
+
+def test_the_tasks_of_mathematics_have_their_settings_and_others_none(tmp_path):
+    plain = compose_config()
+    assert set(plain["task"]) == {"name", "train_file"}
+    assert "max_prompt_length" not in plain["train"]
+    file = tmp_path / "sums.jsonl"
+    file.write_text("".join(f'{{"problem": "{i} + 1?", "answer": {i + 1}}}\n' for i in range(64)))
+    sums = ["task.name=math", f"task.train_file={file}"]
+    given = compose_config(*sums, "task.verifier=official", "train.max_prompt_length=99")
+    assert given["task"]["verifier"] == "official"
+    assert given["task"]["prompt_template"] == "chat"
+    assert given["train"]["max_prompt_length"] == 99
+    assert {runs.run_dir_for(plain), runs.run_dir_for(given)} != {runs.run_dir_for(compose_config(*sums))}
+    for overrides, message in (
+        ([*sums, "task.prompt_template=qwen"], "task.prompt_template must be one of qwen_boxed, llama, deepseek"),
+        (["task.verifier=official"], "task.verifier is for the tasks math, .* this run has none of them"),
+        (["task.name=math", "hardware.data_dir=nowhere"], "hardware.data_dir 'nowhere' is not a directory"),
+        ([*sums, "train.max_prompt_length=0"], "train.max_prompt_length must be a whole number of at least 1"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            compose_config(*overrides)

@@ -1,5 +1,6 @@
 """What is refused, warned of or printed before a real model is trained, and what is said when memory runs out."""
 
+import json
 import logging
 import shutil
 import subprocess
@@ -9,12 +10,16 @@ import pytest
 from transformers import Qwen2Config
 
 from agrae_lab import runs
-from agrae_lab.models.load import NANO
+from agrae_lab.config import ConfigError
+from agrae_lab.models.load import NANO, load_tokenizer
 from agrae_lab.models.memory import GIB, Workload
+from agrae_lab.tasks.countdown import TASK
+from agrae_lab.tasks.prompts import render
 from agrae_lab.train import execute
 from agrae_lab.training.preflight import check_fit, workload
 from sweeps.failures import classify
 from tests.training.conftest import SMALL, compose_config
+from tests.training.test_runs_end_to_end import rollouts
 
 SEVEN_B = Qwen2Config(
     hidden_size=3584,
@@ -122,6 +127,8 @@ def test_a_gpu_that_is_not_there(tmp_path):
 OUT_OF_MEMORY = """
 import contextlib, os, resource, sys
 import agrae_lab.training.preflight
+from agrae_lab.tasks.countdown import TASK
+from agrae_lab.tasks.prompts import render
 from agrae_lab.train import execute
 for run_dir, megabytes in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -155,3 +162,22 @@ def test_out_of_memory_says_what_to_lower_and_the_run_goes_on(tmp_path):
     smaller = compose_config(f"root={tmp_path}", *common, *update, "hardware.per_device_batch_size=256")
     assert runs.create_run(smaller) == update_dir
     assert execute(update_dir) == "done"
+
+
+def test_overlong_prompts_are_left_out_and_counted(tmp_path, small_run):
+    """The nano tokenizer has a token a character: half of the prompts are one too long."""
+    rows = [f'{{"id": "{i}", "digits": "{"123"[: 2 + i % 2]}", "target": 3}}\n' for i in range(32)]
+    (tmp_path / "problems.jsonl").write_text("".join(rows))
+    tokens = [len(ids) for ids in render(load_tokenizer("nano"), [TASK.prompt(json.loads(row)) for row in rows])]
+    limit = f"train.max_prompt_length={min(tokens)}"
+    assert sorted(set(tokens)) == [min(tokens), min(tokens) + 1]
+    problems = f"task.train_file={tmp_path / 'problems.jsonl'}"
+    run = small_run(problems, limit, "train.num_steps=2")
+    assert run.meta["overlong_prompts"] == 16
+    assert {int(i) % 2 for i in rollouts(run)["prompt_id"]} == {0}
+    few = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, problems, limit, "train.num_prompts=32"))
+    with pytest.raises(
+        ConfigError, match=r"only 16 of 32 prompts .* have at most train.max_prompt_length = \d+ tokens"
+    ):
+        execute(few)
+    assert not (tmp_path / "base").exists()  # nothing expensive had begun
