@@ -98,7 +98,8 @@ def with_tiny_model(problems, tiny_model, root):
 
 
 def test_all_are_here():
-    assert {path.stem for path in (CONF_DIR / "experiment" / "paper").glob("*.yaml")} == set(PAPER)
+    files = {path.stem for path in (CONF_DIR / "experiment" / "paper").glob("*.yaml")}
+    assert {name for name in files if not name.startswith("table4")} == set(PAPER)  # test_paper_table4.py has that one
 
 
 @pytest.mark.parametrize("name", PAPER)
