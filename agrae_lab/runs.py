@@ -166,7 +166,7 @@ class Run:
 
     def base_samples_path(self, benchmark: str) -> Path | None:
         """The shared evaluation of the model this run started from; None before it is known."""
-        relative = self.meta.get("base_eval", {}).get(benchmark)
+        relative = (self.meta.get("base_eval") or {}).get(benchmark)
         return None if relative is None else self.root / relative
 
     def benchmarks(self) -> list[str]:
@@ -199,6 +199,8 @@ class Experiment:
     def read(cls, path: Path) -> Experiment:
         raw = _read_json(path)
         _check_schema(raw, path)
+        if missing := [key for key in ("name", "question", "runs") if key not in raw]:
+            raise RunError(f"{path} is not a list of runs: it has no {', '.join(missing)}; launch the experiment again")
         return cls(name=raw["name"], question=raw["question"], runs=tuple(raw["runs"]))
 
     def write(self, root: Path) -> Path:
@@ -223,8 +225,8 @@ def read_run(path: str | Path) -> Run:
         raise RunError(f"{path} is not a run directory: it has no config.yaml")
     try:
         config = yaml.safe_load(config_path.read_text())
-    except yaml.YAMLError as error:
-        raise RunError(f"{config_path} is not readable as YAML: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunError(f"{config_path} is not readable as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
         raise RunError(f"{config_path} does not hold a config")
     meta = _read_json_if_any(path / "meta.json")
@@ -282,9 +284,12 @@ def _check_schema(raw: Mapping[str, Any], path: Path) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{path} is not readable as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path} must hold a JSON object, and holds {type(value).__name__}")
+    return value
 
 
 def _read_json_if_any(path: Path) -> dict[str, Any]:

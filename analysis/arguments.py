@@ -90,9 +90,8 @@ def _view(given: Mapping[str, str]) -> View:
         if smooth % 2 == 0:
             raise UsageError(f"smooth={smooth}: a centred window is odd; {smooth - 1} or {smooth + 1} would do")
     if (overlay := given.get("published")) is not None:
-        model, _, benchmark = overlay.partition("/")
         try:
-            published.published_rows(model, benchmark or None)
+            published.parse(overlay)
         except ValueError as error:
             raise UsageError(f"published={overlay}: {error}") from error
     seed = _whole(given, "seed", low=0) if "seed" in given else 0

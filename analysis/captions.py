@@ -59,9 +59,10 @@ def describe_setting(table: pd.DataFrame) -> str:
     for (n, temperature, top_p), rows in evaluated.groupby(["n", "temperature", "top_p"], sort=False):
         names = ", ".join(f"{name} ({count} problems)" for name, count in rows[["benchmark", "problems"]].to_numpy())
         sentences.append(f"{names}: n = {n} samples each, T = {temperature:g}, top_p = {top_p:g}.")
-    seeds = table[table["seeds"] > 0].groupby("arm", sort=False)["seeds"].first()
-    if len(seeds):
-        sentences.append(f"Seeds: {each(seeds)}.")
+    trained = table[table["seeds"] > 0].drop_duplicates(["benchmark", "arm"])
+    seeds = trained["seeds"]
+    if len(trained):
+        sentences.append(f"Seeds: {_each_on(trained)}.")
     intervals = table[table["method"] != ""]
     bounded = intervals.dropna(subset="lo")
     ways = list(bounded.groupby(["method", "speaks_of"], sort=False))
@@ -73,6 +74,16 @@ def describe_setting(table: pd.DataFrame) -> str:
     if len(several := seeds[seeds > 1]) and several.min() < FEW_SEEDS:
         sentences.append(f"Fewer than {FEW_SEEDS} seeds: read intervals over seeds with care.")
     return " ".join(sentences)
+
+
+def _each_on(trained: pd.DataFrame) -> str:
+    """Arms' numbers of seeds; benchmark by benchmark where they differ."""
+    alike: dict[str, list[str]] = {}
+    for benchmark, rows in trained.groupby("benchmark", sort=False):
+        alike.setdefault(each(rows.set_index("arm")["seeds"]), []).append(str(benchmark))
+    if len(alike) == 1:
+        return next(iter(alike))
+    return "; ".join(f"{counts} on {', '.join(names)}" for counts, names in alike.items())
 
 
 def published_of(rows: pd.DataFrame) -> str:

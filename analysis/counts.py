@@ -5,6 +5,7 @@ Shapes: P problems, n samples of each, N = P·n rows of samples.parquet that are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -89,13 +90,13 @@ class _Rows:
     sample_N: np.ndarray
     correct_N: np.ndarray  # bool
     valid_N: np.ndarray  # bool
-    settings: dict[str, set[float]]
+    settings: dict[str, set[float | None]]
 
 
 def _sampled_rows(path: Path) -> _Rows:
     problems: dict[str, int] = {}
     decodings = {"sample": 0}
-    settings: dict[str, set[float]] = {name: set() for name in _SETTINGS}
+    settings: dict[str, set[float | None]] = {name: set() for name in _SETTINGS}
     parts = []
     for batch in scan.scan(path, _COLUMNS, encoded=("problem_id", "decoding")):
         sampled = scan.codes(batch["decoding"], decodings) == 0
@@ -145,10 +146,13 @@ def _what_is_wrong(rows: _Rows) -> str:
     )
 
 
-def _only_value(path: Path, name: str, values: set[float]) -> float:
-    if len(values) != 1:
-        raise FrameError(f"{path} mixes {name} = {sorted(values)}; one evaluation has one sampling setting")
-    return float(values.pop())
+def _only_value(path: Path, name: str, values: set[float | None]) -> float:
+    known = sorted(value for value in values if value is not None and not math.isnan(value))
+    if len(known) < len(values):
+        raise FrameError(f"{path} has rows without {name}, so it cannot be compared; evaluate again")
+    if len(known) > 1:
+        raise FrameError(f"{path} mixes {name} = {known}; one evaluation has one sampling setting")
+    return float(known[0])
 
 
 def check_comparable(evaluations: Sequence[tuple[str, Counts]]) -> None:

@@ -175,7 +175,9 @@ def name_families(table: pd.DataFrame, column: str = "k", symbol: str = "k") -> 
     names = table["band"].copy()
     for method, rows in table.dropna(subset="band_lo").groupby("band"):
         arms, values = rows["arm"].nunique(), rows[column].nunique()
-        family = f"{len(rows)} cells of {arms} arm{'s' * (arms > 1)} and {values} {symbol} at once"
+        family = (
+            f"{len(rows)} cell{'s' * (len(rows) > 1)} of {arms} arm{'s' * (arms > 1)} and {values} {symbol} at once"
+        )
         names[rows.index] = f"{method}, over {family}"
     return table.assign(band=names)
 

@@ -9,15 +9,16 @@ Here: which runs answer a question, and how they are looked at. What the three o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from agrae_lab.runs import Experiment, Run, RunError, read_run
 
 from .counts import Counts, check_comparable, intersect_counts, read_counts
-from .scan import FrameError
+from .scan import AGAIN, FrameError
 from .training import read_groups, read_metrics, read_p_histogram, read_rollout_groups
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "View",
     "check_comparable",
     "intersect_counts",
+    "leaves",
     "load_study",
     "merge_studies",
     "model_name",
@@ -43,6 +45,10 @@ __all__ = [
 
 BASE = "base"
 ACCURACY = "accuracy"
+
+# What of a run's config figures, claims and reports go by.
+_LINKS = ("advantage.base.name", "advantage.sample.name", "advantage.group.name")
+_NEEDED = ("arm", "seed", "advantage.name", "advantage.flavor", *_LINKS)
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ class Study:
     @cached_property
     def settings_differ(self) -> list[str]:
         """Settings besides the method (arm, advantage, loss, seed) in which the runs differ, one sentence each."""
-        flat = {run.key: _flatten(run.config) for run in self.runs}
+        flat = {run.key: dict(leaves(run.config)) for run in self.runs}
         shared = ("train.", "task.", "model.", "evaluation.")
         keys = sorted({key for config in flat.values() for key in config if key.startswith(shared)})
         sentences = [
@@ -120,10 +126,21 @@ def load_study(root: Path, experiment: Experiment) -> Study:
             problems.append(f"{key} has not started: there is no such directory under {root}")
             continue
         try:
-            runs.append(read_run(root / key))
-        except RunError as error:
+            runs.append(_checked(read_run(root / key)))
+        except (RunError, FrameError) as error:
             problems.append(str(error))
     return Study(experiment.name, experiment.question, tuple(runs), tuple(problems))
+
+
+def _checked(run: Run) -> Run:
+    """The run, whose config names what everything here goes by.
+
+    Raises:
+        FrameError: it does not.
+    """
+    if missing := [key for key in _NEEDED if key not in dict(leaves(run.config))]:
+        raise FrameError(f"{run.path / 'config.yaml'} is no config of a run: it lacks {', '.join(missing)}; {AGAIN}")
+    return run
 
 
 def model_name(run: Run) -> str:
@@ -151,7 +168,10 @@ def merge_studies(studies: Sequence[Study], *, name: str, question: str) -> Stud
     return Study(name, question, tuple(runs.values()), tuple(problems))
 
 
-def _flatten(config: object, prefix: str = "") -> dict[str, object]:
-    if not isinstance(config, dict):
-        return {prefix[:-1]: config}
-    return {key: value for name, inner in config.items() for key, value in _flatten(inner, f"{prefix}{name}.").items()}
+def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of a config; lists and empty sections are values."""
+    if not isinstance(node, Mapping) or not node:
+        yield prefix.removesuffix("."), node
+        return
+    for key, value in node.items():
+        yield from leaves(value, f"{prefix}{key}.")

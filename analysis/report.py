@@ -93,7 +93,7 @@ def passk_notes(rows: pd.DataFrame) -> list[str]:
     if rows["no_within_variance"].any():
         notes.append("* k > n/2: n samples give no within-problem variance there.")
     if (rows["estimate"].notna() & rows["lo"].isna()).any():
-        notes.append("No interval where all seeds are alike.")
+        notes.append("No interval where all seeds, or all problems, are alike.")
     if rows["estimate"].isna().any():
         notes.append("–: k > n has no value.")
     return notes

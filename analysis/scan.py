@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from agrae_lab.runs import SCHEMA_VERSION
 
 # What a column holds. Identifiers (INTEGER, TEXT) may have no nulls; of the others a null is "not known".
-INTEGER, NUMBER, BOOLEAN, TEXT, METRIC = "whole numbers", "numbers", "true or false", "text", "numbers or lists of them"
+INTEGER, NUMBER, BOOLEAN, TEXT, NUMBERS = "whole numbers", "numbers", "true or false", "text", "lists of numbers"
 
 AGAIN = "copy it again from where it was written, or delete it and run again"  # the remedy for damage
 
@@ -91,8 +91,9 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
-def _is_metric(kind: pa.DataType) -> bool:
-    return _is_number(kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind)
+def _is_numbers(kind: pa.DataType) -> bool:
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return _is_number(kind.value_type) if is_list else pa.types.is_null(kind)
 
 
 _HOLDS: dict[str, Callable[[pa.DataType], bool]] = {
@@ -100,7 +101,7 @@ _HOLDS: dict[str, Callable[[pa.DataType], bool]] = {
     NUMBER: _is_number,
     BOOLEAN: pa.types.is_boolean,
     TEXT: _is_text,
-    METRIC: _is_metric,
+    NUMBERS: _is_numbers,
 }
 
 

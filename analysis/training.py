@@ -28,6 +28,7 @@ _ROLLOUT_COLUMNS = {
     "advantage_grpo": scan.NUMBER,
 }
 _COUNTED = ("step", "group", "size", "correct", "undecided")
+_HISTOGRAM = "p_histogram"  # of metrics.parquet; every other metric is a number
 _MASSES = ("adv_positive_mass", "adv_negative_mass", "grpo_positive_mass", "grpo_negative_mass")
 GROUP_COLUMNS = (*_COUNTED, "p", "adv_sum", "adv_abs_sum", "grpo_abs_sum", *_MASSES)
 
@@ -36,9 +37,11 @@ def read_metrics(run: Run, columns: Iterable[str]) -> pd.DataFrame:
     """The named columns of metrics.parquet by step; a frame without rows where nothing is recorded yet.
 
     Raises:
-        FrameError: unreadable file, another schema version, columns missing or not of numbers, or a step twice.
+        FrameError: unreadable file, another schema version, columns missing or holding something else, or a step twice.
     """
-    wanted = {"step": scan.INTEGER, **dict.fromkeys(columns, scan.METRIC)}
+    wanted = {"step": scan.INTEGER, **dict.fromkeys(columns, scan.NUMBER)}
+    if _HISTOGRAM in wanted:
+        wanted[_HISTOGRAM] = scan.NUMBERS
     if not run.metrics_path.is_file():
         return pd.DataFrame({name: pd.Series(dtype=float) for name in wanted})
     frame = scan.read(run.metrics_path, wanted).to_pandas().sort_values("step", ignore_index=True)
@@ -61,7 +64,7 @@ def read_groups(run: Run) -> pd.DataFrame:
 
     Raises:
         FrameError: an unreadable or foreign file, another schema version, a file without rows or with rows of another
-            step than its name says, or a completion recorded twice.
+            step than its name says, a completion recorded twice, or groups of different sizes.
     """
     kept = _read_groups(tuple(map(scan.state_of, run.rollout_paths())))
     return kept.copy(deep=False)  # copied on write
@@ -88,6 +91,9 @@ def _groups_of(path: Path) -> dict[str, np.ndarray]:
     groups_M, group_N = np.unique(table["group"].to_numpy(), return_inverse=True)
     size_M = np.bincount(group_N)
     _check_once(path, table, group_N)
+    if size_M.min() < size_M.max():
+        sizes = f"{size_M.min()} to {size_M.max()} completions"
+        raise FrameError(f"{path} has groups of {sizes}, but those of a step have one size; {scan.AGAIN}")
     marks = {name: table[name].fill_null(False).to_numpy() for name in ("correct", "valid")}
     counted = {
         "step": np.full(len(groups_M), step),
@@ -156,15 +162,16 @@ def read_p_histogram(run: Run) -> pd.DataFrame:
 
 
 def _recorded_histograms(run: Run) -> list[tuple[int, np.ndarray]]:
-    if not run.metrics_path.is_file() or "p_histogram" not in scan.columns_of(run.metrics_path):
+    if not run.metrics_path.is_file() or _HISTOGRAM not in scan.columns_of(run.metrics_path):
         return []
-    recorded = read_metrics(run, ["p_histogram"]).dropna()
-    pairs = zip(recorded["step"], recorded["p_histogram"], strict=True)
+    recorded = read_metrics(run, [_HISTOGRAM]).dropna()
+    pairs = zip(recorded["step"], recorded[_HISTOGRAM], strict=True)
     return [(int(step), groups.astype(np.int64)) for step, groups in pairs]
 
 
 def _counted_histograms(run: Run) -> list[tuple[int, np.ndarray]]:
-    groups = read_groups(run)
-    kinds = groups[["step", "size"]].drop_duplicates().itertuples(index=False)
-    by_kind = groups.groupby(["step", "size"])["correct"]
-    return [(step, np.bincount(by_kind.get_group((step, size)), minlength=size + 1)) for step, size in kinds]
+    steps = [groups for _, groups in read_groups(run).groupby("step")]
+    return [
+        (int(groups["step"].iloc[0]), np.bincount(groups["correct"], minlength=groups["size"].iloc[0] + 1))
+        for groups in steps
+    ]

@@ -100,7 +100,7 @@ class Verdict:
             return "runs of the missing arms"
         open_parts = [part.name for part in self.parts if part.verdict != SUPPORTED]
         one_seed = any(part.interval.num_seeds == 1 for part in self.parts)
-        seeds = "further seeds, since one run cannot speak of the method" if one_seed else "further seeds"
+        seeds = "further seeds (one run cannot speak of the method)" if one_seed else "further seeds"
         if self.verdict == SUPPORTED:
             return f"{seeds}; another benchmark or model on which a part's interval reaches zero"
         lacking = [f"what is missing: {', '.join(self.missing)}"] if self.missing else []

@@ -92,3 +92,31 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         write_half()
     assert json.loads(path.read_text()) == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.yaml", b"arm: \xff", r"config.yaml is not readable as YAML: "),
+        ("config.yaml", b"arm: [1", r"config.yaml is not readable as YAML: "),
+        ("meta.json", b"[1]", r"meta.json must hold a JSON object, and holds list"),
+    ],
+)
+def test_files_edited_by_hand_are_named_in_one_line(tmp_path, file, content, message):
+    path = runs.create_run(config(tmp_path))
+    (path / file).write_bytes(content)
+    with pytest.raises(RunError, match=message) as caught:
+        runs.read_run(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_experiment_that_lists_no_runs_is_named(tmp_path):
+    runs.write_json(tmp_path / "experiments" / "mine.json", {"schema_version": 1, "name": "mine"})
+    with pytest.raises(RunError, match=r"mine.json is not a list of runs: it has no question, runs"):
+        runs.list_experiments(tmp_path)
+
+
+def test_a_base_evaluation_that_is_null_is_not_known(tmp_path):
+    path = runs.create_run(config(tmp_path))
+    runs.update_meta(path, base_eval=None)
+    assert runs.read_run(path).base_samples_path("math") is None

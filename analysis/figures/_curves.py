@@ -38,7 +38,7 @@ def draw_curves(table: pd.DataFrame, ax: Axes) -> None:
         ax.plot(rows["k"], rows["estimate"], label=_name(arm, unfinished), **line_style(arm), **thin)
     _draw_published(published, ax)
     ax.set_xscale("log", base=2)
-    ks = sorted(table["k"].unique())
+    ks = sorted({*table["k"], *published["k"]})
     ax.set_xlim(ks[0] / _MARGIN, ks[-1] * _MARGIN)
     _mark_half(table, ax)
     _mark_ks(ks, ax)

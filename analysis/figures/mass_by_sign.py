@@ -15,6 +15,7 @@ QUESTION = "How much does an arm push correct completions up and incorrect ones 
 PAPER = ""
 
 _DECADE, _COARSE, _FINE = 10.0, (1.0, 2.0, 5.0), (1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)  # labels
+_AROUND_ONE = (0.8, 1.25)  # what the axis of a ratio shows at least: rounding is no curve
 _COLUMNS = {"Positive advantages": "adv_positive_mass", "Negative advantages": "adv_negative_mass"}
 
 
@@ -44,13 +45,15 @@ def caption(table: pd.DataFrame) -> str:
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     draw_steps(table, ax)
     ax.set_yscale("log", nonpositive="mask")
+    if table["kind"].iloc[0] == "ratio":
+        ax.axhline(1.0, color="0.4", linewidth=0.8, zorder=1)
+        ax.set_ylabel("Σ|A| / GRPO's")
+        low, high = ax.get_ylim()
+        ax.set_ylim(min(low, _AROUND_ONE[0]), max(high, _AROUND_ONE[1]))
+    else:
+        ax.set_ylabel("Σ|A|")
     low, high = ax.get_ylim()
     ax.yaxis.set_major_locator(LogLocator(subs=_COARSE if high > _DECADE * low else _FINE))
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
-    if table["kind"].iloc[0] == "ratio":
-        ax.axhline(1.0, color="0.4", linewidth=0.8, zorder=1)
-        ax.set_ylabel("Σ|A| / GRPO's")
-    else:
-        ax.set_ylabel("Σ|A|")
     return ax

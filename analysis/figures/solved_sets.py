@@ -95,7 +95,7 @@ def _over_seeds(shares_S: np.ndarray) -> Interval:
 def caption(table: pd.DataFrame) -> str:
     net = table["kind"] == NET
     tests = " and ".join(table["test"].dropna().unique())
-    ways = " and ".join(way for way in table.loc[~net, "method"].unique() if way)
+    ways = " and ".join(way for way in table.loc[~net & table["lo"].notna(), "method"].unique())
     unfinished = ", ".join(map(label, table.loc[table["unfinished"], "arm"].unique()))
     return (
         "Right: problems solved at least once in n samples by the arm and never by the base model; left: the other "

@@ -201,6 +201,7 @@ def _rows(
                 whole &= wanted <= 0
                 break
     table = pa.Table.from_batches(batches, file.schema_arrow.empty_table().select(columns).schema)
+    table.validate(full=True)  # that text is text: reading alone does not ask
     versions = pc.unique(table["schema_version"]).to_pylist()
     if versions not in ([SCHEMA_VERSION], []):
         raise FrameError(f"{path} has schema version {versions}, but this analysis reads version {SCHEMA_VERSION}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import yaml
 
 from agrae_lab.runs import VOLATILE
 
-from ..frames import Study
+from ..frames import Study, leaves
 
 _OF_EVERY_RUN = (*VOLATILE, "schema_version", "seed", "arm")
 
@@ -21,15 +20,6 @@ class Difference:
 
     key: str
     values: tuple[str | None, ...]
-
-
-def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of a config; lists and empty sections are values."""
-    if not isinstance(node, Mapping) or not node:
-        yield prefix.removesuffix("."), node
-        return
-    for key, value in node.items():
-        yield from leaves(value, f"{prefix}{key}.")
 
 
 def word(value: Any) -> str:

@@ -13,8 +13,7 @@ from typing import Any
 
 from agrae_lab.runs import VOLATILE, Run
 
-from ..frames import Study, View
-from .configs import leaves
+from ..frames import Study, View, leaves
 
 ROOT = "runs/again"
 _SLOTS = ("base", "sample", "group", "token", "match")

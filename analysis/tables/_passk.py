@@ -191,7 +191,7 @@ def notes(rows: pd.DataFrame) -> tuple[str, ...]:
         if len(some := ours[ours["note"] == note]):
             found.append(f"–, {note}: {_where(some, note)}.")
     if (ours["estimate"].notna() & ours["lo"].isna()).any():
-        found.append("No interval where all seeds are alike.")
+        found.append("No interval where all seeds, or all problems, are alike.")
     if len(theirs := rows[rows["source"] == PUBLISHED]):
         found.append(
             f"Published: the paper's own numbers for {published_of(theirs)}, ± as printed there; no mark heeds them."

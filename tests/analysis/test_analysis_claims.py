@@ -380,6 +380,11 @@ def test_several_seeds_speak_of_the_method() -> None:
     assert "one run" not in verdict.would_change
 
 
+def test_what_one_seed_needs_is_said_in_a_sentence() -> None:
+    verdict = c4(collapses(negative_dominant=(0, 1), a_grae_group_only=(0, 1)))
+    assert verdict.would_change.startswith("further seeds (one run cannot speak of the method) that turn: ")
+
+
 def test_missing_arms_are_named() -> None:
     check(c1([]), NO_DATA)
     assert c1([]).text == "no data: needs a finished evaluation of grpo, a finished evaluation of base"

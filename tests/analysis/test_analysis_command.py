@@ -112,6 +112,7 @@ def test_the_table_is_tidy_and_the_markdown_says_the_same(demo_root, tmp_path: P
         (["runs=.", "smooth=1.5"], "smooth=1.5: must be a whole number of steps of at least 3"),
         (["runs=.", "smooth=4"], "smooth=4: a centred window is odd; 3 or 5 would do"),
         (["runs=.", "published=nobody"], "published=nobody: "),
+        (["runs=.", "published=Qwen2.5-Math-7B/"], "published=Qwen2.5-Math-7B/: "),
         (["simulation=x", "seed=1"], "simulation= goes with out= alone, not with seed"),
     ],
 )

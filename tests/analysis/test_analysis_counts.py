@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from analysis_lab import samples_frame
 
@@ -65,6 +66,16 @@ def test_two_sampling_settings_in_one_file_are_refused(samples: Path) -> None:
     frame.to_parquet(samples)
     with pytest.raises(FrameError, match=r"mixes temperature = \[0\.6, 1\.0\]"):
         read_counts(samples)
+
+
+@pytest.mark.parametrize("unknown", [None, np.nan])
+def test_an_unknown_sampling_setting_is_refused(samples: Path, unknown: float | None) -> None:
+    table = pq.read_table(samples)
+    for values in ([unknown] * len(table), [unknown, *[0.6] * (len(table) - 1)]):
+        lacking = table.set_column(table.schema.get_field_index("temperature"), "temperature", [values])
+        pq.write_table(lacking, samples)
+        with pytest.raises(FrameError, match="has rows without temperature, so it cannot be compared"):
+            read_counts(samples)
 
 
 def test_a_file_without_samples_is_refused(samples: Path) -> None:

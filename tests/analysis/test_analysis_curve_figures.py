@@ -108,6 +108,7 @@ def test_published_numbers_are_hollow_and_touch_no_statistic(study: Study) -> No
         np.testing.assert_allclose(line.get_xydata(), rows[["k", "estimate"]].to_numpy(dtype=float))
         assert line.get_marker() == filled[label(arm)].get_marker()
         assert line.get_zorder() < filled[label(arm)].get_zorder()
+    assert ax.get_xlim()[0] < 1 < 256 < ax.get_xlim()[1]  # none is cut off, though n = 64 ends our curves before
     assert not drawn  # methods of the paper that this study lacks are in the table alone
     assert [text for text in ax.get_legend_handles_labels()[1] if text == "published"] == ["published"]
     assert f"Hollow: numbers published in the paper for {MODEL} (AMC23)" in passk.caption(table)
@@ -149,4 +150,16 @@ def test_single_seeds_are_thin_lines(new_root) -> None:
         np.testing.assert_allclose(line.get_xydata(), rows[["k", "estimate"]].to_numpy(dtype=float))
     caption = passk.caption(table)
     assert "Thin lines: single seeds" in caption
+    assert "Fewer than 5 seeds" in caption
+
+
+def test_seeds_are_counted_benchmark_by_benchmark(new_root) -> None:
+    """Of two seeds one is evaluated on the other benchmark too, where it cannot speak of the method."""
+    root = new_root(num_problems=12, num_samples=16)
+    runs = [root.run("grpo", seed) for seed in (0, 1)]
+    root.samples("grpo", 0, runs[0].path / "eval" / "other" / "samples.parquet")
+    root.experiment("x", runs)
+    caption = passk.caption(passk.table(load(root, "x")))
+    assert "Seeds: GRPO 2 on countdown_test; GRPO 1 on other." in caption
+    assert "One seed does not speak of the method" in caption
     assert "Fewer than 5 seeds" in caption

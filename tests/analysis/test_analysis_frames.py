@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+import yaml
 from analysis_lab import BENCHMARK
 
 from agrae_lab.runs import Experiment, list_experiments
@@ -17,6 +19,17 @@ def test_missing_and_unreadable_runs_are_named(new_root) -> None:
     assert [found.key for found in study.runs] == [run.key]
     assert "schema version 7" in study.problems[0]
     assert "hard_focused-00000000/seed-0 has not started" in study.problems[1]
+
+
+@pytest.mark.parametrize("lost", ["seed", "advantage"])
+def test_a_run_whose_config_lacks_what_all_go_by_is_named(lost: str, new_root) -> None:
+    root = new_root()
+    run, broken = root.run("grpo"), root.run("a_grae")
+    config = {key: value for key, value in broken.config.items() if key != lost}
+    (broken.path / "config.yaml").write_text(yaml.safe_dump(config))
+    study = load_study(root.path, Experiment("x", "?", (run.key, broken.key)))
+    assert list(study.arms) == ["grpo"]
+    assert f"{broken.path / 'config.yaml'} is no config of a run: it lacks {lost}" in study.problems[0]
 
 
 def test_two_configurations_of_an_arm_are_two_arms(new_root) -> None:

@@ -223,3 +223,18 @@ def test_a_study_without_any_record_has_no_completions(new_root: Callable) -> No
     sample = sample_completions(study_of(root))
     assert (len(sample.rows), sample.cells) == (0, [])
     assert "0 of 0 recorded" in completions.describe(sample)
+
+
+def test_damaged_text_is_refused_and_the_rest_is_shown(new_root: Callable) -> None:
+    """Bytes that are no UTF-8, of a completion alone: its length is right, so nothing else notices."""
+    root = new_root(num_problems=6, num_samples=8)
+    run = root.run("grpo")
+    root.experiment("x", [run])
+    path = run.rollout_paths()[0]
+    table = pq.read_table(path)
+    bad = pa.array([b"\xff\xfe"] * table.num_rows, pa.binary()).view(pa.string())
+    pq.write_table(table.set_column(table.schema.get_field_index("completion"), "completion", bad), path)
+    sample = sample_completions(study_of(root))
+    assert [reason.split(":")[0] for reason in sample.refused] == ["completions of grpo, training"]
+    assert "is not a whole Parquet file of ours: " in sample.refused[0]
+    assert {cell.source for cell in sample.cells} == {SAMPLED, GREEDY}

@@ -124,6 +124,9 @@ def test_solved_sets_over_seeds_are_means_with_every_seed_beside(seeds: Study) -
     caption = solved_sets.caption(table)
     assert "Hatched: no finished run (Hard-Focused)" in caption
     assert "Fewer than 5 seeds" in caption
+    alike = (table["arm"] == "grpo") & (table["kind"] == "gained")
+    without = table.assign(lo=table["lo"].mask(alike), method=table["method"].mask(alike, "none (all seeds alike)"))
+    assert "pointwise (t over seeds and Wilson over problems)" in solved_sets.caption(without)
 
 
 def test_solved_sets_picture_shows_the_tables_bars_and_diamonds(seeds: Study) -> None:

@@ -106,7 +106,9 @@ def test_another_schema_version_is_refused(recorded: Recorded, versions: object)
         (SAMPLES, "problem_id", 7, "text"),
         (ROLLOUTS, "step", 1.5, "whole numbers"),
         (ROLLOUTS, "advantage", "big", "numbers"),
-        (METRICS, "entropy", "low", "numbers or lists of them"),
+        (METRICS, "entropy", "low", "numbers"),
+        (METRICS, "entropy", [[1.0]] * 4, "numbers"),
+        (METRICS, "p_histogram", 1.0, "lists of numbers"),
     ],
 )
 def test_columns_that_hold_something_else_are_refused(

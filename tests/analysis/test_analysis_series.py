@@ -205,6 +205,19 @@ def test_the_mass_of_each_sign_is_compared_with_grpo_s_on_the_same_rewards(study
     assert ratio.loc[("negative_dominant", "Negative advantages, relative")].to_numpy() == pytest.approx(1.0)
 
 
+def test_rounding_of_a_ratio_is_no_curve(study: Study) -> None:
+    """Recorded masses are sums in single precision, so that a ratio of exactly 1 comes out as 1 ± 1e-7."""
+    table = mass_by_sign.table(study)
+    rounded = np.random.default_rng(0).normal(1.0, 1e-7, len(table))
+    flat = table.assign(**dict.fromkeys(("value", "lo", "hi"), rounded))[table["panel"].str.endswith("relative")]
+    with mpl.rc_context(STYLE):
+        axes = build(mass_by_sign, flat).axes
+    for ax in axes:
+        low, high = ax.get_ylim()
+        assert low < 0.9
+        assert high > 1.1
+
+
 def test_figure_10_is_of_the_two_arms_and_needs_both(study: Study) -> None:
     table = a_grae_dynamics.table(study)
     assert set(table["arm"]) == {"grpo", "a_grae"}

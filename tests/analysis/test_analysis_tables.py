@@ -20,7 +20,7 @@ from analysis.frames import Study, View, load_study, merge_studies
 from analysis.passk import pass_at_k
 from analysis.render import TABLE_ENDINGS, render_table
 from analysis.tables import ablation, domains, main, parts, update_mass
-from analysis.tables._passk import _leaders
+from analysis.tables._passk import _leaders, notes, passk_rows
 from analysis.tabulate import Layout
 
 MODEL = "Qwen2.5-Math-7B"
@@ -71,6 +71,14 @@ def test_k_above_n_has_no_value_and_a_note(main_table: pd.DataFrame) -> None:
     assert [cell.text for cell in shown(layout)["GRPO"][-2:]] == ["–", "–"]
     assert "–, k > n: k = 128, k = 256." in layout.notes
     assert "without within-problem variance, from k = 64 on" in layout.blocks[0].title
+
+
+def test_one_problem_has_no_interval_and_says_why(new_root) -> None:
+    """One problem is as it is: nothing to resample, and seeds have no part in it."""
+    root = new_root(num_problems=1)
+    rows = passk_rows(Study("x", "?", (root.run("grpo"),)), ks=(1,))
+    assert rows["lo"].isna().all()
+    assert "No interval where all seeds, or all problems, are alike." in notes(rows)
 
 
 def test_marks_are_earned(study: Study, main_table: pd.DataFrame) -> None:

@@ -123,6 +123,14 @@ def test_a_name_without_a_step_is_refused(run: Run) -> None:
         read_groups(run)
 
 
+def test_groups_of_different_sizes_are_refused(run: Run) -> None:
+    """Part of a group is lost: p = c/G would be of another G than its neighbours'."""
+    rewrite(run.rollout_paths()[0], lambda frame: frame[(frame["group"] != 4) | (frame["sample"] < 5)])
+    for read in (read_groups, read_p_histogram):
+        with pytest.raises(FrameError, match=r"step-000001\.parquet has groups of 5 to 8 completions, but those of a"):
+            read(run)
+
+
 def test_a_completion_recorded_twice_is_refused(run: Run) -> None:
     rewrite(run.rollout_paths()[1], lambda frame: pd.concat([frame, frame[3:4]]))
     with pytest.raises(FrameError, match=r"step-000002\.parquet holds a completion \(group, sample\) more than once"):
