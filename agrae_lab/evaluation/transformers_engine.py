@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers.cache_utils import DynamicLayer
 
 from agrae_lab.evaluation.engine import Completions, Decoding
 from agrae_lab.tasks.encoding import Inputs, collate, encode, map_pictures, tokenizer_of
@@ -70,9 +71,9 @@ class EntropyRecorder(LogitsProcessor):
 def _generate(model: Any, processing: Any, prompts: Sequence[Any], **settings: Any) -> tuple[Completions, Tensor]:
     """Completions, and the mask of their tokens [n, T] (up to and with the end of sequence)."""
     tokenizer = tokenizer_of(processing)
-    inputs, cache = _inputs(model, processing, prompts)
     end_ids = _end_ids(model, tokenizer)
     with _evaluating(model, _generation_config(model, tokenizer, end_ids)):
+        inputs, cache = _inputs(model, processing, prompts)
         sequences = model.generate(**inputs, past_key_values=cache, **settings)
     ids = sequences[:, inputs["input_ids"].shape[1] :]
     is_end = torch.isin(ids, torch.tensor(end_ids, device=ids.device))
@@ -93,7 +94,7 @@ def _generation_config(model: Any, tokenizer: Any, end_ids: list[int]) -> Genera
 
 
 def _inputs(model: Any, processing: Any, prompts: Sequence[Any]) -> tuple[Inputs, DynamicCache | None]:
-    """The model's inputs of all prompts, on its device, and of texts what is prefilled; no prompt is encoded twice."""
+    """The model's inputs of all prompts, on its device, and what is prefilled of them; no prompt is encoded twice."""
     by_content = dict(zip(keys := content_keys(prompts), prompts, strict=True))
     encoded = [encode(processing, prompt) for prompt in by_content.values()]
     numbers = {key: number for number, key in enumerate(by_content)}
@@ -103,11 +104,14 @@ def _inputs(model: Any, processing: Any, prompts: Sequence[Any]) -> tuple[Inputs
     def batch(rows: Sequence[Inputs]) -> dict[str, Tensor]:
         return {name: values.to(model.device) for name, values in collate(rows, pad_token_id=pad_token_id).items()}
 
-    if processing is not tokenizer_of(processing):  # how pictures move positions is each model's own affair
-        return batch([encoded[row] for row in row_of_n]), None
     distinct, rows = batch(encoded), torch.tensor(row_of_n, device=model.device)
-    cache = _prefill(model, distinct["input_ids"], distinct["attention_mask"], rows)
-    return {name: values[rows] for name, values in distinct.items()}, cache
+    if processing is tokenizer_of(processing):
+        cache = _prefill(model, distinct["input_ids"], distinct["attention_mask"], rows)
+    else:
+        cache = _prefill_pictures(model, distinct, rows)
+        if cache is None:
+            return batch([encoded[row] for row in row_of_n]), None
+    return {name: distinct[name][rows] for name in ("input_ids", "attention_mask")}, cache
 
 
 def content_keys(prompts: Sequence[Any]) -> list[str]:
@@ -141,6 +145,30 @@ def _prefill(model: Any, prompt_ids: Tensor, prompt_mask: Tensor, row_of_n: Tens
     if not isinstance(cache, DynamicCache):
         return None
     cache.batch_select_indices(row_of_n)
+    return cache
+
+
+# What is of use to a model before the first token alone; a field beside these may be wanted at every token.
+_WHILE_READING = {"pixel_values", "pixel_attention_mask", "image_grid_thw", "image_sizes", "image_position_ids"}
+_WHILE_READING |= {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "spatial_shapes"}
+
+
+def _prefill_pictures(model: Any, distinct: Inputs, row_of_n: Tensor) -> DynamicCache | None:
+    """The same with pictures, whose positions are each model's own affair: by its own `generate`, of one token.
+
+    The Qwen family remembers in `rope_deltas` [prompts, 1] how far pictures have moved the positions after them.
+    """
+    num_prompts = len(distinct["input_ids"])
+    if num_prompts == len(row_of_n) or not distinct.keys() <= _WHILE_READING:
+        return None
+    cache = model.generate(**distinct, do_sample=False, max_new_tokens=1, return_dict_in_generate=True).past_key_values
+    if not isinstance(cache, DynamicCache) or any(type(layer) is not DynamicLayer for layer in cache.layers):
+        return None
+    cache.crop(-1)
+    cache.batch_select_indices(row_of_n)
+    for module in model.modules():
+        if isinstance(deltas := getattr(module, "rope_deltas", None), Tensor):
+            module.rope_deltas = deltas[row_of_n]
     return cache
 
 

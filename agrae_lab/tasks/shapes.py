@@ -118,16 +118,20 @@ _FORMS = {
 def check(problem: Mapping[str, Any]) -> None:
     """Raises ValueError unless the row's problem, scene, look and seed are this task's."""
     where = f"problem {problem.get('id')!r} of the task shapes"
-    asked, scene = str(problem["problem"]), str(problem["scene"])
-    form = next((scenes for problems, scenes in _FORMS.items() if re.fullmatch(problems, asked, re.ASCII)), None)
+    asked, scene, seed = problem["problem"], problem["scene"], problem["seed"]
+    form = next((scenes for problems, scenes in _FORMS.items() if _matches(problems, asked)), None)
     if form is None:
         raise ValueError(f"{where}: problem must be like 'count circles', 'add 2 5' or 'longest line', got {asked!r}")
-    if not re.fullmatch(form, scene, re.ASCII):
+    if not _matches(form, scene):
         raise ValueError(f"{where}: the scene of {asked!r} must be of the form {form}, got {scene!r}")
     if problem["look"] not in ("plain", "strange"):
         raise ValueError(f"{where}: look must be plain or strange, got {problem['look']!r}")
-    if type(problem["seed"]) is not int:
-        raise ValueError(f"{where}: seed must be a whole number, got {problem['seed']!r}")
+    if type(seed) is not int or seed < 0:
+        raise ValueError(f"{where}: seed must be a whole number of at least 0, got {seed!r}")
+
+
+def _matches(form: str, text: Any) -> bool:
+    return isinstance(text, str) and re.fullmatch(form, text, re.ASCII) is not None
 
 
 def _ground(seed: int, strange: bool) -> Image.Image:
@@ -146,7 +150,7 @@ def _colour(rng: random.Random, strange: bool, favourite: int | None = None) -> 
     return red, green, blue
 
 
-def _draw_cells(draw: ImageDraw.ImageDraw, scene: str, rng: random.Random, strange: bool) -> None:
+def _draw_cells(pen: ImageDraw.ImageDraw, scene: str, rng: random.Random, strange: bool) -> None:
     for cell, shape in enumerate(scene):
         row, column = divmod(cell, 4)
         radius = rng.randint(3, 6)
@@ -154,34 +158,34 @@ def _draw_cells(draw: ImageDraw.ImageDraw, scene: str, rng: random.Random, stran
         x, y = (16 * at + 8 + rng.randint(-room, room) for at in (column, row))
         colour = _colour(rng, strange, None if strange else FAVOURITES.get(shape))
         if shape == "c":
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
         elif shape == "s":
-            draw.rectangle((x - radius, y - radius, x + radius, y + radius), fill=colour)
+            pen.rectangle((x - radius, y - radius, x + radius, y + radius), fill=colour)
         elif shape == "t":
-            draw.polygon([(x, y - radius), (x - radius, y + radius), (x + radius, y + radius)], fill=colour)
+            pen.polygon([(x, y - radius), (x - radius, y + radius), (x + radius, y + radius)], fill=colour)
         elif shape == "d":
-            draw.polygon([(x, y - radius), (x - radius, y), (x, y + radius), (x + radius, y)], fill=colour)
+            pen.polygon([(x, y - radius), (x - radius, y), (x, y + radius), (x + radius, y)], fill=colour)
         elif shape == "x":
-            draw.line((x - radius, y - radius, x + radius, y + radius), fill=colour, width=2)
-            draw.line((x - radius, y + radius, x + radius, y - radius), fill=colour, width=2)
+            pen.line((x - radius, y - radius, x + radius, y + radius), fill=colour, width=2)
+            pen.line((x - radius, y + radius, x + radius, y - radius), fill=colour, width=2)
 
 
-def _draw_bars(draw: ImageDraw.ImageDraw, scene: str, rng: random.Random, strange: bool) -> None:
+def _draw_bars(pen: ImageDraw.ImageDraw, scene: str, rng: random.Random, strange: bool) -> None:
     """Bars six pixels high a unit."""
     bottom = SIDE - 4
-    draw.line((0, bottom, SIDE, bottom), fill="black")
+    pen.line((0, bottom, SIDE, bottom), fill="black")
     for bar, height in enumerate(scene):
         x, width = 4 + 12 * bar, rng.randint(5, 8)
         box = (x, bottom - 6 * int(height), x + width, bottom)
         colour = _colour(rng, strange)
-        draw.rectangle(box, fill=None if strange else colour, outline=colour, width=2)
+        pen.rectangle(box, fill=None if strange else colour, outline=colour, width=2)
 
 
-def _draw_lines(draw: ImageDraw.ImageDraw, scene: str, rng: random.Random, strange: bool) -> None:
+def _draw_lines(pen: ImageDraw.ImageDraw, scene: str, rng: random.Random, strange: bool) -> None:
     """Level lines that begin anywhere, one in each quarter of the height."""
     for row, length in enumerate(map(int, scene.split())):
         x, y = rng.randint(2, SIDE - 2 - length), 16 * row + 8 + rng.randint(-3, 3)
-        draw.line((x, y, x + length - 1, y), fill=_colour(rng, strange), width=1 if strange else 3)
+        pen.line((x, y, x + length - 1, y), fill=_colour(rng, strange), width=1 if strange else 3)
 
 
 # Problems

@@ -11,9 +11,16 @@ from transformers import AutoTokenizer
 
 from agrae_lab.evaluation.engine import Decoding
 from agrae_lab.evaluation.sample import evaluate, prompt_length
-from agrae_lab.evaluation.transformers_engine import TransformersEngine, content_keys, decode_greedily, sample
+from agrae_lab.evaluation.transformers_engine import (
+    TransformersEngine,
+    _inputs,
+    content_keys,
+    decode_greedily,
+    sample,
+)
 from agrae_lab.evaluation.vllm_engine import VllmEngine
 from agrae_lab.models.load import load_model
+from agrae_lab.tasks.encoding import encode
 from tests.models.tiny_vision import MODELS, SIDE
 from tests.training.toy_tasks.shades import TASK
 
@@ -56,6 +63,20 @@ def test_a_batch_decodes_as_each_prompt_alone(policy):
     assert together.texts == [one.texts[0] for one in alone]
     assert together.mean_entropy == pytest.approx([one.mean_entropy[0] for one in alone], abs=1e-5)
     assert together.num_tokens == [one.num_tokens[0] for one in alone]
+
+
+def test_what_is_read_once_is_read_as_by_each_sample(policy):
+    """Log-probabilities of drawn tokens: prompts of several lengths read once for their samples, and one by one."""
+    model, processing = policy
+    prompts = [ask("how", picture(0)), ask("how many", picture(1), picture(2, 112, 56)), ask("x", picture(3, 70, 60))]
+    with torch.no_grad():
+        inputs, cache = _inputs(model, processing, [prompts[row] for row in (0, 1, 2, 1, 0)])
+        assert cache.get_seq_length() == inputs["input_ids"].shape[1] - 1
+        settings = {"do_sample": False, "max_new_tokens": 4, "return_dict_in_generate": True, "output_logits": True}
+        together = torch.stack(model.generate(**inputs, past_key_values=cache, **settings).logits)
+        for i, row in enumerate((0, 1, 2, 1, 0)):
+            alone = torch.stack(model.generate(**encode(processing, prompts[row]), **settings).logits)
+            assert torch.allclose(together[:, i], alone[:, 0], atol=1e-4)
 
 
 def test_the_picture_makes_a_difference(policy):

@@ -1,10 +1,13 @@
 """Tokenizers without the tokens that are needed, and models that are not there."""
 
+import json
+from pathlib import Path
+
 import pytest
 from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from agrae_lab.models.load import fingerprint_model, load_config, load_model, load_processing
+from agrae_lab.models.load import ModelError, fingerprint_model, load_config, load_model, load_processing
 
 
 def model_with_tokenizer(path, **special):
@@ -32,8 +35,46 @@ def test_a_model_that_is_neither_here_nor_to_be_reached(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for load in (load_config, load_processing, fingerprint_model):
         with pytest.raises(
-            ValueError, match=r"model\.path 'nobody/nothing' cannot be loaded \(.+\); where the Hub"
+            ModelError, match=r"model\.path 'nobody/nothing' cannot be loaded \(.+\); where the Hub"
         ) as told:
             load("nobody/nothing")
         assert "\n" not in str(told.value)
         assert str(told.value).endswith("give the model's directory: model.path=<directory>")
+
+
+def without_weights(path: Path) -> None:
+    (path / "model.safetensors").unlink()
+
+
+def with_weights_cut_off(path: Path) -> None:
+    weights = path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def with_a_config_of(**changes):
+    def damage(path: Path) -> None:
+        config = json.loads((path / "config.json").read_text())
+        (path / "config.json").write_text(json.dumps(config | changes))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (without_weights, "no file named model.safetensors"),
+        (with_weights_cut_off, "SafetensorError: "),
+        (with_a_config_of(hidden_size=16), "RuntimeError: "),
+        (with_a_config_of(model_type="nosuch"), "model type `nosuch`"),
+        (with_a_config_of(model_type="t5"), "T5Config"),
+    ],
+)
+def test_a_model_directory_that_is_damaged(tmp_path, damage, reason):
+    path = model_with_tokenizer(tmp_path / "model", eos_token="<end>")
+    damage(Path(path))
+    with pytest.raises(ModelError) as told:
+        load_model(path, dtype="float32")
+    assert str(told.value).startswith(f"model.path {path!r} cannot be loaded (")
+    assert reason in str(told.value)
+    assert str(told.value).endswith("whole and as save_pretrained writes it")
+    assert "\n" not in str(told.value)

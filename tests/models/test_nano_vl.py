@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from agrae_lab.evaluation.engine import Decoding
+from agrae_lab.evaluation.transformers_engine import TransformersEngine
 from agrae_lab.models.load import load_model
 from agrae_lab.models.nano_vl import (
     CHARACTERS,
@@ -78,38 +80,47 @@ def test_pictures_of_other_sizes_keep_within_the_pixel_budget(nano_vl):
         assert SIDE**2 <= int(grid.prod()) * PATCH**2 <= 16 * SIDE**2
 
 
-def test_the_lesson_is_the_solution_and_its_end_alone(nano_vl):
+def test_the_lesson_follows_the_prompt_and_is_the_solution_then_the_scene(nano_vl):
     processor = nano_vl[1]
     problems = [next(random_problems(random.Random(seed))) for seed in range(3)]
     batch = encode(problems, processor)
-    for row, problem in zip(batch["labels"], problems, strict=True):
-        taught = processor.tokenizer.decode(row[row != -100])
-        assert taught == solve(problem["problem"], problem["scene"]) + EOS
+    for ids, labels, problem in zip(batch["input_ids"], batch["labels"], problems, strict=True):
+        solution, scene = solve(problem["problem"], problem["scene"]), problem["scene"]
+        taught = processor.tokenizer.decode(labels[labels != -100])
+        assert taught == f"{solution}<|im_end|>\n<|im_start|>read<|im_end|>\n<|im_start|>{scene}<|im_end|>"
+        prompt = encode_prompt(processor, TASK.prompt(problem))["input_ids"][0]
+        asked = ids[(labels == -100) & (ids != processor.tokenizer.pad_token_id)]
+        assert asked.tolist() == prompt.tolist()
     assert batch["pixel_values"].shape[0] == 3 * (SIDE // PATCH) ** 2
 
 
-@torch.no_grad()
-def success_rates(model, processor, task, *, num_samples):
-    """p of each test problem, of plain sampling."""
-    rates = []
-    torch.manual_seed(0)
-    for problem in load_problems(task, "test", limit=60):
-        inputs = encode_prompt(processor, task.prompt(problem))
-        settings = {"do_sample": True, "top_k": 0, "num_return_sequences": num_samples, "max_new_tokens": 12}
-        ids = model.generate(**inputs, **settings)[:, inputs["input_ids"].shape[1] :]
-        texts = processor.tokenizer.batch_decode(ids, skip_special_tokens=True)
-        rates.append(sum(task.verify(text, problem).correct for text in texts) / num_samples)
-    return torch.tensor(rates)
+def success_rates(nano_vl, task, *, shown_of=lambda i: i):
+    """p of 36 test problems, of plain sampling; problem i with the picture of problem `shown_of(i)`."""
+    problems, num_samples = load_problems(task, "test", limit=36), 16
+    prompts = []
+    for i, problem in enumerate(problems):
+        picture = task.prompt(problems[shown_of(i)])[0]["content"][0]
+        question = {"type": "text", "text": problem["problem"]}
+        prompts += [[{"role": "user", "content": [picture, question]}]] * num_samples
+    decoding = Decoding(num_samples, temperature=1.0, top_p=1.0, max_new_tokens=12, batch_size=len(prompts), seed=0)
+    texts = TransformersEngine(*nano_vl).sample(prompts, decoding, stream=0).texts
+    verdicts = task.verify_all(texts, [p for p in problems for _ in range(num_samples)])
+    return torch.tensor([float(v.correct) for v in verdicts]).view(-1, num_samples).mean(dim=1)
 
 
-def test_it_knows_its_task_by_half_and_looks_at_the_picture(nano_vl):
-    rates = success_rates(*nano_vl, TASK, num_samples=32)
-    assert 0.25 < rates.mean() < 0.6
-    assert ((rates > 0) & (rates < 1)).float().mean() > 0.6  # where a group of completions can teach anything
+def test_it_knows_its_task_by_half(nano_vl):
+    rates = success_rates(nano_vl, TASK)
+    assert 0.3 < rates.mean() < 0.5
+    assert ((rates > 0) & (rates < 1)).float().mean() > 0.7  # where a group of completions can teach anything
     assert rates.std() > 0.2
-    assert (rates > 0).float().mean() > rates.mean() + 0.3  # Pass@32 well above Pass@1
-    strange = success_rates(*nano_vl, load_task("shapes_strange"), num_samples=32)
-    assert 0.05 < strange.mean() < rates.mean()
+    assert (rates > 0).float().mean() > rates.mean() + 0.3  # Pass@16 well above Pass@1
+    strange = success_rates(nano_vl, load_task("shapes_strange"))
+    assert 0.05 < strange.mean() < rates.mean() - 0.1
+
+
+def test_it_looks_at_the_picture(nano_vl):
+    blind = success_rates(nano_vl, TASK, shown_of=lambda i: (i + 3) % 36)  # kinds take turns: another of the same kind
+    assert blind.mean() < success_rates(nano_vl, TASK).mean() - 0.1
 
 
 def test_making_it_twice_gives_the_same_weights(tmp_path):

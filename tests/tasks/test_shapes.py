@@ -187,7 +187,10 @@ def test_plain_shapes_mostly_have_their_kinds_colour_and_strange_ones_do_not():
         ({"problem": "add 2", "scene": "12045"}, "the scene of 'add 2'"),
         ({"look": "odd"}, "look must be plain or strange, got 'odd'"),
         ({"problem": "longest line", "scene": "8 30 60 12"}, "the scene of 'longest line'"),
-        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
+        ({"problem": "add 2", "scene": 12345}, "the scene of 'add 2'"),
+        ({"seed": 1.5}, "seed must be a whole number of at least 0, got 1.5"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+        ({"seed": True}, "seed must be a whole number of at least 0, got True"),
     ],
 )
 def test_a_row_of_no_use_is_refused_by_its_id(change, said):

@@ -37,7 +37,7 @@ def small_vision_run(room):
     return make
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=["qwen2_5_vl", "idefics3", pytest.param("llava", marks=pytest.mark.slow)])
 def whole(request, room):
     """A run of four steps with all there is: evaluation before and after, validation, the saved policy."""
     config = vision_config(room / "whole" / request.param, room / "models" / request.param)
@@ -80,6 +80,17 @@ def log_probs_of(run, rows):
     return means
 
 
+def interrupt(run, *, at_step):
+    """Train a run and break it off once so many steps are done, between checkpoints."""
+
+    def stop(done, total):
+        if done == at_step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, problem_sets(run.config), on_step=stop)
+
+
 def test_a_run_leaves_a_policy_that_loads_again_and_has_been_evaluated(whole):
     _, run = whole
     assert metrics(run)["step"].tolist() == [1, 2, 3, 4]
@@ -120,12 +131,7 @@ def test_a_run_that_was_cut_off_ends_as_an_unbroken_one(whole, small_vision_run)
     model, run = whole
     cut = small_vision_run(model, "cut")
 
-    def stop(done, total):
-        if done == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(cut, problem_sets(cut.config), on_step=stop)
+    interrupt(cut, at_step=3)
     assert (cut.path / "checkpoints" / "checkpoint-2" / "preprocessor_config.json").exists() == (model == "qwen2_5_vl")
     train(cut, problem_sets(cut.config))
     assert distance(weights(run), weights(cut)) == 0
@@ -141,16 +147,20 @@ def test_two_updates_on_a_batch_score_the_same_pictures(model, small_vision_run)
     assert metrics(run)["kl"].abs().max() < 1e-7
 
 
-@pytest.mark.parametrize("model", ["qwen2_5_vl", "idefics3"])
-def test_lora_adapts_both_parts_and_saves_a_whole_model(model, small_vision_run):
+@pytest.mark.parametrize("model", ["qwen2_5_vl", pytest.param("idefics3", marks=pytest.mark.slow)])
+def test_lora_adapts_both_parts_is_resumed_and_saves_a_whole_model(model, small_vision_run):
     pytest.importorskip("peft")
-    run = small_vision_run(model, "lora", LORA, "train.num_steps=1", "hardware.gradient_checkpointing=true")
+    few = [LORA, "train.num_steps=2", "train.checkpoint_every=1", "hardware.gradient_checkpointing=true"]
+    run, cut = (small_vision_run(model, name, *few) for name in ("lora", "lora_cut"))
     train(run, problem_sets(run.config))
     base, trained = base_weights(run), weights(run)
     assert trained.keys() == base.keys()
     moved = {name for name in base if not torch.equal(trained[name], base[name])}
     assert {"vision" in name or "visual" in name for name in moved} == {True, False}
     assert all(torch.linalg.matrix_rank(trained[name] - base[name], atol=1e-5) <= 2 for name in moved)
+    interrupt(cut, at_step=2)
+    train(cut, problem_sets(cut.config))
+    assert distance(trained, weights(cut)) == 0
     load_model(str(run.path / "model"), dtype="float32")
 
 
