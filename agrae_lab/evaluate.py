@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from agrae_lab.config import ConfigError
+from agrae_lab.models.load import ModelError
 from agrae_lab.runs import RunError, read_run
 from agrae_lab.train import execute
 
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         if not (run.path / "model").is_dir():
             raise RunError(f"{run.path} holds no trained model/ yet; train it first: python -m agrae_lab.train")
         status = execute(run.path)
-    except RunError as error:
+    except (ConfigError, ModelError, RunError) as error:
         print(f"agrae_lab: {error}", file=sys.stderr)
         return 2
     print(json.dumps({"run": str(Path(arguments[0])), "status": status}))

@@ -25,7 +25,8 @@ from omegaconf import DictConfig
 
 from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, ConfigError, freeze, problem_sets, register_advantages
-from agrae_lab.models.memory import evaluation_needs, out_of_memory_means
+from agrae_lab.models.load import ModelError
+from agrae_lab.models.memory import evaluation_needs, is_out_of_memory, out_of_memory_means
 from agrae_lab.provenance import provenance
 from agrae_lab.runs import Run, RunBusyError, RunError
 from agrae_lab.tasks import fingerprint_problems, load_task, task_settings
@@ -99,10 +100,8 @@ def _train_and_evaluate(run: Run) -> None:
 
     several, trained, vllm = _num_processes() > 1, (run.path / "model").is_dir(), run.config["engine"] == "vllm"
     if not trained:
-        try:
+        with _for_users():
             preflight(run, sets)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
     if _is_main():
         keep_thumbnails(run, sets)
     if not several and not vllm:  # several processes must not wait for one of them here, nor two vLLMs share a GPU
@@ -118,6 +117,15 @@ def _train_and_evaluate(run: Run) -> None:
         runs.update_meta(run.path, base_eval=base_eval)
 
 
+@contextmanager
+def _for_users() -> Iterator[None]:
+    """A ValueError in this block is for whoever gave the command, as a sentence without a traceback."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 def _start_afresh(run: Run) -> None:
     """Go on in a new program under the same process id: one that has trained with vLLM cannot free its GPU memory."""
     sys.stdout.flush()
@@ -128,7 +136,8 @@ def _start_afresh(run: Run) -> None:
 def _problem_sets(run: Run) -> dict[str, Problems]:
     """The run's problems; meta.json and a warning say how many rows task.on_bad_row = skip has left out of them."""
     skipped: dict[str, list[str]] = {}
-    sets = problem_sets(run.config, on_bad_rows=skipped.__setitem__)
+    with _for_users():
+        sets = problem_sets(run.config, on_bad_rows=skipped.__setitem__)
     if skipped and _is_main():
         runs.update_meta(run.path, skipped_rows={name: len(sentences) for name, sentences in skipped.items()})
         for name, sentences in skipped.items():
@@ -302,10 +311,15 @@ def main(cfg: DictConfig) -> None:
         if _is_main():
             _join_experiment(config, run_dir)
         status = execute(run_dir)
-    except (ConfigError, RunError) as error:
+    except (ConfigError, ModelError, RunError) as error:
         sys.exit(f"agrae_lab: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; the same command continues this run")
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        sys.exit("; ".join([f"agrae_lab: out of memory ({reason})", *getattr(error, "__notes__", [])]))
     if _is_main():
         print(json.dumps({"run": str(run_dir), "status": status}))
     if status != "done":

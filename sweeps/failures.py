@@ -38,7 +38,7 @@ _SPEAKS_OF = (
     ),
 )
 _NETWORK_ERRORS = re.compile(r"(HTTP|Connect|Read|SSL|Proxy|Protocol)(Error|Timeout)$")
-_CONFIG_ERRORS = ("ConfigError", "RunError")
+_CONFIG_ERRORS = ("ConfigError", "ModelError", "RunError")
 
 
 def classify(exit_code: int | None, error_text: str | None, status: str) -> str:

@@ -105,6 +105,14 @@ def test_bad_input_is_refused_before_anything_is_written(tmp_path, arguments, me
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_model_that_cannot_be_reached_is_named_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    result = command("agrae_lab.train", f"root={tmp_path}", "model.path=nobody/nothing")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("agrae_lab: model.path 'nobody/nothing' cannot be loaded")
+    assert "Traceback" not in result.stderr
+
+
 def test_a_run_directory_of_another_schema_version_is_left_alone(tmp_path):
     command("agrae_lab.train", f"root={tmp_path}", *SMALL, "train.num_steps=1")
     (run,) = runs.list_runs(tmp_path)

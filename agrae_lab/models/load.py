@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agrae_lab.models.memory import is_out_of_memory
 from agrae_lab.models.vision import model_class, processor_class, reads_pictures
 from agrae_lab.tasks.encoding import tokenizer_of
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 NANO = Path(__file__).parent / "nano"
 SHIPPED = {"nano": NANO, "nano_vl": NANO.with_name("nano_vl")}
+
+
+class ModelError(ValueError):
+    """A model that cannot be loaded; the message is one sentence with its name and what would be right."""
 
 
 def local_path(name: str) -> Path | None:
@@ -70,7 +75,7 @@ def load_processing(name: str) -> Any:
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
-            raise ValueError(
+            raise ModelError(
                 f"the tokenizer of model.path {name!r} has neither a padding token nor an end-of-sequence token; set "
                 "tokenizer.eos_token and save the tokenizer beside the model"
             )
@@ -97,15 +102,26 @@ def load_model(name: str, *, dtype: str) -> tuple[PreTrainedModel, Any]:
 def _saying_what_is_missing(name: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        raise ValueError(
-            f"model.path {name!r} cannot be loaded ({str(error).splitlines()[0].rstrip('.')}); where the Hub cannot be "
-            "reached, give the model's directory: model.path=<directory>"
-        ) from error
     except ImportError as error:
-        raise ValueError(
+        raise ModelError(
             f"model.path {name!r} needs a package that is not installed: {' '.join(str(error).split())}"
         ) from error
+    except Exception as error:  # of transformers, safetensors, tokenizers, huggingface_hub and the file system
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(f"model.path {name!r} cannot be loaded ({_reason(error)}); {_instead(name)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a library says, where it says anything."""
+    line = (str(error).splitlines() or [""])[0].rstrip(".")
+    return line if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {line}"
+
+
+def _instead(name: str) -> str:
+    if local_path(name) is None:
+        return "where the Hub cannot be reached, give the model's directory: model.path=<directory>"
+    return "it must be the directory of a causal or a vision-language model, whole and as save_pretrained writes it"
 
 
 def fingerprint_model(name: str) -> str:

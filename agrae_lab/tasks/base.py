@@ -154,7 +154,8 @@ def _read_rows(path: Path, mtime_ns: int, size: int) -> tuple[dict[str, Any], ..
     if path.suffix != ".jsonl":
         raise ValueError(f"task file {path} must be .jsonl or .parquet")
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines(), which cuts at U+2028 within a string
+        # not splitlines(), which cuts at U+2028 within a string
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"task file {path} is not UTF-8 text (byte {error.start})") from error
     rows = []

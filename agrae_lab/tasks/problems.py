@@ -143,7 +143,7 @@ def math_problem(row: Mapping[str, Any], *, source: str) -> dict[str, Any]:
     meta = row.get("meta")
     target = meta.get("upstream_target") if isinstance(meta, Mapping) else None
     kept = text_problem(row, source=source)
-    return kept if target is None else {**kept, "target": target}
+    return kept if target is None else {**kept, "target": str(target)}
 
 
 @functools.lru_cache(maxsize=16)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
+from jinja2 import TemplateError
+
 from agrae_lab.tasks.base import Problem, Task
 from agrae_lab.tasks.encoding import encode, pictures_of, tokenizer_of
 
@@ -82,7 +84,13 @@ def render(processing: Any, prompts: Iterable[Any]) -> list[list[int]]:
             f"the model at model.path has no chat template, which task.prompt_template = {CHAT} needs; "
             f"choose one of {others}"
         )
-    texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
+    try:
+        texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
+    except TemplateError as error:  # a mistake in the template, or what it refuses
+        raise ValueError(
+            f"the chat template of the model at model.path cannot be used for this task's prompts ({error}); correct "
+            f"it, or choose another task.prompt_template than {CHAT}"
+        ) from error
     return tokenizer(texts, add_special_tokens=False)["input_ids"]
 
 

@@ -52,6 +52,7 @@ def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
     config, is_main = run.config, int(os.environ.get("RANK", "0")) == 0
     _check_device(config)
     model, processing = load_config(config["model"]["path"]), load_processing(config["model"]["path"])
+    _check_tokens(model, processing)
     largest_prompts = {
         name: _largest_prompt(model, processing, config, name, problems) for name, problems in problem_sets.items()
     }
@@ -150,6 +151,18 @@ def _check_device(config: Mapping[str, Any]) -> None:
         )
 
 
+def _check_tokens(model: PretrainedConfig, processing: Any) -> None:
+    """Raises ValueError if the tokenizer pads or ends with a token that the model does not know."""
+    tokenizer, known = tokenizer_of(processing), model.get_text_config().vocab_size
+    for token in (tokenizer.pad_token, tokenizer.eos_token):
+        if token is not None and (number := tokenizer.convert_tokens_to_ids(token)) >= known:
+            raise ValueError(
+                f"the tokenizer at model.path pads or ends with {token!r}, its token {number}, and the model has the "
+                f"tokens 0 to {known - 1}; set tokenizer.pad_token and tokenizer.eos_token to some of the model's and "
+                "save the tokenizer beside it"
+            )
+
+
 @dataclass(frozen=True)
 class PromptSize:
     """What a prompt is to a model."""
@@ -184,6 +197,11 @@ def _largest_prompt(
     section = config["task"] if name == "train" else config["evaluation"]["benchmarks"][name]
     task = load_task(section["name" if name == "train" else "task"], config["task"])
     sizes = prompt_sizes(model, processing, (task.prompt(problem) for problem in problems))
+    if not all(size.tokens for size in sizes):
+        raise ValueError(
+            f"prompts of task {task.name!r} are no tokens at all to the tokenizer at model.path; are all of its files "
+            "(tokenizer.json, tokenizer_config.json) there?"
+        )
     limit = config["train"].get("max_prompt_length") if name == "train" else None  # longer ones are left out
     if limit is None or config["task"].get("on_bad_row") != "skip":
         _check_pictures(model, name, problems, sizes, limit)

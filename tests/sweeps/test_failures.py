@@ -28,6 +28,7 @@ from sweeps.stopping import waiting_for_locks
         (None, "JobError: CANCELLED AT 2026-01-01 DUE TO TIME LIMIT", "timeout"),
         (1, "ValueError: train.beta is 7", "config"),
         (1, "ConfigError: seed is missing", "config"),
+        (1, "ModelError: model.path cannot be loaded", "config"),
         (1, "UnicodeDecodeError: 'utf-8' codec can't decode", "config"),
         (1, "OSError: [Errno 28] No space left on device", "infrastructure"),
         (1, "SafetensorError: IoError(Os { code: 28, message: \"No space left on device\" })", "infrastructure"),

@@ -58,6 +58,9 @@ def test_the_authors_target_is_kept_and_nothing_that_nobody_reads(tmp_path):
     assert problem == {"id": "a", "problem": "p", "answer": r"\dfrac12", "target": "x"}
     assert load_task("math", {"verifier": "official"}).verify(r"\boxed{x}", problem).correct
     assert not MATH.verify(r"\boxed{x}", problem).correct
+    row["meta"] = {"upstream_target": 5}
+    (problem,) = load_problems(MATH, "train", file=write(tmp_path / "b.jsonl", [row]))
+    assert load_task("math", {"verifier": "official"}).verify(r"\boxed{5}", problem).correct  # a number is text too
 
 
 @pytest.mark.parametrize(
@@ -194,6 +197,10 @@ def test_messages_need_a_chat_template(tokenizer):
         ValueError, match=r"has no chat template, which task.prompt_template = chat needs; choose one of qw"
     ):
         render(tokenizer, messages)
+    for mistake in ("{{ messages | nosuch }}", "{{ raise_exception('no such role') }}", "{% for"):
+        tokenizer.chat_template = mistake
+        with pytest.raises(ValueError, match=r"^the chat template of the model at model\.path cannot be used for this"):
+            render(tokenizer, messages)
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'][:3] }}{% endfor %}="
     try:
         assert render(tokenizer, messages) == render(tokenizer, ["1+2="])

@@ -50,6 +50,11 @@ def test_a_line_separator_within_a_string_ends_no_line(tmp_path):
     assert [p["text"] for p in read_problems(path, ("text",))] == ["one\u2028two", "\x85"]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
+    (tmp_path / "problems.jsonl").write_text('{"id": "a"}\n', encoding="utf-8-sig")
+    assert read_problems(tmp_path / "problems.jsonl", ()) == [{"id": "a"}]
+
+
 def test_text_that_is_not_utf8(tmp_path):
     (tmp_path / "problems.jsonl").write_bytes(b'{"id": "\xff"}\n')
     with pytest.raises(ValueError, match=r"problems.jsonl is not UTF-8 text \(byte 8\)"):

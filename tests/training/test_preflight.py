@@ -11,7 +11,7 @@ from transformers import Qwen2Config
 
 from agrae_lab import runs
 from agrae_lab.config import ConfigError
-from agrae_lab.models.load import NANO, load_tokenizer
+from agrae_lab.models.load import NANO, load_processing
 from agrae_lab.models.memory import GIB, Workload
 from agrae_lab.tasks.countdown import TASK
 from agrae_lab.tasks.prompts import render
@@ -117,6 +117,40 @@ def test_a_real_model_run_begins_with_its_estimate(small_run, real_model, tmp_pa
     assert "train.max_completion_length = 56 and a prompt of 9 tokens (train) pass the 64 positions" in caplog.text
 
 
+def with_padding_of_its_own(model):
+    tokenizer = load_processing("nano")
+    tokenizer.add_tokens("<new>", special_tokens=True)
+    tokenizer.pad_token = "<new>"
+    tokenizer.save_pretrained(model)
+
+
+def without_a_vocabulary(model):
+    (model / "tokenizer.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (with_padding_of_its_own, r"pads or ends with '<new>', its token \d+, and the model has the tokens 0 to"),
+        (without_a_vocabulary, r"prompts of task 'countdown' are no tokens at all to the tokenizer at model\.path"),
+    ],
+)
+def test_a_tokenizer_that_is_not_the_models(real_model, tmp_path, damage, message):
+    damage(real_model)
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}/runs", f"model.path={real_model}", *SMALL))
+    with pytest.raises(ConfigError, match=message):
+        execute(run_dir)
+
+
+def test_problems_that_are_gone_when_the_run_begins(tmp_path):
+    file = tmp_path / "problems.jsonl"
+    file.write_text("".join(json.dumps({"id": i, "digits": "12", "target": 3}) + "\n" for i in range(8)))
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, f"task.train_file={file}"))
+    file.unlink()
+    with pytest.raises(ConfigError, match=r"problems\.jsonl does not exist"):
+        execute(run_dir)
+
+
 def test_a_gpu_that_is_not_there(tmp_path):
     run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "hardware.device=cuda"))
     with pytest.raises(ValueError, match=r"hardware\.device = cuda, but torch sees no GPU here"):
@@ -164,11 +198,32 @@ def test_out_of_memory_says_what_to_lower_and_the_run_goes_on(tmp_path):
     assert execute(update_dir) == "done"
 
 
+COMMAND = """
+import resource, sys
+import agrae_lab.training.train
+from agrae_lab.train import main
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 1000 * 2**20, resource.RLIM_INFINITY))
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on a process' memory")
+def test_out_of_memory_ends_the_command_with_a_sentence(tmp_path):
+    many = ["train.num_prompts=2048", "train.num_generations=16", "train.num_minibatches=32"]
+    arguments = [f"root={tmp_path}", *SMALL, "train.num_steps=1", "train.validate_every=0", *many]
+    result = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True, timeout=240)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("agrae_lab: out of memory (")
+    assert "; to need less memory in sampling (32768 completions side by side on each process), set" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_overlong_prompts_are_left_out_and_counted(tmp_path, small_run):
     """The nano tokenizer has a token a character: half of the prompts are one too long."""
     rows = [f'{{"id": "{i}", "digits": "{"123"[: 2 + i % 2]}", "target": 3}}\n' for i in range(32)]
     (tmp_path / "problems.jsonl").write_text("".join(rows))
-    tokens = [len(ids) for ids in render(load_tokenizer("nano"), [TASK.prompt(json.loads(row)) for row in rows])]
+    tokens = [len(ids) for ids in render(load_processing("nano"), [TASK.prompt(json.loads(row)) for row in rows])]
     limit = f"train.max_prompt_length={min(tokens)}"
     assert sorted(set(tokens)) == [min(tokens), min(tokens) + 1]
     problems = f"task.train_file={tmp_path / 'problems.jsonl'}"
