@@ -179,6 +179,7 @@ _LATEX = {
     "β": r"\ensuremath{\beta}",
     "γ": r"\ensuremath{\gamma}",
     "π": r"\ensuremath{\pi}",
+    "τ": r"\ensuremath{\tau}",
     "ω": r"\ensuremath{\omega}",
 }
 

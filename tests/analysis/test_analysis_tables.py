@@ -47,7 +47,8 @@ def shown(layout: Layout, block: int = 0) -> dict[str, tuple]:
 
 def test_every_table_of_the_paper_has_a_module() -> None:
     modules = tables.discover()
-    assert [module.PAPER for module in modules] == ["Table 6", "Table 4", "Tables 3 and 5", "Table 7", "Table 1"]
+    papers = [module.PAPER for module in modules if module.PAPER]
+    assert papers == ["Table 6", "Table 4", "Tables 3 and 5", "Table 7", "Table 1"]
     assert all(module.QUESTION.endswith("?") and module.NAME.startswith("table_") for module in modules)
 
 
@@ -330,7 +331,7 @@ def test_the_tables_fit_the_page(study: Study, tmp_path: Path) -> None:
     seen = replace(study, view=View(published=f"{MODEL}/AMC23"))
     texts = []
     for module in tables.discover():
-        render_table(module, seen, tmp_path)
-        texts.append((tmp_path / f"{module.NAME}.tex").read_text(encoding="utf-8"))
+        if not render_table(module, seen, tmp_path).reason:
+            texts.append((tmp_path / f"{module.NAME}.tex").read_text(encoding="utf-8"))
     log = set_in_latex(tmp_path, *texts)
     assert "Overfull" not in log

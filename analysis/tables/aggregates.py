@@ -1,0 +1,133 @@
+"""What all benchmarks together say of a method, with whole training seeds as the unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.captions import each
+from analysis.curves import Evaluations
+from analysis.frames import BASE, Study
+from analysis.seeds import interquartile_mean, probability_of_improvement, seed_scores
+from analysis.stats import FEW_SEEDS, Interval
+from analysis.style import label, sort_arms
+from analysis.tables._evaluated import evaluated, half_k, name
+from analysis.tabulate import NO_VALUE, Block, Layout, Row, share_cell
+
+NAME = "table_aggregates"
+QUESTION = "Which method is better over all benchmarks, and would be again with new seeds?"
+PAPER = ""
+
+REFERENCE = "grpo"
+MIDDLE, ABOVE = "interquartile mean", "probability of improvement"
+TOO_FEW, ITSELF = "fewer than two seeds on all benchmarks", "the reference itself"
+NO_REFERENCE = f"{label(REFERENCE)} has {TOO_FEW}"
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Rows: arm, quantity (MIDDLE or ABOVE), k; estimate, lo and hi are shares. None where no arm has two seeds.
+
+    k: 1, and the largest k ≤ n/2 of the benchmark with the fewest samples. seeds: those of the arm that are evaluated
+    on all benchmarks, which alone are used; benchmarks: their names and n; caution: with fewer than five seeds on a
+    side; note: why there is no estimate.
+
+    Raises:
+        FrameError: an evaluation cannot be read, or two of them cannot be compared.
+    """
+    evaluations = evaluated(study)
+    if not any(len(seeds) > 1 for one in evaluations for seeds in one.seeds.values()):
+        return pd.DataFrame()
+    arms = sort_arms(list({arm for one in evaluations for arm in one.correct if arm != BASE}))
+    rows = []
+    for k in sorted({1, half_k(min(one.num_samples for one in evaluations))}):
+        scores = {arm: _scores(evaluations, arm, k) for arm in arms}
+        rows += [row for arm in arms for row in _rows(scores, arm, k, study.view.seed)]
+    unfinished = {arm for one in evaluations for arm in one.unfinished}
+    benchmarks = ", ".join(f"{one.benchmark} (n = {one.num_samples})" for one in evaluations)
+    return pd.DataFrame([{**row, "benchmarks": benchmarks, "unfinished": row["arm"] in unfinished} for row in rows])
+
+
+def _scores(evaluations: Sequence[Evaluations], arm: str, k: int) -> np.ndarray:
+    """[S, M]: Pass@k of the seeds that are evaluated on all benchmarks; no rows where there are none."""
+    if not set.intersection(*(set(one.seeds.get(arm, ())) for one in evaluations)):
+        return np.empty((0, len(evaluations)))
+    return seed_scores(evaluations, arm, k)[0]
+
+
+def _rows(scores: dict[str, np.ndarray], arm: str, k: int, seed: int) -> list[dict[str, Any]]:
+    ours, theirs = scores[arm], scores.get(REFERENCE, np.empty((0, 0)))
+    middle = above = Interval(np.nan, np.nan, np.nan, "", "", len(ours))
+    note = "" if len(ours) > 1 else TOO_FEW
+    note_above = note or (ITSELF if arm == REFERENCE else NO_REFERENCE if len(theirs) < 2 else "")
+    if not note:
+        plain = interquartile_mean(ours, rng=np.random.default_rng(seed))
+        lo, hi = np.clip([plain.lo, plain.hi], 0.0, 1.0).tolist()
+        middle = replace(plain, lo=lo, hi=hi)
+    if not note_above:
+        above = probability_of_improvement(ours, theirs, rng=np.random.default_rng(seed))
+    return [
+        {
+            "arm": arm,
+            "quantity": quantity,
+            "k": k,
+            "estimate": interval.estimate,
+            "lo": interval.lo,
+            "hi": interval.hi,
+            "method": interval.method,
+            "speaks_of": interval.speaks_of,
+            "seeds": len(ours),
+            "reference": reference,
+            "caution": interval.caution if not why else "",
+            "note": why,
+        }
+        for quantity, interval, reference, why in (
+            (MIDDLE, middle, "", note),
+            (ABOVE, above, REFERENCE, note_above),
+        )
+    ]
+
+
+def layout(table: pd.DataFrame) -> Layout:
+    """Methods down; for each k the mean of the middle half, and the chance of being above GRPO."""
+    ks = sorted(table["k"].unique())
+    lines = []
+    for arm, own in table.groupby("arm", sort=False):
+        by_place = own.set_index(["k", "quantity"])
+        places = [by_place.loc[(k, quantity)] for k in ks for quantity in (MIDDLE, ABOVE)]
+        cells = tuple(share_cell(row["estimate"], row["lo"], row["hi"]) for row in places)
+        lines.append(Row(name(str(arm), bool(own["unfinished"].any())), cells))
+    return Layout(
+        caption="All benchmarks together, in percent, with 95 % intervals over training seeds.",
+        head=("", *(MIDDLE, f"above {label(REFERENCE)}") * len(ks)),
+        blocks=(Block(f"over {table['benchmarks'].iloc[0]}", tuple(lines)),),
+        notes=_notes(table),
+        spans=tuple((f"Pass@{k}", 2) for k in ks),
+    )
+
+
+def _notes(table: pd.DataFrame) -> tuple[str, ...]:
+    notes = [
+        "Interquartile mean: of the middle half of all seed × benchmark values of Pass@k. "
+        f"Above {label(REFERENCE)}: the probability of improvement, the chance that a run of the method scores above a "
+        f"run of {label(REFERENCE)} on a benchmark, ties half, mean over benchmarks; 50 is no difference. Both: "
+        "Agarwal et al. 2021, arXiv 2108.13264.",
+    ]
+    bounded = table.dropna(subset="lo")
+    for method, target in bounded[["method", "speaks_of"]].drop_duplicates().to_numpy():
+        notes.append(f"Interval: {method}; it speaks of {target}.")
+    counts = table.drop_duplicates("arm")
+    notes.append(f"Seeds that are evaluated on all benchmarks: {each(counts.set_index('arm')['seeds'])}.")
+    if (table["caution"] != "").any():
+        notes.append(f"Fewer than {FEW_SEEDS} seeds: read intervals with care.")
+    if len(few := table.loc[table["note"] == TOO_FEW, "arm"].unique()):
+        notes.append(f"{NO_VALUE}, {TOO_FEW}: {', '.join(map(label, few))}.")
+    if (table["note"] == NO_REFERENCE).any():
+        notes.append(f"{NO_VALUE}: no comparison, {NO_REFERENCE}.")
+    if (table["estimate"].notna() & table["lo"].isna()).any():
+        notes.append("No interval where all seeds are alike, or all runs of one side are above all of the other's.")
+    notes.append("The base model is one checkpoint without seeds, and has no row.")
+    return tuple(notes)

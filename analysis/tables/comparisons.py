@@ -1,0 +1,163 @@
+"""Every arm against plain GRPO, as a family of comparisons that is corrected as one; then all pairs, to explore."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from analysis.captions import describe_setting
+from analysis.compare import Level, compare_family, pairwise_differences
+from analysis.curves import Evaluations
+from analysis.frames import BASE, Study
+from analysis.stats import Interval
+from analysis.style import label, sort_arms
+from analysis.tables._evaluated import evaluated, half_k, name, p_cell
+from analysis.tabulate import NO_VALUE, Block, Cell, Layout, Row, share_cell
+
+NAME = "table_comparisons"
+QUESTION = "Which methods differ from GRPO once all comparisons are counted?"
+PAPER = ""
+
+REFERENCE = "grpo"
+FAMILY, PAIRS = "family", "pairs"
+
+_P_VALUES = "p: two-sided, by Student's t: over seeds, or paired over problems, as the interval beside it."
+_FAMILY = (
+    "Declared family: every trained arm that is evaluated, against the reference, at k = 1 and at the largest k ≤ n/2; "
+    "adjusted p by Holm (1979) over all of them on one benchmark: were there no differences, any of them would be "
+    "below 0.05 in at most 5 % of experiments. Level problems, where an arm has one seed: the claim is about these "
+    "checkpoints; level seeds, where all have two or more: about the methods."
+)
+_PAIRS = (
+    "Exploration: all pairs of arms, base model included, none declared beforehand; adjusted p by Benjamini and "
+    "Hochberg (1995): of those below 0.05, at most 5 % are expected to be false. They suggest what new data may test."
+)
+
+_ADJUSTED = {FAMILY: "p_holm", PAIRS: "p_bh"}
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Rows: benchmark, part (the declared FAMILY or all PAIRS), arm, reference, k: Pass@k of arm minus reference.
+
+    estimate, lo and hi are shares; p_value is two-sided and uncorrected. p_holm: over the family of one benchmark,
+    which is every trained arm against GRPO (the base model where there is no GRPO) at k = 1 and at the largest
+    k ≤ n/2. p_bh: over all pairs of one benchmark at these k. level: "seeds" where all arms of the family have two or
+    more, else "problems" (compare.py); pairs have the interval that their own data allow. seeds, reference_seeds: of
+    the two arms; caution: with fewer than five.
+
+    Raises:
+        FrameError: an evaluation cannot be read, or two of them cannot be compared.
+    """
+    frames = [frame for evaluations in evaluated(study) for frame in _frames(evaluations)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _frames(evaluations: Evaluations) -> list[pd.DataFrame]:
+    ks = sorted({1, half_k(evaluations.num_samples)})
+    found = []
+    reference = REFERENCE if REFERENCE in evaluations.correct else BASE
+    arms = sort_arms([arm for arm in evaluations.correct if arm not in (reference, BASE)])
+    if arms and reference in evaluations.correct:
+        level = _level(evaluations, [*arms, reference])
+        found.append(compare_family(evaluations, arms, reference, ks, level=level).assign(part=FAMILY, level=level))
+    pairs = pairwise_differences(_in_order(evaluations), ks)
+    bands = ["band_lo", "band_hi", "band"]  # Benjamini and Hochberg's correction takes their place here
+    if len(pairs):
+        found.append(pairs.drop(columns=bands).assign(part=PAIRS, caution=pairs["seeds"].map(_caution), level=""))
+    return [_with_setting(frame, evaluations) for frame in found]
+
+
+def _caution(num_seeds: int) -> str:
+    return Interval(np.nan, np.nan, np.nan, "", "", num_seeds).caution
+
+
+def _level(evaluations: Evaluations, arms: list[str]) -> Level:
+    trained = [arm for arm in arms if arm != BASE]
+    return "seeds" if all(len(evaluations.seeds[arm]) > 1 for arm in trained) else "problems"
+
+
+def _in_order(evaluations: Evaluations) -> Evaluations:
+    """With the arms in readers' order, so that each is compared with those that readers know before it."""
+    correct = {arm: evaluations.correct[arm] for arm in sort_arms(list(evaluations.correct))}
+    return replace(evaluations, correct=correct)
+
+
+def _with_setting(rows: pd.DataFrame, evaluations: Evaluations) -> pd.DataFrame:
+    seeds = {arm: len(evaluations.seeds.get(arm, ())) for arm in evaluations.correct}
+    return rows.assign(
+        seeds=rows["arm"].map(seeds),
+        reference_seeds=rows["reference"].map(seeds),
+        n=evaluations.num_samples,
+        problems=evaluations.num_problems,
+        temperature=evaluations.temperature,
+        top_p=evaluations.top_p,
+        unfinished=rows["arm"].isin(list(evaluations.unfinished)),
+        reference_unfinished=rows["reference"].isin(list(evaluations.unfinished)),
+    )
+
+
+def layout(table: pd.DataFrame) -> Layout:
+    """Comparisons down, k across; for each benchmark a block with the family, and one with all pairs."""
+    places = ["k = 1", *(["largest k ≤ n/2"] if (table["k"] > 1).any() else [])]
+    blocks = []
+    for (benchmark, part), rows in table.groupby(["benchmark", "part"], sort=False):
+        pairs = rows.groupby(["arm", "reference"], sort=False)
+        lines = [_line(str(part), own.sort_values("k"), len(places)) for _, own in pairs]
+        blocks.append(Block(_title(str(benchmark), str(part), rows), tuple(lines)))
+    return Layout(
+        caption="Differences of Pass@k in percentage points, with 95 % intervals, p and adjusted p.",
+        head=("", *("difference", "p", "adjusted p") * len(places)),
+        blocks=tuple(blocks),
+        notes=_notes(table),
+        spans=tuple((place, 3) for place in places),
+    )
+
+
+def _line(part: str, rows: pd.DataFrame, places: int) -> Row:
+    cells: list[Cell] = []
+    for row in rows.to_dict("records"):
+        difference = share_cell(row["estimate"], row["lo"], row["hi"])
+        cells += [difference, p_cell(row["p_value"]), p_cell(row[_ADJUSTED[part]])]
+    cells += [Cell()] * (3 * places - len(cells))
+    first = rows.iloc[0]
+    ours, theirs = name(first["arm"], first["unfinished"]), name(first["reference"], first["reference_unfinished"])
+    return Row(f"{ours} − {theirs}", tuple(cells))
+
+
+def _title(benchmark: str, part: str, rows: pd.DataFrame) -> str:
+    ks = sorted(rows["k"].unique())
+    if part == PAIRS:
+        return f"{benchmark}, exploration: all pairs (Benjamini–Hochberg over {rows['p_value'].count()} comparisons)"
+    arms, level = rows["arm"].nunique(), rows["level"].iloc[0]
+    largest = f"largest k = {ks[-1]}; " if ks[-1] > 1 else ""
+    holm = f"Holm over {arms} arm{'s' * (arms > 1)} × {len(ks)} k against {label(rows['reference'].iloc[0])}"
+    return f"{benchmark}, declared family ({largest}level: {level}; {holm})"
+
+
+def _notes(table: pd.DataFrame) -> tuple[str, ...]:
+    family, pairs = (table[table["part"] == part] for part in (FAMILY, PAIRS))
+    lacking = [one for one in table["benchmark"].unique() if one not in set(family["benchmark"])]
+    rows = table[(table["part"] == FAMILY) | table["benchmark"].isin(lacking)]
+    notes = [describe_setting(pd.concat([rows, _references(rows)], ignore_index=True)), _P_VALUES]
+    if len(family):
+        notes.append(_FAMILY)
+    if len(pairs):
+        ways = pairs.dropna(subset="lo")[["method", "speaks_of"]].drop_duplicates().to_numpy()
+        named = "; ".join(f"{method} ({target})" for method, target in ways) or "none"
+        notes.append(f"{_PAIRS} Intervals there: {named}.")
+    if table["lo"].isna().any():
+        notes.append("No interval and no p where all seeds, or all problems, are alike.")
+    if lacking:
+        notes.append(f"No declared family, for lack of two arms to compare: {', '.join(lacking)}.")
+    largest = table.groupby("benchmark", sort=False)["k"].max()
+    if len(few := largest.index[largest == 1]) and len(few) < len(largest):
+        notes.append(f"{NO_VALUE}, n < 4, so that only k = 1 is at most n/2: {', '.join(few)}.")
+    return tuple(notes)
+
+
+def _references(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row for each reference arm, for its number of seeds to be named."""
+    known = rows.drop_duplicates(["benchmark", "reference"])
+    return known.assign(arm=known["reference"], seeds=known["reference_seeds"], method="", lo=np.nan)

@@ -1,0 +1,118 @@
+"""What else than Pass@k at one k the counts of correct samples say of every method: breadth and reliability."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.captions import describe_setting
+from analysis.curves import Evaluations, bounded_share, contrast_intervals, interval_columns, name_families
+from analysis.frames import Study
+from analysis.metrics import area_under_curve, g_pass_at_k, mean_g_pass_at_k, pass_hat_k
+from analysis.passk import KS, pass_at_k
+from analysis.stats import Interval
+from analysis.style import sort_arms
+from analysis.tables._evaluated import evaluated, half_k, name
+from analysis.tabulate import NO_VALUE, Block, Layout, Row, share_cell
+
+NAME = "table_metrics"
+QUESTION = "Does a method solve more problems, or solve them more reliably?"
+PAPER = ""
+
+MOST_K = 16  # of the reliability metrics: of more samples hardly any problem has all correct
+TAU = 0.5
+AREA, ALL, HALF, MEAN = "area", "pass^k", f"G-Pass@k, τ = {TAU:g}", "mG-Pass@k"
+METRICS = (AREA, ALL, HALF, MEAN)
+FEW_SAMPLES = "n < 4"
+
+_DEFINITIONS = (
+    "Area: under the curve of Pass@k over log2 k, trapezoid rule, as a share of the axis, k from 1 to the largest k ≤ "
+    "n/2: the mean of Pass@k along the axis.",
+    "pass^k: all of k samples are correct (Yao et al. 2024, arXiv 2406.12045).",
+    f"G-Pass@k at τ = {TAU:g}: at least half of k samples are correct; mG-Pass@k: the mean of this over τ from 0.5 to "
+    "1, as (2/k) Σ P(at least i of k correct) for i from k/2 + 1 to k (Liu et al. 2024, arXiv 2412.13147).",
+    "Samples are drawn without replacement from the n. Blocks with other k do not compare.",
+)
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Rows: benchmark, arm, metric: the mean over problems, a share, with the interval that its data allow.
+
+    Columns as in curves.curve_table, and: metric; k, of the area the largest on its axis; note.
+
+    Raises:
+        FrameError: an evaluation cannot be read, or two of them cannot be compared.
+    """
+    frames = [_rows(evaluations) for evaluations in evaluated(study)]
+    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return rows if len(rows) and rows["estimate"].notna().any() else pd.DataFrame()
+
+
+def scores(num_samples: int) -> dict[str, np.ndarray]:
+    """Metric → [n+1]: a problem's score for each count of correct samples; n ≥ 4, so that there are two k ≤ n/2."""
+    counts, k = np.arange(num_samples + 1), half_k(num_samples, MOST_K)
+    ks = [k for k in KS if k <= half_k(num_samples)]
+    return {
+        AREA: area_under_curve(pass_at_k(counts, num_samples, ks), ks),
+        ALL: pass_hat_k(counts, num_samples, [k])[:, 0],
+        HALF: g_pass_at_k(counts, num_samples, [k], tau=TAU)[:, 0],
+        MEAN: mean_g_pass_at_k(counts, num_samples, [k])[:, 0],
+    }
+
+
+def _rows(evaluations: Evaluations) -> pd.DataFrame:
+    n = evaluations.num_samples
+    cells = [(arm, metric) for arm in sort_arms(list(evaluations.correct)) for metric in METRICS]
+    if n < 4:
+        intervals = [Interval(np.nan, np.nan, np.nan, "", "")] * len(cells)
+    else:
+        found = contrast_intervals(evaluations, [{arm: {metric: 1.0}} for arm, metric in cells], scores(n))
+        intervals = [bounded_share(interval, evaluations.num_problems) for interval in found]
+    rows = [
+        {
+            **interval_columns(evaluations, interval, arm),
+            "metric": metric,
+            "k": half_k(n, KS[-1] if metric == AREA else MOST_K),
+            "note": FEW_SAMPLES if n < 4 else "",
+        }
+        for (arm, metric), interval in zip(cells, intervals, strict=True)
+    ]
+    return name_families(pd.DataFrame(rows), "metric", "metrics")
+
+
+def layout(table: pd.DataFrame) -> Layout:
+    """Methods down, metrics across, a block for each benchmark."""
+    blocks = []
+    for benchmark, part in table.groupby("benchmark", sort=False):
+        lines = []
+        for arm, own in part.groupby("arm", sort=False):
+            cells = own.set_index("metric").loc[list(METRICS)]
+            values = zip(cells["estimate"], cells["lo"], cells["hi"], strict=True)
+            lines.append(
+                Row(name(str(arm), bool(own["unfinished"].any())), tuple(share_cell(*value) for value in values))
+            )
+        blocks.append(Block(_title(str(benchmark), part), tuple(lines)))
+    return Layout(
+        caption="Other metrics of the same counts, in percent, with 95 % intervals.",
+        head=("", *METRICS),
+        blocks=tuple(blocks),
+        notes=_notes(table),
+    )
+
+
+def _title(benchmark: str, rows: pd.DataFrame) -> str:
+    about = f"{int(rows['problems'].iloc[0])} problems, n = {int(rows['n'].iloc[0])}"
+    if rows["estimate"].isna().all():
+        return f"{benchmark} ({about})"
+    k = rows.groupby("metric")["k"].first()
+    return f"{benchmark} ({about}; area from k = 1 to {k[AREA]}, the others at k = {k[ALL]})"
+
+
+def _notes(table: pd.DataFrame) -> tuple[str, ...]:
+    known = table[table["estimate"].notna()]
+    notes = [describe_setting(known), *_DEFINITIONS]
+    if known["lo"].isna().any():
+        notes.append("No interval where all seeds, or all problems, are alike.")
+    if len(few := table.loc[table["note"] == FEW_SAMPLES, "benchmark"].unique()):
+        notes.append(f"{NO_VALUE}, {FEW_SAMPLES}, so that only k = 1 is at most n/2: {', '.join(few)}.")
+    return tuple(notes)
