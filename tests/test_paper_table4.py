@@ -105,9 +105,9 @@ def tiny_arms(real_problems, tiny_model, tmp_path_factory):
 
 
 @pytest.mark.parametrize("arm", sorted(BASELINES | ON_BASELINES))
-@pytest.mark.parametrize("name", TABLE_4)
-def test_an_arm_trains_on_real_pictures(tiny_arms, name, arm):
-    run = runs.read_run(runs.create_run(tiny_arms[name, arm]))
+def test_an_arm_trains_on_real_pictures(tiny_arms, arm):
+    """With a tiny model the two experiments differ in their benchmarks alone."""
+    run = runs.read_run(runs.create_run(tiny_arms["table4_geo3k", arm]))
     train(run, problem_sets(run.config))
     rows, frame = metrics(run), rollouts(run)
     assert rows["step"].tolist() == [1, 2]
