@@ -68,6 +68,7 @@ def test_the_figures_of_the_demo(demo):
     assert pass_at_1 == pytest.approx(samples["correct"].mean())
 
 
+@pytest.mark.slow
 def test_an_arm_that_diverges_is_named_and_the_others_finish(tmp_path):
     result = command(
         "agrae_lab.train", "-m", "+experiment=group_symmetry", "advantage=grpo", "train.learning_rate=1e-4,1e30",

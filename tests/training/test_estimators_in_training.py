@@ -52,6 +52,7 @@ def test_history(small_run, advantage):
     assert state
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_history_it_had(small_run, tmp_path):
     unbroken = small_run("advantage=curve_rl")
     run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=curve_rl"))
@@ -82,6 +83,7 @@ def test_token_advantages_are_recorded_as_means(small_run):
     assert (added <= free + 1e-5).all()
 
 
+@pytest.mark.slow
 def test_two_processes_with_entropies_and_history(tmp_path):
     config = compose_config(
         f"root={tmp_path}", *SMALL, "advantage=curve_rl", "advantage/token=entropy", "train.num_minibatches=1"

@@ -109,6 +109,7 @@ def test_sigterm_leaves_an_interrupted_run(tmp_path):
     assert runs.read_run(run_dir).status == "interrupted"
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_advantages_of_one(tmp_path):
     """Groups are spread over the processes; ω and the groups' statistics must come from the whole batch."""
     run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae", "train.num_minibatches=1"))

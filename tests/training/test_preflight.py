@@ -175,6 +175,7 @@ for run_dir, megabytes in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on a process' memory")
+@pytest.mark.slow
 def test_out_of_memory_says_what_to_lower_and_the_run_goes_on(tmp_path):
     """2,048 completions need 800 MB of activations and 512 MB of logits in one update; 32,768 a KV cache of 1.8 GB."""
     common = [*SMALL, "train.num_steps=1", "train.num_minibatches=1", "train.validate_every=0"]
