@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agrae_lab.runs import Experiment, list_experiments
+from agrae_lab.runs import Experiment, list_experiments, list_runs
 
 from . import published
 from .frames import View
@@ -70,9 +70,9 @@ def parse(given: Mapping[str, str]) -> Request:
     root, view = Path(given["runs"]), _view(given)
     if not root.is_dir():
         raise UsageError(f"there is no directory {root}; runs= names the root that the runs were written to")
-    everything = tuple(list_experiments(root))
+    everything = tuple(list_experiments(root)) or _one_of_all_runs(root)
     if not everything:
-        raise UsageError(f"{root} lists no experiments: it has no experiments/*.json; runs= names a root of runs")
+        raise UsageError(f"{root} holds no runs and lists no experiments; runs= names a root of runs")
     experiments = everything
     if (name := given.get("experiment")) is not None:
         names = [experiment.name for experiment in everything]
@@ -81,6 +81,12 @@ def parse(given: Mapping[str, str]) -> Request:
             hint = _near(name, names)
             raise UsageError(f"{root} has no experiment {name!r}; {hint}choose from {', '.join(names)}")
     return Request(root, experiments, everything, Path(given.get("out", root / "figures")), view)
+
+
+def _one_of_all_runs(root: Path) -> tuple[Experiment, ...]:
+    """Runs that were launched under no experiment's name are one: whoever put them under a root wants them compared."""
+    keys = tuple(run.key for run in list_runs(root))
+    return (Experiment("all_runs", "How do these runs compare?", keys),) if keys else ()
 
 
 def _view(given: Mapping[str, str]) -> View:

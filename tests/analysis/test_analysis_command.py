@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 from analysis_lab import BENCHMARK, EXPERIMENTS, samples_frame
 
-from agrae_lab.runs import list_experiments
+from agrae_lab.runs import list_experiments, list_runs
 from analysis import __main__ as command
 from analysis import figures, tables
 from analysis.__main__ import main
+from analysis.arguments import parse
 from analysis.claims import judge
 from analysis.frames import View, load_study
 from analysis.render import FIGURE_ENDINGS, TABLE_ENDINGS
@@ -126,9 +127,19 @@ def test_what_cannot_be_carried_out_is_one_sentence(
     assert error.count("\n") == 1
 
 
-def test_a_root_without_experiments_and_an_unknown_experiment(demo_root, tmp_path: Path, capsys) -> None:
+def test_runs_of_no_experiment_are_compared_with_each_other(demo_root, tmp_path: Path) -> None:
+    for folder in [*demo_root.path.glob("*/seed-*"), demo_root.path / "base"]:
+        (tmp_path / folder.relative_to(demo_root.path)).parent.mkdir(exist_ok=True)
+        (tmp_path / folder.relative_to(demo_root.path)).symlink_to(folder)
+    request = parse({"runs": str(tmp_path)})
+    (everything,) = request.experiments
+    assert everything.name == "all_runs"
+    assert set(everything.runs) == {run.key for run in list_runs(demo_root.path)}
+
+
+def test_a_root_without_runs_and_an_unknown_experiment(demo_root, tmp_path: Path, capsys) -> None:
     assert main([f"runs={tmp_path}"]) == 2
-    assert "lists no experiments" in capsys.readouterr().err
+    assert "holds no runs and lists no experiments" in capsys.readouterr().err
     assert main([f"runs={demo_root.path}", "experiment=x"]) == 2
     assert "has no experiment 'x'; choose from a_grae, group_symmetry, sample_symmetry" in capsys.readouterr().err
     assert main([f"runs={demo_root.path}", "experiment=a_gre"]) == 2
