@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -72,21 +72,18 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
 
 
 def _figure(figure: Rendered) -> str:
-    if figure.reason:
-        return f"- `{figure.name}`: not drawn: {_line(figure.reason)}"
-    return (
-        f"- [{figure.name}]({figure.name}.png) ([PDF]({figure.name}.pdf), [CSV]({figure.name}.csv)): "
-        f"{_line(figure.question)} {_line(figure.caption)}"
-    )
+    return _made(figure, "png", {"PDF": "pdf", "CSV": "csv"}, otherwise="not drawn")
 
 
 def _table(table: Rendered) -> str:
-    if table.reason:
-        return f"- `{table.name}`: not made: {_line(table.reason)}"
-    return (
-        f"- [{table.name}]({table.name}.md) ([LaTeX]({table.name}.tex), [CSV]({table.name}.csv)): "
-        f"{_line(table.question)} {_line(table.caption)}"
-    )
+    return _made(table, "md", {"LaTeX": "tex", "CSV": "csv"}, otherwise="not made")
+
+
+def _made(one: Rendered, ending: str, others: Mapping[str, str], *, otherwise: str) -> str:
+    if one.reason:
+        return f"- `{one.name}`: {otherwise}: {_line(one.reason)}"
+    files = ", ".join(f"[{kind}]({one.name}.{other})" for kind, other in others.items())
+    return f"- [{one.name}]({one.name}.{ending}) ({files}): {_line(one.question)} {_line(one.caption)}"
 
 
 def _runs(study: Study) -> str:

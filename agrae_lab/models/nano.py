@@ -16,6 +16,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from agrae_lab.models.imitation import fit
 from agrae_lab.tasks.countdown import TASK, make_splits, random_solved_problems
 
 PATH = Path(__file__).parent / "nano"
@@ -63,19 +64,9 @@ def imitate(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, *, num_
     solved = ((p, s) for p, s in random_solved_problems(rng) if (p["digits"], p["target"]) not in held_out)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=LEARNING_RATE, total_steps=num_steps)
-    model.train()
-    for step in range(1, num_steps + 1):
-        pairs = [next(solved) for _ in range(BATCH_SIZE)]
-        batch = _encode_pairs(tokenizer, [(TASK.prompt(p), s) for p, s in pairs])
-        loss = model(**batch).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        if step % 50 == 0:
-            print(f"step {step}/{num_steps}  loss {loss.item():.3f}", flush=True)
-    model.eval()
+    pairs = ([next(solved) for _ in range(BATCH_SIZE)] for _ in range(num_steps))
+    batches = (_encode_pairs(tokenizer, [(TASK.prompt(p), s) for p, s in batch]) for batch in pairs)
+    fit(model, batches, optimizer=optimizer, schedule=schedule, num_steps=num_steps)
 
 
 def _encode_pairs(tokenizer: PreTrainedTokenizerFast, pairs: list[tuple[str, str]]) -> dict[str, torch.Tensor]:

@@ -21,6 +21,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
+from agrae_lab.models.imitation import fit
 from agrae_lab.models.load import load_processing
 from agrae_lab.tasks import Problem
 from agrae_lab.tasks.encoding import pictures_of
@@ -120,18 +121,8 @@ def imitate(model: Qwen2_5_VLForConditionalGeneration, processor: Any, *, num_st
     fresh = (p for p in random_problems(rng) if content(p) not in shipped)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.01, total_iters=WARM_UP_STEPS)
-    model.train()
-    for step in range(1, num_steps + 1):
-        batch = encode([next(fresh) for _ in range(BATCH_SIZE)], processor)
-        loss = model(**batch).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        if step % 50 == 0:
-            print(f"step {step}/{num_steps}  loss {loss.item():.3f}", flush=True)
-    model.eval()
+    batches = (encode([next(fresh) for _ in range(BATCH_SIZE)], processor) for _ in range(num_steps))
+    fit(model, batches, optimizer=optimizer, schedule=schedule, num_steps=num_steps)
 
 
 def encode(problems: Sequence[Problem], processor: Any) -> dict[str, Tensor]:

@@ -86,7 +86,31 @@ def read_rows(path: str | Path) -> tuple[dict[str, Any], ...]:
     return _read_rows(path.resolve(), stat.st_mtime_ns, stat.st_size)
 
 
-def file_of_set(folder: Path, name: str) -> Path | None:
+def find_set(
+    splits: Mapping[str, Mapping[str, str | None]],
+    task: str,
+    split: str,
+    *,
+    file: str | Path | None,
+    data_dir: str | Path | None,
+) -> Path | str:
+    """Where a task's problems are: `file`, else a file of `data_dir` if it has the set, else the set's name on the hub.
+
+    Args:
+        splits: task → split → the name of its set; None: the task has none.
+
+    Raises:
+        ValueError: the task has no such split, or `data_dir` is no directory.
+    """
+    if file is not None:
+        return Path(file)
+    name = splits[task][split]
+    if name is None:
+        raise ValueError(f"task {task!r} has no problems to train on; give a file as task.train_file")
+    return (None if data_dir is None else _file_of_set(Path(data_dir), name)) or name
+
+
+def _file_of_set(folder: Path, name: str) -> Path | None:
     """`folder`/<name>.jsonl or .parquet; None if there is none.
 
     Raises:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agrae_lab.tasks.base import Task, file_of_set, read_problems, text_problem, with_ids
+from agrae_lab.tasks.base import Task, find_set, read_problems, text_problem, with_ids
 from agrae_lab.tasks.hub import give_a_file, hub_rows, named
 from agrae_lab.tasks.visual_sets import VISUAL_SPLITS, load_visual_problems
 from agrae_lab.verify.answers import boxed_answer
@@ -115,14 +115,9 @@ def load_problems(
         return problems
     if task.name not in SPLITS:
         return read_problems(file or shipped_file(task.name, split), task.columns, limit=limit)
-    path = None if file is None else Path(file)
-    if path is None:
-        name = SPLITS[task.name][split]
-        if name is None:
-            raise ValueError(f"task {task.name!r} has no problems to train on; give a file as task.train_file")
-        path = None if data_dir is None else file_of_set(Path(data_dir), name)
-        if path is None:
-            return [dict(row) for row in _hub_problems(name)[:limit]]
+    path = find_set(SPLITS, task.name, split, file=file, data_dir=data_dir)
+    if isinstance(path, str):
+        return [dict(row) for row in _hub_problems(path)[:limit]]
     rows = read_problems(path, task.columns, limit=limit)
     return [math_problem(row, source=f"task file {path}, id {row['id']}") for row in rows]
 

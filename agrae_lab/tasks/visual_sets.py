@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from agrae_lab.tasks.base import Task, file_of_set, read_rows, text_problem, with_ids
+from agrae_lab.tasks.base import Task, find_set, read_rows, text_problem, with_ids
 from agrae_lab.tasks.hub import give_a_file, hub_rows, named
 from agrae_lab.tasks.pictures import Picture, keep_picture
 from agrae_lab.tasks.prompts import LETTERS
@@ -98,14 +98,9 @@ def load_visual_problems(
         ValueError: a file, folder or set that cannot be used, a row that cannot be unless task.on_bad_row = skip, or
             no row that can.
     """
-    path = None if file is None else Path(file)
-    if path is None:
-        name = VISUAL_SPLITS[task.name][split]
-        if name is None:
-            raise ValueError(f"task {task.name!r} has no problems to train on; give a file as task.train_file")
-        path = None if data_dir is None else file_of_set(Path(data_dir), name)
-        if path is None:
-            return _usable(_hub_problems(name)[:limit], Path(), task, source=_named(name))
+    path = find_set(VISUAL_SPLITS, task.name, split, file=file, data_dir=data_dir)
+    if isinstance(path, str):
+        return _usable(_hub_problems(path)[:limit], Path(), task, source=_named(path))
     source = f"task file {path}"
     rows = with_ids([_in_our_form(row) for row in read_rows(path)], task.columns, source=source)
     return _usable(rows[:limit], path.parent, task, source=source)

@@ -19,7 +19,7 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    collapses = "" if table["collapse"].any() else "No run collapsed, as the figure `collapse` defines it. "
+    collapses = "" if table["collapse"].any() else "No run collapsed, as the figure collapse defines it. "
     return f"Prompts of each generation batch of which no completion was correct. {collapses}{describe_steps(table)}"
 
 

@@ -28,7 +28,8 @@ _FAMILY = (
     "Declared family: every trained arm that is evaluated, against the reference, at k = 1 and at the largest k ≤ n/2; "
     "adjusted p by Holm (1979) over all of them on one benchmark: were there no differences, any of them would be "
     "below 0.05 in at most 5 % of experiments. Level problems, where an arm has one seed: the claim is about these "
-    "checkpoints; level seeds, where all have two or more: about the methods."
+    "checkpoints; level seeds, where all have two or more: about the methods, "
+    "paired by seed where two arms have the same seed numbers."
 )
 _PAIRS = (
     "Exploration: all pairs of arms, base model included, none declared beforehand; adjusted p by Benjamini and "
