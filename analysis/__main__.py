@@ -5,6 +5,7 @@ is made of: figures, tables, passk_table.{csv,md} and summary.md. Runs that star
 `<out>/<experiment>/<model>/`. `<out>/summary.md` judges all claims on the runs of all experiments together.
 out is `<root>/figures` unless given. Further words:
 
+    formats=pdf,png                   files of figures beside SVG, which reports need (none)
     published=<model>[/<benchmark>]   the paper's numbers for that model beside ours
     smooth=<steps>                    a centred moving mean over so many steps, drawn over the recorded line
     seed=<n>                          of every resampling, and of the choice of completions shown (0)
@@ -31,7 +32,7 @@ from typing import Any
 from agrae_lab.runs import Experiment, RunError, replacing
 
 from . import audit, figures, html, simulation, tables, terminal
-from .arguments import SIMULATION_KEYS, Request, UsageError, parse, read_words
+from .arguments import SIMULATION_KEYS, Request, UsageError, formats, parse, read_words
 from .claims import judge
 from .curves import collect, curve_table
 from .frames import FrameError, Study, load_study, merge_studies, split_by_model
@@ -72,7 +73,7 @@ def report(request: Request, *, num_workers: int) -> int:
         folder = request.out / study.name
         tasks["completions", study.name, ""] = partial(sample_completions, study)
         for module in figures.discover():
-            tasks["figure", study.name, module.NAME] = partial(_draw, module.NAME, study, folder)
+            tasks["figure", study.name, module.NAME] = partial(_draw, module.NAME, study, folder, request.formats)
         for module in tables.discover():
             tasks["table", study.name, module.NAME] = partial(_tabulate, module.NAME, study, folder)
     done = dict(zip(tasks, carry_out(list(tasks.values()), num_workers=num_workers), strict=True))
@@ -138,15 +139,16 @@ def draw_simulation(given: Mapping[str, str]) -> int:
         UsageError: keys beside `simulation` and `out`, or a directory that holds no whole simulation.
     """
     if others := sorted(given.keys() - set(SIMULATION_KEYS)):
-        raise UsageError(f"simulation= goes with out= alone, not with {', '.join(others)}; draw runs by themselves")
+        raise UsageError(f"simulation= goes with out= and formats= alone, not with {', '.join(others)}; draw runs by themselves")
     path = Path(given["simulation"])
     try:
         recorded = simulation.load_simulation(path)
     except FrameError as error:
         raise UsageError(str(error)) from error
-    out = Path(given.get("out", path / "figures"))
+    out, wanted = Path(given.get("out", path / "figures")), formats(given, default="png,pdf")
     for module in simulation.FIGURES:
-        print(f"{module.NAME}: {out / render(module, recorded, out).name}.png")
+        drawn = render(module, recorded, out, formats=wanted)
+        print(f"{module.NAME}: {out / drawn.name}.{wanted[0] if wanted else 'svg'}")
     return 0
 
 
@@ -163,8 +165,9 @@ def _collect(result: Result, done: Mapping[tuple[str, str, str], Any]) -> None:
     result.refused += [f"{made.name}: {made.reason}" for made in (*result.figures, *result.tables) if made.refused]
 
 
-def _draw(name: str, study: Study, folder: Path) -> Rendered:
-    return render(next(module for module in figures.discover() if name == module.NAME), study, folder)
+def _draw(name: str, study: Study, folder: Path, formats: Sequence[str]) -> Rendered:
+    module = next(module for module in figures.discover() if name == module.NAME)
+    return render(module, study, folder, formats=formats)
 
 
 def _tabulate(name: str, study: Study, folder: Path) -> Rendered:

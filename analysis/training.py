@@ -44,11 +44,17 @@ def read_metrics(run: Run, columns: Iterable[str]) -> pd.DataFrame:
         wanted[_HISTOGRAM] = scan.NUMBERS
     if not run.metrics_path.is_file():
         return pd.DataFrame({name: pd.Series(dtype=float) for name in wanted})
-    frame = scan.read(run.metrics_path, wanted).to_pandas().sort_values("step", ignore_index=True)
+    return _read_metrics(scan.state_of(run.metrics_path), tuple(wanted.items())).copy(deep=False)  # copied on write
+
+
+@lru_cache(maxsize=512)  # several figures ask for the same columns
+def _read_metrics(state: tuple[Path, int, int], wanted: tuple[tuple[str, str], ...]) -> pd.DataFrame:
+    path = state[0]
+    frame = scan.read(path, dict(wanted)).to_pandas().sort_values("step", ignore_index=True)
     repeated = frame["step"][frame["step"].duplicated()]
     if len(repeated):
         raise FrameError(
-            f"{run.metrics_path} records step {repeated.iloc[0]} twice, but a run has one row per step; {scan.AGAIN}"
+            f"{path} records step {repeated.iloc[0]} twice, but a run has one row per step; {scan.AGAIN}"
         )
     return frame
 
