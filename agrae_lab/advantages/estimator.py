@@ -182,11 +182,13 @@ def _construct(slot: str, cls: Any, values: Mapping[str, Any]) -> Any:
 
 def _kind(field: dataclasses.Field) -> str:
     """The annotation of a field as text, which it already is where annotations are not evaluated."""
-    text = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
-    return text.removesuffix(" | None")
+    kind = field.type.__name__ if isinstance(field.type, type) else str(field.type)
+    return kind.removeprefix("collections.abc.").removesuffix(" | None")
 
 
 def _as_number(key: str, value: Any, kind: str) -> Any:
+    if kind == "Mapping[str, float]" and isinstance(value, Mapping):
+        return {name: _as_number(f"{key}.{name}", one, "float") for name, one in value.items()}
     if kind not in ("int", "float") or not isinstance(value, int | float):
         return value
     if isinstance(value, bool):

@@ -72,7 +72,7 @@ class EntropyRecorder(LogitsProcessor):
 def _generate(model: Any, processing: Any, prompts: Sequence[Any], **settings: Any) -> tuple[Completions, Tensor]:
     """Completions, and the mask of their tokens [n, T] (up to and with the end of sequence)."""
     tokenizer = tokenizer_of(processing)
-    end_ids = end_token_ids(model.generation_config, tokenizer)
+    end_ids = end_token_ids(model.generation_config.to_dict(), tokenizer)
     with _evaluating(model, _generation_config(model, tokenizer)):
         inputs, cache = _inputs(model, processing, prompts)
         sequences = model.generate(**inputs, past_key_values=cache, **settings)
@@ -89,7 +89,7 @@ def _generate(model: Any, processing: Any, prompts: Sequence[Any], **settings: A
 
 def _generation_config(model: Any, tokenizer: Any) -> GenerationConfig:
     """The trainer's rule: no habits of the model, and no token that must not be drawn."""
-    generation_config = without_habits(model.generation_config, tokenizer)
+    generation_config = without_habits(model.generation_config.to_dict(), tokenizer)
     generation_config.suppress_tokens = forbidden_token_ids(model.config) or None
     return generation_config
 

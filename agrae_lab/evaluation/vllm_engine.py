@@ -16,7 +16,7 @@ from packaging.version import Version
 
 from agrae_lab.evaluation.engine import Completions, Decoding
 from agrae_lab.models.generation import end_token_ids, forbidden_token_ids
-from agrae_lab.models.load import load_config, load_generation_config, load_processing
+from agrae_lab.models.load import load_config, load_generation_settings, load_processing
 from agrae_lab.tasks.encoding import pictures_of, tokenizer_of
 
 VERSIONS = ("0.22.0", "0.31.0")  # what TRL 1.16 works with, first and last
@@ -147,7 +147,7 @@ def sampling_rule(path: str) -> dict[str, Any]:
         ValueError: as `load_model`.
     """
     tokenizer = tokenizer_of(load_processing(path))
-    rule: dict[str, Any] = {"stop_token_ids": end_token_ids(load_generation_config(path), tokenizer)}
+    rule: dict[str, Any] = {"stop_token_ids": end_token_ids(load_generation_settings(path), tokenizer)}
     if forbidden := forbidden_token_ids(load_config(path)):
         rule["bad_words"] = tokenizer.convert_ids_to_tokens(forbidden)
     return rule

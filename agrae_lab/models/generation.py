@@ -7,11 +7,13 @@ and by nothing else, whichever engine draws, so a model is loaded without its ha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
 
+Settings = Mapping[str, Any]  # generation_config.json, as it is written
 _KEPT = ("eos_token_id", "bos_token_id", "pad_token_id")
 _NO_HABIT = {
     *_KEPT,
@@ -19,13 +21,13 @@ _NO_HABIT = {
 }
 
 
-def end_token_ids(generation_config: GenerationConfig, tokenizer: Any) -> list[int]:
+def end_token_ids(settings: Settings, tokenizer: Any) -> list[int]:
     """Return the tokens that end a completion: the tokenizer's first, then the others that the model names.
 
     Raises:
         ValueError: eos_token_id is neither a token's number, nor a list of such, nor null.
     """
-    named = generation_config.eos_token_id
+    named = settings.get("eos_token_id")
     numbers = named if isinstance(named, list | tuple) else [named]
     if any(number is not None and type(number) is not int for number in numbers):
         raise ValueError(
@@ -34,27 +36,28 @@ def end_token_ids(generation_config: GenerationConfig, tokenizer: Any) -> list[i
     return [n for n in dict.fromkeys([tokenizer.eos_token_id, *numbers]) if n is not None]
 
 
-def without_habits(generation_config: GenerationConfig, tokenizer: Any) -> GenerationConfig:
-    """Return a generation config with the special tokens alone, which is also valid to save.
+def without_habits(settings: Settings, tokenizer: Any) -> GenerationConfig:
+    """Return a generation config with the special tokens alone, which is valid to load and to save whatever it was.
 
     Raises:
         ValueError: as `end_token_ids`.
     """
     from transformers import GenerationConfig
 
-    ends = end_token_ids(generation_config, tokenizer)
+    ends = end_token_ids(settings, tokenizer)
     return GenerationConfig(
         eos_token_id=ends[0] if len(ends) == 1 else ends,
         pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=generation_config.bos_token_id,
+        bos_token_id=settings.get("bos_token_id"),
     )
 
 
-def habits(generation_config: GenerationConfig) -> dict[str, Any]:
+def habits(settings: Settings) -> dict[str, Any]:
     """Return what `without_habits` leaves out, name → value, where the value is not the one that changes nothing."""
-    neutral = generation_config._get_default_generation_params() | {"top_k": 0}
-    values = generation_config.to_dict().items()
-    return {name: v for name, v in values if v and v != neutral.get(name) and name not in _NO_HABIT}
+    from transformers import GenerationConfig
+
+    neutral = GenerationConfig._get_default_generation_params() | {"top_k": 0}
+    return {name: v for name, v in settings.items() if v and v != neutral.get(name) and name not in _NO_HABIT}
 
 
 def forbidden_token_ids(model_config: Any) -> list[int]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agrae_lab.models.generation import end_token_ids, without_habits
+from agrae_lab.models.generation import Settings, end_token_ids, without_habits
 from agrae_lab.models.memory import is_out_of_memory
 from agrae_lab.models.vision import model_class, processor_class, reads_pictures
 from agrae_lab.tasks.encoding import tokenizer_of
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 NANO = Path(__file__).parent / "nano"
+_GENERATION_FILE = "generation_config.json"
 SHIPPED = {"nano": NANO, "nano_vl": NANO.with_name("nano_vl")}
 
 
@@ -56,24 +58,31 @@ def load_config(name: str) -> PretrainedConfig:
         return AutoConfig.from_pretrained(local_path(name) or name)
 
 
-def load_generation_config(name: str) -> GenerationConfig:
-    """The model's generation_config.json as it is, or what its config.json says of generation where there is none.
+def load_generation_settings(name: str) -> Settings:
+    """The model's generation_config.json as it is written, or what its config.json says where there is none.
+
+    Not by way of transformers, which refuses some combinations that have no effect here anyway.
 
     Raises:
         ValueError: nothing to load under this name, or a file that cannot be read.
     """
     from transformers import GenerationConfig
+    from transformers.utils import cached_file
 
-    path = local_path(name)
+    place = local_path(name) or name
     with _saying_what_is_missing(name):
-        try:
-            return GenerationConfig.from_pretrained(path or name)
-        except OSError:
-            if path is not None and (path / "generation_config.json").exists():
-                raise
+        file = cached_file(place, _GENERATION_FILE, _raise_exceptions_for_missing_entries=False)
+        if file is None:
             return GenerationConfig.from_pretrained(
-                path or name, config_file_name="config.json", _from_model_config=True
-            )
+                place, config_file_name="config.json", _from_model_config=True
+            ).to_dict()
+        try:
+            settings = json.loads(Path(file).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"its {_GENERATION_FILE} is no JSON: {error}") from error
+        if not isinstance(settings, dict):
+            raise ValueError(f"its {_GENERATION_FILE} must be a JSON object, got {settings!r}")
+        return settings
 
 
 def load_processing(name: str) -> Any:
@@ -105,7 +114,7 @@ def load_processing(name: str) -> Any:
 def _take_end_of(name: str, tokenizer: Any) -> None:
     """Have the tokenizer end a sequence with the model's token."""
     with _saying_what_is_missing(name):
-        ends = end_token_ids(load_generation_config(name), tokenizer)
+        ends = end_token_ids(load_generation_settings(name), tokenizer)
     known = [token for token in tokenizer.convert_ids_to_tokens(ends) if token is not None]
     if not known:
         lacks = "neither a padding token nor an" if tokenizer.pad_token is None else "no"
@@ -127,12 +136,10 @@ def load_model(name: str, *, dtype: str) -> tuple[PreTrainedModel, Any]:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # displays are the launcher's business; a bar in a log file is noise
-    loader = model_class(load_config(name))
+    loader, processing = model_class(load_config(name)), load_processing(name)
     with _saying_what_is_missing(name):
-        model = loader.from_pretrained(local_path(name) or name, dtype=dtype)
-    processing = load_processing(name)
-    with _saying_what_is_missing(name):
-        model.generation_config = without_habits(load_generation_config(name), tokenizer_of(processing))
+        plain = without_habits(load_generation_settings(name), tokenizer_of(processing))
+        model = loader.from_pretrained(local_path(name) or name, dtype=dtype, generation_config=plain)
     return model, processing
 
 

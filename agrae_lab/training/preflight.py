@@ -12,7 +12,7 @@ import torch
 from transformers import PretrainedConfig
 
 from agrae_lab.models.generation import end_token_ids, habits
-from agrae_lab.models.load import SHIPPED, load_config, load_generation_config, load_processing
+from agrae_lab.models.load import SHIPPED, load_config, load_generation_settings, load_processing
 from agrae_lab.models.memory import (
     GIB,
     TIGHT,
@@ -171,9 +171,9 @@ def habits_set_aside(name: str, tokenizer: Any) -> str:
 
     Empty where it asks for nothing and names no other end of a completion than the tokenizer.
     """
-    generation_config = load_generation_config(name)
-    found = ", ".join(f"{habit} = {value}" for habit, value in habits(generation_config).items())
-    ends = tokenizer.convert_ids_to_tokens(end_token_ids(generation_config, tokenizer))
+    settings = load_generation_settings(name)
+    found = ", ".join(f"{habit} = {value}" for habit, value in habits(settings).items())
+    ends = [tokenizer.convert_ids_to_tokens(number) or number for number in end_token_ids(settings, tokenizer)]
     texts = [f"set aside from the model's generation settings: {found}"] if found else []
     texts += [f"a completion ends at {' or '.join(map(repr, ends))}"] if len(ends) > 1 else []
     return f"model.path {name!r}: {'; '.join(texts)}" if texts else ""

@@ -107,6 +107,8 @@ def test_settings_are_made_what_the_field_says():
     whole = make("positive_dominant", beta=5)
     assert type(whole.group.beta) is float
     assert whole.settings() == make("positive_dominant", beta=5.0).settings()
+    weights = make("gdpo", weights={"accuracy": 1, "format": 2}).base.weights
+    assert [type(weight) for weight in weights.values()] == [float, float]
     order = make("pkpo", k=2.0)
     assert type(order.base.k) is int
     for field in ("ddof", "epsilon"):

@@ -6,7 +6,7 @@ import logging
 import pandas as pd
 import pytest
 
-from agrae_lab.models.load import load_generation_config
+from agrae_lab.models.load import load_generation_settings
 from tests.training.habits_lab import HABITS, nano_with, token_id
 from tests.training.test_runs_end_to_end import TIMES, metrics, rollouts
 
@@ -91,4 +91,4 @@ def test_every_end_of_a_completion_counts_everywhere(small_run, tmp_path, caplog
         # a character a token; <eos> is no character, a star is one
         ended = frame[~frame["truncated"]]
         assert (ended["n_tokens"] == ended["completion"].str.rstrip("*").str.len() + 1).all()
-    assert load_generation_config(str(run.path / "model")).eos_token_id == [1, star]
+    assert load_generation_settings(str(run.path / "model"))["eos_token_id"] == [1, star]
