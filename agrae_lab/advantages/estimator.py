@@ -30,6 +30,7 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor
 
 from agrae_lab.advantages import external, laws
+from agrae_lab.advantages.fields import construct
 from agrae_lab.advantages.statistics import widened
 
 T = TypeVar("T")
@@ -160,7 +161,7 @@ def make_link(slot: str, settings: Any, *, flavor: str = "paper") -> Any:
         known = f"its fields are {', '.join(fields)}" if fields else "it has no fields"
         raise ValueError(f"advantage.{slot} {name!r} has no field {', '.join(strange)}; {known}")
     official = getattr(cls, "OFFICIAL", {}) if flavor == "official" else {}
-    return _construct(slot, cls, {**official, **given})
+    return construct(slot, cls, {**official, **given})
 
 
 def with_fields(slot: str, link: Any, values: Mapping[str, Any]) -> Any:
@@ -169,33 +170,7 @@ def with_fields(slot: str, link: Any, values: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: a value out of range, or no number where one is needed.
     """
-    return _construct(slot, type(link), {f: getattr(link, f) for f in field_names(link)} | dict(values))
-
-
-def _construct(slot: str, cls: Any, values: Mapping[str, Any]) -> Any:
-    kinds = {f.name: _kind(f) for f in dataclasses.fields(cls)}
-    try:
-        return cls(**{f: _as_number(f"advantage.{slot}.{f}", v, kinds[f]) for f, v in values.items()})
-    except TypeError as error:  # a comparison of, say, text with a number
-        raise ValueError(f"advantage.{slot} {cls.name!r}: a field is not a number in {dict(values)}") from error
-
-
-def _kind(field: dataclasses.Field) -> str:
-    """The annotation of a field as text, which it already is where annotations are not evaluated."""
-    kind = field.type.__name__ if isinstance(field.type, type) else str(field.type)
-    return kind.removeprefix("collections.abc.").removesuffix(" | None")
-
-
-def _as_number(key: str, value: Any, kind: str) -> Any:
-    if kind == "Mapping[str, float]" and isinstance(value, Mapping):
-        return {name: _as_number(f"{key}.{name}", one, "float") for name, one in value.items()}
-    if kind not in ("int", "float") or not isinstance(value, int | float):
-        return value
-    if isinstance(value, bool):
-        raise ValueError(f"{key} must be a number, got {value!r}")
-    if kind == "float":
-        return float(value)
-    return int(value) if float(value).is_integer() else value  # the class says what it takes instead of 2.5
+    return construct(slot, type(link), {f: getattr(link, f) for f in field_names(link)} | dict(values))
 
 
 def _check_instance(slot: str, instance: Any) -> Any:
