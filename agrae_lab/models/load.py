@@ -71,7 +71,12 @@ def load_generation_settings(name: str) -> Settings:
 
     place = local_path(name) or name
     with _saying_what_is_missing(name):
-        file = cached_file(place, _GENERATION_FILE, _raise_exceptions_for_missing_entries=False)
+        file = cached_file(
+            place,
+            _GENERATION_FILE,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,  # offline, a model that has none is in the cache without it
+        )
         if file is None:
             return GenerationConfig.from_pretrained(
                 place, config_file_name="config.json", _from_model_config=True

@@ -24,6 +24,10 @@ def form(completions, **unused):
     return [0.5 * (len(text) % 3) for text in completions]
 
 
+def shares(completions, **unused):
+    return [(len(text) + 1) / 17 for text in completions]
+
+
 def signed(completions, **unused):
     return [2.0 * (len(text) > 6) - 1 for text in completions]
 
@@ -233,6 +237,22 @@ def test_bad_names_of_what_is_correct(tmp_path):
     trainer = trainer_of(tmp_path, "a_grae", functions=(correct, form), classes={"correct": "form"})
     with pytest.raises(ValueError, match=r"'form' must give 1 to a correct completion, 0 to any other.*it gave 0\.5"):
         trainer.train()
+
+
+def test_half_precision_rewards_are_computed_with_in_float32(tmp_path):
+    trainer = trainer_of(tmp_path, "grpo", functions=(shares,))
+    original = GRPOTrainer._calculate_rewards
+    halves = []
+
+    def narrow(self, *arguments):
+        halves.append(original(self, *arguments).bfloat16())
+        return halves[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GRPOTrainer, "_calculate_rewards", narrow)
+        trainer.train()
+    expected = make("grpo")(halves[-1].float().view(4, 4))
+    assert torch.equal(trainer.kept["advantages"].view(4, 4), expected)
 
 
 @dataclass(frozen=True)
