@@ -16,7 +16,7 @@ ALLOWED = {
     "agrae_lab/tasks": ("agrae_lab.tasks", "agrae_lab.verify"),
     "agrae_lab/models": ("agrae_lab.models", "agrae_lab.tasks"),
     "agrae_lab/runs.py": (),
-    "agrae_lab/evaluation": ("agrae_lab.evaluation", "agrae_lab.runs", "agrae_lab.tasks"),
+    "agrae_lab/evaluation": ("agrae_lab.evaluation", "agrae_lab.models", "agrae_lab.runs", "agrae_lab.tasks"),
     "agrae_lab/schema.py": (),
     "agrae_lab/config.py": (
         "agrae_lab.schema",
