@@ -14,7 +14,8 @@ out is `<root>/figures` unless given. Further words:
 `python -m analysis simulation=<dir> [out=<dir>]` draws what `python -m agrae_lab.advantages.simulator` recorded, into
 `<dir>/figures` unless told. `python -m analysis audit <table.csv>` checks a published Pass@k table.
 
-Exit status: 0; 1 if some data were refused (the rest is done); 2 if the command cannot be carried out.
+Exit status: 0; 1 if some data were refused or are incomplete (the rest is done); 2 if the command cannot be carried
+out.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ from agrae_lab.runs import Experiment, RunError, replacing
 from . import audit, figures, html, simulation, tables, terminal
 from .arguments import SIMULATION_KEYS, Request, UsageError, formats, parse, read_words
 from .claims import judge
-from .curves import collect, curve_table
-from .frames import FrameError, Study, load_study, merge_studies, split_by_model
+from .curves import LEFT_OUT, collect, curve_table
+from .frames import FrameError, Study, load_study, merge_studies, on_sound_runs, split_by_model
+from .gaps import incomplete
 from .html.completions import Sample, sample_completions
 from .markdown import passk_markdown, summary
 from .render import Rendered, render, render_table
@@ -100,18 +102,23 @@ def carry_out(tasks: Sequence[Callable[[], Any]], *, num_workers: int) -> list[A
 
 def evaluate(study: Study) -> Result:
     """Verdicts and Pass@k table; what is refused is noted and the rest goes on."""
-    result = Result(study)
+    result = Result(study, refused=[*study.refused, *incomplete(study)])
     curves = []
     for benchmark in study.benchmarks:
         try:
-            if (evaluations := collect(study, benchmark)) is not None:
-                curves.append(curve_table(evaluations))
-                result.notes += evaluations.notes
+            evaluations, left_out = on_sound_runs(partial(collect, benchmark=benchmark), study)
+            result.refused += left_out
         except FrameError as error:
             result.refused.append(f"Pass@k on {benchmark}: {error}")
+            continue
+        if evaluations is not None:
+            curves.append(curve_table(evaluations))
+            result.notes += evaluations.notes
+            result.refused += [note for note in evaluations.notes if LEFT_OUT in note]
     result.table = passk_table(curves)
     try:
-        result.verdicts = judge(study)
+        result.verdicts, left_out = on_sound_runs(judge, study)
+        result.refused += left_out
     except FrameError as error:
         result.refused.append(f"verdicts: {error}")
     return result
@@ -139,7 +146,9 @@ def draw_simulation(given: Mapping[str, str]) -> int:
         UsageError: keys beside `simulation` and `out`, or a directory that holds no whole simulation.
     """
     if others := sorted(given.keys() - set(SIMULATION_KEYS)):
-        raise UsageError(f"simulation= goes with out= and formats= alone, not with {', '.join(others)}; draw runs by themselves")
+        raise UsageError(
+            f"simulation= goes with out= and formats= alone, not with {', '.join(others)}; draw runs by themselves"
+        )
     path = Path(given["simulation"])
     try:
         recorded = simulation.load_simulation(path)
@@ -162,7 +171,13 @@ def _collect(result: Result, done: Mapping[tuple[str, str, str], Any]) -> None:
     mine = [(what, answer) for (what, study, _), answer in done.items() if study == result.study.name]
     result.figures = [answer for what, answer in mine if what == "figure"]
     result.tables = [answer for what, answer in mine if what == "table"]
-    result.refused += [f"{made.name}: {made.reason}" for made in (*result.figures, *result.tables) if made.refused]
+    by_reason: dict[str, list[str]] = {}
+    for made in (*result.figures, *result.tables):
+        result.refused += made.left_out
+        if made.refused:
+            by_reason.setdefault(made.reason, []).append(made.name)
+    result.refused += [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    result.refused = list(dict.fromkeys(result.refused))
 
 
 def _draw(name: str, study: Study, folder: Path, formats: Sequence[str]) -> Rendered:

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from agrae_lab.runs import replacing
 
 from .captions import describe_reward
-from .frames import FrameError, Study
+from .frames import FrameError, Study, on_sound_runs
 from .simulation.frames import Simulation
 from .style import ONE_COLUMN, STYLE, TWO_COLUMNS, dark
 from .tabulate import Layout, latex, markdown
@@ -42,6 +42,7 @@ class Rendered:
     caption: str = ""
     reason: str = ""
     refused: bool = False
+    left_out: tuple[str, ...] = ()  # runs with a broken file, a sentence each
     paper: str = ""  # what of the paper it regenerates: "Figure 6"
     layout: Layout | None = None  # of a table
 
@@ -82,7 +83,7 @@ def render(
         (folder / f"{module.NAME}.{name}").unlink(missing_ok=True)
     _write_text(drawing, folder / f"{module.NAME}.svg")
     _write_text(dark(drawing), folder / f"{module.NAME}.dark.svg")
-    return Rendered(module.NAME, module.QUESTION, caption=caption, paper=outcome.paper)
+    return replace(outcome, caption=caption)
 
 
 def render_table(module: ModuleType, study: Study, folder: Path) -> Rendered:
@@ -96,7 +97,7 @@ def render_table(module: ModuleType, study: Study, folder: Path) -> Rendered:
     _write_csv(table, folder / f"{module.NAME}.csv")
     _write_text(markdown(layout), folder / f"{module.NAME}.md")
     _write_text(latex(layout, module.NAME), folder / f"{module.NAME}.tex")
-    return Rendered(module.NAME, module.QUESTION, caption=layout.caption, paper=outcome.paper, layout=layout)
+    return replace(outcome, caption=layout.caption, layout=layout)
 
 
 def _with_reward(caption: str, study: Study | Simulation) -> str:
@@ -106,12 +107,13 @@ def _with_reward(caption: str, study: Study | Simulation) -> str:
 
 def _table(module: ModuleType, study: Study | Simulation) -> tuple[pd.DataFrame | None, Rendered]:
     """The module's table, None where there is none, and what is then to say of it."""
-    about = {"name": module.NAME, "question": module.QUESTION, "paper": getattr(module, "PAPER", "")}
+    about = Rendered(module.NAME, module.QUESTION, paper=getattr(module, "PAPER", ""))
     try:
-        table = module.table(study)
+        table, left_out = on_sound_runs(module.table, study) if isinstance(study, Study) else (module.table(study), [])
     except FrameError as error:
-        return None, Rendered(**about, reason=str(error), refused=True)
-    return (None, Rendered(**about, reason="no data yet")) if table.empty else (table, Rendered(**about))
+        return None, replace(about, reason=str(error), refused=True)
+    about = replace(about, left_out=tuple(left_out))
+    return (None, replace(about, reason="no data yet")) if table.empty else (table, about)
 
 
 def _write_csv(table: pd.DataFrame, target: Path) -> bool:
