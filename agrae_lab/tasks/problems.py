@@ -15,7 +15,7 @@ from typing import Any
 from agrae_lab.tasks.base import Task, find_set, read_problems, text_problem, with_ids
 from agrae_lab.tasks.hub import give_a_file, hub_rows, named
 from agrae_lab.tasks.visual_sets import VISUAL_SPLITS, load_visual_problems
-from agrae_lab.verify.answers import boxed_answer
+from agrae_lab.verify.answers import last_complete_box
 
 COLUMNS = ("problem", "answer")
 
@@ -27,7 +27,7 @@ def _as_it_is(answer: Any) -> Any:
 def _of_solution(solution: str) -> str:
     """MATH: the last box. Of the pinned commit's solutions two have an empty one, for 0, and one has boxed the notation
     of its problem and says so."""
-    return "6" if "we have not boxed the correct answer" in solution else boxed_answer(solution) or "0"
+    return "6" if "we have not boxed the correct answer" in solution else last_complete_box(solution) or "0"
 
 
 def _after_hashes(answer: str) -> str:
