@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from typing import Any
 
+from mpmath import mpc, mpf
 from math_verify import LatexExtractionConfig, parse, verify
 from sympy import Expr, Float, MatrixBase, N, Rational, Set, UnevaluatedExpr
 from sympy.core.function import AppliedUndef
@@ -30,6 +31,7 @@ _LATEX = (LatexExtractionConfig(boxed_match_priority=0),)
 _RELATIVE = 1e-12  # nearer values at a point are equal
 _LETTER = re.compile(r"\\(?:text|begin|end|operatorname)\{[^{}]*\}|\\[a-zA-Z]+|([a-zA-Z])")
 _MARKED = re.compile(r"[a-zA-Z](?:_\{?[a-zA-Z0-9]+\}?)?'+|\\(?:dot|ddot|hat|vec|bar|tilde)\{?[a-zA-Z]")
+_GAMMA = re.compile(r"\\gamma(?![a-zA-Z])")  # which is Euler's constant to math-verify, and a function before brackets
 # Parsed once in the server, so that every worker starts with the parser's tables warm.
 _TYPICAL = (
     r"\frac{\sqrt{3}}{2}x",
@@ -129,19 +131,20 @@ def plainly_unequal(gold: Any, answer: Any) -> bool:
         return False
 
 
-def _value(expression: Any, symbols: list, shift: int) -> complex:
+def _value(expression: Any, symbols: list, shift: int) -> mpc:
     point = {symbol: Rational(7 + 2 * i + shift, 5 + 3 * i + shift * i) for i, symbol in enumerate(symbols)}
-    return complex(expression.subs(point).evalf(25))
+    return mpc(*(mpf(Float(part, 25)._mpf_) for part in expression.subs(point).evalf(25).as_real_imag()))
 
 
-def _differ(a: complex, b: complex) -> bool:
+def _differ(a: mpc, b: mpc) -> bool:
+    """Of values as small or large as they may be: mpmath's exponents have no end."""
     size = max(abs(a), abs(b))
     return size < float("inf") and abs(a - b) > _RELATIVE * size
 
 
 @functools.lru_cache(maxsize=4096)  # a group shares its gold
 def _parse(answer: str) -> list:
-    line = answer.replace(r"\dollar", "").replace("\n", " ")
+    line = _GAMMA.sub(" g_{99}", answer.replace(r"\dollar", "").replace("\n", " "))
     return parse(f"${line}$", _LATEX, parsing_timeout=None, raise_on_error=True)
 
 

@@ -29,8 +29,8 @@ ALGEBRA = "algebra"
 Algebra = Callable[[str, str], bool]  # two canonical texts → whether math-verify calls them equal
 
 _BASED = re.compile(
-    r"\(?([0-9A-Z]+)\)?_(?:([0-9]+)|\{([0-9]+)\}|\{?\\text\{(?:base\s*)?([a-z0-9]+)\}([0-9]*)\}?)"
-    r"|([0-9A-Z]+)\s*\\text\{\(?(?:in )?base ([a-z0-9]+)\)?\}"
+    r"\(?(-?[0-9A-Z]+)\)?_(?:([0-9]+)|\{\(?([0-9]+)\)?\}|\{?\\text\{(?:base\s*)?([a-z0-9]+)\}([0-9]*)\}?|\{([a-z]+)\})"
+    r"|(-?[0-9A-Z]+)\s*\\text\{\(?(?:in )?base ([a-z0-9]+)\)?\}"
 )
 _BASE_WORDS = dict(zip("two three four five six seven eight nine ten eleven twelve".split(), range(2, 13), strict=True))
 _TIME = re.compile(r"([0-9]{1,2}):([0-5][0-9])(?::([0-5][0-9]))?(?:\\text\{([^{}]*)\}|\s?([a-zA-Z.]+))?")
@@ -167,9 +167,9 @@ Range = tuple[str, str, str]  # brackets, lower end, upper end
 
 def _ranges(gold: str, answer: str, wanted: Shape, found: Shape, algebra: Algebra) -> Outcome:
     """Intervals, their unions and inequalities in one variable."""
-    a, b = _as_ranges(wanted), _as_ranges(found)
-    if a is None and b is None and wanted.kind == found.kind == "inequality":
+    if wanted.kind == found.kind == "inequality":
         return _inequalities(wanted, found, algebra)
+    a, b = _as_ranges(wanted), _as_ranges(found)
     if b is None and r"\setminus" in answer:
         return Outcome(algebra(gold, answer), ALGEBRA)
     if a is None or b is None:
@@ -255,6 +255,11 @@ def _inequalities(wanted: Shape, found: Shape, algebra: Algebra) -> Outcome:
 
 def _equations(wanted: Shape, found: Shape, answer: str, algebra: Algebra) -> Outcome:
     """A gold answer with a sign of equality: name = value, or an equation proper."""
+    if all(map(read_quantity, wanted.items)):  # 2/3 = 0.67, said twice
+        if found.kind == "equation":
+            return _one_by_one(wanted.items, found.items, algebra)
+        outcomes = [compare(item, answer, algebra) for item in wanted.items]
+        return next((outcome for outcome in outcomes if outcome.equal), outcomes[0])
     named = len(wanted.items) == 2 and is_name(wanted.items[0])
     if found.kind != "equation":
         return compare(wanted.items[1], answer, algebra) if named else Outcome(False, KIND)
@@ -412,14 +417,14 @@ def _based(text: str) -> tuple[str, int] | None:
     match = _BASED.fullmatch(text.rpartition("=")[2])
     if match is None:
         return None
-    digits, word = match[1] or match[6], match[4] or match[7]
+    digits, word = match[1] or match[7], match[4] or match[6] or match[8]
     base = match[2] or match[3] or match[5] or (str(_BASE_WORDS.get(word, "")) or word)
     return (digits, int(base)) if base.isdigit() else None
 
 
 def _digits(text: str) -> str | None:
     bare = text.rpartition("=")[2]
-    return bare if re.fullmatch(r"[0-9A-Z]+", bare) else None
+    return bare if re.fullmatch(r"-?[0-9A-Z]+", bare) else None
 
 
 def _as_choice(gold: str, answer: str) -> Outcome | None:

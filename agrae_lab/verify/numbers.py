@@ -259,7 +259,7 @@ def _exact(tree: Tree) -> Fraction:
     if kind == "root":
         return _exact_root(values[0], tree[2])
     if kind == "fact":
-        if values[0].denominator != 1 or not 0 <= values[0] <= 4000:
+        if values[0].denominator != 1 or not 0 <= values[0] <= 6000:
             raise _Unread
         return Fraction(math.factorial(int(values[0])))
     return _exact_power(*values)

@@ -27,7 +27,9 @@ _SIGNS = {
 _RULES = [
     (re.compile(pattern, re.DOTALL), replacement)
     for pattern, replacement in (
-        (r"\\(?:quad|qquad|enspace|thinspace|displaystyle|textstyle|limits|nolimits|hfill|bf|rm|it)(?![a-zA-Z])", " "),
+        (r"\\(?:quad|qquad|enspace|thinspace|displaystyle|textstyle|limits|nolimits|hfill|bf|rm|it|checkmark)(?![a-zA-Z])", " "),
+        (r"\\(?:mathbf|mathrm|boldsymbol|bm)\s+(?=[0-9a-zA-Z])", " "),
+        (r"(?i)^\s*\\(?:text|mathrm|textbf)\s*\{\s*(?:the |final |so )*answer(?: is)?\s*:?\s*\}", " "),
         (r"\\(?:hspace|vspace|phantom|hphantom|vphantom|label|tag)\*?\{[^{}]*\}", " "),
         (r"\\!|\{\\!\}", ""),
         (r"\\([,;:> ]|thinspace(?![a-zA-Z]))|~", " "),
@@ -52,10 +54,12 @@ _RULES = [
         (r"\\(?:varnothing|emptyset|O)(?![a-zA-Z])|\\\{\s*\\\}", r"\\emptyset "),
         (r"\\(?:infin|infty)(?![a-zA-Z])", r"\\infty "),
         (r"\\(?:[lcd]?dots[cbmio]?)(?![a-zA-Z])|\.\.\.+", r"\\ldots "),
-        (r"\\(?:Bbb|mathbb|mathbf|bold)\s*\{?\s*([RZNQC])(?![a-zA-Z])\s*\}?", r"\\mathbb{\1}"),
+        (r"\\(?:Bbb|mathbb)\s*\{\s*([RZNQC])\s*\}", r"\\mathbb{\1}"),
+        (r"\\(?:Bbb|mathbb)\s*([RZNQC])(?![a-zA-Z])", r"\\mathbb{\1}"),
         (r"\\(?:Reals|reals|R)(?![a-zA-Z])", r"\\mathbb{R}"),
-        (r"\^\s*\{?\s*\\circ(?![a-zA-Z])\s*\}?|\\(?:text)?degree(?![a-zA-Z])|\{\s*\^\\circ\s*\}", r"^\\circ "),
-        (r"\^\s*\{?\s*((?:\\prime\s*)+)\}?", lambda m: "'" * m[1].count("prime")),
+        (r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![a-zA-Z])|\\(?:text)?degree(?![a-zA-Z])", r"^\\circ "),
+        (r"\{\s*\}(?=\^)", ""),
+        (r"\^\s*\{\s*((?:\\prime\s*)+)\}|\^\s*(\\prime)(?![a-zA-Z])", lambda m: "'" * m[0].count("prime")),
         (r"(?<!\\)%", r"\\%"),
         (r"\\backslash(?![a-zA-Z])", r"\\setminus "),
         (r"\\operatorname\*?\s*\{\s*([a-zA-Z]+)\s*\}", r"\\\1 "),
