@@ -157,14 +157,16 @@ def test_settings_are_the_runs_and_are_checked():
 
 
 def test_verdicts_of_a_batch():
-    problems = [{"id": str(i), "problem": "p", "answer": "7"} for i in range(5)]
-    texts = [r"\boxed{7.0}", r"\boxed{8}", "the answer is 7", "7", r"\boxed{(x+1)^{99999}}"]
+    golds = ["7", "7", "7", "7", "x"]
+    problems = [{"id": str(i), "problem": "p", "answer": gold} for i, gold in enumerate(golds)]
+    texts = [r"\boxed{7.0}", r"\boxed{8}", "the answer is 7", "7", r"\boxed{\binom{10^9+1}{500000000}}"]
     verdicts = MATH.verify_all(texts, problems)
     assert [v.correct for v in verdicts] == [True, False, True, False, False]
     assert [v.valid for v in verdicts] == [True, True, True, True, False]
     assert [v.reward for v in verdicts[:4]] == [1.0, 0.0, 1.0, 0.0]
     assert math.isnan(verdicts[4].reward)
     assert [v.answer for v in verdicts] == ["7", "8", "7", None, None]
+    assert [v.rule for v in verdicts] == ["value", "value", "same text", "no answer", "timeout"]
     assert [tuple(v.parts.values()) for v in verdicts[:4]] == [(1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.0, 0.0)]
     assert MATH.verify(texts[0], problems[0]) == verdicts[0]
 
