@@ -6,7 +6,7 @@ import functools
 import re
 from fractions import Fraction
 
-from agrae_lab.verify.shapes import enclosed
+from agrae_lab.verify.shapes import enclosed, shape_of
 from agrae_lab.verify.writing import canonical
 
 MAX_FORMULAS = 500
@@ -15,21 +15,24 @@ _FORMULA = re.compile(
     r"|\\begin\{((?:align|equation|gather|eqnarray|multline)\*?)\}(.+?)\\end\{\5\}",
     re.DOTALL,
 )
-_CUT = re.compile(
+_RELATION = (
     r"=|<|>|\\(?:le|ge|leq|geq|leqslant|geqslant|ne|neq|approx|equiv|to|in|quad|qquad|mapsto|cdots|ldots)(?![a-zA-Z])"
-    r"|\\\\|&|\\text\s*\{[^{}]*\}|[,;:]"
 )
+_SIDES = re.compile(_RELATION)
+_ITEMS = re.compile(_RELATION + r"|\\\\|&|\\text\s*\{[^{}]*\}|[,;:]")
 _LOOSE = re.compile(r"\\text\{[^{}]*\}(?:\^-?[0-9])?|\\(?:dollar|euro|pounds)(?![a-zA-Z])\s*|\\%|\^\\circ|\s|(?<=[0-9])[a-zA-Z]{2,}")
 _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 def is_copied(question: str, gold: str, answer: str) -> bool:
-    """Whether a canonical answer repeats an expression of the question and is not the gold answer's own text."""
-    formulas = formulas_of(question)
-    for text in {answer, answer.rpartition("=")[2], _without_brackets(answer)}:
-        if text and text in formulas and not _stands_as(text, gold):
-            return True
-    return False
+    """Whether a canonical answer, or what it gives a name to, repeats an expression of the question.
+
+    Not so where that is the gold answer's own text: it stands in the question as it is.
+    """
+    shape = shape_of(answer)
+    value = shape.items[-1] if shape.kind == "equation" else answer
+    forms = {answer, value, _without_brackets(answer)}
+    return not any(_stands_as(form, gold) for form in forms) and not forms.isdisjoint(formulas_of(question))
 
 
 @functools.lru_cache(maxsize=2048)  # a group shares its question
@@ -38,7 +41,7 @@ def formulas_of(question: str) -> frozenset[str]:
     found: set[str] = set()
     for match in list(_FORMULA.finditer(question))[:MAX_FORMULAS]:
         formula = match[1] or match[2] or match[3] or match[4] or match[6]
-        for piece in (formula, *_CUT.split(formula)):
+        for piece in {formula, *_SIDES.split(formula), *_ITEMS.split(formula)}:
             text = canonical(piece)
             found |= {text, _without_brackets(text)}
     return frozenset(found - {""})
