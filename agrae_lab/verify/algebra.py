@@ -16,6 +16,7 @@ from collections import Counter
 from typing import Any
 
 from mpmath import mpc, mpf
+from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
 from sympy import Expr, Float, MatrixBase, N, Rational, Set, UnevaluatedExpr
 from sympy.core.function import AppliedUndef
@@ -27,11 +28,16 @@ from agrae_lab.verify.writing import canonical
 
 logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its time limits are off
 
-_LATEX = (LatexExtractionConfig(boxed_match_priority=0),)
+# Without its own removal of units, which takes the c of \\frac{1}{2}c for one.
+_NORMAL = NormalizationConfig(
+    basic_latex=True, units=False, malformed_operators=True, nits=False, boxed="none", equations=False
+)
+_LATEX = (LatexExtractionConfig(boxed_match_priority=0, normalization_config=_NORMAL),)
 _RELATIVE = 1e-12  # nearer values at a point are equal
 _LETTER = re.compile(r"\\(?:text|begin|end|operatorname)\{[^{}]*\}|\\[a-zA-Z]+|([a-zA-Z])")
 _MARKED = re.compile(r"[a-zA-Z](?:_\{?[a-zA-Z0-9]+\}?)?'+|\\(?:dot|ddot|hat|vec|bar|tilde)\{?[a-zA-Z]")
 _GAMMA = re.compile(r"\\gamma(?![a-zA-Z])")  # which is Euler's constant to math-verify, and a function before brackets
+_ENERGY = re.compile(r"(?<![a-zA-Z\\])E_\{?([a-zA-Z0-9]+)\}?")  # which it cannot read
 # Parsed once in the server, so that every worker starts with the parser's tables warm.
 _TYPICAL = (
     r"\frac{\sqrt{3}}{2}x",
@@ -144,7 +150,7 @@ def _differ(a: mpc, b: mpc) -> bool:
 
 @functools.lru_cache(maxsize=4096)  # a group shares its gold
 def _parse(answer: str) -> list:
-    line = _GAMMA.sub(" g_{99}", answer.replace(r"\dollar", "").replace("\n", " "))
+    line = _ENERGY.sub(r"w_{E\1}", _GAMMA.sub(" g_{99}", answer.replace(r"\dollar", "").replace("\n", " ")))
     return parse(f"${line}$", _LATEX, parsing_timeout=None, raise_on_error=True)
 
 

@@ -319,7 +319,7 @@ def _scalars(gold: str, answer: str, algebra: Algebra) -> Outcome:
         return Outcome(False, UNEVALUATED if shape_of(answer).kind == "scalar" else KIND)
     if (compound := _compound(gold)) is not None:
         return Outcome(compound == _compound(answer), UNIT)
-    if _is_wordy(gold) or _is_wordy(answer):
+    if is_wordy(gold) or is_wordy(answer):
         return Outcome(_words(gold) == _words(answer), WORDS)
     return Outcome(algebra(gold, answer), ALGEBRA)
 
@@ -374,7 +374,7 @@ def _otherwise(gold: str, answer: str, found: Shape, algebra: Algebra) -> Outcom
 # Words, times, bases, choices
 
 
-def _is_wordy(text: str) -> bool:
+def is_wordy(text: str) -> bool:
     r"""Whether a text has words: \text{…}, or nothing but letters that are no product."""
     if r"\text{" in text:
         return True
@@ -411,6 +411,11 @@ def _as_based(gold: str, answer: str) -> Outcome | None:
     if digits_a is None or digits_b is None:
         return Outcome(False, BASE)
     return Outcome(digits_a == digits_b and (base_a == base_b or None in (base_a, base_b)), BASE)
+
+
+def is_based(text: str) -> bool:
+    """Whether a text is a number with its base."""
+    return _based(text) is not None
 
 
 def _based(text: str) -> tuple[str, int] | None:
