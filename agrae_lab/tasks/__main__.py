@@ -1,7 +1,7 @@
 """Check the gold answers of a problem file: `python -m agrae_lab.tasks check mine.jsonl`.
 
-Names every gold answer that no answer could equal, or only one with the same text. Exit status: 0 if there is none, 1 if
-there is one, 2 if the file cannot be used.
+Names every gold answer that no answer could equal, or only one with the same text. Exit status: 0 if there is none, 1
+if there is one, 2 if the file cannot be used.
 """
 
 from __future__ import annotations

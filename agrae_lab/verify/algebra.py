@@ -15,9 +15,9 @@ import re
 from collections import Counter
 from typing import Any
 
-from mpmath import mpc, mpf
 from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
+from mpmath import mpc, mpf
 from sympy import Expr, Float, MatrixBase, N, Rational, Set, UnevaluatedExpr
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Equality, Relational

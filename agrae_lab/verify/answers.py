@@ -24,8 +24,8 @@ _STOP = re.compile(r"(?<!\\right)[.,]$")  # \right. is an invisible bracket
 _THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 # What may stand between two boxes of one answer: a comma, `and`, `or x =`, math delimiters and spaces.
 _JOINT = re.compile(
-    r"(?:\s|[$,;&*]|\\[,;:!() \[\]]|\\\\|\\q?quad|\\text\s*\{\s*(?:,|and|or|,?\s*and|,?\s*or)?\s*\}|and|or|\\(?:land|lor)"
-    r"|(?:\\?[a-zA-Z](?:_\{?[0-9a-zA-Z]\}?)?\s*=))*+"
+    r"(?:\s|[$,;&*]|\\[,;:!() \[\]]|\\\\|\\q?quad|\\text\s*\{\s*(?:,|and|or|,?\s*and|,?\s*or)?\s*\}|and|or"
+    r"|\\(?:land|lor)|(?:\\?[a-zA-Z](?:_\{?[0-9a-zA-Z]\}?)?\s*=))*+"
 )
 
 

@@ -32,7 +32,10 @@ _BASED = re.compile(
     r"\(?(-?[0-9A-Z]+)\)?_(?:([0-9]+)|\{\(?([0-9]+)\)?\}|\{?\\text\{(?:base\s*)?([a-z0-9]+)\}([0-9]*)\}?|\{([a-z]+)\})"
     r"|(-?[0-9A-Z]+)\s*\\text\{\(?(?:in )?base ([a-z0-9]+)\)?\}"
 )
-_BASE_WORDS = dict(zip("two three four five six seven eight nine ten eleven twelve".split(), range(2, 13), strict=True))
+_BASE_WORDS = {
+    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
+    "twelve": 12,
+}  # fmt: skip
 _TIME = re.compile(r"([0-9]{1,2}):([0-5][0-9])(?::([0-5][0-9]))?(?:\\text\{([^{}]*)\}|\s?([a-zA-Z.]+))?")
 _COMPOUND = re.compile(r"(-?[0-9.]+)((?:\\text\{[a-zA-Z. ,]*\}|\s?[a-zA-Z]++[\s.,]*)++)")
 _LETTER = re.compile(r"(?:\\text\{)?\(?([A-Za-z])\)?[.:]?\}?")

@@ -20,7 +20,8 @@ def gold_fault(gold: str) -> str | None:
     """
     if reason := refusal(gold):
         return f"is too heavy to compare ({reason})"
-    if boxed_answer(rf"\boxed{{{gold}}}") is None:
+    held = boxed_answer(rf"\boxed{{{gold}}}")
+    if held is None or held.rstrip("., ") != gold.strip().rstrip("., "):
         return "cannot stand in a box: its braces do not match, or it is empty"
     return None if canonical(gold) else "is empty but for typesetting"
 

@@ -200,9 +200,13 @@ def _scientific(factors: Sequence[Tree]) -> Tree:
 def _power_of_ten(tree: Tree) -> Tree | None:
     if tree[0] != "pow" or tree[1][:2] != ("num", 10):
         return None
-    exponent = tree[2][1] if tree[2][0] == "num" else -tree[2][1][1] if tree[2][:1] == ("neg",) and (
-        tree[2][1][0] == "num"
-    ) else None
+    exponent = (
+        tree[2][1]
+        if tree[2][0] == "num"
+        else -tree[2][1][1]
+        if tree[2][:1] == ("neg",) and (tree[2][1][0] == "num")
+        else None
+    )
     if exponent is None or exponent.denominator != 1 or abs(exponent) > MAX_EXPONENT:
         return None
     return ("num", Fraction(10) ** int(exponent), 0)
@@ -505,5 +509,3 @@ def _pending_power(tree: Tree) -> bool:
     exponent = exact(tree[2])
     whole = exponent is not None and exponent.denominator == 1
     return whole and (tree[1] == ("const", "i") or tree[1][0] != "const" or exponent in (0, 1))
-
-

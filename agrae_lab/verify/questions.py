@@ -20,7 +20,9 @@ _RELATION = (
 )
 _SIDES = re.compile(_RELATION)
 _ITEMS = re.compile(_RELATION + r"|\\\\|&|\\text\s*\{[^{}]*\}|[,;:]")
-_LOOSE = re.compile(r"\\text\{[^{}]*\}(?:\^-?[0-9])?|\\(?:dollar|euro|pounds)(?![a-zA-Z])\s*|\\%|\^\\circ|\s|(?<=[0-9])[a-zA-Z]{2,}")
+_LOOSE = re.compile(
+    r"\\text\{[^{}]*\}(?:\^-?[0-9])?|\\(?:dollar|euro|pounds)(?![a-zA-Z])\s*|\\%|\^\\circ|\s|(?<=[0-9])[a-zA-Z]{2,}"
+)
 _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 

@@ -15,8 +15,8 @@ _MARKUP = re.compile(r"\*{2,3}|__|`|^\s*#+\s*", re.MULTILINE)
 _ANCHOR = re.compile(r"\banswers?\b", re.IGNORECASE)
 _CLAIM = re.compile(
     r"(?:\s+(?:to|of|for|in|we|here|therefore|then|thus)\b[^.:;=\n?!]{0,80}?)?\s*"
-    r"(?P<verb>(?:\bis\b|\bare\b|equals|(?:would|should|must|will)\s+be|comes\s+out\s+(?:to\s+be|as)|=|:|\.?\s*\n|-)"
-    r"(?P<between>\s*(?:therefore|thus|simply|just|indeed|then|clearly|equal to|given by|exactly|as follows)?\s*[:=]?)\s*)",
+    r"(?:(?:\bis\b|\bare\b|equals|(?:would|should|must|will)\s+be|comes\s+out\s+(?:to\s+be|as)|=|:|\.?\s*\n|-)"
+    r"\s*(?:therefore|thus|simply|just|indeed|then|clearly|equal to|given by|exactly|as follows)?\s*[:=]?\s*)",
     re.IGNORECASE,
 )
 _CONDITION = re.compile(
@@ -37,7 +37,8 @@ _RETRACTED = re.compile(
 _END = re.compile(r"\n|[.?](?=\s|$|[\"')])|(?<=[a-z)$])!(?=\s|$)")
 _START = re.compile(r"[.?!]\s|\n")
 _REASON = re.compile(
-    r"[,;]?\s+(?:because|since|as|which|so|where|when|given|thus|hence|therefore|after|by)\b|\s*[,(]\s*(?:i\.e|since|as|and so)\b",
+    r"[,;]?\s+(?:because|since|as|which|so|where|when|given|thus|hence|therefore|after|by)\b"
+    r"|\s*[,(]\s*(?:i\.e|since|as|and so)\b",
     re.IGNORECASE,
 )
 

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_ITEMS = 60
-_DEPTH = re.compile(r"\\begin\{[a-z]*\*?\}(?:\{[clr|]*\})?|\\end\{[a-z]*\*?\}|\\[{}]|\\langle(?![a-zA-Z])|\\rangle(?![a-zA-Z])|[(){}\[\]]")
+_DEPTH = re.compile(
+    r"\\begin\{[a-z]*\*?\}(?:\{[clr|]*\})?|\\end\{[a-z]*\*?\}|\\[{}]|\\langle(?![a-zA-Z])|\\rangle(?![a-zA-Z])|[(){}\[\]]"
+)
 _OPEN = ("(", "[", "{", r"\{", r"\langle")
 _JOINT = (
     r"\\text\{[,;\s]*(?:and|or|AND|OR|&)[,;\s]*\}|(?<![a-zA-Z\\])(?:and|or|AND|OR)(?![a-zA-Z])"

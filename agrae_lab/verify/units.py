@@ -20,8 +20,10 @@ _NAMES = {
     "in": "inch inches", "ft": "ft foot feet", "yd": "yd yard yards", "mi": "mi mile miles",
     "s": "s sec secs second seconds", "min": "min mins minute minutes", "h": "h hr hrs hour hours", "ms": "ms",
     "day": "day days", "week": "week weeks", "month": "month months", "year": "year years yr yrs", "mph": "mph",
-    "kg": "kg kilogram kilograms", "g": "g gm gram grams", "mg": "mg milligram milligrams", "ton": "ton tons tonne tonnes",
-    "lb": "lb lbs pound pounds", "oz": "oz ounce ounces", "L": "L l liter liters litre litres", "mL": "mL ml milliliter",
+    "kg": "kg kilogram kilograms", "g": "g gm gram grams", "mg": "mg milligram milligrams",
+    "ton": "ton tons tonne tonnes",
+    "lb": "lb lbs pound pounds", "oz": "oz ounce ounces", "L": "L l liter liters litre litres", 
+    "mL": "mL ml milliliter milliliters",
     "gal": "gal gallon gallons", "qt": "quart quarts", "pint": "pint pints", "cup": "cup cups", "acre": "acre acres",
     "deg": "degree degrees deg degs", "rad": "rad rads radian radians", "dollar": "dollar dollars USD usd bucks",
     "cent": "cent cents", "euro": "euro euros EUR", "pound": "pounds_sterling GBP", "unit": "unit units",
@@ -37,16 +39,17 @@ _SCALES = {
 }  # fmt: skip
 _PERCENT = ("percent", "pct", "percents", "percentage")
 # Words after which a number is another number, another claim, or none.
-_DENIED = frozenset(
-    "not no nor never neither or and is isn isnt are was be if to times plus minus over than more less least most "
-    "maybe perhaps possibly either wrong incorrect false point half quarter third quarters thirds halves factorial "
-    "root power mod modulo divided multiplied choose except but between from through until unless without ago x "
-    "googol double triple twice tenth tenths hundredth hundredths thousandth thousandths".split()
+_DENIED = re.compile(
+    "not|no|nor|never|neither|or|and|is|isn|isnt|are|was|be|if|to|times|plus|minus|over|than|more|less|least|most"
+    "|maybe|perhaps|possibly|either|wrong|incorrect|false|point|half|quarters?|thirds?|halves|factorial|root|power|mod"
+    "|modulo|divided|multiplied|choose|except|but|between|from|through|until|unless|without|ago|x|googol|double|triple"
+    "|twice|tenths?|hundredths?|thousandths?"
 )
-_NUMBER_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty"
-).split()
+_NUMBER_WORDS = {
+    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
+    "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16,
+    "seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20,
+}  # fmt: skip
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _RAISED = {"squared": 2, "cubed": 3}
 _LABEL = re.compile(r"(?:\\text\{\(?[A-J]\)?[.:]?\}|\([A-J]\)|\\text\{\(\}[A-J]\\text\{\)\})[.:]?\s*(?=[-\\0-9(])")
@@ -114,7 +117,7 @@ def _tail_of(text: str) -> re.Match | None:
 def _spelled(text: str) -> Tree | None:
     r"""four, \text{four}"""
     word = re.sub(r"^\\text\{(.*)\}$", r"\1", text).strip(" .").lower()
-    return ("num", Fraction(_NUMBER_WORDS.index(word)), 0) if word in _NUMBER_WORDS else None
+    return ("num", Fraction(_NUMBER_WORDS[word]), 0) if word in _NUMBER_WORDS else None
 
 
 def _scaled(number: Tree, scale: int) -> Tree | None:
@@ -162,10 +165,8 @@ def _read_marks(tail: str) -> _Marks | None:
 
 def _joined(words: list[str]) -> list[str]:
     """a.m. and per cent as one word each."""
-    text = " ".join(words)
-    for apart, joined in ((r"\b([AaPp]) ([Mm])\b", r"\1\2"), (r"\bper cent\b", "percent")):
-        text = re.sub(apart, lambda m, j=joined: m.expand(j).lower(), text)
-    return text.split()
+    text = re.sub(r"\b([AaPp]) ([Mm])\b", lambda m: (m[1] + m[2]).lower(), " ".join(words))
+    return re.sub(r"\bper cent\b", "percent", text).split()
 
 
 def _marks_of(words: list[str]) -> _Marks | None:
@@ -175,7 +176,7 @@ def _marks_of(words: list[str]) -> _Marks | None:
     for number, word in enumerate(words):
         lower = word.lower()
         name = UNITS.get(word) or (UNITS.get(lower) if len(word) > 1 else None)
-        if lower in _DENIED:
+        if _DENIED.fullmatch(lower):
             return None
         if lower in _PERCENT:
             marks.percent = True
@@ -218,6 +219,6 @@ def _in_degrees(marks: _Marks, name: str) -> tuple[str, int] | None:
 
 
 def compatible(gold: Quantity, answer: Quantity) -> bool:
-    """Whether an answer's unit is the gold answer's; either may be left out, and words that count nothing may differ."""
+    """Whether an answer's unit is the gold answer's; either may be left out, and words that are no units may differ."""
     has_marks = [bool(q.units or q.words) for q in (gold, answer)]
     return gold.units == answer.units or not all(has_marks)

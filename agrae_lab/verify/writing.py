@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from itertools import accumulate
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
@@ -18,7 +19,8 @@ _SIGNS = {
     **dict.fromkeys("−–—‐‑﹣", "-"), **dict.fromkeys("×⋅·∙∗", r"\cdot "), "÷": "/", "∕": "/", "⁄": "/",
     "∞": r"\infty ", "π": r"\pi ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "λ": r"\lambda ",
     "≤": r"\le ", "⩽": r"\le ", "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "±": r"\pm ",
-    "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "°": r"^\circ ", "º": r"^\circ ",
+    "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "°": r"^\circ ",
+    "º": r"^\circ ",
     "√": r"\sqrt ", "∛": r"\sqrt[3]", "…": r"\ldots ", "′": "'", "’": "'", "‘": "'", "“": '"', "”": '"', "，": ",",
     "％": r"\%", "€": r"\euro ", "£": r"\pounds ", "∖": r"\setminus ", "：": ":", "⟨": r"\langle ", "⟩": r"\rangle ",
     "\u200b": "", "\ufeff": "",
@@ -27,7 +29,10 @@ _SIGNS = {
 _RULES = [
     (re.compile(pattern, re.DOTALL), replacement)
     for pattern, replacement in (
-        (r"\\(?:quad|qquad|enspace|thinspace|displaystyle|textstyle|limits|nolimits|hfill|bf|rm|it|checkmark)(?![a-zA-Z])", " "),
+        (
+            r"\\(?:quad|qquad|enspace|thinspace|displaystyle|textstyle|limits|nolimits|hfill|bf|rm|it|checkmark)(?![a-zA-Z])",
+            " ",
+        ),
         (r"\\(?:mathbf|mathrm|boldsymbol|bm)\s+(?=[0-9a-zA-Z])", " "),
         (r"(?i)^\s*\\(?:text|mathrm|textbf)\s*\{\s*(?:the |final |so )*answer(?: is)?\s*:?\s*\}", " "),
         (r"\\(?:hspace|vspace|[hv]?phantom|label|tag)\*?\s*(?:\{[^{}]*\}|[^{\s])", " "),
@@ -192,12 +197,8 @@ def _unwrapped(text: str) -> str:
     for _ in range(_MAX_ROUNDS):
         if not (text.startswith("{") and text.endswith("}")):
             break
-        depth = 0
-        for at, char in enumerate(text):
-            depth += (char == "{") - (char == "}")
-            if depth == 0:
-                break
-        if at < len(text) - 1:
+        depths = accumulate((char == "{") - (char == "}") for char in text[:-1])
+        if 0 in depths:
             break
         text = text[1:-1].strip()
     return text

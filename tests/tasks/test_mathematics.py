@@ -208,3 +208,23 @@ def test_messages_need_a_chat_template(tokenizer):
         assert render(tokenizer, messages) == render(tokenizer, ["1+2="])
     finally:
         tokenizer.chat_template = None
+
+
+def test_a_template_that_opens_a_thought_wants_it_closed():
+    problem = {"id": "a", "problem": "p", "answer": "7"}
+    deepseek, chat = (load_task("math", {"name": "math", "prompt_template": name}) for name in ("deepseek", "chat"))
+    thought, closed = r"so \boxed{7}", r"so </think> \boxed{7}"
+    assert [task.verify(text, problem).correct for task in (deepseek, chat) for text in (thought, closed)] == [
+        *(False, True),
+        *(True, True),
+    ]
+    assert deepseek.verify(thought, problem).rule == "unfinished thought"
+
+
+def test_the_question_is_no_answer_but_under_the_official_reward():
+    problem = {"id": "a", "problem": r"What is $\frac{6}{12}$ in lowest terms?", "answer": r"\frac{1}{2}"}
+    copy = MATH.verify(r"\boxed{\frac{6}{12}}", problem)
+    assert (copy.correct, copy.rule) == (False, "copied")
+    official = load_task("math", {"name": "math", "verifier": "official"})
+    assert official.verify(r"\boxed{\frac{1}{2}} \boxed{", problem).correct  # as ever: an open box is passed over
+    assert official.verify(r"\boxed{\frac{1}{2}}", problem).rule == "official"

@@ -79,9 +79,13 @@ def written_out(gold):
         return None
     value = Fraction(gold)
     places = max(0, -int(match[2] + match[3])) + 6
-    return str(int(value)) if value.denominator == 1 else f"{float(value):.{places}f}".rstrip("0") if abs(
-        int(match[3])
-    ) < 9 else None
+    return (
+        str(int(value))
+        if value.denominator == 1
+        else f"{float(value):.{places}f}".rstrip("0")
+        if abs(int(match[3])) < 9
+        else None
+    )
 
 
 def _plain(gold):

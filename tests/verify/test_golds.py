@@ -29,7 +29,8 @@ LEAST = 6  # rewritings of every gold answer
 # Problems whose gold answer stands in the question as it is, by set.
 STANDING = json.loads(Path(__file__).with_name("golds_in_questions.json").read_text())
 FORMULA = re.compile(
-    r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|\\begin\{align\*?\}(.+?)\\end\{align\*?\}", re.DOTALL
+    r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|\\begin\{align\*?\}(.+?)\\end\{align\*?\}",
+    re.DOTALL,
 )
 PIECE = re.compile(r"=|<|>|\\le|\\ge|,")
 
@@ -122,7 +123,12 @@ def copied(rows):
 
 @pytest.mark.parametrize(
     "name",
-    ["math500", "amc23", pytest.param("minerva_math", marks=pytest.mark.slow), pytest.param("math/train", marks=pytest.mark.slow)],
+    [
+        "math500",
+        "amc23",
+        pytest.param("minerva_math", marks=pytest.mark.slow),
+        pytest.param("math/train", marks=pytest.mark.slow),
+    ],
 )
 def test_a_copied_formula_is_right_only_where_the_gold_stands_in_the_question(name):
     assert copied(problems(*name.split("/"))) == STANDING[name]
@@ -150,7 +156,12 @@ def test_percent_golds_take_the_number_with_and_without_its_sign():
     golds = [p["answer"] for split in ("train", "test") for p in problems("math", split) if p["answer"].endswith("%")]
     numbers = [gold.removesuffix("%").removesuffix("\\").strip() for gold in golds]
     assert len(golds) > 40
-    for answers in (numbers, [rf"{n} \%" for n in numbers], [f"{n}%" for n in numbers], [f"{n} percent" for n in numbers]):
+    for answers in (
+        numbers,
+        [rf"{n} \%" for n in numbers],
+        [f"{n}%" for n in numbers],
+        [f"{n} percent" for n in numbers],
+    ):
         outcomes = [j.outcome for j in judge(boxes(answers), golds)]
         assert set(outcomes) == {"correct"}
     wrong = judge(boxes(f"{n}1" for n in numbers), golds)
