@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from agrae_lab.tasks.prompts import LETTERS
-from agrae_lab.verify.numbers import exact, is_plain, read_number
+from agrae_lab.verify.numbers import read_number
 from agrae_lab.verify.official import normalise
+from agrae_lab.verify.values import exact, is_plain
 from agrae_lab.verify.writing import canonical
 
 # commands that set letters upright or bold and mean nothing

@@ -4,7 +4,8 @@ r"""The verifier of mathematical answers: hostile text in, correct / incorrect /
     limits.py                   absurd answers, which are refused
     writing.py                  one writing for texts that differ in typesetting
     questions.py                the question's own expressions
-    compare.py                  the rules; numbers.py, units.py and shapes.py read what they speak of
+    compare.py                  the rules (named in outcomes.py); shapes.py, numbers.py, units.py and labels.py read
+                                what they speak of, and values.py says what numbers are worth
     algebra.py                  what the rules leave open, by math-verify
     server.py, pool.py          the processes around it, with hard limits on time and memory
     official.py                 the authors' text comparison
@@ -19,9 +20,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from agrae_lab.verify.answers import Reading, last_complete_box, read_answer
-from agrae_lab.verify.compare import SAME_TEXT, NeedsAlgebra, compare
+from agrae_lab.verify.compare import NeedsAlgebra, compare
 from agrae_lab.verify.limits import MAX_CHARS, SHOWN_CHARS, refusal
 from agrae_lab.verify.official import is_equal, normalise
+from agrae_lab.verify.outcomes import SAME_TEXT
 from agrae_lab.verify.pool import POOL
 from agrae_lab.verify.questions import is_copied
 from agrae_lab.verify.server import Question, Reply
@@ -43,7 +45,8 @@ class Judgement:
 
     `answer` is what the completion answers, in one form for texts that differ in typesetting alone; an answer that
     equals the gold answer is written as the gold answer. None: the completion has no answer. `boxed`: it has a box.
-    `rule`: what decided (compare.py and this module name the rules); the outcome again where it is undecided.
+    `rule`: what decided (outcomes.py, answers.py and this module name the rules); the outcome again where it is
+    undecided.
     """
 
     outcome: str

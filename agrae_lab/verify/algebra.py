@@ -22,8 +22,10 @@ from sympy import Expr, Float, MatrixBase, N, Rational, Set, UnevaluatedExpr
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Equality, Relational
 
-from agrae_lab.verify.compare import Outcome, compare
-from agrae_lab.verify.numbers import MIN_DIGITS, read_number, shown_places
+from agrae_lab.verify.compare import compare
+from agrae_lab.verify.numbers import read_number
+from agrae_lab.verify.outcomes import Outcome
+from agrae_lab.verify.values import MIN_DIGITS, shown_places
 from agrae_lab.verify.writing import canonical
 
 logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its time limits are off

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agrae_lab.verify.answers import boxed_answer
-from agrae_lab.verify.compare import is_based, is_wordy
+from agrae_lab.verify.labels import is_based, is_wordy
 from agrae_lab.verify.limits import refusal
 from agrae_lab.verify.pool import POOL
 from agrae_lab.verify.shapes import Shape, is_name, shape_of

@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 
-from agrae_lab.verify.compare import Outcome
+from agrae_lab.verify.outcomes import Outcome
 
 CPU_SECONDS = 2.0  # per answer; real answers take milliseconds
 WALL_SECONDS = 60.0  # per answer, whatever holds it up

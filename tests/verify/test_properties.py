@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from agrae_lab.verify import judge
 from agrae_lab.verify.compare import NeedsAlgebra, compare
-from agrae_lab.verify.numbers import approximate, equal, exact, pending, read_number
+from agrae_lab.verify.numbers import read_number
+from agrae_lab.verify.values import approximate, equal, exact, pending
 from agrae_lab.verify.writing import canonical
 from tests.verify.rewriting import rewritings, with_a_digit_changed
 
