@@ -52,7 +52,7 @@ def make_prompt(template: str, problem: str) -> str | list[dict[str, str]]:
 
 
 def opens_thought(template: str) -> bool:
-    """Whether a template's prompts end within a thought, so that a completion must close it before it answers."""
+    """Return whether a template's prompts end within a thought, which a completion must close to answer."""
     return TEMPLATES[template].rstrip().endswith("<think>")
 
 

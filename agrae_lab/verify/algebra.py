@@ -68,7 +68,7 @@ def judge(gold: str, answer: str) -> Outcome:
 
 
 def equal(gold: str, answer: str) -> bool:
-    """Whether math-verify calls two canonical texts equal, and nothing that it overlooks speaks against it.
+    """Return whether math-verify calls two canonical texts equal, and nothing that it overlooks speaks against it.
 
     Raises:
         Exception: whatever math-verify and sympy raise.
@@ -86,13 +86,13 @@ def equal(gold: str, answer: str) -> bool:
 
 
 def _class(expression: Any) -> type | None:
-    """What things are compared with each other; None for what could not be parsed."""
+    """Return the class within which things are compared; None for what could not be parsed."""
     kinds = (MatrixBase, Relational, Set, Expr)
     return next((kind for kind in kinds if isinstance(expression, kind)), None)
 
 
 def _differ_in_letters(gold: str, answer: str) -> bool:
-    """Whether a letter stands in the other case, or with other primes and accents."""
+    """Return whether a letter stands in the other case, or with other primes and accents."""
     if Counter(set(_MARKED.findall(gold))) != Counter(set(_MARKED.findall(answer))):
         return True
     wanted, found = ({m[1] for m in _LETTER.finditer(text) if m[1]} for text in (gold, answer))
@@ -102,7 +102,7 @@ def _differ_in_letters(gold: str, answer: str) -> bool:
 
 
 def _rounded(gold: Any, answer: str) -> bool | None:
-    """Whether a decimal is a number such as ln 2 to the places that it shows; None where that is not the question."""
+    """Return whether a decimal is a number such as ln 2 to the places shown; None if that is not the question."""
     tree = read_number(answer)
     decimal = tree[1] if tree and tree[0] == "neg" else tree
     if decimal is None or decimal[0] != "num" or decimal[2] < MIN_DIGITS or not isinstance(gold, Expr):
@@ -117,7 +117,7 @@ def _rounded(gold: Any, answer: str) -> bool | None:
 
 
 def plainly_unequal(gold: Any, answer: Any) -> bool:
-    """Whether two expressions have other values at some fixed value of their variables.
+    """Return whether two expressions have other values at some fixed value of their variables.
 
     At a fraction of the cost of math-verify, which lets sympy simplify the difference: most wrong answers have one that
     does not simplify. Decimals count as the fractions that they are. Of two equations, whether their differences of

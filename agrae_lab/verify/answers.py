@@ -100,7 +100,7 @@ def after_thought(completion: str, *, thinking: bool = False) -> str | None:
 
 
 def _last_box(text: str, end: int, *, before: int | None = None) -> tuple[int, str | None]:
-    """Where the last box before `before` begins (-1: there is none), and its content; None if it is open at `end`."""
+    """Return where the last box before `before` begins, or -1, and its content, None if it is open at `end`."""
     before = end if before is None else before
     for _ in range(MAX_BOXES):
         at = max(text.rfind(r"\boxed", 0, before), text.rfind(r"\fbox", 0, before))
@@ -116,7 +116,7 @@ def _last_box(text: str, end: int, *, before: int | None = None) -> tuple[int, s
 
 
 def _braced(text: str, opening: int, end: int) -> str | None:
-    """What stands between a brace and the one that closes it."""
+    """Return the text between a brace and the one that closes it; None if none does."""
     depth = 0
     for match in _BRACE.finditer(text, opening, end):
         depth += {"{": 1, "}": -1}.get(match.group(), 0)

@@ -276,7 +276,7 @@ def _after_name(gold: str, found: Shape, algebra: Algebra) -> Outcome:
 
 
 def _is_chain(items: Sequence[str], algebra: Algebra) -> bool:
-    """Whether the members of a chain do not contradict its last one. Those with variables cannot."""
+    """Return whether the members of a chain do not contradict its last one. Those with variables cannot."""
     last = read_quantity(items[-1])
     for number, item in enumerate(items[:-1]):
         quantity = None if number == 0 and item in ("e", "i") else read_quantity(item)
@@ -329,7 +329,7 @@ def _quantities(wanted: Quantity, found: Quantity, gold: str, answer: str, algeb
 
 
 def _hundredfold(wanted: Quantity, found: Quantity) -> bool:
-    """Whether one is so many per cent and the other the same as a share of one."""
+    """Return whether one is so many per cent and the other the same as a share of one."""
     a, b = exact(wanted.value), exact(found.value)
     if a is None or b is None:
         return False

@@ -27,7 +27,7 @@ _OTHER_LABEL = re.compile(r"\([A-J]\)|\\text\{\(?[A-J]\)?\}|(?<![a-zA-Z])(?:or|a
 
 
 def is_wordy(text: str) -> bool:
-    r"""Whether a text has words: \text{…}, or nothing but letters that are no product."""
+    r"""Return whether a text has words: \text{…}, or nothing but letters that are no product."""
     if r"\text{" in text:
         return True
     return bool(re.fullmatch(r"[a-zA-Z]{2,}(?:[\s\-][a-zA-Z]+)*", text)) and not is_product(text)
@@ -40,7 +40,7 @@ def words_of(text: str) -> str:
 
 
 def is_time(text: str) -> bool:
-    """Whether a text is a time of day or a length of time: 5:30."""
+    """Return whether a text is a time of day or a length of time: 5:30."""
     return _TIME.fullmatch(text) is not None
 
 
@@ -71,7 +71,7 @@ def compare_based(gold: str, answer: str) -> Outcome | None:
 
 
 def is_based(text: str) -> bool:
-    """Whether a text is a number with its base."""
+    """Return whether a text is a number with its base."""
     return _based(text) is not None
 
 

@@ -17,7 +17,7 @@ _BINOMIAL = re.compile(r"\\[dt]?binom\s*\{([^{}]*)\}")
 
 
 def refusal(answer: str) -> str | None:
-    """Why an answer is not worth the risk of parsing it, in words; None if it may be parsed.
+    """Return why an answer is not worth the risk of parsing it, in words; None if it may be parsed.
 
     The hard limits on time and memory hold all the same. This only spares them what is plainly absurd.
     """

@@ -1,4 +1,4 @@
-"""What a comparison says, and the rules that say it."""
+"""Outcomes of comparisons, and the names of the rules that decide them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALGEBRA = "algebra"
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether an answer equals the gold answer, and the rule that said so."""
+    """Return whether an answer equals the gold answer, and the rule that said so."""
 
     equal: bool
     rule: str

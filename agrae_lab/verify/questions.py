@@ -27,7 +27,7 @@ _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 def is_copied(question: str, gold: str, answer: str) -> bool:
-    """Whether a canonical answer, or what it gives a name to, repeats an expression of the question.
+    """Return whether a canonical answer, or what it gives a name to, repeats an expression of the question.
 
     Not so where that is the gold answer's own text: it stands in the question as it is.
     """
@@ -55,7 +55,7 @@ def _without_brackets(text: str) -> str:
 
 
 def _stands_as(text: str, gold: str) -> bool:
-    """Whether a text is the gold answer as it is written, up to its unit, its sign of currency and the like."""
+    """Return whether a text is the gold answer as it is written, up to its unit, its sign of currency and the like."""
     if text == gold:
         return True
     a, b = (_LOOSE.sub("", t) for t in (text, gold))

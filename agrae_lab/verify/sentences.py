@@ -59,10 +59,10 @@ def _payload(text: str, anchor: re.Match, claim: re.Match) -> str | None:
     at = claim.end()
     end = _END.search(text, at)
     payload, rest = (text[at:], "") if end is None else (text[at : end.start()], text[end.end() :])
-    if _CONDITION.search(before) or (end is not None and end[0] == "?"):
+    if _CONDITION.search(before) or (end is not None and (end[0] == "?" or rest.startswith("..")) or ".." in payload):
         return None
     if any(map(_DENIAL.search, (before, claim[0], payload))) or _RETRACTED.search(rest):
         return None
     reason = _REASON.search(payload)
-    answer = (payload[: reason.start()] if reason else payload).strip()
+    answer = (payload[: reason.start()] if reason else payload).strip(" \t\"'“”")
     return answer or None

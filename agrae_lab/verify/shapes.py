@@ -97,7 +97,7 @@ def _split(text: str, separator: re.Pattern) -> tuple[list[str], list[str]]:
 
 
 def _holds(spans: Sequence[tuple[int, int]], match: re.Match) -> bool:
-    r"""Whether a separator begins where nothing encloses it; \text{ and } is itself in braces."""
+    r"""Return whether a separator begins where nothing encloses it; \text{ and } is itself in braces."""
     return any(a <= match.start() <= b and (match.start() < b or match[0].startswith("\\")) for a, b in spans)
 
 
@@ -221,7 +221,7 @@ def _ratio(text: str) -> Shape | None:
 
 
 def is_product(text: str) -> bool:
-    """Whether letters side by side are a product (xy, pqr, ab) rather than a word (on, no, even, CD)."""
+    """Return whether letters side by side are a product (xy, pqr, ab) rather than a word (on, no, even, CD)."""
     if not re.fullmatch(r"[a-z]{2,3}", text):
         return False
     vowels = sum(char in "aeiou" for char in text)
@@ -229,5 +229,5 @@ def is_product(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    r"""Whether a side of an equation names something: x, f(2), x_1, \theta, AB; not e, i or \pi, which are numbers."""
+    r"""Return whether a side of an equation names something: x, f(2), x_1, \theta, AB; not \pi, which is a number."""
     return bool(_NAME.fullmatch(text)) and text not in (r"\pi", r"-\pi")

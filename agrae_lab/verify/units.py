@@ -109,7 +109,7 @@ def read_quantity(text: str) -> Quantity | None:
 
 
 def _tail_of(text: str) -> re.Match | None:
-    r"""Where the words begin; the \text{…} of a number in words is none."""
+    r"""Return where the words begin; the \text{…} of a number in words is none."""
     match = _TAIL.search(text)
     return match if match and match.start() > 0 else None
 
@@ -134,7 +134,7 @@ class _Marks:
 
 
 def _read_marks(tail: str) -> _Marks | None:
-    """What the text after a number says; None if it is more than units, per cent, a scale and words that count nothing.
+    """Return what the text after a number says; None if it is more than units, per cent, a scale and idle words.
 
     A word outside of text must be a unit or stand apart: 2xy is a product.
     """
@@ -219,6 +219,6 @@ def _in_degrees(marks: _Marks, name: str) -> tuple[str, int] | None:
 
 
 def compatible(gold: Quantity, answer: Quantity) -> bool:
-    """Whether an answer's unit is the gold answer's; either may be left out, and words that are no units may differ."""
+    """Return whether an answer's unit is the gold answer's; either may be left out, other words may differ."""
     has_marks = [bool(q.units or q.words) for q in (gold, answer)]
     return gold.units == answer.units or not all(has_marks)

@@ -190,7 +190,7 @@ def _is_decimal(tree: Tree) -> bool:
 
 
 def _has_an_end(gold: Tree, value: Fraction | None) -> bool:
-    """Whether a gold number's decimals end: it must then be met exactly."""
+    """Return whether a gold number's decimals end: it must then be met exactly."""
     if value is None:
         return False
     below = value.denominator
@@ -221,13 +221,13 @@ def shown_places(numeral: Tree) -> int:
 
 
 def is_plain(tree: Tree) -> bool:
-    """Whether a tree is a numeral or a fraction of whole numbers in lowest terms, with a sign or without."""
+    """Return whether a tree is a numeral or a fraction of whole numbers in lowest terms, with a sign or without."""
     tree = tree[1] if tree[0] == "neg" else tree
     return tree[0] == "num" or (tree[0] == "div" and exact(tree) is not None and not pending(tree))
 
 
 def pending(tree: Tree) -> bool:
-    """Whether an operation is left to carry out: 2+3, 2^3, 10/4, sqrt(4), 5!, sqrt(2)+sqrt(2); not so sqrt(8), 1/2."""
+    """Return whether an operation is left to carry out: 2+3, 2^3, 10/4, sqrt(4), 5!; not so sqrt(8), 1/2."""
     kind = tree[0]
     children = [child for child in tree[1:] if isinstance(child, tuple)]
     if any(map(pending, children)):
@@ -245,7 +245,7 @@ def _pending_sum(tree: Tree) -> bool:
 
 
 def _irrational(term: Tree) -> Any:
-    """What is left of a term without its rational coefficient; () for a rational term."""
+    """Return what is left of a term without its rational coefficient; () for a rational term."""
     if exact(term) is not None:
         return ()
     if term[0] == "neg":

@@ -1,4 +1,4 @@
-"""What must hold of every gold answer: other writings are right, another digit or exponent is wrong, whatever it is."""
+"""Properties of verdicts: a gold answer in other writings is right, with another digit or exponent it is wrong."""
 
 from contextlib import suppress
 from fractions import Fraction
