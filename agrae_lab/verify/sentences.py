@@ -59,7 +59,8 @@ def _payload(text: str, anchor: re.Match, claim: re.Match) -> str | None:
     at = claim.end()
     end = _END.search(text, at)
     payload, rest = (text[at:], "") if end is None else (text[at : end.start()], text[end.end() :])
-    if _CONDITION.search(before) or (end is not None and (end[0] == "?" or rest.startswith("..")) or ".." in payload):
+    unsure = "" if end is None else end[0] + rest[:2]  # a question, or an ellipsis
+    if _CONDITION.search(before) or "?" in unsure[:1] or ".." in unsure or ".." in payload:
         return None
     if any(map(_DENIAL.search, (before, claim[0], payload))) or _RETRACTED.search(rest):
         return None

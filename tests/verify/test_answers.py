@@ -90,6 +90,7 @@ def test_megabytes_of_boxes_side_by_side_are_read_at_once():
         ("The answer is 6. The answer is 7.", "7"),
         ("The answer is 7 ... or is it?", None),
         ('The answer is "7".', "7"),
+        ("The answer is 7...", None),
         ("We seek an answer", None),
         ("the answer is 7." + " It was long." * 40, "7"),
         ("the answer is 7." + " It was long." * 4000, None),
