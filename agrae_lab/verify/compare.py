@@ -319,8 +319,8 @@ def _quantities(wanted: Quantity, found: Quantity, gold: str, answer: str, algeb
     same = equal(wanted.value, found.value)
     if not same and wanted.percent != found.percent:
         same = _hundredfold(wanted, found)
-    if same is None:
-        same = algebra(gold, answer)
+    if same is None:  # such as 1/0, which has no value
+        same = pending(wanted.value) and algebra(gold, answer)
     if same and not pending(wanted.value):
         plain = is_plain(wanted.value)
         if (plain and not is_plain(found.value)) or (not plain and pending(found.value)):

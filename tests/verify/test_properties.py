@@ -61,7 +61,7 @@ def test_a_number_with_a_digit_changed_is_wrong(gold, place):
         approximate(read_number(canonical(t.partition(r"\text")[0].rstrip(r"\%").removesuffix(r"^\circ"))))
         for t in (gold, text)
     )
-    assume(abs(a[0] - b[0]) > 0)  # 01 for 1, and 0 for -0
+    assume(b is None or a != b)  # 01 for 1, and 0 for -0; None: 1/0
     assert verdict(text, gold) == "incorrect"
 
 
@@ -140,6 +140,7 @@ def test_another_unit_is_wrong_and_no_unit_is_right(number, unit, other):
 @PATIENT
 @given(st.integers(2, 500), st.integers(2, 50))
 def test_an_operation_left_to_carry_out_is_no_value(a, b):
+    assume(a != 10)  # a power of ten is scientific notation
     for text, value in ((f"{a}+{b}", a + b), (rf"{a}\cdot{b}", a * b), (rf"\frac{{{a * b}}}{{{b}}}", a),
                         (rf"\sqrt{{{a * a}}}", a), (f"{a}^2", a * a), (rf"{a + b}-{b}", a)):  # fmt: skip
         assert verdict(text, str(value)) == "incorrect", text
