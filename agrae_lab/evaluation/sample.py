@@ -67,13 +67,22 @@ def evaluate(
 
 
 def _put_together(chunks: Sequence[Path], path: Path) -> None:
-    """One file of all chunks, a row group each: never more than one chunk is in memory."""
+    """One file of all chunks, a row group each: never more than one chunk is in memory.
+
+    A column that chunks of an earlier version lack is null in their rows.
+    """
+    schema = pa.unify_schemas([pq.read_schema(chunk) for chunk in chunks])
     with (
         replacing(path) as temporary,
-        pq.ParquetWriter(temporary, pq.read_schema(chunks[0]), compression="zstd", write_page_checksum=True) as out,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as out,
     ):
         for chunk in chunks:
-            out.write_table(pq.read_table(chunk))
+            table = pq.read_table(chunk)
+            columns = [
+                table[field.name] if field.name in table.column_names else pa.nulls(len(table), field.type)
+                for field in schema
+            ]
+            out.write_table(pa.table(columns, schema=schema))
 
 
 def prompt_length(prompt: Any) -> int:
@@ -127,6 +136,7 @@ def _chunk_table(
             "correct": [v.correct for v in verdicts],
             "valid": [v.valid for v in verdicts],
             "answer": pa.array([v.answer for v in verdicts], pa.string()),
+            "rule": pa.array([v.rule for v in verdicts], pa.string()),
             "n_tokens": drawn.num_tokens,
             "truncated": drawn.truncated,
             "mean_entropy": pa.nulls(n, pa.float64()) if drawn.mean_entropy is None else drawn.mean_entropy,
