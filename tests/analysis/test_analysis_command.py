@@ -39,7 +39,7 @@ def test_a_whole_root(new_root: Callable, tmp_path: Path, capsys: pytest.Capture
 
     monkeypatch.setattr(figures, "discover", lambda: [passk])
     monkeypatch.setattr(tables, "discover", lambda: [table_main])
-    root = new_root(num_problems=20, num_samples=16, all_rollouts=True)
+    root = new_root(all_rollouts=True, num_problems=20, num_samples=16)
     runs = {arm: root.run(arm) for arm in ARMS}
     for name, arms in EXPERIMENTS.items():
         root.experiment(name, [runs[arm] for arm in arms])
@@ -64,7 +64,7 @@ def test_a_whole_root(new_root: Callable, tmp_path: Path, capsys: pytest.Capture
     printed = capsys.readouterr().out
     assert f"{tmp_path / 'summary.md'}" in printed
     assert f"{tmp_path / 'a_grae/report.html'}" in printed
-    assert printed.count("Pass@k (%) on countdown_test: 40 problems, n = 64") == 1
+    assert printed.count("Pass@k (%) on countdown_test: 20 problems, n = 16") == 1
     for words in ("Base model", "A-GRAE", "C8 "):
         assert words in printed
 
@@ -161,7 +161,7 @@ def test_the_options_are_every_studys_view(demo_root, tmp_path: Path, no_figures
 
 
 def test_models_are_told_apart(new_root: Callable, tmp_path: Path, capsys, no_figures: None) -> None:
-    root = new_root(num_problems=12, num_samples=8)
+    root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     small, large = ({"path": f"hub/{name}"} for name in ("small", "large"))
     root.experiment(
         "x", [root.run("grpo", model=small), root.run("a_grae", model=small), root.run("grpo", model=large)]
@@ -188,7 +188,7 @@ def test_several_processes_do_the_same(new_root: Callable, tmp_path: Path, monke
 
     monkeypatch.setattr(figures, "discover", lambda: [entropy])
     monkeypatch.setattr(tables, "discover", list)
-    root = new_root(num_problems=12, num_samples=8)
+    root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     root.experiment("x", [root.run("grpo"), root.run("a_grae")])
     for name, num_workers in (("one", 1), ("two", 2)):
         assert main([f"runs={root.path}", f"out={tmp_path / name}"], num_workers=num_workers) == 0
@@ -207,7 +207,7 @@ def test_an_experiment_of_another_schema_is_refused(demo_root, tmp_path: Path, c
 def test_unfinished_and_missing_runs_are_named(new_root: Callable, tmp_path: Path, capsys, no_figures: None) -> None:
     from agrae_lab.runs import update_meta, write_json
 
-    root = new_root(num_problems=12, num_samples=8)
+    root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     failed, running = root.run("hard_focused", status="failed", steps=5), root.run("a_grae", status="running", steps=9)
     update_meta(failed.path, error="out of memory")
     write_json(running.path / "progress.json", {"phase": "train", "done": 9, "total": 36, "seconds": 3.0})
@@ -230,7 +230,7 @@ def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_pat
     monkeypatch.setattr(figures, "discover", lambda: [entropy, passk])
     monkeypatch.setattr(tables, "discover", list)
 
-    root = new_root(num_problems=12, num_samples=8)
+    root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     grpo, other = root.run("grpo"), root.run("a_grae")
     samples_frame(pd.Series([1, 2, 3]).to_numpy(), 8).to_parquet(other.samples_path(BENCHMARK))
     root.experiment("x", [grpo, other])
@@ -245,7 +245,7 @@ def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_pat
 
 
 def test_diverged_runs_are_said_to_be_an_outcome(new_root: Callable, tmp_path: Path, no_figures: None) -> None:
-    root = new_root(num_problems=12, num_samples=8)
+    root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     root.experiment("x", [root.run("grpo"), root.run("grpo", 1, status="diverged", steps=10)])
     main([f"runs={root.path}", f"out={tmp_path}"])
     assert "A diverged run is an outcome too" in (tmp_path / "x/summary.md").read_text()
