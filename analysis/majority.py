@@ -28,7 +28,7 @@ from .scan import columns_of, state_of
 
 NO_ANSWER = -1
 MOST_DRAWS, LEAST_DRAWS = 1000, 50
-_ALL_DRAWS = 60_000  # over all problems: the standard error of a mean over them is then at most 0.2 points
+_ALL_DRAWS = 30_000  # over all problems: the standard error of a mean over them is then at most 0.3 points
 
 
 @dataclass(frozen=True)
