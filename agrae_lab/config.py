@@ -100,7 +100,7 @@ def _leave_out_null_benchmarks(config: Mapping[str, Any]) -> None:
     """A file of configuration can add to its world's benchmarks, and take one away only by setting it to null."""
     evaluation = config.get("evaluation")
     if isinstance(evaluation, dict) and isinstance(evaluation.get("benchmarks"), dict):
-        evaluation["benchmarks"] = {name: b for name, b in evaluation["benchmarks"].items() if b is not None}
+        evaluation["benchmarks"] = {str(name): b for name, b in evaluation["benchmarks"].items() if b is not None}
 
 
 def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -47,19 +47,34 @@ _ADDRESS = Rule(
     "an address such as http://host:8000",
     lambda x: isinstance(x, str) and re.fullmatch(r"https?://[\w.-]+(:\d+)?", x, flags=re.ASCII) is not None,
 )
-_NAME = Rule(
-    "1 to 60 letters, digits or any of . _ + = -, since it names a directory",
-    lambda x: re.fullmatch(r"[\w.+=-]{1,60}", str(x), flags=re.ASCII) is not None,
-)
+
+
+def _name(*reserved: str) -> Rule:
+    """Rule of a name that becomes part of a path; reserved words mean something else wherever names stand."""
+    words = f", other than {' and '.join(map(repr, reserved))}" if reserved else ""
+    return Rule(
+        f"1 to 60 letters, digits or any of . _ + = -, beginning with a letter or digit{words}, since it names a "
+        "file or directory",
+        lambda x: (
+            type(x) in (str, int)
+            and re.fullmatch(r"[A-Za-z0-9][\w.+=-]{0,59}", str(x), flags=re.ASCII) is not None
+            and str(x).lower() not in reserved
+        ),
+    )
+
+
+_ARM_NAME = _name("base")  # the model that training starts from
+_BENCHMARK_NAME = _name("train")  # the training problems
+_EXPERIMENT_NAME = _name()
 
 RULES: dict[str, Rule] = {
     "schema_version": _whole(1),
     "root": _TEXT,
-    "arm": _or_null(_NAME),
+    "arm": _or_null(_ARM_NAME),
     "seed": _whole(0, 2**32 - 1),
     "world": _TEXT,
     "engine": _choice("transformers", "vllm"),
-    "experiment.name": _or_null(_NAME),
+    "experiment.name": _or_null(_EXPERIMENT_NAME),
     "experiment.question": _or_null(_TEXT),
     "hardware.device": _choice("auto", "cpu", "cuda"),
     "hardware.data_dir": _or_null(_TEXT),
@@ -136,6 +151,8 @@ def check(config: Mapping[str, Any]) -> None:
     if not isinstance(benchmarks, dict) or not benchmarks:
         raise ValueError("evaluation.benchmarks must name at least one benchmark with its task")
     for name, benchmark in benchmarks.items():
+        if not _BENCHMARK_NAME.holds(name):
+            raise ValueError(f"evaluation.benchmarks: a name must be {_BENCHMARK_NAME.wanted}, got {name!r}")
         prefix = f"evaluation.benchmarks.{name}"
         rules = {f"{prefix}.{key}": rule for key, rule in BENCHMARK_RULES.items()}
         _check_leaves(dict(_leaves(benchmark, f"{prefix}.")), rules, optional=(f"{prefix}.domain",))

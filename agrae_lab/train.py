@@ -25,11 +25,12 @@ from omegaconf import DictConfig
 
 from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, ConfigError, freeze, problem_sets, register_advantages
+from agrae_lab.evaluation.streams import BASE_STREAM, policy_stream
 from agrae_lab.models.load import ModelError
 from agrae_lab.models.memory import evaluation_needs, is_out_of_memory, out_of_memory_means
 from agrae_lab.provenance import provenance
 from agrae_lab.runs import Run, RunBusyError, RunError
-from agrae_lab.tasks import fingerprint_problems, load_task, task_settings
+from agrae_lab.tasks import count_shared, fingerprint_problems, load_task, task_settings
 
 if TYPE_CHECKING:
     from agrae_lab.evaluation.engine import Decoding, Engine
@@ -94,6 +95,8 @@ def _train_and_evaluate(run: Run) -> None:
     _Progress(run, "load")(0, 1)
     sets = _problem_sets(run)
     _check_unchanged(run, sets)
+    if _is_main():
+        _report_overlap(run, sets)
     from agrae_lab.training.preflight import preflight
     from agrae_lab.training.thumbnails import keep_thumbnails
     from agrae_lab.training.train import train  # trl takes seconds to import
@@ -111,7 +114,7 @@ def _train_and_evaluate(run: Run) -> None:
     if vllm and not trained:
         _start_afresh(run)
     with _timed(run, "evaluate_seconds"):
-        _evaluate(run, run.path / "model", run.path / "eval", sets)
+        _evaluate(run, run.path / "model", run.path / "eval", sets, stream=policy_stream(run.seed))
     base_eval = _evaluate_base(run, sets, wait=True)
     if _is_main():
         runs.update_meta(run.path, base_eval=base_eval)
@@ -161,6 +164,22 @@ def _check_unchanged(run: Run, sets: Mapping[str, Problems]) -> None:
         runs.update_meta(run.path, model_fingerprint=fingerprint)
 
 
+def _report_overlap(run: Run, sets: Mapping[str, Problems]) -> None:
+    """Warn of test problems that the policy trains on, and count them in meta.json."""
+    section, overlap = run.config["task"], {}
+    trained = load_task(section["name"], section)
+    for name, benchmark in run.config["evaluation"]["benchmarks"].items():
+        task = load_task(benchmark["task"], section)
+        if shared := count_shared(task, sets[name], trained, sets["train"]):
+            overlap[name] = shared
+            logger.warning(
+                "evaluation.benchmarks.%s: %d of its %d problems are training problems too. Its accuracy measures "
+                "memory as well; take them out of one of the two",
+                *(name, shared, len(sets[name])),
+            )
+    runs.update_meta(run.path, train_test_overlap=overlap)
+
+
 @contextmanager
 def _timed(run: Run, name: str) -> Iterator[None]:
     """Add the block's seconds to meta.json, however it ends: timings are those of all attempts."""
@@ -183,7 +202,7 @@ def _num_processes() -> int:
 
 
 def _evaluate(
-    run: Run, model_path: str | Path, into: Path, sets: Mapping[str, Problems], phase: str = "evaluate"
+    run: Run, model_path: str | Path, into: Path, sets: Mapping[str, Problems], *, stream: int, phase: str = "evaluate"
 ) -> None:
     """Every benchmark of the run that `into` does not hold yet."""
     from agrae_lab.evaluation.sample import evaluate
@@ -194,7 +213,7 @@ def _evaluate(
     shard = shard_of(run.config)
     if shard is None:
         return
-    decoding = _decoding(run.config)
+    decoding = _decoding(run.config, stream=stream)
     needs = out_of_memory_means(evaluation_needs(decoding.batch_size))
     with needs, closing(_load_engine(str(model_path), run.config)) as engine:
         for name, benchmark in benchmarks.items():
@@ -216,17 +235,17 @@ def _evaluate_base(run: Run, sets: Mapping[str, Problems], *, wait: bool) -> dic
         "dtype": config["model"]["dtype"],
         "benchmarks": config["evaluation"]["benchmarks"],
         "problems": {name: fingerprint_problems(sets[name]) for name in config["evaluation"]["benchmarks"]},
-        "decoding": asdict(_decoding(config)),
+        "decoding": asdict(_decoding(config, stream=BASE_STREAM)),
         **_unlike_nano(config),
     }
     into = run.root / "base" / runs.config_hash(key)
     if not _is_main():  # helps with the chunks; the main process holds the lock
-        _evaluate(run, config["model"]["path"], into, sets, phase="evaluate base")
+        _evaluate(run, config["model"]["path"], into, sets, stream=BASE_STREAM, phase="evaluate base")
         return {}
     try:
         with runs.lock(into, wait=wait):
             runs.write_json(into / "meta.json", {"schema_version": runs.SCHEMA_VERSION, **key})
-            _evaluate(run, config["model"]["path"], into, sets, phase="evaluate base")
+            _evaluate(run, config["model"]["path"], into, sets, stream=BASE_STREAM, phase="evaluate base")
     except RunBusyError:
         assert not wait
     return {name: str((into / name / "samples.parquet").relative_to(run.root)) for name in key["benchmarks"]}
@@ -240,10 +259,10 @@ def _unlike_nano(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**({"task": settings} if settings else {}), **engine}
 
 
-def _decoding(config: Mapping[str, Any]) -> Decoding:
+def _decoding(config: Mapping[str, Any], *, stream: int) -> Decoding:
     from agrae_lab.evaluation.engine import Decoding
 
-    return Decoding(**{k: v for k, v in config["evaluation"].items() if k != "benchmarks"})
+    return Decoding(**{k: v for k, v in config["evaluation"].items() if k != "benchmarks"}, stream=stream)
 
 
 def shard_of(config: Mapping[str, Any]) -> tuple[int, int] | None:

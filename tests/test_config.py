@@ -76,6 +76,14 @@ def test_experiments_compose_and_name_their_command(name):
         (["evaluation.top_p=1.2"], "evaluation.top_p must be a number above 0 and at most 1, got 1.2"),
         (["seed=-1"], "seed must be a whole number of at least 0 and at most 4294967295, got -1"),
         (["arm=a/b"], "arm must be 1 to 60 letters.*got 'a/b'"),
+        (["arm=base"], "arm must be 1 to 60 letters.*other than 'base'.*got 'base'"),
+        (["arm=Base"], "other than 'base'.*got 'Base'"),
+        (["arm=.."], "arm must be .* beginning with a letter or digit.*got '..'"),
+        (["arm=-x"], "arm must be .* beginning with a letter or digit.*got '-x'"),
+        (["arm=''"], "arm must be .*got ''"),
+        (["experiment.name=../x"], "experiment.name must be .*got '../x'"),
+        (["experiment.name=.hidden"], "experiment.name must be .*got '.hidden'"),
+        (["experiment.name=''"], "experiment.name must be .*got ''"),
         (["seed=4294967296"], "seed must be a whole number of at least 0 and at most 4294967295"),
         (["+train.num_step=5"], "the config has no key train.num_step; did you mean train.num_steps"),
         (["task=null"], "task must be a section with name, train_file, got None"),
@@ -236,3 +244,24 @@ def test_the_tasks_of_mathematics_have_their_settings_and_others_none(tmp_path):
     ):
         with pytest.raises(ConfigError, match=message):
             compose_config(*overrides)
+
+
+def with_benchmark(name) -> dict:
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        config = compose("config")
+        config.evaluation.benchmarks = {name: {"task": "countdown"}}
+        return freeze(config)
+
+
+@pytest.mark.parametrize("name", ["train", "Train", "..", ".", "a/b", "", ".x", "-x", "x y", "é", "x" * 61, "a\n"])
+def test_names_of_benchmarks_that_mean_something_else_are_refused(name):
+    with pytest.raises(
+        ConfigError, match=r"evaluation\.benchmarks: a name must be 1 to 60 letters.*than 'train'"
+    ) as error:
+        with_benchmark(name)
+    assert repr(name) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_benchmark_called_by_a_number_has_a_name():
+    assert set(with_benchmark(2025)["evaluation"]["benchmarks"]) == {"2025"}

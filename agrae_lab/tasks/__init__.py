@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from agrae_lab.tasks.base import Problem, Task, Verdict, fingerprint_problems, read_problems
+from agrae_lab.tasks.base import Problem, Task, Verdict, count_shared, fingerprint_problems, read_problems
 from agrae_lab.tasks.mathematics import MathTask
 from agrae_lab.tasks.problems import SPLITS, load_problems
 from agrae_lab.tasks.rewards import ACCURACY, default_reward, is_shaped, paid_by, reward_of
@@ -22,6 +22,7 @@ __all__ = [
     "Problem",
     "Task",
     "Verdict",
+    "count_shared",
     "fingerprint_problems",
     "is_shaped",
     "load_problems",
