@@ -110,7 +110,7 @@ def test_prompts_are_told_apart_by_their_pixels():
 
 
 def test_an_evaluation_is_written_as_any_other(llava, tmp_path):
-    evaluate(TransformersEngine(*llava), TASK, PROBLEMS, DECODING, tmp_path / "whole")
+    evaluate(TransformersEngine(*llava), TASK, PROBLEMS, DECODING, tmp_path / "whole", benchmark="test")
     frame = pd.read_parquet(tmp_path / "whole" / "samples.parquet")
     assert frame.groupby("decoding").size().to_dict() == {"greedy": 4, "sample": 24}
     problems = {str(p["id"]): p for p in PROBLEMS}
@@ -131,10 +131,18 @@ def test_an_interrupted_evaluation_ends_with_the_same_samples(llava, tmp_path, m
         if done == 2:
             raise Stop
 
-    evaluate(TransformersEngine(*llava), TASK, PROBLEMS, DECODING, tmp_path / "whole")
+    evaluate(TransformersEngine(*llava), TASK, PROBLEMS, DECODING, tmp_path / "whole", benchmark="test")
     with pytest.raises(Stop):
-        evaluate(TransformersEngine(*llava), TASK, PROBLEMS, DECODING, tmp_path / "cut", on_progress=stop_after_two)
-    evaluate(TransformersEngine(*llava), TASK, PROBLEMS, DECODING, tmp_path / "cut")
+        evaluate(
+            TransformersEngine(*llava),
+            TASK,
+            PROBLEMS,
+            DECODING,
+            tmp_path / "cut",
+            benchmark="test",
+            on_progress=stop_after_two,
+        )
+    evaluate(TransformersEngine(*llava), TASK, PROBLEMS, DECODING, tmp_path / "cut", benchmark="test")
     whole, cut = (pd.read_parquet(tmp_path / name / "samples.parquet") for name in ("whole", "cut"))
     pd.testing.assert_frame_equal(whole.drop(columns="benchmark"), cut.drop(columns="benchmark"))
 
