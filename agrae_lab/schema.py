@@ -67,6 +67,13 @@ _ARM_NAME = _name("base")  # the model that training starts from
 _BENCHMARK_NAME = _name("train")  # the training problems
 _EXPERIMENT_NAME = _name()
 
+
+def _are_steps(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(step == "last" or (type(step) is int and step >= 0) for step in value)
+    return value is None or (type(value) is int and value > 0)
+
+
 RULES: dict[str, Rule] = {
     "schema_version": _whole(1),
     "root": _TEXT,
@@ -111,6 +118,8 @@ RULES: dict[str, Rule] = {
     "train.max_completion_length": _whole(1),
     "train.checkpoint_every": _whole(1),
     "train.validate_every": _whole(0),
+    "train.validate_on": _or_null(_TEXT),
+    "train.validate_samples": _whole(0),
     "loss.name": _choice("grpo", "dapo", "dr_grpo"),
     "loss.clip_low": _FROM_0,
     "loss.clip_high": _FROM_0,
@@ -121,6 +130,8 @@ RULES: dict[str, Rule] = {
     "evaluation.max_new_tokens": _whole(1),
     "evaluation.batch_size": _whole(1),
     "evaluation.seed": _whole(0),
+    "evaluation.at_steps": Rule("a number of steps (every so many), a list of steps and 'last', or null", _are_steps),
+    "evaluation.keep_policies": _SWITCH,
 }
 BENCHMARK_RULES: dict[str, Rule] = {
     "task": _TEXT,
@@ -134,6 +145,7 @@ _OPTIONAL = (
     *("task.max_pixels", "task.on_bad_row"),  # of tasks with pictures alone
     "task.reward",  # accuracy as a matter of course
     "train.max_prompt_length",
+    *("train.validate_on", "train.validate_samples", "evaluation.at_steps", "evaluation.keep_policies"),
 )
 
 

@@ -126,7 +126,9 @@ def load_study(root: Path, experiment: Experiment) -> Study:
             problems.append(f"{key} has not started: there is no such directory under {root}")
             continue
         try:
-            runs.append(_checked(read_run(root / key)))
+            run = _checked(read_run(root / key))
+            # one run may answer two questions, which call it by two names
+            runs.append(replace(run, config={**run.config, "arm": experiment.arms.get(key, run.arm)}))
         except (RunError, FrameError) as error:
             problems.append(str(error))
     return Study(experiment.name, experiment.question, tuple(runs), tuple(problems))

@@ -35,7 +35,7 @@ def test_the_demo_makes_every_run_once(demo):
     assert set(experiments) == {"group_symmetry", "sample_symmetry", "a_grae"}
     (shared,) = set.intersection(*(set(e.runs) for e in experiments.values()))
     assert shared.startswith("grpo-")
-    assert len(list((root / "base").glob("*/*/samples.parquet"))) == 1
+    assert len(list((root / "base").glob("*/samples.parquet"))) == 1
 
 
 def test_the_demo_again_trains_nothing(demo):
