@@ -21,7 +21,7 @@ from agrae_lab.advantages import SLOTS, Estimator
 from agrae_lab.tasks import load_task
 
 PACKAGE = Path(__file__).resolve().parent
-_WATCHING = ("__init__", "machine", "preflight", "recorder", "thumbnails", "tracking", "validation")
+_WATCHING = ("__init__", "checkpoints", "machine", "preflight", "recorder", "thumbnails", "tracking", "validation")
 
 
 def training_code(config: Mapping[str, Any], estimator: Estimator) -> dict[str, str]:

@@ -125,7 +125,7 @@ def with_evaluation(
 _DERIVED = ("data_fingerprints", "model_fingerprint", "method", "code")
 _MAY_BE_UNSET = (
     *("model.lora", "task.prompt_template", "task.verifier", "task.reward", "task.max_pixels", "task.on_bad_row"),
-    "train.max_prompt_length",
+    *("train.max_prompt_length", "train.validate_on", "evaluation.at_steps"),
 )
 
 
@@ -241,7 +241,7 @@ def _check_steps(config: Mapping[str, Any]) -> None:
     if late:
         raise ConfigError(f"evaluation.at_steps names step {late[0]}, and train.num_steps = {train['num_steps']}")
     names, chosen = sorted(evaluation["benchmarks"]), train.get("validate_on")
-    if chosen is not None and chosen not in names:
+    if chosen is not None and chosen not in names and train["validate_every"]:
         raise ConfigError(f"train.validate_on must be one of evaluation.benchmarks, {', '.join(names)}, got {chosen!r}")
     if chosen is None and train["validate_every"] and len(names) > 1:
         raise ConfigError(

@@ -119,6 +119,7 @@ def _train_and_evaluate(run: Run) -> None:
     from agrae_lab.training.thumbnails import keep_thumbnails
     from agrae_lab.training.train import train  # trl takes seconds to import
 
+    _keep_threads(run)
     if trained:
         check_kept(run, sets)
     else:
@@ -157,6 +158,16 @@ def _for_users() -> Iterator[None]:
         yield
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _keep_threads(run: Run) -> None:
+    """Compute with as many threads as the run's first attempt: another number gives other last bits."""
+    import torch
+
+    threads = int(run.meta.get("threads", torch.get_num_threads()))
+    torch.set_num_threads(threads)
+    if is_main():
+        runs.update_meta(run.path, threads=threads)
 
 
 def _start_afresh(run: Run) -> None:

@@ -70,10 +70,6 @@ def _whole(folder: Path) -> Iterator[Path]:
     """All files below a folder, less what is left out, locks and what a crash left behind."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if (
-            path.is_file()
-            and not {*inside.parts[:-1]} & {*LEFT_OUT}
-            and path.name != ".lock"
-            and not is_temporary(path)
-        ):
+        is_left_out = path.name == ".lock" or is_temporary(path) or {*inside.parts[:-1]} & {*LEFT_OUT}
+        if path.is_file() and not is_left_out:
             yield path

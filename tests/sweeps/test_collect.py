@@ -29,7 +29,7 @@ def night(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> StudyLab:
     assert made.do("run") == 0
     for run in runs.list_runs(made.root):
         share = 1 + run.config["train"]["num_steps"] + run.seed
-        _write_samples(run.samples_path(BENCHMARK), np.arange(PROBLEMS) % share + 1)
+        _write_samples(run.path / "eval" / f"{BENCHMARK}-1234abcd" / "samples.parquet", np.arange(PROBLEMS) % share + 1)
         _write_samples(made.root / "base" / f"{BENCHMARK}-1234abcd" / "samples.parquet", np.ones(PROBLEMS, dtype=int))
         runs.update_meta(run.path, base_eval={BENCHMARK: f"base/{BENCHMARK}-1234abcd/samples.parquet"})
     return made
