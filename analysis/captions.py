@@ -68,12 +68,23 @@ def describe_setting(table: pd.DataFrame) -> str:
     ways = list(bounded.groupby(["method", "speaks_of"], sort=False))
     for (method, target), rows in ways:
         whose = "" if len(ways) == 1 else f" ({', '.join(map(label, rows['arm'].unique()))})"
-        sentences.append(f"Interval: {method}{whose}; it speaks of {target}.")
+        sentences.append(f"Interval: {method}{whose}; scope: {target}.")
     if (seeds == 1).any():
-        sentences.append("One seed does not speak of the method: for that, run more.")
+        sentences.append("One seed says nothing of the method: for that, run more.")
     if len(several := seeds[seeds > 1]) and several.min() < FEW_SEEDS:
         sentences.append(f"Fewer than {FEW_SEEDS} seeds: read intervals over seeds with care.")
     return " ".join(sentences)
+
+
+def describe_missing(table: pd.DataFrame) -> list[str]:
+    """A sentence on the estimates without an interval, with the reasons from `method`; [] where all have one."""
+    missing = table[table["estimate"].notna() & table["lo"].isna()]
+    reasons = [str(method).removeprefix("none").strip(" ()") for method in missing["method"].unique() if method]
+    return [f"No interval where {' or where '.join(_clause(reason) for reason in reasons)}."] if reasons else []
+
+
+def _clause(reason: str) -> str:
+    return reason.replace("all problems alike", "all problems are alike").replace("seeds alike", "seeds are alike")
 
 
 def _each_on(trained: pd.DataFrame) -> str:

@@ -15,29 +15,16 @@ import pandas as pd
 
 from agrae_lab.runs import Run
 
-from .contrasts import (
-    CHECKPOINTS,
-    METHOD,
-    NO_SPREAD,
-    NO_VARIATION,
-    NUM_RESAMPLES,
-    OVER_PROBLEMS,
-    OVER_SEEDS,
-    Contrast,
-    Evaluations,
-    contrast_intervals,
-)
+from .contrasts import CHECKPOINTS, NO_VARIATION, TOO_FEW, WILSON, Contrast, Evaluations, contrast_intervals
 from .frames import BASE, Study, check_comparable, intersect_counts, read_counts
 from .passk import KS, pass_at_k
 from .stats import Interval, wilson_interval
 
 __all__ = [
-    "CHECKPOINTS", "METHOD", "NO_SPREAD", "NO_VARIATION", "NUM_RESAMPLES", "OVER_PROBLEMS", "OVER_SEEDS", "WILSON",
-    "Contrast", "Evaluations", "bounded_share", "collect", "contrast_intervals", "curve_table", "gain_table",
+    "WILSON", "Contrast", "Evaluations", "bounded_share", "collect", "contrast_intervals", "curve_table", "gain_table",
     "interval_columns", "name_families",
 ]  # fmt: skip
 
-WILSON = "Wilson (all problems alike)"
 _BASE_MODEL = "the base model"
 
 
@@ -183,10 +170,14 @@ def name_families(table: pd.DataFrame, column: str = "k", symbol: str = "k") -> 
 
 
 def bounded_share(interval: Interval, num_problems: int) -> Interval:
-    """Bounds of a share: a t interval is cut at 0 and 1; Wilson's where no problem differs from 0, or none from 1."""
-    if interval.method != NO_VARIATION or interval.estimate not in (0.0, 1.0):
+    """The interval of a share: cut at 0 and 1, and Wilson's where too few problems differ for a t interval.
+
+    Wilson's takes the sum of the problems' scores for a count of successes. Scores between 0 and 1 vary less than
+    that, so it is on the safe side.
+    """
+    if interval.method not in (NO_VARIATION, TOO_FEW):
         ends = np.clip([interval.lo, interval.hi, interval.band_lo, interval.band_hi], 0.0, 1.0)
         lo, hi, band_lo, band_hi = ends.tolist()
         return replace(interval, lo=lo, hi=hi, band_lo=band_lo, band_hi=band_hi)
     lo, hi = wilson_interval(interval.estimate * num_problems, num_problems)
-    return Interval(interval.estimate, lo, hi, WILSON, CHECKPOINTS, band=interval.band)
+    return replace(interval, lo=lo, hi=hi, method=WILSON)

@@ -63,7 +63,8 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
             lines.append(f"  - {verdict.text}")
         else:
             lines += [f"  - {describe(part)}" for part in verdict.parts]
-            lines.append(f"  - speaks of: {verdict.speaks_of}")
+            lines += [f"  - in detail, {describe(part)}" for part in verdict.details]
+            lines.append(f"  - scope: {verdict.scope}")
             lines.append(f"  - would change it: {verdict.would_change}")
         lines += [f"  - note: {note}" for note in verdict.notes]
     if counted := multiplicity(verdicts):

@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from agrae_lab.runs import Run, RunError, read_run
-from analysis.curves import collect, contrast_intervals
+from analysis.curves import bounded_share, collect, contrast_intervals
 from analysis.frames import BASE, FrameError, Study
 from analysis.render import render
 from analysis.stats import FEW_SEEDS, t_interval
@@ -206,10 +206,11 @@ def _pass_estimates(study: Study, metric: str) -> dict[str, Estimate]:
     if passed is None or evaluations is None:
         return {}
     arms = list(evaluations.correct)
-    intervals = contrast_intervals(evaluations, [{arm: {int(passed[1]): 1.0}} for arm in arms])
+    intervals = contrast_intervals(evaluations, [{arm: {int(passed[1]): 1.0}} for arm in arms], bands=False)
+    shares = [bounded_share(interval, evaluations.num_problems) for interval in intervals]
     return {
-        arm: Estimate(one.estimate, max(one.lo, 0.0), min(one.hi, 1.0), one.method if np.isfinite(one.lo) else "")
-        for arm, one in zip(arms, intervals, strict=True)
+        arm: Estimate(one.estimate, one.lo, one.hi, one.method if np.isfinite(one.lo) else "")
+        for arm, one in zip(arms, shares, strict=True)
     }
 
 

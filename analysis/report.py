@@ -10,13 +10,13 @@ import pandas as pd
 
 from agrae_lab.runs import Run
 
-from .captions import describe_reward
+from .captions import describe_missing, describe_reward
 from .frames import Study
 from .passk import KS
 from .render import Rendered
 from .stats import LEVEL
 from .style import label, sort_arms
-from .verdicts import NO_DATA, NOT_SUPPORTED, SUPPORTED, UNDECIDED, Verdict, describe
+from .verdicts import NO_DATA, NOT_SUPPORTED, ONE_SEED, SUPPORTED, UNDECIDED, Verdict, describe
 
 TABLE_COLUMNS = (
     "benchmark", "arm", "seeds", "k", "estimate", "lo", "hi", "method", "speaks_of", "n", "problems",
@@ -87,13 +87,12 @@ def passk_heading(benchmark: object, rows: pd.DataFrame) -> str:
 def passk_notes(rows: pd.DataFrame) -> list[str]:
     """What a reader must know of the Pass@k of one benchmark, a sentence each."""
     notes = [
-        f"Intervals: {row['method']}, speaking of {row['speaks_of']}."
+        f"Intervals: {row['method']}; scope: {row['speaks_of']}."
         for _, row in rows.dropna(subset="lo").drop_duplicates(["method", "speaks_of"]).iterrows()
     ]
     if rows["no_within_variance"].any():
         notes.append("* k > n/2: n samples give no within-problem variance there.")
-    if (rows["estimate"].notna() & rows["lo"].isna()).any():
-        notes.append("No interval where all seeds, or all problems, are alike.")
+    notes += describe_missing(rows)
     if rows["estimate"].isna().any():
         notes.append("–: k > n has no value.")
     return notes
@@ -104,13 +103,14 @@ def verdict_line(verdict: Verdict) -> str:
     head = f"{verdict.claim} {verdict.verdict.upper()}: {verdict.title}"
     if verdict.verdict == NO_DATA:
         return f"{head} ({verdict.text})"
+    whose = "these checkpoints" if verdict.verdict == ONE_SEED else "parts"
     counts = ", ".join(
         f"{sum(part.verdict == word for part in verdict.parts)} {word}"
         for word in (SUPPORTED, NOT_SUPPORTED, UNDECIDED)
         if any(part.verdict == word for part in verdict.parts)
     )
     decided = f"\n    {describe(verdict.deciding)}" if verdict.deciding else ""
-    return f"{head} (parts: {counts}){decided}"
+    return f"{head} ({whose}: {counts}){decided}"
 
 
 def multiplicity(verdicts: Sequence[Verdict]) -> str:

@@ -27,7 +27,7 @@ NUM_EXPERIMENTS = 4000  # power is then known to ±1.2 points
 POWER = 0.8
 MAX_SEEDS = 1000
 WHOLE_SEEDS = "t with the spread of resampled whole seeds"
-ON_THESE = "the method (its training seeds) on these benchmarks"
+ON_THESE = "the method (its training seeds) on exactly these problems"
 
 
 def seed_scores(evaluations: Sequence[Evaluations], arm: str, k: int) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -104,6 +104,8 @@ def _whole_seeds(
         # S − 1 and not S: the spread of resampled means is that much too small
         parts.append(np.where(varies(resampled), np.var(resampled) * size / (size - 1), 0.0))
     variance, df = satterthwaite(parts, [size - 1 for size in sizes])
+    if len(set(sizes)) > 1:  # with unequal numbers these degrees of freedom reject too often (contrasts.py)
+        df = np.where(np.isnan(df), np.nan, min(sizes) - 1.0)
     half = t_quantile(float(df)) * float(np.sqrt(variance))
     method = NO_SPREAD if np.isnan(half) else WHOLE_SEEDS
     return Interval(estimate, estimate - half, estimate + half, method, ON_THESE, min(sizes))

@@ -1,4 +1,4 @@
-"""Intervals. Every one is two-sided 95 % unless a level is given, and says what it speaks of."""
+"""Intervals. Each is two-sided at 95 % unless a level is given, and names its scope."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 from scipy import stats as scipy_stats
 
 LEVEL = 0.95
@@ -14,10 +15,12 @@ FEW_SEEDS = 5  # below this a t interval over seeds is valid but so wide or so u
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval; lo and hi are NaN where the data give none.
+    """An estimate with its interval; lo and hi are NaN where the data give none, and `method` then says why.
 
-    band_lo and band_hi hold for all estimates that were asked for together, at once; `band` names their method, or why
-    there is none. p_value is two-sided, of the hypothesis that the estimated quantity is 0.
+    p_value is two-sided, of the hypothesis that the estimated quantity is 0, and comes from the same method: it is at
+    most 1 − LEVEL exactly where the interval excludes 0. band_lo and band_hi hold for all estimates that were asked for
+    together, at once; `band` names their method, or why there is none. num_below and num_above count the problems on
+    either side of 0 (None where problems are not what varies). error is the standard error.
     """
 
     estimate: float
@@ -30,17 +33,25 @@ class Interval:
     band_lo: float = np.nan
     band_hi: float = np.nan
     band: str = ""
+    num_below: int | None = None
+    num_above: int | None = None
+    error: float = np.nan
+
+    @property
+    def detectable(self) -> float:
+        """The least effect that this design finds with a power of 80 %: half the interval's width + 0.84 errors."""
+        return (self.hi - self.lo) / 2 + float(scipy_stats.norm.ppf(0.8)) * self.error
 
     @property
     def caution(self) -> str:
-        """What readers must be told beside an interval over seeds; empty where nothing."""
+        """A warning for readers of an interval over few seeds; empty where there is none."""
         if not 1 < self.num_seeds < FEW_SEEDS:
             return ""
         return f"{self.num_seeds} seeds, fewer than {FEW_SEEDS}: read with care"
 
 
 def varies(values: np.ndarray) -> np.ndarray:
-    """Whether values differ along the first axis by more than the rounding of sums of numbers near 1."""
+    """True where values differ along the first axis by more than the rounding of sums of numbers near 1."""
     return np.ptp(values, axis=0) > 1e-12
 
 
@@ -93,7 +104,35 @@ def satterthwaite(
 
 def t_p_value(estimate: np.ndarray, variance: np.ndarray, df: np.ndarray | float) -> np.ndarray:
     """Two-sided p of estimate / √variance against Student's t; NaN where the variance is."""
-    return 2 * scipy_stats.t.sf(np.abs(estimate) / np.sqrt(variance), df)
+    return 2 * special.stdtr(df, -np.abs(estimate) / np.sqrt(variance))
+
+
+def summed_t(
+    estimate_X: np.ndarray, parts: Sequence[tuple[np.ndarray, np.ndarray]], *, level: float | np.ndarray = LEVEL
+) -> tuple[np.ndarray, np.ndarray]:
+    """[X]: half-width of an interval whose error has several sources, and the p-value that belongs to it.
+
+    A part is an estimated variance [X] and its degrees of freedom [X]. The half-width is √(Σ t² · variance) with each
+    part's own t quantile (Banerjee 1960, Sankhyā 22), which holds its level whatever the true variances are; with one
+    part it is Student's. The p-value is 1 − the level at which the interval would end at 0, so that the two agree.
+    NaN where a variance is.
+    """
+    half_X = _half_width(parts, np.broadcast_to((1 - np.asarray(level)) / 2, estimate_X.shape))
+    if len(parts) == 1:
+        return half_X, t_p_value(estimate_X, *parts[0])
+    # Bisection for the log of half of p; 1e-100 is the least p.
+    low_X, high_X = np.full(estimate_X.shape, np.log(1e-100)), np.full(estimate_X.shape, np.log(0.5))
+    for _ in range(50):
+        middle_X = (low_X + high_X) / 2
+        inside_X = _half_width(parts, np.exp(middle_X)) >= np.abs(estimate_X)
+        low_X, high_X = np.where(inside_X, middle_X, low_X), np.where(inside_X, high_X, middle_X)
+    return half_X, np.where(np.isnan(half_X), np.nan, 2 * np.exp(low_X))
+
+
+def _half_width(parts: Sequence[tuple[np.ndarray, np.ndarray]], tail_X: np.ndarray) -> np.ndarray:
+    # A source without variance adds nothing, even where its quantile is beyond the largest number.
+    squares = [np.where(v_X == 0, 0.0, v_X * special.stdtrit(df_X, tail_X) ** 2) for v_X, df_X in parts]
+    return np.sqrt(np.sum(squares, axis=0))
 
 
 def wilson_interval(successes: float, trials: int, level: float = LEVEL) -> tuple[float, float]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .contrasts import CHECKPOINTS, Contrast, Evaluations, contrast_intervals
-from .curves import interval_columns
+from .curves import bounded_share, interval_columns
 from .frames import BASE, Study, read_counts
 from .majority import Answers, majority_at_k, num_draws_for, read_answers
 from .passk import KS
@@ -133,10 +133,9 @@ def _short(text: str) -> str:
 
 def vote_table(votes: Votes) -> pd.DataFrame:
     """maj@k of every arm at every k ≤ n; columns of curve_table, and monte_carlo_error and num_draws."""
-    rows = _rows(votes, [(arm, {arm: {k: 1.0}}) for arm in votes.arms for k in votes.scores])
+    rows = _rows(votes, [(arm, {arm: {k: 1.0}}) for arm in votes.arms for k in votes.scores], share=True)
     rows = rows.assign(seed=rows["arm"].map(lambda arm: _seed_name(votes.evaluations.seeds.get(arm, ()))))
-    bounds = ["lo", "hi", "band_lo", "band_hi"]
-    return pd.concat([rows.assign(**rows[bounds].clip(0.0, 1.0)), *_single_seeds(votes)], ignore_index=True)
+    return pd.concat([rows, *_single_seeds(votes)], ignore_index=True)
 
 
 def vote_gain_table(votes: Votes, reference: str) -> pd.DataFrame:
@@ -163,9 +162,11 @@ def _single_seeds(votes: Votes) -> list[pd.DataFrame]:
     return frames
 
 
-def _rows(votes: Votes, contrasts: Sequence[tuple[str, Contrast]]) -> pd.DataFrame:
+def _rows(votes: Votes, contrasts: Sequence[tuple[str, Contrast]], *, share: bool = False) -> pd.DataFrame:
     """A row for each (arm that it is about, contrast), the k in the order of votes.scores for every arm."""
     intervals = contrast_intervals(votes.evaluations, [contrast for _, contrast in contrasts], votes.scores)
+    if share:
+        intervals = [bounded_share(interval, votes.evaluations.num_problems) for interval in intervals]
     rows = _frame(votes, [arm for arm, _ in contrasts], intervals)
     family = rows["band"] + ", over all cells of a panel at once"
     return rows.assign(band=rows["band"].where(rows["band_lo"].isna(), family))

@@ -1,18 +1,22 @@
-"""What the claims share: how a part comes from a contrast or a series, and which effects are relevant."""
+"""Parts of claims, made from a contrast or a series, and the sizes of effects that count as relevant."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.curves import Contrast, Evaluations, contrast_intervals
+from analysis.contrasts import Contrast, Evaluations, common_seeds, contrast_intervals
+from analysis.frames import BASE
 from analysis.stats import Interval
 from analysis.style import label
 from analysis.verdicts import Part, Series, sign_verdict, window_interval
 
 RELEVANT_PASSK = 0.01  # one percentage point of Pass@k
 RELEVANT_ENTROPY = 0.05  # of the mean entropy over the first quarter of the run
+
+Strata = Sequence[Evaluations]  # one evaluation for each benchmark
 
 
 def difference(arm: str, reference: str, k: int) -> Contrast:
@@ -25,14 +29,38 @@ def growth(arm: str, reference: str, *, high: int, low: int) -> Contrast:
     return {arm: {high: 1.0, low: -1.0}, reference: {high: -1.0, low: 1.0}}
 
 
-def passk_part(evaluations: Evaluations, name: str, contrast: Contrast, direction: int) -> Part:
-    interval = contrast_intervals(evaluations, [contrast])[0]
-    return signed_part(f"{evaluations.benchmark}: {name}", interval, "pp", direction, RELEVANT_PASSK)
-
-
-def signed_part(name: str, interval: Interval, unit: str, direction: int, relevant: float) -> Part:
+def passk_part(strata: Strata, name: str, contrast: Contrast, direction: int) -> Part:
     """direction: +1 claimed above zero, −1 below."""
-    return Part(name, interval, unit, sign_verdict(interval, direction, relevant=relevant))
+    interval = contrast_intervals(strata, [contrast])[0]
+    verdict = sign_verdict(interval, direction, relevant=RELEVANT_PASSK)
+    return Part(f"{where(strata)}: {name}", interval, "pp", verdict, basis(strata, interval))
+
+
+def where(strata: Strata) -> str:
+    """The benchmark's name, or how many benchmarks there are."""
+    return strata[0].benchmark if len(strata) == 1 else f"all {len(strata)} benchmarks"
+
+
+def basis(strata: Strata, interval: Interval) -> str:
+    """What an interval is from: "3 seeds, 128 problems, n = 512"."""
+    numbers = sorted({stratum.num_samples for stratum in strata})
+    problems = sum(stratum.num_problems for stratum in strata)
+    return f"{_seeds(interval)}, {problems} problems, n = {' to '.join(map(str, numbers[:: max(len(numbers) - 1, 1)]))}"
+
+
+def _seeds(interval: Interval) -> str:
+    return f"{interval.num_seeds} seed{'s' * (interval.num_seeds != 1)}"
+
+
+def largest_k(strata: Strata) -> int:
+    """The largest k that all benchmarks have samples for."""
+    return min(stratum.largest_k for stratum in strata)
+
+
+def steps_part(name: str, interval: Interval, unit: str, direction: int, relevant: float) -> Part:
+    """A part from a series of training steps. direction: +1 claimed above zero, −1 below."""
+    verdict = sign_verdict(interval, direction, relevant=relevant)
+    return Part(name, interval, unit, verdict, f"{_seeds(interval)}, training steps")
 
 
 def early_mean(series: pd.DataFrame) -> float:
@@ -45,7 +73,7 @@ def entropy_change(entropy: Series, arm: str, direction: int) -> Part:
     interval = window_interval(entropy[arm], [(1.0, 0.75, 1.0), (-1.0, 0.0, 0.25)])
     sign = ">" if direction > 0 else "<"
     name = f"{label(arm)} entropy, last − first quarter of the run, claimed {sign} 0"
-    return signed_part(name, interval, "nats", direction, RELEVANT_ENTROPY * early_mean(entropy[arm]))
+    return steps_part(name, interval, "nats", direction, RELEVANT_ENTROPY * early_mean(entropy[arm]))
 
 
 def absent(series: Series, arms: Sequence[str]) -> tuple[str, ...]:
@@ -53,11 +81,19 @@ def absent(series: Series, arms: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"a finished run of {arm}" for arm in arms if series.get(arm, pd.DataFrame()).empty)
 
 
-def on_benchmarks(
-    evaluations: Sequence[Evaluations], needed: Sequence[str], parts: Callable[[Evaluations], list[Part]]
-) -> tuple[list[Part], tuple[str, ...], tuple[str, ...]]:
-    """Parts of all benchmarks on which the needed arms have finished evaluations; what is missing; what to know."""
-    found: list[Part] = []
+@dataclass(frozen=True)
+class Judged:
+    """Parts of a claim about evaluations. `parts` decide; with several benchmarks, `details` are each one's own."""
+
+    parts: list[Part]
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    details: tuple[Part, ...] = ()
+
+
+def on_benchmarks(evaluations: Strata, needed: Sequence[str], parts: Callable[[Strata], list[Part]]) -> Judged:
+    """Parts over all benchmarks on which the needed arms have finished evaluations; what is missing; what to know."""
+    usable: list[Evaluations] = []
     notes: list[str] = []
     lacking: set[str] = set() if evaluations else set(needed)
     for e in evaluations:
@@ -67,10 +103,20 @@ def on_benchmarks(
             need = f"finished evaluations of {', '.join(without)}" if without else "more than one sample a problem"
             notes.append(f"{e.benchmark}: not judged, needs {need}")
             continue
-        found += parts(e)
+        usable.append(e)
         notes += describe_largest_k(e)
-    missing = tuple(f"a finished evaluation of {arm}" for arm in needed if arm in lacking)
-    return found, missing if not found else (), tuple(notes)
+    if not usable:
+        return Judged([], tuple(f"a finished evaluation of {arm}" for arm in needed if arm in lacking), tuple(notes))
+    apart = [arm for arm in needed if arm != BASE and not common_seeds(usable, {arm: {}})[arm]]
+    if apart:
+        missing = tuple(f"a seed of {arm} that is evaluated on all of {_names(usable)}" for arm in apart)
+        return Judged([], missing, tuple(notes))
+    details = [part for e in usable for part in parts([e])] if len(usable) > 1 else []
+    return Judged(parts(usable), (), tuple(notes), tuple(details))
+
+
+def _names(strata: Strata) -> str:
+    return ", ".join(stratum.benchmark for stratum in strata)
 
 
 def describe_largest_k(evaluations: Evaluations) -> list[str]:

@@ -1,29 +1,27 @@
-"""C6: what the parts of A-GRAE do, each by itself."""
+"""C6: the effect of each part of A-GRAE by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from analysis.curves import Contrast, Evaluations
+from analysis.contrasts import Contrast
 from analysis.style import label
 from analysis.verdicts import Part, Verdict, conclude
 
-from ._parts import difference, growth, on_benchmarks, passk_part
+from ._parts import Strata, difference, growth, largest_k, on_benchmarks, passk_part
 
 _SAMPLE, _GROUP, _FULL = "a_grae_sample_only", "a_grae_group_only", "a_grae"
 
 
-def c6(evaluations: Sequence[Evaluations]) -> Verdict:
+def c6(evaluations: Strata) -> Verdict:
     """DDAS (sample level) gives mainly Pass@1, ASS (group level) mainly Pass@K, the full method the best balance.
 
-    Parts for each benchmark, gain = arm − GRPO: gain of the sample level at 1 > 0, and more than its gain at K; gain of
+    Parts, gain = arm − GRPO: gain of the sample level at 1 > 0, and more than its gain at K; gain of
     the group level at K > 0, and more than its gain at 1; balance of the full method minus that of the sample level, of
     the group level and of GRPO > 0, balance = (Pass@1 + Pass@K) / 2.
     """
     title = "A-GRAE's sample level gives mainly Pass@1, its group level mainly Pass@k at large k, both the best balance"
 
-    def parts(e: Evaluations) -> list[Part]:
-        top = e.largest_k
+    def parts(e: Strata) -> list[Part]:
+        top = largest_k(e)
         found = []
         for arm, high, low in ((_SAMPLE, 1, top), (_GROUP, top, 1)):
             name = f"{label(arm)} − GRPO at k = {high}, claimed > 0"
@@ -35,7 +33,8 @@ def c6(evaluations: Sequence[Evaluations]) -> Verdict:
             found.append(passk_part(e, name, _balance(other, top), +1))
         return found
 
-    return conclude("C6", title, *on_benchmarks(evaluations, ("grpo", _SAMPLE, _GROUP, _FULL), parts))
+    judged = on_benchmarks(evaluations, ("grpo", _SAMPLE, _GROUP, _FULL), parts)
+    return conclude("C6", title, judged.parts, judged.missing, judged.notes, judged.details)
 
 
 def _balance(other: str, top: int) -> Contrast:

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.curves import Evaluations
+from analysis.contrasts import Evaluations
 from analysis.frames import BASE
 from analysis.style import label
-from analysis.verdicts import Part, Series, Verdict, conclude, difference_series, window_interval
+from analysis.verdicts import Part, Series, Verdict, conclude, window_difference
 
-from ._parts import absent, difference, passk_part, signed_part
+from ._parts import absent, difference, passk_part, steps_part
 
 RELEVANT_SHARE = 0.01  # one percentage point of a batch's completions
 
@@ -48,9 +48,9 @@ def _over_time(correct_share: Series) -> list[Part]:
         (_HARD, "grpo", _LAST_QUARTER, "last quarter"),
         (_HARD, _EASY, _LAST_QUARTER, "last quarter"),
     ):
-        interval = window_interval(difference_series(correct_share[arm], correct_share[other]), windows)
+        interval = window_difference(correct_share[arm], correct_share[other], windows)
         name = f"correct completions, {label(arm)} − {label(other)}, mean over the {when}, claimed > 0"
-        parts.append(signed_part(name, interval, "pp", +1, RELEVANT_SHARE))
+        parts.append(steps_part(name, interval, "pp", +1, RELEVANT_SHARE))
     return parts
 
 
@@ -72,8 +72,8 @@ def _by_difficulty(evaluations: Sequence[Evaluations]) -> tuple[list[Part], list
     else:
         return [], [f"a base model that solves some problems of {usable[0].benchmark} more often than others"], []
     parts = [
-        passk_part(hard, f"{label(_HARD)} − {label(_EASY)} at k = 1, claimed > 0", difference(_HARD, _EASY, 1), +1),
-        passk_part(easy, f"{label(_EASY)} − {label(_HARD)} at k = 1, claimed > 0", difference(_EASY, _HARD, 1), +1),
+        passk_part([hard], f"{label(_HARD)} − {label(_EASY)} at k = 1, claimed > 0", difference(_HARD, _EASY, 1), +1),
+        passk_part([easy], f"{label(_EASY)} − {label(_HARD)} at k = 1, claimed > 0", difference(_EASY, _HARD, 1), +1),
     ]
     rates = f"{100 * _base_rate(hard):.1f} % and {100 * _base_rate(easy):.1f} %"
     return parts, [], [f"{note}, there {rates}"]

@@ -1,24 +1,21 @@
-"""C1: what GRPO gains over the base model, and at which k."""
+"""C1: GRPO's gain over the base model by k."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from analysis.curves import Evaluations
 from analysis.frames import BASE
 from analysis.verdicts import Part, Verdict, conclude
 
-from ._parts import difference, growth, on_benchmarks, passk_part
+from ._parts import Strata, difference, growth, largest_k, on_benchmarks, passk_part
 
 
-def c1(evaluations: Sequence[Evaluations]) -> Verdict:
+def c1(evaluations: Strata) -> Verdict:
     """GRPO raises Pass@1 over the base, its gain shrinks with k, and Pass@K (largest k ≤ n) is below the base.
 
-    Parts for each benchmark: gain(1) > 0; gain(1) − gain(K) > 0; gain(K) < 0, gain = GRPO − base.
+    Parts: gain(1) > 0; gain(1) − gain(K) > 0; gain(K) < 0, gain = GRPO − base.
     """
 
-    def parts(e: Evaluations) -> list[Part]:
-        top = e.largest_k
+    def parts(e: Strata) -> list[Part]:
+        top = largest_k(e)
         shrink = growth("grpo", BASE, high=1, low=top)
         return [
             passk_part(e, "GRPO − base at k = 1, claimed > 0", difference("grpo", BASE, 1), +1),
@@ -27,4 +24,5 @@ def c1(evaluations: Sequence[Evaluations]) -> Verdict:
         ]
 
     title = "GRPO raises Pass@1 over the base model, but its gain shrinks with k and turns into a loss"
-    return conclude("C1", title, *on_benchmarks(evaluations, ("grpo", BASE), parts))
+    judged = on_benchmarks(evaluations, ("grpo", BASE), parts)
+    return conclude("C1", title, judged.parts, judged.missing, judged.notes, judged.details)

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from analysis.curves import Evaluations, contrast_intervals
+from analysis.contrasts import common_seeds, contrast_intervals
 from analysis.frames import Study
 from analysis.passk import KS
 from analysis.stats import Interval
 from analysis.style import label
-from analysis.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED, Part, Verdict, conclude
+from analysis.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED, Part, Verdict, conclude, sign_verdict
 
-from ._parts import RELEVANT_PASSK, describe_largest_k, difference
+from ._parts import RELEVANT_PASSK, Strata, basis, describe_largest_k, difference, largest_k, where
 
 METHODS = {("grpo", "grpo"): "GRPO", ("grpo", "dapo"): "DAPO", ("dr_grpo", "dr_grpo"): "Dr.GRPO"}  # (base, loss)
 _MANY_KS = 5  # "nearly every k": from so many on, one may fail
@@ -72,51 +72,59 @@ def _loss(config: Mapping[str, Any]) -> str:
     return str(config.get("loss", {}).get("name", "grpo"))
 
 
-def c7(evaluations: Sequence[Evaluations], pairs: Sequence[Pair]) -> Verdict:
+def c7(evaluations: Strata, pairs: Sequence[Pair]) -> Verdict:
     """A-GRAE improves GRPO, DAPO and Dr.GRPO at nearly every k, on all benchmarks.
 
-    A part for each method and benchmark: A-GRAE minus the method, with a 95 % band that holds for all k at once.
+    A part for each method: A-GRAE minus the method, with a 95 % band that holds for all k at once.
     Supported if the band lies above zero at every k but at most one (of five or more); not supported if at more k than
     that it rules out a gain of RELEVANT_PASSK. The part's interval is the band at the k that decides: the least
     favourable one, the exception left out.
     """
     title = "A-GRAE improves GRPO, DAPO and Dr.GRPO at nearly every k"
     parts: list[Part] = []
+    details: list[Part] = []
     notes: list[str] = []
     judged = set()
     for pair in pairs:
+        usable = []
         for e in evaluations:
             needed = (pair.arm, pair.reference)
             if without := [arm for arm in needed if arm not in e.correct or arm in e.unfinished]:
                 notes.append(f"{e.benchmark}: {pair.method} not judged, needs finished evaluations of {without[0]}")
             else:
-                parts.append(_part(e, pair))
-                judged.add(pair.method)
+                usable.append(e)
+        apart = [arm for arm in (pair.arm, pair.reference) if usable and not common_seeds(usable, {arm: {}})[arm]]
+        if apart:
+            notes.append(f"{pair.method} not judged: no seed of {apart[0]} is evaluated on all benchmarks")
+        elif usable:
+            parts.append(_part(usable, pair))
+            details += [_part([e], pair) for e in usable] if len(usable) > 1 else []
+            judged.add(pair.method)
     notes += [note for e in evaluations if judged for note in describe_largest_k(e)]
     missing = [f"finished evaluations of {method} with and without A-GRAE" for method in METHODS.values()
                if method not in judged]  # fmt: skip
-    return conclude("C7", title, parts, missing, tuple(dict.fromkeys(notes)))
+    return conclude("C7", title, parts, missing, tuple(dict.fromkeys(notes)), details)
 
 
-def _part(evaluations: Evaluations, pair: Pair) -> Part:
-    ks = [k for k in KS if k <= evaluations.num_samples]
-    found = contrast_intervals(evaluations, [difference(pair.arm, pair.reference, k) for k in ks])
+def _part(strata: Strata, pair: Pair) -> Part:
+    ks = [k for k in KS if k <= largest_k(strata)]
+    found = contrast_intervals(strata, [difference(pair.arm, pair.reference, k) for k in ks])
     exceptions = 1 if len(ks) >= _MANY_KS else 0
     by_lo = sorted(range(len(ks)), key=lambda i: np.nan_to_num(found[i].band_lo, nan=-np.inf))
     by_hi = sorted(range(len(ks)), key=lambda i: np.nan_to_num(found[i].band_hi, nan=np.inf))
     weakest, refuting = by_lo[exceptions], by_hi[exceptions]
     if found[weakest].band_lo > 0:
         verdict, decides = SUPPORTED, weakest
-    elif found[refuting].band_hi < RELEVANT_PASSK:
+    elif sign_verdict(_band(found[refuting]), +1, relevant=RELEVANT_PASSK) == NOT_SUPPORTED:
         verdict, decides = NOT_SUPPORTED, refuting
     else:
         verdict, decides = UNDECIDED, weakest
     but = f" but {exceptions}" if exceptions else ""
     name = (
-        f"{evaluations.benchmark}: {label(pair.arm)} − {label(pair.reference)} at every k{but}, claimed > 0; "
+        f"{where(strata)}: {label(pair.arm)} − {label(pair.reference)} at every k{but}, claimed > 0; "
         f"decided at k = {ks[decides]}"
     )
-    return Part(name, _band(found[decides]), "pp", verdict)
+    return Part(name, _band(found[decides]), "pp", verdict, basis(strata, found[decides]))
 
 
 def _band(interval: Interval) -> Interval:

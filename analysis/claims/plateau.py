@@ -1,20 +1,21 @@
-"""C8: how the entropy of GRPO and of A-GRAE moves over the run."""
+"""C8: the course of entropy over a run of GRPO and of A-GRAE."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from analysis.style import label
 from analysis.verdicts import (
-    Part,
     Series,
     Verdict,
     Window,
     conclude,
-    difference_series,
     plateau_verdict,
+    window_difference,
     window_interval,
 )
 
-from ._parts import RELEVANT_ENTROPY, absent, early_mean, signed_part
+from ._parts import RELEVANT_ENTROPY, absent, early_mean, steps_part
 
 PLATEAU_MARGIN = RELEVANT_ENTROPY  # "holds a plateau": no change of relevant size
 
@@ -36,12 +37,12 @@ def c8(entropy: Series) -> Verdict:
                                 ("a_grae", early, "second − first")):  # fmt: skip
         interval = window_interval(entropy[arm], windows)
         name = f"{label(arm)} entropy, {which} third, claimed < 0"
-        parts.append(signed_part(name, interval, "nats", -1, RELEVANT_ENTROPY * early_mean(entropy[arm])))
+        parts.append(steps_part(name, interval, "nats", -1, RELEVANT_ENTROPY * early_mean(entropy[arm])))
     margin = PLATEAU_MARGIN * window_interval(entropy["a_grae"], [(1.0, 0.0, 1 / 3)]).estimate
     flat = window_interval(entropy["a_grae"], late)
     name = f"{label('a_grae')} entropy, third − second third, claimed within ±{margin:.3f}"
-    parts.append(Part(name, flat, "nats", plateau_verdict(flat, margin)))
-    slower = window_interval(difference_series(entropy["a_grae"], entropy["grpo"]), late)
+    parts.append(replace(steps_part(name, flat, "nats", +1, margin), verdict=plateau_verdict(flat, margin)))
+    slower = window_difference(entropy["a_grae"], entropy["grpo"], late)
     name = f"{label('a_grae')} − {label('grpo')} entropy, third − second third, claimed > 0"
-    parts.append(signed_part(name, slower, "nats", +1, RELEVANT_ENTROPY * early_mean(entropy["grpo"])))
+    parts.append(steps_part(name, slower, "nats", +1, RELEVANT_ENTROPY * early_mean(entropy["grpo"])))
     return conclude("C8", title, parts, (), ())

@@ -1,4 +1,4 @@
-"""C4: which arms collapse."""
+"""C4: the arms that collapse."""
 
 from __future__ import annotations
 
@@ -35,15 +35,17 @@ def c4(collapses: pd.DataFrame) -> Verdict:
     if counts[_ARM][1]:
         share = share_interval(*counts[_ARM])
         verdict = sign_verdict(share, +1, relevant=UNSTABLE, zero=UNSTABLE)
-        parts.append(Part(f"{_of(_ARM, counts)}, claimed > {100 * UNSTABLE:.0f} %", share, "%", verdict))
+        name = f"{_collapsed(_ARM, counts)}, claimed > {100 * UNSTABLE:.0f} %"
+        parts.append(Part(name, share, "%", verdict, _runs(share)))
     if not missing:
         excess = difference_interval(*counts[_ARM], *counts[_STEADY])
         name = f"share of runs that collapse, {label(_ARM)} − {label(_STEADY)}, claimed > 0"
-        parts.append(Part(name, excess, "pp", sign_verdict(excess, +1, relevant=UNSTABLE)))
+        verdict = sign_verdict(excess, +1, relevant=UNSTABLE)
+        parts.append(Part(name, excess, "pp", verdict, _runs(excess)))
     if counts[_STEADY][1]:
         share = share_interval(*counts[_STEADY])
-        name = f"{_of(_STEADY, counts)}, claimed < {100 * STABLE:.0f} %"
-        parts.append(Part(name, share, "%", _stays_stable(share)))
+        name = f"{_collapsed(_STEADY, counts)}, claimed < {100 * STABLE:.0f} %"
+        parts.append(Part(name, share, "%", _stays_stable(share), _runs(share)))
     return conclude("C4", title, parts, missing, _notes(ended, counts) if parts else ())
 
 
@@ -52,9 +54,13 @@ def _count(ended: pd.DataFrame, arm: str) -> tuple[int, int]:
     return int(runs["collapsed"].sum()), len(runs)
 
 
-def _of(arm: str, counts: dict[str, tuple[int, int]]) -> str:
+def _collapsed(arm: str, counts: dict[str, tuple[int, int]]) -> str:
     collapsed, runs = counts[arm]
     return f"{label(arm)}: {collapsed} of {runs} run{'s' * (runs != 1)} collapsed"
+
+
+def _runs(interval: Interval) -> str:
+    return f"{interval.num_seeds} run{'s' * (interval.num_seeds != 1)} of each arm counted"
 
 
 def _stays_stable(share: Interval) -> str:

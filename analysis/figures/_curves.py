@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from analysis.captions import PUBLISHED, describe_setting, published_of
+from analysis.captions import PUBLISHED, describe_missing, describe_setting, published_of
 from analysis.style import PERCENT, colour, label, line_style, marker, sort_arms
 
 _MARGIN = 2**0.35  # of the k axis, on either side
@@ -97,8 +97,7 @@ def describe_evaluation(table: pd.DataFrame) -> str:
     table = table.drop(published.index)
     sentences = [describe_setting(table), *_describe_bands(table)]
     intervals = table[table["method"] != ""]
-    if intervals["lo"].isna().any():
-        sentences.append("No band where all seeds, or all problems, are alike.")
+    sentences += describe_missing(intervals)
     if len(intervals) < len(table):
         sentences.append("Thin lines: single seeds.")
     if table["no_within_variance"].any():

@@ -62,7 +62,7 @@ def _rows(evaluations: Evaluations, reference: str) -> pd.DataFrame:
 def caption(table: pd.DataFrame) -> str:
     families = "; ".join(dict.fromkeys(table.dropna(subset="band_lo")["band"]))
     bands = f"Dark bands: pointwise in τ; light bands: simultaneous, {families}." if families else ""
-    wilson = "Wilson's interval where all problems are alike." if (table["method"] == WILSON).any() else ""
+    wilson = "Wilson's interval where too few problems differ for a t." if (table["method"] == WILSON).any() else ""
     unfinished = ", ".join(map(label, table.loc[table["unfinished"], "arm"].unique()))
     return (
         "Cover@τ: share of problems solved in at least a share τ of the n samples, with 95 % intervals; the leftmost "

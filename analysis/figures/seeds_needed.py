@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from analysis.captions import describe_setting
-from analysis.curves import METHOD, NO_SPREAD, Evaluations, collect, contrast_intervals
+from analysis.contrasts import NO_SPREAD, SEEDS, Evaluations, common_seeds, contrast_intervals
+from analysis.curves import collect
 from analysis.frames import BASE, Study
-from analysis.seeds import MAX_SEEDS, POWER, power_by_seeds, recorded_spread, seed_scores, seeds_needed
+from analysis.seeds import MAX_SEEDS, POWER, Spread, power_by_seeds, recorded_spread, seed_scores, seeds_needed
 from analysis.style import PERCENT, colour, label, line_style, sort_arms
 
 NAME = "seeds_needed"
@@ -51,10 +52,11 @@ def _panels(evaluations: Evaluations) -> Iterator[pd.DataFrame]:
 
 
 def _rows(evaluations: Evaluations, arm: str, k: int) -> Iterator[pd.DataFrame]:
-    effect = contrast_intervals(evaluations, [{arm: {k: 1.0}, _REFERENCE: {k: -1.0}}])[0]
+    contrast = {arm: {k: 1.0}, _REFERENCE: {k: -1.0}}
+    effect = contrast_intervals(evaluations, [contrast], scope=SEEDS)[0]
     if effect.method == NO_SPREAD or np.isnan(effect.estimate):
         return
-    spread = recorded_spread(*(seed_scores([evaluations], one, k)[0][:, 0] for one in (arm, _REFERENCE)))
+    spread, paired = _spread(evaluations, arm, k)
     needed = seeds_needed(effect.estimate, spread, seed=evaluations.seed)
     power, highest, lowest = (
         power_by_seeds(effect.estimate, [factor * one for one in spread.deviations], _SEEDS, seed=evaluations.seed)
@@ -71,8 +73,8 @@ def _rows(evaluations: Evaluations, arm: str, k: int) -> Iterator[pd.DataFrame]:
             "estimate": power,
             "lo": lowest,
             "hi": highest,
-            "method": "simulated Welch tests at 5 %",
-            "speaks_of": METHOD,
+            "method": f"simulated {'paired t' if paired else 'Welch'} tests at 5 %",
+            "speaks_of": SEEDS,
             "effect": effect.estimate,
             "effect_lo": effect.lo,
             "effect_hi": effect.hi,
@@ -91,8 +93,19 @@ def _rows(evaluations: Evaluations, arm: str, k: int) -> Iterator[pd.DataFrame]:
     )
 
 
+def _spread(evaluations: Evaluations, arm: str, k: int) -> tuple[Spread, bool]:
+    """Spread between seeds of the difference that is tested, and True where seeds are paired."""
+    seeds = common_seeds([evaluations], {arm: {}, _REFERENCE: {}})
+    scores, numbers = zip(*(seed_scores([evaluations], one, k) for one in (arm, _REFERENCE)), strict=True)
+    if seeds[arm] != seeds[_REFERENCE] or len(seeds[arm]) < 2:
+        return recorded_spread(*(one[:, 0] for one in scores)), False
+    ours, theirs = (one[[own.index(seed) for seed in seeds[arm]], 0] for one, own in zip(scores, numbers, strict=True))
+    return recorded_spread(ours - theirs), True
+
+
 def caption(table: pd.DataFrame) -> str:
     arms = table.drop_duplicates(["panel", "arm"])
+    tests = " and ".join(table["method"].unique())
     named = [
         f"{label(row['arm'])} at k = {row['k']} on {row['benchmark']} {_seeds(row['needed'])} "
         f"[{_seeds(row['needed_lo'])}, {_seeds(row['needed_hi'])}]"
@@ -100,8 +113,9 @@ def caption(table: pd.DataFrame) -> str:
     ]
     listed = "; ".join(named) if len(named) <= _MOST_NAMED else f"see {NAME}.csv"
     return (
-        "Chance that Welch's t test at 5 % tells the arm from GRPO, by number of seeds per arm, if the recorded effect "
-        "and the recorded spread between seeds were the true ones; bands: the spread at the ends of its 95 % interval. "
+        f"Chance that a t test over seeds ({tests}) tells the arm from GRPO, by number of seeds per arm, if the "
+        "recorded effect and the recorded spread between seeds were the true ones; bands: the spread at the ends of "
+        "its 95 % interval. "
         f"Seeds per arm for power {100 * POWER:.0f} %: {listed}. An effect noticed for its size is likely to be "
         f"smaller than recorded, and then needs more. {describe_setting(table.assign(method=''))}"
     )

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.captions import describe_setting
+from analysis.contrasts import CHECKPOINTS, NO_VARIATION
 from analysis.curves import (
-    CHECKPOINTS,
-    METHOD,
-    NO_SPREAD,
-    OVER_SEEDS,
     Evaluations,
+    bounded_share,
     collect,
     contrast_intervals,
     interval_columns,
@@ -22,7 +21,7 @@ from analysis.curves import (
 from analysis.frames import BASE, Study
 from analysis.metrics import solved_sets
 from analysis.multiplicity import holm
-from analysis.stats import Interval, t_interval, wilson_interval
+from analysis.stats import Interval
 from analysis.style import PERCENT, colour, label, sort_arms
 
 NAME = "solved_sets"
@@ -30,7 +29,6 @@ QUESTION = "Which share of the problems did training bring into reach, and which
 PAPER = ""
 
 GAINED, LOST, NET = "gained", "lost", "net"
-_MCNEMAR = "exact McNemar"
 _BELOW, _THICK = 0.4, 0.5  # where the net change stands under its bars; their thickness
 
 
@@ -69,27 +67,32 @@ def _arm_rows(evaluations: Evaluations, arm: str) -> Iterator[dict[str, object]]
     several = len(sets) > 1
     for kind in (GAINED, LOST):
         counts = [one.gained if kind == GAINED else one.lost for one in sets]
-        for seed, count in zip(seeds, counts, strict=True):
-            bounds = (np.nan, np.nan) if several else wilson_interval(count, num_problems)
-            single = Interval(count / num_problems, *bounds, "" if several else "Wilson over problems", CHECKPOINTS)
-            yield {**interval_columns(evaluations, single, arm), "seed": str(seed), "kind": kind, "count": count}
+        share = _share(evaluations, arm, kind)
         if several:
-            mean = _over_seeds(np.array(counts) / num_problems)
-            yield {**interval_columns(evaluations, mean, arm), "seed": "mean", "kind": kind}
+            for seed, count in zip(seeds, counts, strict=True):
+                single = Interval(count / num_problems, np.nan, np.nan, "", CHECKPOINTS)
+                yield {**interval_columns(evaluations, single, arm), "seed": str(seed), "kind": kind, "count": count}
+        counted: dict[str, object] = {} if several else {"count": counts[0]}
+        name = "mean" if several else str(seeds[0])
+        yield {**interval_columns(evaluations, share, arm), "seed": name, "kind": kind, **counted}
     net = contrast_intervals(evaluations, [{arm: {n: 1.0}, BASE: {n: -1.0}}])[0]
     yield {
         **interval_columns(evaluations, net, arm),
         "seed": "mean" if several else str(seeds[0]),
         "kind": NET,
-        "p_value": net.p_value if several else sets[0].p_value,
-        "test": OVER_SEEDS if several else _MCNEMAR,
+        "p_value": net.p_value,
+        "test": net.method,
     }
 
 
-def _over_seeds(shares_S: np.ndarray) -> Interval:
-    estimate, lo, hi = t_interval(shares_S)
-    lo, hi = np.clip([lo, hi], 0.0, 1.0).tolist()
-    return Interval(estimate, lo, hi, NO_SPREAD if np.isnan(lo) else OVER_SEEDS, METHOD, len(shares_S))
+def _share(evaluations: Evaluations, arm: str, kind: str) -> Interval:
+    """Share of problems that the arm gained, or lost, against the base model."""
+    ours_SP, base_P = evaluations.correct[arm] > 0, evaluations.correct[BASE][0] > 0
+    moved_SP = ours_SP & ~base_P if kind == GAINED else base_P & ~ours_SP
+    places_SP = np.arange(moved_SP.size).reshape(moved_SP.shape)
+    own = replace(evaluations, correct={arm: places_SP}, seeds={arm: evaluations.seeds[arm]})
+    found = contrast_intervals(own, [{arm: {kind: 1.0}}], {kind: moved_SP.ravel().astype(float)}, bands=False)[0]
+    return bounded_share(found, evaluations.num_problems)
 
 
 def caption(table: pd.DataFrame) -> str:
@@ -118,10 +121,9 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
         for some in (bars, net):
             ax.hlines(some["height"], some["x_lo"], some["x_hi"], color=hue, linewidth=0.9)
         ax.plot(net["x"], net["height"], "D", color=hue, markersize=3)
-        for p_value in net["p_holm"]:
-            ax.text(
-                1.02, bars["height"].iloc[0], _p(p_value), fontsize=6, va="center", transform=ax.get_yaxis_transform()
-            )
+        for p_value, method in zip(net["p_holm"], net["method"], strict=True):
+            place = {"va": "center", "transform": ax.get_yaxis_transform()}
+            ax.text(1.02, bars["height"].iloc[0], _p(p_value, method), fontsize=6, **place)
     order = table[table["kind"] != NET].drop_duplicates("arm")
     ax.set_yticks(order["height"], [label(arm) for arm in order["arm"]])
     ax.grid(False, axis="y")
@@ -130,7 +132,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     return ax
 
 
-def _p(p_value: float) -> str:
+def _p(p_value: float, method: str) -> str:
     if np.isnan(p_value):
-        return "no change"
+        return "no change" if method == NO_VARIATION else "too few"
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"

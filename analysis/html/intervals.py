@@ -19,6 +19,7 @@ class Drawn:
     name: str
     effect: str
     verdict: str
+    basis: str
     lo: float | None
     mid: float | None
     hi: float | None
@@ -31,7 +32,8 @@ def drawn_parts(parts: Sequence[Part]) -> list[Drawn]:
         Drawn(
             part.name,
             format_interval(part),
-            part.verdict,
+            f"these checkpoints: {part.verdict}" if part.one_run else part.verdict,
+            part.basis,
             *(_place(x, reach[part.unit]) for x in (part.interval.lo, part.interval.estimate, part.interval.hi)),
         )
         for part in parts

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import published
-from analysis.captions import PUBLISHED, RECORDED, describe_setting, published_of, stack
+from analysis.captions import PUBLISHED, RECORDED, describe_missing, describe_setting, published_of, stack
 from analysis.curves import Evaluations, collect, contrast_intervals, curve_table
 from analysis.frames import BASE, Study
 from analysis.passk import KS
@@ -190,8 +190,7 @@ def notes(rows: pd.DataFrame) -> tuple[str, ...]:
     for note in (NO_RUN, NOT_EVALUATED, K_ABOVE_N):
         if len(some := ours[ours["note"] == note]):
             found.append(f"–, {note}: {_where(some, note)}.")
-    if (ours["estimate"].notna() & ours["lo"].isna()).any():
-        found.append("No interval where all seeds, or all problems, are alike.")
+    found += describe_missing(ours)
     if len(theirs := rows[rows["source"] == PUBLISHED]):
         found.append(
             f"Published: the paper's own numbers for {published_of(theirs)}, ± as printed there; no mark heeds them."

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.captions import describe_setting
-from analysis.compare import Level, compare_family, pairwise_differences
+from analysis.captions import describe_missing, describe_setting
+from analysis.compare import compare_family, pairwise_differences
 from analysis.curves import Evaluations
 from analysis.frames import BASE, Study
 from analysis.stats import Interval
@@ -23,13 +23,13 @@ PAPER = ""
 REFERENCE = "grpo"
 FAMILY, PAIRS = "family", "pairs"
 
-_P_VALUES = "p: two-sided, by Student's t: over seeds, or paired over problems, as the interval beside it."
+_P_VALUES = "p: two-sided, by the method of the interval beside it, so the two never contradict each other."
 _FAMILY = (
     "Declared family: every trained arm that is evaluated, against the reference, at k = 1 and at the largest k ≤ n/2; "
     "adjusted p by Holm (1979) over all of them on one benchmark: were there no differences, any of them would be "
-    "below 0.05 in at most 5 % of experiments. Level problems, where an arm has one seed: the claim is about these "
-    "checkpoints; level seeds, where all have two or more: about the methods, "
-    "paired by seed where two arms have the same seed numbers."
+    "below 0.05 in at most 5 % of experiments. Scope checkpoints, where an arm has one seed: the claim is about these "
+    "checkpoints; scope method, where all have two or more: about the methods on problems like these, "
+    "paired by seed where two arms share seed numbers."
 )
 _PAIRS = (
     "Exploration: all pairs of arms, base model included, none declared beforehand; adjusted p by Benjamini and "
@@ -44,9 +44,9 @@ def table(study: Study) -> pd.DataFrame:
 
     estimate, lo and hi are shares; p_value is two-sided and uncorrected. p_holm: over the family of one benchmark,
     which is every trained arm against GRPO (the base model where there is no GRPO) at k = 1 and at the largest
-    k ≤ n/2. p_bh: over all pairs of one benchmark at these k. level: "seeds" where all arms of the family have two or
-    more, else "problems" (compare.py); pairs have the interval that their own data allow. seeds, reference_seeds: of
-    the two arms; caution: with fewer than five.
+    k ≤ n/2. p_bh: over all pairs of one benchmark at these k. scope: "method" where all arms of the family have two
+    seeds or more, else "checkpoints" (compare.py); pairs have the interval that their own data allow. seeds,
+    reference_seeds: of the two arms; caution: with fewer than five.
 
     Raises:
         FrameError: an evaluation cannot be read, or two of them cannot be compared.
@@ -61,12 +61,11 @@ def _frames(evaluations: Evaluations) -> list[pd.DataFrame]:
     reference = REFERENCE if REFERENCE in evaluations.correct else BASE
     arms = sort_arms([arm for arm in evaluations.correct if arm not in (reference, BASE)])
     if arms and reference in evaluations.correct:
-        level = _level(evaluations, [*arms, reference])
-        found.append(compare_family(evaluations, arms, reference, ks, level=level).assign(part=FAMILY, level=level))
+        scope = _scope(evaluations, [*arms, reference])
+        found.append(compare_family(evaluations, arms, reference, ks, scope=scope).assign(part=FAMILY, scope=scope))
     pairs = pairwise_differences(_in_order(evaluations), ks)
-    bands = ["band_lo", "band_hi", "band"]  # Benjamini and Hochberg's correction takes their place here
     if len(pairs):
-        found.append(pairs.drop(columns=bands).assign(part=PAIRS, caution=pairs["seeds"].map(_caution), level=""))
+        found.append(pairs.assign(part=PAIRS, caution=pairs["seeds"].map(_caution), scope=""))
     return [_with_setting(frame, evaluations) for frame in found]
 
 
@@ -74,9 +73,9 @@ def _caution(num_seeds: int) -> str:
     return Interval(np.nan, np.nan, np.nan, "", "", num_seeds).caution
 
 
-def _level(evaluations: Evaluations, arms: list[str]) -> Level:
+def _scope(evaluations: Evaluations, arms: list[str]) -> str:
     trained = [arm for arm in arms if arm != BASE]
-    return "seeds" if all(len(evaluations.seeds[arm]) > 1 for arm in trained) else "problems"
+    return "method" if all(len(evaluations.seeds[arm]) > 1 for arm in trained) else "checkpoints"
 
 
 def _in_order(evaluations: Evaluations) -> Evaluations:
@@ -131,10 +130,10 @@ def _title(benchmark: str, part: str, rows: pd.DataFrame) -> str:
     ks = sorted(rows["k"].unique())
     if part == PAIRS:
         return f"{benchmark}, exploration: all pairs (Benjamini–Hochberg over {rows['p_value'].count()} comparisons)"
-    arms, level = rows["arm"].nunique(), rows["level"].iloc[0]
+    arms, scope = rows["arm"].nunique(), rows["scope"].iloc[0]
     largest = f"largest k = {ks[-1]}; " if ks[-1] > 1 else ""
     holm = f"Holm over {arms} arm{'s' * (arms > 1)} × {len(ks)} k against {label(rows['reference'].iloc[0])}"
-    return f"{benchmark}, declared family ({largest}level: {level}; {holm})"
+    return f"{benchmark}, declared family ({largest}scope: {scope}; {holm})"
 
 
 def _notes(table: pd.DataFrame) -> tuple[str, ...]:
@@ -148,8 +147,7 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
         ways = pairs.dropna(subset="lo")[["method", "speaks_of"]].drop_duplicates().to_numpy()
         named = "; ".join(f"{method} ({target})" for method, target in ways) or "none"
         notes.append(f"{_PAIRS} Intervals there: {named}.")
-    if table["lo"].isna().any():
-        notes.append("No interval and no p where all seeds, or all problems, are alike.")
+    notes += [sentence.replace("No interval", "No interval and no p") for sentence in describe_missing(table)]
     if lacking:
         notes.append(f"No declared family, for lack of two arms to compare: {', '.join(lacking)}.")
     largest = table.groupby("benchmark", sort=False)["k"].max()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.captions import describe_setting
+from analysis.captions import describe_missing, describe_setting
 from analysis.curves import Evaluations, bounded_share, contrast_intervals, interval_columns, name_families
 from analysis.frames import Study
 from analysis.metrics import area_under_curve, g_pass_at_k, mean_g_pass_at_k, pass_hat_k
@@ -111,8 +111,7 @@ def _title(benchmark: str, rows: pd.DataFrame) -> str:
 def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     known = table[table["estimate"].notna()]
     notes = [describe_setting(known), *_DEFINITIONS]
-    if known["lo"].isna().any():
-        notes.append("No interval where all seeds, or all problems, are alike.")
+    notes += describe_missing(known)
     if len(few := table.loc[table["note"] == FEW_SAMPLES, "benchmark"].unique()):
         notes.append(f"{NO_VALUE}, {FEW_SAMPLES}, so that only k = 1 is at most n/2: {', '.join(few)}.")
     return tuple(notes)

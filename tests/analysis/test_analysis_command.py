@@ -75,7 +75,7 @@ def test_page_and_summary_say_the_same(demo_root, tmp_path: Path, no_figures: No
     said = [RULE, multiplicity(verdicts)]
     for verdict in verdicts:
         said += [verdict.title, *verdict.notes]
-        said += [verdict.speaks_of, verdict.would_change] if verdict.parts else [verdict.text]
+        said += [verdict.scope, verdict.would_change] if verdict.parts else [verdict.text]
         said += [words for part in verdict.parts for words in (part.name, format_interval(part))]
     assert len(said) > 30
     for words in said:

@@ -70,7 +70,7 @@ def test_both_bands_are_those_of_the_csv(module, study: Study) -> None:
 def test_captions_name_both_bands(study: Study) -> None:
     for module in (passk, passk_gain):
         caption = module.caption(module.table(study))
-        assert "Dark bands: pointwise in k; light bands: simultaneous, studentised maxT" in caption
+        assert "Dark bands: pointwise in k; light bands: simultaneous, min-p" in caption
         assert " arms and " in caption
         assert "none (" not in caption
 
@@ -161,5 +161,5 @@ def test_seeds_are_counted_benchmark_by_benchmark(new_root) -> None:
     root.experiment("x", runs)
     caption = passk.caption(passk.table(load(root, "x")))
     assert "Seeds: GRPO 2 on countdown_test; GRPO 1 on other." in caption
-    assert "One seed does not speak of the method" in caption
+    assert "One seed says nothing of the method" in caption
     assert "Fewer than 5 seeds" in caption

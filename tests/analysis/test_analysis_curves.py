@@ -12,21 +12,21 @@ from evaluated import DIFFICULTY_P, binomial, evaluations
 from scipy import stats as scipy_stats
 
 from agrae_lab.runs import Experiment
-from analysis.contrasts import MAX_T, TOO_FEW_PROBLEMS
-from analysis.curves import (
+from analysis.contrasts import (
+    BASE_MODEL,
+    BONFERRONI,
     CHECKPOINTS,
     METHOD,
     NO_VARIATION,
+    OVER_BOTH,
     OVER_PROBLEMS,
-    OVER_SEEDS,
+    SEEDS,
+    SIMULATED,
+    TOO_FEW,
     WILSON,
-    collect,
-    contrast_intervals,
-    curve_table,
-    gain_table,
 )
+from analysis.curves import collect, contrast_intervals, curve_table, gain_table
 from analysis.frames import FrameError, View, load_study
-from analysis.multiplicity import BONFERRONI, MIN_P
 from analysis.passk import KS, pass_at_k
 
 
@@ -38,6 +38,7 @@ def test_estimates_are_means_over_problems() -> None:
     assert table.loc[table["k"] > 64, "estimate"].isna().all()
     assert table.set_index("k")["no_within_variance"].to_dict() == {k: k > 32 for k in KS}
     assert set(table["speaks_of"]) == {CHECKPOINTS}
+    assert set(curve_table(evaluations({"base": counts}))["speaks_of"]) == {BASE_MODEL}
 
 
 def test_differences_are_paired() -> None:
@@ -50,7 +51,7 @@ def test_differences_are_paired() -> None:
     assert (gain["hi"] - gain["lo"]) / 2 < unpaired / 3
 
 
-def test_bootstrap_interval_covers() -> None:
+def test_paired_interval_covers() -> None:
     """The paired interval of a zero mean difference, 300 simulated benchmarks of 60 problems."""
     hits = 0
     for i in range(300):
@@ -64,11 +65,14 @@ def test_bootstrap_interval_covers() -> None:
 def test_seeds_are_the_unit_where_there_are_several() -> None:
     grpo = np.stack([binomial(DIFFICULTY_P + shift, i) for i, shift in enumerate((0.0, 0.3, 0.6))])
     ours = np.stack([binomial(DIFFICULTY_P + shift, 9 + i) for i, shift in enumerate((0.5, 0.9, 0.7))])
-    gain = gain_table(evaluations({"grpo": grpo, "a_grae": ours}), "grpo").query("k == 1").iloc[0]
+    e = evaluations({"grpo": grpo, "a_grae": ours})
     per_seed = [(counts / 64).mean(axis=1) for counts in (ours, grpo)]
-    expected = scipy_stats.ttest_ind(*per_seed, equal_var=False).confidence_interval(0.95)
-    assert (gain["lo"], gain["hi"]) == pytest.approx((expected.low, expected.high))
-    assert (gain["method"], gain["speaks_of"], gain["seeds"]) == (OVER_SEEDS, METHOD, 3)
+    expected = scipy_stats.ttest_rel(*per_seed).confidence_interval(0.95)
+    fixed = contrast_intervals(e, [{"a_grae": {1: 1.0}, "grpo": {1: -1.0}}], scope=SEEDS)[0]
+    assert (fixed.lo, fixed.hi) == pytest.approx((expected.low, expected.high))
+    gain = gain_table(e, "grpo").query("k == 1").iloc[0]
+    assert (gain["method"], gain["speaks_of"], gain["seeds"]) == (OVER_BOTH, METHOD, 3)
+    assert gain["lo"] < fixed.lo < fixed.hi < gain["hi"]
 
 
 def test_seed_curves_show_every_seed() -> None:
@@ -179,12 +183,12 @@ def shifted(*shifts: float, num_seeds: int = 1) -> dict[str, np.ndarray]:
 def test_bands_hold_for_the_whole_table_and_contain_their_intervals() -> None:
     gains = gain_table(evaluations(shifted(0.1, 0.5, 1.0)), "base").dropna(subset="estimate")
     assert ((gains["band_lo"] <= gains["lo"]) & (gains["hi"] <= gains["band_hi"])).all()
-    assert set(gains["band"]) == {f"{MAX_T}, over 21 cells of 3 arms and 7 k at once"}
+    assert set(gains["band"]) == {f"{SIMULATED}, over 21 cells of 3 arms and 7 k at once"}
     curves = curve_table(evaluations(shifted(0.1)))
-    assert set(curves.dropna(subset="band_lo")["band"]) == {f"{MAX_T}, over 13 cells of 2 arms and 7 k at once"}
     left_out = curves[curves["estimate"].notna() & curves["band_lo"].isna()]
-    assert left_out[["k", "band"]].to_numpy().tolist() == [[64, TOO_FEW_PROBLEMS]]  # 5 of 200 problems unsolved
+    assert left_out[["k", "band", "method"]].to_numpy().tolist() == [[64, TOO_FEW, WILSON]]  # 5 of 200 unsolved
     assert left_out["estimate"].iloc[0] == pytest.approx(1 - 5 / 200)
+    assert left_out["lo"].notna().all()
     assert curves.loc[curves["k"] > 64, ["band_lo", "band_hi"]].isna().all(axis=None)
     assert curves[["band_lo", "band_hi"]].stack().dropna().between(0, 1).all()
 
@@ -204,9 +208,9 @@ def test_what_rests_on_a_handful_of_problems_has_no_band_and_does_not_widen_othe
     e = evaluations({"base": base, "grpo": binomial(DIFFICULTY_P + 0.3, 2), "hardly": hardly})
     gains = gain_table(e, "base").dropna(subset="estimate")
     rare = gains[gains["arm"] == "hardly"]
-    assert set(rare.query("k < 64")["band"]) == {TOO_FEW_PROBLEMS}
+    assert set(rare["band"]) - {NO_VARIATION} == {TOO_FEW}
     assert rare[["band_lo", "band_hi"]].isna().all(axis=None)
-    assert rare.query("k == 1")["lo"].notna().all()
+    assert rare["lo"].isna().all()
     without = gain_table(replace(e, correct={arm: e.correct[arm] for arm in ("base", "grpo")}), "base").dropna()
     with_rare = gains[gains["arm"] == "grpo"]
     assert with_rare["band_hi"].to_numpy() == pytest.approx(without["band_hi"].to_numpy(), abs=1e-6)
@@ -214,7 +218,7 @@ def test_what_rests_on_a_handful_of_problems_has_no_band_and_does_not_widen_othe
 
 def test_bands_over_seeds() -> None:
     gains = gain_table(evaluations(shifted(0.1, 0.5, num_seeds=5)), "arm0").dropna(subset="estimate")
-    assert set(gains["band"]) == {f"{MIN_P}, over 7 cells of 1 arm and 7 k at once"}
+    assert set(gains["band"]) == {f"{SIMULATED}, over 7 cells of 1 arm and 7 k at once"}
     assert ((gains["band_lo"] <= gains["lo"]) & (gains["hi"] <= gains["band_hi"])).all()
     few = gain_table(evaluations(shifted(0.1, 0.5, num_seeds=3)), "base").dropna(subset="estimate")
     assert set(few["band"]) == {f"{BONFERRONI}, over 14 cells of 2 arms and 7 k at once"}
@@ -224,11 +228,11 @@ def test_no_variation_has_no_band() -> None:
     solved = np.full(40, 64)
     table = curve_table(evaluations({"base": solved, "grpo": np.stack([solved, solved])}))
     assert table[["band_lo", "band_hi"]].isna().all(axis=None)
-    assert set(table.loc[table["arm"] == "base", "band"]) == {NO_VARIATION}
+    assert set(table.loc[(table["arm"] == "base") & (table["k"] <= 64), "band"]) == {NO_VARIATION}
     assert gain_table(evaluations({"base": solved, "grpo": solved}), "base")["band_lo"].isna().all()
 
 
-def test_the_bootstrap_takes_the_views_seed(demo_root) -> None:
+def test_bands_take_the_views_seed(demo_root) -> None:
     from agrae_lab.runs import list_experiments
 
     study = load_study(demo_root.path, list_experiments(demo_root.path)[0])
@@ -238,7 +242,8 @@ def test_the_bootstrap_takes_the_views_seed(demo_root) -> None:
     assert default is not None
     assert (e.seed, default.seed) == (7, 0)
     assert curve_table(e)["estimate"].equals(curve_table(default)["estimate"])
-    assert not curve_table(e)["lo"].equals(curve_table(default)["lo"])
+    assert curve_table(e)["lo"].equals(curve_table(default)["lo"])
+    assert not curve_table(e)["band_lo"].equals(curve_table(default)["band_lo"])
 
 
 def test_arms_with_another_n_are_cut_to_what_all_have_where_asked(new_root) -> None:

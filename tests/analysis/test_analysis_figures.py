@@ -69,9 +69,9 @@ def test_the_caption_says_what_the_interval_speaks_of(study: Study) -> None:
         "(40 problems): n = 64 samples",
         "T = 0.6, top_p = 0.95",
         "Seeds: 1 each",
-        "paired bootstrap over problems",
+        "t over problems",
         "these checkpoints on problems like these",
-        "One seed does not speak of the method",
+        "One seed says nothing of the method",
     ):
         assert words in caption
 

@@ -147,7 +147,7 @@ def test_the_question_then_the_verdicts_head_the_page(page: str, result: Result)
         if verdict.parts:
             deciding = verdict.deciding
             assert deciding is not None
-            for words in (verdict.title, verdict.verdict, deciding.name, verdict.would_change, verdict.speaks_of):
+            for words in (verdict.title, verdict.verdict, deciding.name, verdict.would_change, verdict.scope):
                 assert words in text
         else:
             assert f"{verdict.claim} {verdict.title}: {verdict.text}" in document.text("details")

@@ -64,7 +64,7 @@ def test_points_are_the_trials_values_with_the_intervals_of_all_figures(new_root
     assert rows["y"].to_numpy() == pytest.approx(trials[f"maximize {PASS_16}"].to_numpy(float))
     assert (rows["x_lo"] < rows["x"]).all()
     assert (rows["y_hi"] > rows["y"]).all()
-    assert set(rows["x_method"]) == {"paired bootstrap over problems"}
+    assert set(rows["x_method"]) == {"t over problems"}
     assert rows["group"].tolist() == ["dominated", "front", "dominated"]
     assert rows["choice"].tolist() == ["none", "attenuate", "none"]
     assert rows["settings"].iloc[1] == "advantage/group=attenuate train.learning_rate=0.0002"
@@ -82,7 +82,8 @@ def test_several_seeds_give_intervals_over_seeds_also_without_the_runs(new_root:
     assert set(without["group"]) == {"front"}
     assert set(without["x_method"]) == {"t over seeds"}
     trials_only = with_runs[with_runs["group"] != BASE]
-    assert without["x_lo"].to_numpy() == pytest.approx(trials_only["x_lo"].to_numpy(), abs=1e-9)
+    assert set(trials_only["x_method"]) == {"t over seeds and over problems"}
+    assert (without["x_lo"].to_numpy() > trials_only["x_lo"].to_numpy()).all()  # there the problems vary too
     assert "3 training seeds" in pareto.caption(with_runs)
     assert "Fewer than 5 seeds" in pareto.caption(with_runs)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from analysis_lab import BENCHMARK
-from scipy import stats as scipy_stats
 from test_analysis_tabulate import set_in_latex
 
 from agrae_lab.runs import list_experiments
 from analysis import published, tables
+from analysis.compare import compare
 from analysis.curves import Evaluations, collect, curve_table
 from analysis.frames import Study, View, load_study, merge_studies
 from analysis.passk import pass_at_k
@@ -74,27 +74,28 @@ def test_k_above_n_has_no_value_and_a_note(main_table: pd.DataFrame) -> None:
     assert "without within-problem variance, from k = 64 on" in layout.blocks[0].title
 
 
-def test_one_problem_has_no_interval_and_says_why(new_root) -> None:
-    """One problem is as it is: nothing to resample, and seeds have no part in it."""
+def test_one_problem_has_wilsons_interval(new_root) -> None:
+    """A t interval needs problems that differ; Wilson's, on the safe side for scores between 0 and 1, does not."""
     root = new_root(num_problems=1)
     rows = passk_rows(Study("x", "?", (root.run("grpo"),)), ks=(1,))
-    assert rows["lo"].isna().all()
-    assert "No interval where all seeds, or all problems, are alike." in notes(rows)
+    assert set(rows.loc[rows["estimate"].notna(), "method"]) == {"Wilson over problems"}
+    assert "Interval: Wilson over problems" in notes(rows)[0]
 
 
 def test_marks_are_earned(study: Study, main_table: pd.DataFrame) -> None:
-    """By the rule, from the counts and SciPy's paired t alone (the interval's side of the rule is weaker there)."""
+    """By the rule, from the p-values of single comparisons."""
     evaluations = collect(study, BENCHMARK)
-    pass_PK = {arm: pass_at_k(c[0], evaluations.num_samples, (1, 8, 64)) for arm, c in evaluations.correct.items()}
+    ks = (1, 8, 64)
+    pass_PK = {arm: pass_at_k(c[0], evaluations.num_samples, ks) for arm, c in evaluations.correct.items()}
 
     def leaders(arms: set[str], i: int) -> set[str]:
         top = max(arms, key=lambda arm: pass_PK[arm][:, i].mean())
-        p = {arm: scipy_stats.ttest_rel(pass_PK[top][:, i], pass_PK[arm][:, i]).pvalue for arm in arms - {top}}
+        p = {arm: compare(evaluations, top, arm, ks[i]).p_value for arm in arms - {top}}
         behind = {arm for arm in p if p[arm] * (len(arms) - 1) <= 0.05}
         return arms - behind if behind else set()
 
     seen = set()
-    for i, k in enumerate((1, 8, 64)):
+    for i, k in enumerate(ks):
         best = leaders(set(pass_PK), i)
         second = leaders(set(pass_PK) - best, i)
         rows = main_table[main_table["k"] == k].set_index("arm")["mark"]
