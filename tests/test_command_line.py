@@ -68,6 +68,23 @@ def test_the_figures_of_the_demo(demo):
     assert pass_at_1 == pytest.approx(samples["correct"].mean())
 
 
+def test_more_samples_of_the_demo_train_nothing(demo):
+    """The same launch that asks for more; the figures stand above, of what there was."""
+    root, arguments = demo
+    trained = [p for p in root.rglob("*.parquet") if p.name != "samples.parquet"]
+    trained += [*root.rglob("model.safetensors")]
+    before = {p: p.stat().st_mtime_ns for p in trained}
+    seconds = {run.key: run.meta["timings"]["train_seconds"] for run in runs.list_runs(root)}
+    result = command("sweeps", *arguments, "evaluation.num_samples=16")
+    assert result.returncode == 0, result.stderr
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    found = runs.list_runs(root)
+    assert {run.key: run.meta["timings"]["train_seconds"] for run in found} == seconds
+    for run in found:
+        for path in (run.samples_path("countdown_test"), run.base_samples_path("countdown_test")):
+            assert len(pd.read_parquet(path)) == 16 * 17
+
+
 @pytest.mark.slow
 def test_an_arm_that_diverges_is_named_and_the_others_finish(tmp_path):
     result = command(

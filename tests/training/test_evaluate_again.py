@@ -1,13 +1,16 @@
 """Evaluations are apart from training: more of them cost no training step, and a kill changes nothing."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
 
 from agrae_lab import evaluate, runs
+from agrae_lab.evaluation.benchmarks import base_policy
 from agrae_lab.runs import RunError
 from agrae_lab.tasks.problems import shipped_file
 from agrae_lab.train import execute
@@ -153,3 +156,37 @@ def test_a_run_that_is_not_trained_is_named(tmp_path, capsys):
     assert evaluate.main(["evaluation.num_samples=3"]) == 2
     with pytest.raises(RunError, match="is not a run directory"):
         runs.read_run(tmp_path)
+
+
+BASE = """
+import sys
+import time
+from agrae_lab import runs
+from agrae_lab.config import problem_sets
+from agrae_lab.evaluation.benchmarks import evaluate_base
+run = runs.read_run(sys.argv[1])
+evaluate_base(run, problem_sets(run.config), wait=True, on_progress=lambda done, total: print(done, total, flush=True))
+"""
+
+
+def test_further_processes_leave_the_base_model_to_the_run_that_has_its_lock(tmp_path, problems):
+    more = ADDED.format("one", problems / "one.jsonl")
+    run = runs.read_run(runs.create_run(compose_config(f"root={tmp_path}", *TINY, more, "evaluation.num_samples=96")))
+    places = [base_policy(run).directory(run.config, name) for name in ("countdown_test", "one")]
+    launch = {**os.environ, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", BASE, str(run.path)]
+    with runs.lock(places[1]):  # another run is at it
+        both = [
+            subprocess.Popen(command, env={**launch, "RANK": str(rank)}, stdout=subprocess.PIPE, text=True)
+            for rank in (0, 1)
+        ]
+        wait_for(places[0] / ".lock", both[0])
+        time.sleep(3)
+        assert not list(tmp_path.glob("base/*/chunks/*"))
+        assert all(process.poll() is None for process in both)
+    told = [process.communicate(timeout=240)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert all(told)  # both drew
+    for place, num_problems in zip(places, (16, 12), strict=True):
+        assert len(pd.read_parquet(place / "samples.parquet")) == 97 * num_problems
+        assert sorted(path.name for path in place.iterdir()) == [".lock", "evaluation.json", "samples.parquet"]
