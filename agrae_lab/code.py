@@ -31,7 +31,7 @@ def training_code(config: Mapping[str, Any], estimator: Estimator) -> dict[str, 
     trainer |= {PACKAGE / "advantages" / "adapters" / "trl.py"}
     if config["engine"] != "vllm":
         trainer = {path for path in trainer if not path.stem.startswith("vllm")}
-    found |= trainer | _task_files(config["task"]["name"], config["task"])
+    found |= trainer | _rules_of(trainer) | _task_files(config["task"]["name"], config["task"])
     if config["model"].get("lora") is not None:
         found.add(PACKAGE / "models" / "lora.py")
     return _fingerprints(found)
@@ -40,6 +40,7 @@ def training_code(config: Mapping[str, Any], estimator: Estimator) -> dict[str, 
 def evaluation_code(config: Mapping[str, Any]) -> dict[str, str]:
     """Benchmark → 12 hex digits of the files that decide its samples and verdicts."""
     drawing = {PACKAGE / "evaluation" / name for name in ("streams.py", f"{config['engine']}_engine.py")}
+    drawing |= _rules_of(drawing)
     digests = {}
     for name, benchmark in config["evaluation"]["benchmarks"].items():
         files = _fingerprints(drawing | _task_files(benchmark["task"], config["task"]))
@@ -78,6 +79,14 @@ def _without_prose(text: str) -> str:
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
+def _rules_of(files: Iterable[Path]) -> set[Path]:
+    """How prompts become tokens and tokens are drawn: what these files import of agrae_lab.tasks, and of the models
+    what is said of generation."""
+    names = {name for path in files for name in _imports(path)}
+    wanted = [n for n in names if n.startswith("agrae_lab.tasks.") or n == "agrae_lab.models.generation"]
+    return _imported_by((file for name in wanted if (file := _module(name))), within="agrae_lab.tasks")
+
+
 def _task_files(name: str, section: Mapping[str, Any]) -> set[Path]:
     task: Any = load_task(name, section)
     judging = [task, vars(task).get("_task", task)]  # a mixture of rewards pays another task's verdicts
@@ -102,15 +111,20 @@ def _imported_by(files: Iterable[Path], *, within: str) -> set[Path]:
     return found
 
 
-def _imports(path: Path) -> set[str]:
+def _imports(path: Path) -> frozenset[str]:
     """Dotted names of everything that a file imports, packages of modules included."""
+    return _read_imports(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=512)
+def _read_imports(path: Path, mtime_ns: int) -> frozenset[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names | {name.rpartition(".")[0] for name in names}
+    return frozenset(names | {name.rpartition(".")[0] for name in names})
 
 
 def _module(name: str) -> Path | None:

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from agrae_lab import runs
-from agrae_lab.config import ConfigError, with_evaluation
-from agrae_lab.evaluation.benchmarks import is_main
+from agrae_lab.config import ConfigError, problem_sets, with_evaluation
+from agrae_lab.evaluation.benchmarks import check_kept, is_main
 from agrae_lab.models.load import ModelError
 from agrae_lab.runs import Run, RunError
 from agrae_lab.train import execute
@@ -109,7 +110,7 @@ def asked_for(run: Run, overrides: Sequence[Override]) -> dict[str, Any]:
     """The run's config with overrides.
 
     Raises:
-        ConfigError: anything that could not be evaluated.
+        ConfigError, RunError: anything that could not be evaluated.
     """
     sections = {name: deepcopy(run.config[name]) for name in SECTIONS}
     for override in overrides:
@@ -123,7 +124,9 @@ def asked_for(run: Run, overrides: Sequence[Override]) -> dict[str, Any]:
             node.pop(last, None)
         else:
             node[last] = override.value()
-    return with_evaluation(run.config, sections["evaluation"], sections["hardware"])
+    config = with_evaluation(run.config, sections["evaluation"], sections["hardware"])
+    check_kept(replace(run, config=config), problem_sets(config))
+    return config
 
 
 def _go_on_as_before() -> None:

@@ -1,5 +1,6 @@
 """What names a run, and what names an evaluation; edited code; locks that hold; old run directories."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -36,7 +37,6 @@ def place(*overrides):
         ["train.validate_every=0"],
         ["train.validate_samples=4"],
         ["arm=mine"],
-        ["world=nano", "++world=renamed"],
         ["experiment.name=x", "experiment.question=y", "root=runs"],
         ["tracking=wandb", "hardware.device=cpu", "hardware.per_device_batch_size=8"],
         ["train.weight_decay=0", "loss.kl_coefficient=0", "train.temperature=1", "advantage.base.ddof=0"],
@@ -110,41 +110,72 @@ def test_a_task_that_is_only_evaluated_leaves_the_run_as_it_is(tmp_path):
     file = tmp_path / "sums.jsonl"
     file.write_text("".join(f'{{"problem": "{i} + 1?", "answer": {i + 1}}}\n' for i in range(8)))
     sums = f"+evaluation.benchmarks.sums={{task: math, file: {file}}}"
-    assert place(sums, "train.validate_on=countdown_test") == place()
-    assert evaluation("countdown_test", sums, "train.validate_on=countdown_test") == evaluation()
+    assert place(sums) == place()
+    assert evaluation("countdown_test", sums) == evaluation()
+
+
+def test_a_worlds_name_is_a_label():
+    config = compose_config()
+    assert runs.run_dir_for({**config, "world": "renamed"}) == runs.run_dir_for(config)
 
 
 # ---- code
 
 
+PLACES = """
+import json, sys
+from tests.test_identity import place
+for line in sys.stdin:
+    print(place(*json.loads(line)), flush=True)
+"""
+
+
+class Copy:
+    """A copy of the package, which a test may edit, with a process that says where configurations would be run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        for name in ("agrae_lab", "conf", "sweeps", "tests", "analysis"):
+            shutil.copytree(REPOSITORY / name, path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        self._environment = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1"}
+        self._places = subprocess.Popen(
+            [sys.executable, "-c", PLACES],
+            cwd=path,
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def close(self):
+        self._places.communicate()
+
+    def edit(self, file, before, after):
+        text = (self.path / file).read_text()
+        assert before in text
+        (self.path / file).write_text(text.replace(before, after, 1))
+
+    def call(self, *command):
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=self.path,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    def place(self, *overrides):
+        self._places.stdin.write(json.dumps(overrides) + "\n")
+        self._places.stdin.flush()
+        return self._places.stdout.readline().strip()
+
+
 @pytest.fixture
 def edited(tmp_path):
-    """A copy of the package, which a test may edit, and a way to call it."""
-    copy = tmp_path / "copy"
-    for name in ("agrae_lab", "conf", "sweeps", "tests", "analysis"):
-        shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-
-    class Copy:
-        path = copy
-
-        def edit(self, file, before, after):
-            text = (copy / file).read_text()
-            assert before in text
-            (copy / file).write_text(text.replace(before, after, 1))
-
-        def call(self, *command):
-            environment = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
-            return subprocess.run(
-                [sys.executable, *command], cwd=copy, env=environment, capture_output=True, text=True, timeout=240
-            )
-
-        def place(self, *overrides):
-            program = "import sys; from tests.test_identity import place; print(place(*sys.argv[1:]))"
-            done = self.call("-c", program, *overrides)
-            assert done.returncode == 0, done.stderr
-            return done.stdout.strip()
-
-    return Copy()
+    copy = Copy(tmp_path / "copy")
+    yield copy
+    copy.close()
 
 
 def test_code_that_decides_names_the_run_and_prose_does_not(edited):
@@ -182,7 +213,7 @@ def test_half_a_run_goes_on_with_no_other_code(edited, tmp_path):
     assert not (run.path / "metrics.parquet").exists()
     again = edited.call("-m", "agrae_lab.train", *words)
     assert again.returncode == 0, again.stderr
-    assert "was trained by other code (agrae_lab/advantages/group/attenuate.py has changed since)" in again.stderr
+    assert "was trained by other code (agrae_lab/advantages/group/attenuate.py has changed since)" in again.stdout
     assert len(runs.list_runs(root)) == 2
 
 

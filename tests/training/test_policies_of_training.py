@@ -118,7 +118,7 @@ def test_which_steps_are_asked_for():
             "train.validate_on must be one of evaluation.benchmarks, countdown_test, got 'math'",
         ),
         (
-            ["+evaluation.benchmarks.more={task: countdown}"],
+            ["+evaluation.benchmarks.more={task: countdown}", "train.validate_on=null"],
             "train.validate_on must say which of countdown_test, more the policy is validated on",
         ),
         (["train.validate_samples=-1"], "train.validate_samples must be a whole number of at least 0"),
