@@ -15,19 +15,31 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must be, in words and as a test."""
+    """What a value must be, in words and as a test, and as which type it is kept."""
 
     wanted: str
     holds: Callable[[Any], bool]
+    kept_as: type | None = None  # None: as it was written
 
 
 def _whole(low: int, high: float = math.inf) -> Rule:
     upper = "" if high == math.inf else f" and at most {high}"
-    return Rule(f"a whole number of at least {low}{upper}", lambda x: type(x) is int and low <= x <= high)
+
+    def holds(x: Any) -> bool:
+        return (type(x) is int or (type(x) is float and x.is_integer())) and low <= x <= high
+
+    return Rule(f"a whole number of at least {low}{upper}", holds, int)
 
 
 def _number(wanted: str, holds: Callable[[float], bool]) -> Rule:
-    return Rule(wanted, lambda x: type(x) in (int, float) and math.isfinite(x) and holds(x))
+    return Rule(wanted, lambda x: type(x) in (int, float) and _is_finite(x) and holds(x), float)
+
+
+def _is_finite(x: int | float) -> bool:
+    try:
+        return math.isfinite(x)
+    except OverflowError:  # an int that no float can hold
+        return False
 
 
 def _choice(*choices: str) -> Rule:
@@ -35,7 +47,7 @@ def _choice(*choices: str) -> Rule:
 
 
 def _or_null(rule: Rule) -> Rule:
-    return Rule(f"{rule.wanted}, or null", lambda x: x is None or rule.holds(x))
+    return Rule(f"{rule.wanted}, or null", lambda x: x is None or rule.holds(x), rule.kept_as)
 
 
 _TEXT = Rule("text", lambda x: isinstance(x, str) and x != "")
@@ -60,6 +72,7 @@ def _name(*reserved: str) -> Rule:
             and re.fullmatch(r"[A-Za-z0-9][\w.+=-]{0,59}", str(x), flags=re.ASCII) is not None
             and str(x).lower() not in reserved
         ),
+        str,
     )
 
 
@@ -150,7 +163,9 @@ _OPTIONAL = (
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Hold a resolved config to the rules.
+    """Hold a resolved config to the rules, and make its numbers what they say, in place.
+
+    2 is 2.0 where a number is asked for, 2.0 is 2 where a whole number is, and a name of digits is text.
 
     Raises:
         ValueError: a key that is unknown (the nearest one is named) or missing, or a value that is not allowed.
@@ -168,6 +183,17 @@ def check(config: Mapping[str, Any]) -> None:
         prefix = f"evaluation.benchmarks.{name}"
         rules = {f"{prefix}.{key}": rule for key, rule in BENCHMARK_RULES.items()}
         _check_leaves(dict(_leaves(benchmark, f"{prefix}.")), rules, optional=(f"{prefix}.domain",))
+        _keep_as_said(benchmark, rules, f"{prefix}.")
+    _keep_as_said(config, RULES)
+
+
+def _keep_as_said(section: Any, rules: Mapping[str, Rule], prefix: str = "") -> None:
+    """Give every value of a section that has been checked the type that its rule says."""
+    for name, value in section.items():
+        if isinstance(value, Mapping):
+            _keep_as_said(value, rules, f"{prefix}{name}.")
+        elif value is not None and (rule := rules.get(f"{prefix}{name}")) is not None and rule.kept_as is not None:
+            section[name] = rule.kept_as(value)
 
 
 def _check_leaves(found: Mapping[str, Any], rules: Mapping[str, Rule], *, optional: tuple[str, ...]) -> None:

@@ -5,6 +5,7 @@ is made of: figures, tables, passk_table.{csv,md} and summary.md. Runs that star
 `<out>/<experiment>/<model>/`. `<out>/summary.md` judges all claims on the runs of all experiments together.
 out is `<root>/figures` unless given. Further words:
 
+    formats=pdf,png                   files of figures beside SVG, which reports need (none)
     published=<model>[/<benchmark>]   the paper's numbers for that model beside ours
     smooth=<steps>                    a centred moving mean over so many steps, drawn over the recorded line
     seed=<n>                          of every resampling, and of the choice of completions shown (0)
@@ -13,7 +14,8 @@ out is `<root>/figures` unless given. Further words:
 `python -m analysis simulation=<dir> [out=<dir>]` draws what `python -m agrae_lab.advantages.simulator` recorded, into
 `<dir>/figures` unless told. `python -m analysis audit <table.csv>` checks a published Pass@k table.
 
-Exit status: 0; 1 if some data were refused (the rest is done); 2 if the command cannot be carried out.
+Exit status: 0; 1 if some data were refused or are incomplete (the rest is done); 2 if the command cannot be carried
+out.
 """
 
 from __future__ import annotations
@@ -31,10 +33,11 @@ from typing import Any
 from agrae_lab.runs import Experiment, RunError, replacing
 
 from . import audit, figures, html, simulation, tables, terminal
-from .arguments import SIMULATION_KEYS, Request, UsageError, parse, read_words
+from .arguments import SIMULATION_KEYS, Request, UsageError, formats, parse, read_words
 from .claims import judge
-from .curves import collect, curve_table
-from .frames import FrameError, Study, load_study, merge_studies, split_by_model
+from .curves import LEFT_OUT, collect, curve_table
+from .frames import FrameError, Study, load_study, merge_studies, on_sound_runs, split_by_model
+from .gaps import incomplete
 from .html.completions import Sample, sample_completions
 from .markdown import passk_markdown, summary
 from .render import Rendered, render, render_table
@@ -72,7 +75,7 @@ def report(request: Request, *, num_workers: int) -> int:
         folder = request.out / study.name
         tasks["completions", study.name, ""] = partial(sample_completions, study)
         for module in figures.discover():
-            tasks["figure", study.name, module.NAME] = partial(_draw, module.NAME, study, folder)
+            tasks["figure", study.name, module.NAME] = partial(_draw, module.NAME, study, folder, request.formats)
         for module in tables.discover():
             tasks["table", study.name, module.NAME] = partial(_tabulate, module.NAME, study, folder)
     done = dict(zip(tasks, carry_out(list(tasks.values()), num_workers=num_workers), strict=True))
@@ -99,18 +102,23 @@ def carry_out(tasks: Sequence[Callable[[], Any]], *, num_workers: int) -> list[A
 
 def evaluate(study: Study) -> Result:
     """Verdicts and Pass@k table; what is refused is noted and the rest goes on."""
-    result = Result(study)
+    result = Result(study, refused=[*study.refused, *incomplete(study)])
     curves = []
     for benchmark in study.benchmarks:
         try:
-            if (evaluations := collect(study, benchmark)) is not None:
-                curves.append(curve_table(evaluations))
-                result.notes += evaluations.notes
+            evaluations, left_out = on_sound_runs(partial(collect, benchmark=benchmark), study)
+            result.refused += left_out
         except FrameError as error:
             result.refused.append(f"Pass@k on {benchmark}: {error}")
+            continue
+        if evaluations is not None:
+            curves.append(curve_table(evaluations))
+            result.notes += evaluations.notes
+            result.refused += [note for note in evaluations.notes if LEFT_OUT in note]
     result.table = passk_table(curves)
     try:
-        result.verdicts = judge(study)
+        result.verdicts, left_out = on_sound_runs(judge, study)
+        result.refused += left_out
     except FrameError as error:
         result.refused.append(f"verdicts: {error}")
     return result
@@ -138,15 +146,18 @@ def draw_simulation(given: Mapping[str, str]) -> int:
         UsageError: keys beside `simulation` and `out`, or a directory that holds no whole simulation.
     """
     if others := sorted(given.keys() - set(SIMULATION_KEYS)):
-        raise UsageError(f"simulation= goes with out= alone, not with {', '.join(others)}; draw runs by themselves")
+        raise UsageError(
+            f"simulation= goes with out= and formats= alone, not with {', '.join(others)}; draw runs by themselves"
+        )
     path = Path(given["simulation"])
     try:
         recorded = simulation.load_simulation(path)
     except FrameError as error:
         raise UsageError(str(error)) from error
-    out = Path(given.get("out", path / "figures"))
+    out, wanted = Path(given.get("out", path / "figures")), formats(given, default="png,pdf")
     for module in simulation.FIGURES:
-        print(f"{module.NAME}: {out / render(module, recorded, out).name}.png")
+        drawn = render(module, recorded, out, formats=wanted)
+        print(f"{module.NAME}: {out / drawn.name}.{wanted[0] if wanted else 'svg'}")
     return 0
 
 
@@ -160,11 +171,18 @@ def _collect(result: Result, done: Mapping[tuple[str, str, str], Any]) -> None:
     mine = [(what, answer) for (what, study, _), answer in done.items() if study == result.study.name]
     result.figures = [answer for what, answer in mine if what == "figure"]
     result.tables = [answer for what, answer in mine if what == "table"]
-    result.refused += [f"{made.name}: {made.reason}" for made in (*result.figures, *result.tables) if made.refused]
+    by_reason: dict[str, list[str]] = {}
+    for made in (*result.figures, *result.tables):
+        result.refused += made.left_out
+        if made.refused:
+            by_reason.setdefault(made.reason, []).append(made.name)
+    result.refused += [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    result.refused = list(dict.fromkeys(result.refused))
 
 
-def _draw(name: str, study: Study, folder: Path) -> Rendered:
-    return render(next(module for module in figures.discover() if name == module.NAME), study, folder)
+def _draw(name: str, study: Study, folder: Path, formats: Sequence[str]) -> Rendered:
+    module = next(module for module in figures.discover() if name == module.NAME)
+    return render(module, study, folder, formats=formats)
 
 
 def _tabulate(name: str, study: Study, folder: Path) -> Rendered:

@@ -11,9 +11,10 @@ from agrae_lab.runs import Experiment, list_experiments, list_runs
 
 from . import published
 from .frames import View
+from .render import FORMATS
 
-KEYS = ("runs", "experiment", "out", "published", "smooth", "seed")
-SIMULATION_KEYS = ("simulation", "out")
+KEYS = ("runs", "experiment", "out", "formats", "published", "smooth", "seed")
+SIMULATION_KEYS = ("simulation", "out", "formats")
 FLAGS = ("--intersect",)
 FORMS = (
     f"{', '.join(f'{key}=...' for key in KEYS)}, {', '.join(FLAGS)}; "
@@ -34,6 +35,7 @@ class Request:
     everything: tuple[Experiment, ...]  # those whose runs are judged together
     out: Path
     view: View
+    formats: tuple[str, ...] = ()
 
 
 def read_words(words: Sequence[str]) -> dict[str, str]:
@@ -80,13 +82,26 @@ def parse(given: Mapping[str, str]) -> Request:
         if not experiments:
             hint = _near(name, names)
             raise UsageError(f"{root} has no experiment {name!r}; {hint}choose from {', '.join(names)}")
-    return Request(root, experiments, everything, Path(given.get("out", root / "figures")), view)
+    out = Path(given.get("out", root / "figures"))
+    return Request(root, experiments, everything, out, view, formats(given))
 
 
 def _one_of_all_runs(root: Path) -> tuple[Experiment, ...]:
     """Runs that were launched under no experiment's name are one: whoever put them under a root wants them compared."""
     keys = tuple(run.key for run in list_runs(root))
     return (Experiment("all_runs", "How do these runs compare?", keys),) if keys else ()
+
+
+def formats(given: Mapping[str, str], default: str = "") -> tuple[str, ...]:
+    """File formats of figures beside SVG, which is always written.
+
+    Raises:
+        UsageError: a format that there is not.
+    """
+    names = [name for name in given.get("formats", default).split(",") if name]
+    if unknown := [name for name in names if name not in (*FORMATS, "svg")]:
+        raise UsageError(f"formats={given['formats']}: there is no format {unknown[0]!r}; choose from svg, pdf, png")
+    return tuple(name for name in names if name != "svg")
 
 
 def _view(given: Mapping[str, str]) -> View:

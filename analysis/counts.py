@@ -101,6 +101,7 @@ def _sampled_rows(path: Path) -> _Rows:
     for batch in scan.scan(path, _COLUMNS, encoded=("problem_id", "decoding")):
         sampled = scan.codes(batch["decoding"], decodings) == 0
         batch = batch.filter(sampled) if not sampled.all() else batch
+        scan.check_marks(path, batch)
         numbers = batch["sample"].to_numpy().astype(np.int64)
         marks = [batch[name].fill_null(False).to_numpy(zero_copy_only=False) for name in ("correct", "valid")]
         parts.append((scan.codes(batch["problem_id"], problems), numbers, *marks))

@@ -16,8 +16,9 @@ import pandas as pd
 from agrae_lab.runs import Run
 
 from .contrasts import CHECKPOINTS, NO_VARIATION, TOO_FEW, WILSON, Contrast, Evaluations, contrast_intervals
-from .frames import BASE, Study, check_comparable, intersect_counts, read_counts
+from .frames import BASE, FrameError, Study, check_comparable, intersect_counts, read_counts
 from .passk import KS, pass_at_k
+from .scan import file_of
 from .stats import Interval, wilson_interval
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 _BASE_MODEL = "the base model"
+LEFT_OUT = "the base model is left out"
 
 
 def collect(study: Study, benchmark: str) -> Evaluations | None:
@@ -40,9 +42,15 @@ def collect(study: Study, benchmark: str) -> Evaluations | None:
     chosen = _evaluated_runs(study, benchmark)
     if not chosen:
         return None
-    named = [(run.key, read_counts(run.samples_path(benchmark))) for runs in chosen.values() for run in runs]
+    named = []
+    for run in (run for runs in chosen.values() for run in runs):
+        with file_of(run.path):
+            named.append((run.key, read_counts(run.samples_path(benchmark))))
     bases, notes = _base_paths(chosen, benchmark)
-    named += [(_BASE_MODEL, read_counts(path)) for path in bases]
+    try:
+        named += [(_BASE_MODEL, read_counts(path)) for path in bases]
+    except FrameError as error:  # of a model that all runs share: they can be compared without it
+        bases, notes = [], [*notes, f"{benchmark}: {LEFT_OUT}: {error}"]
     if study.view.intersect:
         named, cut = intersect_counts(named)
         notes += [f"{benchmark}: {cut}"] if cut else []

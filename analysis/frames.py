@@ -9,11 +9,11 @@ Here: which runs answer a question, and how they are looked at. What the three o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agrae_lab.runs import Experiment, Run, RunError, read_run
 
@@ -35,6 +35,7 @@ __all__ = [
     "load_study",
     "merge_studies",
     "model_name",
+    "on_sound_runs",
     "read_counts",
     "read_groups",
     "read_metrics",
@@ -43,6 +44,8 @@ __all__ = [
     "reward_name",
     "split_by_model",
 ]
+
+Answer = TypeVar("Answer")
 
 BASE = "base"
 ACCURACY = "accuracy"
@@ -69,7 +72,8 @@ class Study:
     name: str
     question: str
     runs: tuple[Run, ...]
-    problems: tuple[str, ...] = ()  # what was left out and why
+    problems: tuple[str, ...] = ()  # runs that have not started
+    refused: tuple[str, ...] = ()  # runs that cannot be read, a sentence each
     view: View = View()
 
     @property
@@ -88,6 +92,10 @@ class Study:
             key = run.arm if len(folders[run.arm]) == 1 else run.path.parent.name
             arms.setdefault(key, []).append(run)
         return {arm: tuple(sorted(runs, key=lambda run: run.seed)) for arm, runs in arms.items()}
+
+    def without(self, path: Path) -> Study:
+        """The study without the run in that directory."""
+        return replace(self, runs=tuple(run for run in self.runs if run.path != path))
 
     @property
     def unfinished(self) -> tuple[Run, ...]:
@@ -120,8 +128,8 @@ class Study:
 
 
 def load_study(root: Path, experiment: Experiment) -> Study:
-    """Read an experiment's runs; a run that is missing or unreadable is named in `problems`, not raised."""
-    runs, problems = [], []
+    """Read an experiment's runs; one that is missing or unreadable is named in `problems` or `refused`, not raised."""
+    runs, problems, refused = [], [], []
     for key in experiment.runs:
         if not (root / key).is_dir():
             problems.append(f"{key} has not started: there is no such directory under {root}")
@@ -131,8 +139,26 @@ def load_study(root: Path, experiment: Experiment) -> Study:
             # one run may answer two questions, which call it by two names
             runs.append(replace(run, config={**run.config, "arm": experiment.arms.get(key, run.arm)}))
         except (RunError, FrameError) as error:
-            problems.append(str(error))
-    return Study(experiment.name, experiment.question, tuple(runs), tuple(problems))
+            refused.append(str(error))
+    return Study(experiment.name, experiment.question, tuple(runs), tuple(problems), tuple(refused))
+
+
+def on_sound_runs(compute: Callable[[Study], Answer], study: Study) -> tuple[Answer, list[str]]:
+    """Compute from the study without the runs that have a broken file, each named in a sentence.
+
+    Raises:
+        FrameError: no single run is at fault.
+    """
+    refused: list[str] = []
+    while True:
+        try:
+            return compute(study), refused
+        except FrameError as error:
+            if error.run not in {run.path for run in study.runs}:
+                raise
+            assert error.run is not None
+            refused.append(f"{error.run.parent.name}/{error.run.name} is left out: {error}")
+            study = study.without(error.run)
 
 
 def _checked(run: Run) -> Run:
@@ -184,7 +210,8 @@ def merge_studies(studies: Sequence[Study], *, name: str, question: str) -> Stud
     """The union of several studies' runs, each once."""
     runs = {run.path: run for study in studies for run in study.runs}
     problems = dict.fromkeys(problem for study in studies for problem in study.problems)
-    return Study(name, question, tuple(runs.values()), tuple(problems))
+    refused = dict.fromkeys(sentence for study in studies for sentence in study.refused)
+    return Study(name, question, tuple(runs.values()), tuple(problems), tuple(refused))
 
 
 def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

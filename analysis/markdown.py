@@ -73,7 +73,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
 
 
 def _figure(figure: Rendered) -> str:
-    return _made(figure, "png", {"PDF": "pdf", "CSV": "csv"}, otherwise="not drawn")
+    return _made(figure, "svg", {"CSV": "csv"}, otherwise="not drawn")
 
 
 def _table(table: Rendered) -> str:

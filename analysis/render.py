@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -19,12 +19,14 @@ from matplotlib.figure import Figure
 from agrae_lab.runs import replacing
 
 from .captions import describe_reward
-from .frames import FrameError, Study
+from .frames import FrameError, Study, on_sound_runs
 from .simulation.frames import Simulation
 from .style import ONE_COLUMN, STYLE, TWO_COLUMNS, dark
 from .tabulate import Layout, latex, markdown
 
-FIGURE_ENDINGS = ("png", "pdf", "svg", "dark.svg", "csv", "md")
+FIGURE_ENDINGS = ("svg", "dark.svg", "csv", "md")
+FORMATS = ("pdf", "png")  # drawn where they are asked for: they take most of the time
+MOST_SVG = 500_000  # bytes; a larger drawing (many points) is shown in a report as PNG
 TABLE_ENDINGS = ("csv", "md", "tex")
 
 _PANEL_HEIGHT = {1: 2.2, 2: 2.2, 3: 1.9}  # inches, by number of panels side by side
@@ -40,35 +42,48 @@ class Rendered:
     caption: str = ""
     reason: str = ""
     refused: bool = False
+    left_out: tuple[str, ...] = ()  # runs with a broken file, a sentence each
     paper: str = ""  # what of the paper it regenerates: "Figure 6"
     layout: Layout | None = None  # of a table
 
 
-def render(module: ModuleType, study: Study | Simulation, folder: Path) -> Rendered:
-    """Write `<NAME>.{png,pdf,svg,dark.svg}`, `.csv` and `.md` (caption) into the folder; say so where there is no data.
+def render(
+    module: ModuleType, study: Study | Simulation, folder: Path, *, formats: Collection[str] = FORMATS
+) -> Rendered:
+    """Write `<NAME>.{svg,dark.svg}`, `.csv` and `.md` (caption) into the folder; say so where there is no data.
 
-    The PNG, which travels alone, carries the caption; PDF and SVG are for pages that set it beside them.
+    The PNG, which travels alone, carries the caption; PDF and SVG are for pages that set it beside them. A PDF or PNG
+    of an earlier call that is not asked for now goes where the data have changed.
+
+    Args:
+        formats: of FORMATS, what else to write. A drawing whose SVG is too large for a report has its PNG always.
     """
     table, outcome = _table(module, study)
     if table is None:
         return outcome
     caption = _with_reward(module.caption(table), study)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_csv(table, folder / f"{module.NAME}.csv")
+    changed = _write_csv(table, folder / f"{module.NAME}.csv")
     _write_text(f"**{module.QUESTION}** {caption}\n", folder / f"{module.NAME}.md")
     with mpl.rc_context(STYLE):
         figure = build(module, table)
-        with replacing(folder / f"{module.NAME}.pdf") as path:
-            figure.savefig(path, format="pdf", metadata={"CreationDate": None})
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
         figure.set_layout_engine("none")  # everything is in its place now, in all formats alike
-        drawing = io.StringIO()
-        figure.savefig(drawing, format="svg", metadata={"Date": None}, transparent=True)
-        add_caption(figure, caption)
-        with replacing(folder / f"{module.NAME}.png") as path:
-            figure.savefig(path, format="png", metadata={"Software": None}, bbox_inches="tight", pad_inches=0.05)
-    _write_text(drawing.getvalue(), folder / f"{module.NAME}.svg")
-    _write_text(dark(drawing.getvalue()), folder / f"{module.NAME}.dark.svg")
-    return Rendered(module.NAME, module.QUESTION, caption=caption, paper=outcome.paper)
+        drawing = text.getvalue()
+        wanted = {*formats, *(["png"] if len(drawing.encode()) > MOST_SVG else [])}
+        if "pdf" in wanted:
+            with replacing(folder / f"{module.NAME}.pdf") as path:
+                figure.savefig(path, format="pdf", metadata={"CreationDate": None})
+        if "png" in wanted:
+            add_caption(figure, caption)
+            with replacing(folder / f"{module.NAME}.png") as path:
+                figure.savefig(path, format="png", metadata={"Software": None}, bbox_inches="tight", pad_inches=0.05)
+    for name in set(FORMATS) - wanted if changed else ():
+        (folder / f"{module.NAME}.{name}").unlink(missing_ok=True)
+    _write_text(drawing, folder / f"{module.NAME}.svg")
+    _write_text(dark(drawing), folder / f"{module.NAME}.dark.svg")
+    return replace(outcome, caption=caption)
 
 
 def render_table(module: ModuleType, study: Study, folder: Path) -> Rendered:
@@ -82,7 +97,7 @@ def render_table(module: ModuleType, study: Study, folder: Path) -> Rendered:
     _write_csv(table, folder / f"{module.NAME}.csv")
     _write_text(markdown(layout), folder / f"{module.NAME}.md")
     _write_text(latex(layout, module.NAME), folder / f"{module.NAME}.tex")
-    return Rendered(module.NAME, module.QUESTION, caption=layout.caption, paper=outcome.paper, layout=layout)
+    return replace(outcome, caption=layout.caption, layout=layout)
 
 
 def _with_reward(caption: str, study: Study | Simulation) -> str:
@@ -92,17 +107,22 @@ def _with_reward(caption: str, study: Study | Simulation) -> str:
 
 def _table(module: ModuleType, study: Study | Simulation) -> tuple[pd.DataFrame | None, Rendered]:
     """The module's table, None where there is none, and what is then to say of it."""
-    about = {"name": module.NAME, "question": module.QUESTION, "paper": getattr(module, "PAPER", "")}
+    about = Rendered(module.NAME, module.QUESTION, paper=getattr(module, "PAPER", ""))
     try:
-        table = module.table(study)
+        table, left_out = on_sound_runs(module.table, study) if isinstance(study, Study) else (module.table(study), [])
     except FrameError as error:
-        return None, Rendered(**about, reason=str(error), refused=True)
-    return (None, Rendered(**about, reason="no data yet")) if table.empty else (table, Rendered(**about))
+        return None, replace(about, reason=str(error), refused=True)
+    about = replace(about, left_out=tuple(left_out))
+    return (None, replace(about, reason="no data yet")) if table.empty else (table, about)
 
 
-def _write_csv(table: pd.DataFrame, target: Path) -> None:
-    with replacing(target) as path:
-        table.to_csv(path, index=False)
+def _write_csv(table: pd.DataFrame, target: Path) -> bool:
+    """Write the table; True if the file held something else before, or did not exist."""
+    text = table.to_csv(index=False)
+    if target.is_file() and target.read_bytes() == text.encode():
+        return False
+    _write_text(text, target)
+    return True
 
 
 def _write_text(text: str, target: Path) -> None:

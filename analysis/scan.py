@@ -22,7 +22,22 @@ _ROWS = 1 << 18  # read at once: some tens of MB, however large the file
 
 
 class FrameError(ValueError):
-    """Data that must not be used or compared as it stands; the message says what is wrong and what would be right."""
+    """Data that must not be used or compared as it stands; the message says what is wrong and what would be right.
+
+    `run` is the directory of the run whose file it is; None where no single run is at fault.
+    """
+
+    run: Path | None = None
+
+
+@contextmanager
+def file_of(run: Path) -> Iterator[None]:
+    """Name the run in every FrameError of the block."""
+    try:
+        yield
+    except FrameError as error:
+        error.run = error.run or run
+        raise
 
 
 def state_of(path: Path) -> tuple[Path, int, int]:
@@ -72,6 +87,19 @@ def scan(path: Path, columns: Mapping[str, str], *, encoded: tuple[str, ...] = (
         for batch in file.iter_batches(_ROWS, columns=["schema_version", *columns], use_threads=False):
             _check_rows(path, batch, columns)
             yield batch.select(list(columns))
+
+
+def check_marks(path: Path, rows: pa.Table | pa.RecordBatch) -> None:
+    """Refuse rows that are valid and yet have no verdict.
+
+    Raises:
+        FrameError: `correct` is null where `valid` is true.
+    """
+    contradicting = pc.sum(pc.and_(pc.is_null(rows["correct"]), pc.fill_null(rows["valid"], False))).as_py() or 0
+    if contradicting:
+        raise FrameError(
+            f"{path} has {contradicting} rows that are valid and yet have no verdict (correct is null); {AGAIN}"
+        )
 
 
 def codes(texts: pa.DictionaryArray, known: dict[str, int]) -> np.ndarray:

@@ -20,9 +20,12 @@ def show(results: Sequence[Result], judged: Sequence[Result], out: Path) -> None
         if len(judged) > 1:
             console.print(f"{union.study.name}\n", style="bold")
         _show_union(union, console)
+    sentences: dict[str, list[str]] = {}
     for result in (*results, *judged):
         for reason in result.refused:
-            console.print(f"refused in {result.study.name}: {reason}")
+            sentences.setdefault(reason, []).append(result.study.name)
+    for reason, names in sentences.items():
+        console.print(f"refused in {', '.join(names)}: {reason}")
         for made in (*result.figures, *result.tables):
             if made.reason and not made.refused:
                 console.print(f"no {made.name} in {result.study.name}: {made.reason}")

@@ -44,12 +44,19 @@ def read_metrics(run: Run, columns: Iterable[str]) -> pd.DataFrame:
         wanted[_HISTOGRAM] = scan.NUMBERS
     if not run.metrics_path.is_file():
         return pd.DataFrame({name: pd.Series(dtype=float) for name in wanted})
-    frame = scan.read(run.metrics_path, wanted).to_pandas().sort_values("step", ignore_index=True)
+    with scan.file_of(run.path):
+        frame = _read_metrics(scan.state_of(run.metrics_path), tuple(wanted.items()))
+    return frame.copy(deep=False)  # copied on write
+
+
+@lru_cache(maxsize=512)  # several figures ask for the same columns
+def _read_metrics(state: tuple[Path, int, int], wanted: tuple[tuple[str, str], ...]) -> pd.DataFrame:
+    path = state[0]
+    frame = scan.read(path, dict(wanted)).to_pandas().sort_values("step", ignore_index=True)
+    frame = frame.replace([np.inf, -np.inf], np.nan)  # gaps.py names them
     repeated = frame["step"][frame["step"].duplicated()]
     if len(repeated):
-        raise FrameError(
-            f"{run.metrics_path} records step {repeated.iloc[0]} twice, but a run has one row per step; {scan.AGAIN}"
-        )
+        raise FrameError(f"{path} records step {repeated.iloc[0]} twice, but a run has one row per step; {scan.AGAIN}")
     return frame
 
 
@@ -66,7 +73,8 @@ def read_groups(run: Run) -> pd.DataFrame:
         FrameError: an unreadable or foreign file, another schema version, a file without rows or with rows of another
             step than its name says, a completion recorded twice, or groups of different sizes.
     """
-    kept = _read_groups(tuple(map(scan.state_of, run.rollout_paths())))
+    with scan.file_of(run.path):
+        kept = _read_groups(tuple(map(scan.state_of, run.rollout_paths())))
     return kept.copy(deep=False)  # copied on write
 
 
@@ -94,6 +102,7 @@ def _groups_of(path: Path) -> dict[str, np.ndarray]:
     if size_M.min() < size_M.max():
         sizes = f"{size_M.min()} to {size_M.max()} completions"
         raise FrameError(f"{path} has groups of {sizes}, but those of a step have one size; {scan.AGAIN}")
+    scan.check_marks(path, table)
     marks = {name: table[name].fill_null(False).to_numpy() for name in ("correct", "valid")}
     counted = {
         "step": np.full(len(groups_M), step),
@@ -162,8 +171,9 @@ def read_p_histogram(run: Run) -> pd.DataFrame:
 
 
 def _recorded_histograms(run: Run) -> list[tuple[int, np.ndarray]]:
-    if not run.metrics_path.is_file() or _HISTOGRAM not in scan.columns_of(run.metrics_path):
-        return []
+    with scan.file_of(run.path):
+        if not run.metrics_path.is_file() or _HISTOGRAM not in scan.columns_of(run.metrics_path):
+            return []
     recorded = read_metrics(run, [_HISTOGRAM]).dropna()
     pairs = zip(recorded["step"], recorded[_HISTOGRAM], strict=True)
     return [(int(step), groups.astype(np.int64)) for step, groups in pairs]

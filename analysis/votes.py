@@ -19,6 +19,7 @@ from .curves import bounded_share, interval_columns
 from .frames import BASE, Study, read_counts
 from .majority import Answers, majority_at_k, num_draws_for, read_answers
 from .passk import KS
+from .scan import file_of
 from .stats import Interval
 from .style import label
 
@@ -57,7 +58,10 @@ def collect_votes(study: Study, evaluations: Evaluations) -> Votes | None:
     ks = tuple(k for k in KS if k <= evaluations.num_samples)
     scores, errors, notes, missing = {}, {}, [], []
     for arm, arm_paths in paths.items():
-        read = [read_answers(path, first=evaluations.num_samples) for path in arm_paths]
+        read = []
+        for path in arm_paths:
+            with file_of(path.parents[2]):  # <run>/eval/<benchmark>/samples.parquet
+                read.append(read_answers(path, first=evaluations.num_samples))
         answers = [_on(found, everywhere) for found in read if found is not None]
         if not answers or len(answers) < len(read):
             missing.append(label(arm))

@@ -1,11 +1,13 @@
 """Configs: every experiment composes, and bad input is one sentence with the key, its value and what would be right."""
 
+import json
+
 import pytest
 import torch
 import yaml
 from hydra import compose, initialize_config_dir
 
-from agrae_lab import advantages, runs
+from agrae_lab import advantages, runs, schema
 from agrae_lab.config import CONF_DIR, ConfigError, estimator_of, freeze
 from agrae_lab.tasks.problems import shipped_file
 from tests.training.conftest import compose_config
@@ -261,3 +263,37 @@ def test_names_of_benchmarks_that_mean_something_else_are_refused(name):
 
 def test_a_benchmark_called_by_a_number_has_a_name():
     assert set(with_benchmark(2025)["evaluation"]["benchmarks"]) == {"2025"}
+
+
+def test_numbers_are_what_the_schema_says():
+    """Every number of the nano world, written as 1 where a float belongs and as 8.0 where an int does."""
+    plain, written = compose_config("+model.lora={rank: 4, alpha: 8}", "train.num_generations=8"), {}
+    for key, rule in schema.RULES.items():
+        value = at(plain, key)
+        if rule.kept_as is float and value is not None:
+            written[key] = 1
+        elif rule.kept_as is int and value is not None and key != "schema_version":
+            written[key] = float(value)
+    assert len(written) > 20
+    config = compose_config("+model.lora={rank: 4, alpha: 8}", *(f"{key}={value}" for key, value in written.items()))
+    for key, value in written.items():
+        assert (at(config, key), type(at(config, key))) == (value, schema.RULES[key].kept_as), key
+
+
+def at(config, key):
+    """The value of a dotted key; None where there is none."""
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, dict) else None
+    return config
+
+
+def test_equal_numbers_are_equal_configs():
+    written = ["evaluation.benchmarks.countdown_test.limit=64.0", "train.temperature=2", "seed=3.0", "advantage=a_grae"]
+    other = ["evaluation.benchmarks.countdown_test.limit=64", "train.temperature=2.0", "seed=3", "advantage=a_grae"]
+    one = compose_config(*written, "advantage.group.alpha=1", "advantage.base.ddof=1.0", "arm=7")
+    two = compose_config(*other, "advantage.group.alpha=1.0", "advantage.base.ddof=1", "arm='7'")
+    assert json.dumps(one) == json.dumps(two)
+    with pytest.raises(ConfigError, match=r"train\.temperature must be a number above 0, got True"):
+        compose_config("train.temperature=true")
+    with pytest.raises(ConfigError, match=r"train\.learning_rate must be a number above 0, got 1000"):
+        compose_config(f"train.learning_rate=1{'0' * 400}")

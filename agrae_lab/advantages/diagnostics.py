@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from agrae_lab.advantages.statistics import in_float32
+
 RELATIVE_TOLERANCE = 1e-6  # float32 rounding is below this, any change of formula above
 
 
@@ -26,6 +28,7 @@ class Diagnostics:
     adv_share_changed: float
 
 
+@in_float32
 def diagnose(advantages_PG: Tensor, grpo_PG: Tensor) -> Diagnostics:
     """Compare a batch's advantages [P, G] with plain GRPO's of the same rewards."""
     positive = float(advantages_PG.clamp(min=0).sum())

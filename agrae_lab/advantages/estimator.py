@@ -30,6 +30,8 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor
 
 from agrae_lab.advantages import external, laws
+from agrae_lab.advantages.fields import construct
+from agrae_lab.advantages.statistics import widened
 
 T = TypeVar("T")
 
@@ -78,6 +80,13 @@ class Context:
             return rewards_PG
         return self.correct_PG.to(rewards_PG).masked_fill(rewards_PG.isnan(), math.nan)
 
+    def in_float32(self) -> Context:
+        """The same with no tensor in bfloat16 or float16; the state is the same object."""
+        tensors = {f.name: widened(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        if self.parts is not None:
+            tensors["parts"] = {name: widened(part) for name, part in self.parts.items()}
+        return dataclasses.replace(self, **tensors)
+
 
 class Base(Protocol):
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor: ...
@@ -125,16 +134,19 @@ def field_names(cls_or_link: Any) -> list[str]:
     return [f.name for f in dataclasses.fields(cls_or_link)]
 
 
-def make_link(slot: str, settings: Mapping[str, Any], *, flavor: str = "paper") -> Any:
+def make_link(slot: str, settings: Any, *, flavor: str = "paper") -> Any:
     """A link from `{"name": ..., field: value, ...}`; a field that is absent or None takes the flavor's value.
 
     With `_target_: my_file.MyEstimator` it is that class, from a file of one's own, and `name` is not looked at. Its
-    settings then also hold `_source_`, the fingerprint of that file.
+    settings then also hold `_source_`, the fingerprint of that file. An instance of a link class is the link itself.
+    Numbers are made what the field says: 2 is 2.0 for a float, and 2.0 is 2 for an int.
 
     Raises:
-        ValueError: unknown name or field (the choices are listed), a value out of range, or a file of one's own that
-            is not there or has changed since its fingerprint was taken.
+        ValueError: unknown name or field (the choices are listed), a value out of range, a file of one's own that is
+            not there or has changed since its fingerprint was taken, or an object that is no link of this slot.
     """
+    if not isinstance(settings, Mapping):
+        return _check_instance(slot, settings)
     given = {k: v for k, v in settings.items() if k not in ("name", "_target_", "_source_") and v is not None}
     if settings.get("_target_") is not None:
         cls = _load_own(settings["_target_"], expected_source=settings.get("_source_"))
@@ -149,10 +161,33 @@ def make_link(slot: str, settings: Mapping[str, Any], *, flavor: str = "paper") 
         known = f"its fields are {', '.join(fields)}" if fields else "it has no fields"
         raise ValueError(f"advantage.{slot} {name!r} has no field {', '.join(strange)}; {known}")
     official = getattr(cls, "OFFICIAL", {}) if flavor == "official" else {}
-    try:
-        return cls(**{**official, **given})
-    except TypeError as error:  # a comparison of, say, text with a number
-        raise ValueError(f"advantage.{slot} {name!r}: a field is not a number in {given}") from error
+    return construct(slot, cls, {**official, **given})
+
+
+def with_fields(slot: str, link: Any, values: Mapping[str, Any]) -> Any:
+    """A copy of a link with other values in some of its fields.
+
+    Raises:
+        ValueError: a value out of range, or no number where one is needed.
+    """
+    return construct(slot, type(link), {f: getattr(link, f) for f in field_names(link)} | dict(values))
+
+
+def _check_instance(slot: str, instance: Any) -> Any:
+    """An object that a caller has put into a slot, if it can be there."""
+    cls = type(instance)
+    if isinstance(instance, type):
+        raise ValueError(f"advantage.{slot} must be a name, settings or an instance; write {instance.__name__}()")
+    if not external.is_link_class(cls):
+        raise ValueError(
+            f"advantage.{slot} must be a name, settings or an instance of a frozen dataclass, got {instance!r}; write "
+            "@dataclass(frozen=True) above the class"
+        )
+    home = {link: place for place in SLOTS for link in links(place).values()}.get(cls, getattr(cls, "SLOT", slot))
+    if home != slot:
+        raise ValueError(f"advantage.{slot} cannot hold {external.named(cls).name!r}, which is of slot {home}")  # type: ignore[attr-defined]
+    external.named(cls)
+    return instance
 
 
 def link_settings(instance: Any) -> dict[str, Any]:
@@ -213,11 +248,13 @@ class Estimator:
     def __call__(self, rewards_PG: Tensor, context: Context | None = None) -> Tensor:
         """Advantages [P, G] in the dtype of `rewards_PG` ([P, G], float32 or float64); [P, G, T] if `is_token_level`.
 
+        Rewards in bfloat16 or float16 are computed with in float32, and so are their advantages.
+
         Raises:
             ValueError: not two-dimensional, not floating point, infinite rewards, G below the base's minimum, an input
                 in the context that a link requires and that is not there, or `correct_PG` of another shape.
         """
-        context = context or Context()
+        rewards_PG, context = widened(rewards_PG), (context or Context()).in_float32()
         self._check(rewards_PG, context)
         advantages = self.base(rewards_PG, context).masked_fill(rewards_PG.isnan(), 0.0)
         for part in (self.sample, self.group, self.token, self.match):
@@ -233,7 +270,7 @@ class Estimator:
     def laws(self) -> frozenset[str]:
         """The laws that this combination keeps: the base's, less what a link breaks."""
         broken = [getattr(getattr(self, slot), "BREAKS", ()) for slot in SLOTS]
-        return (laws.DEFAULT | self.base.LAWS).difference(*broken)
+        return (laws.DEFAULT | getattr(self.base, "LAWS", frozenset())).difference(*broken)
 
     @property
     def requires(self) -> frozenset[str]:

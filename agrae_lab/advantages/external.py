@@ -32,11 +32,21 @@ def load_class(target: str) -> type:
         near = difflib.get_close_matches(class_name, classes, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"{place} has no class {class_name}; {hint}it has {', '.join(classes) or 'none'}")
-    if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    if not is_link_class(cls):
         raise ValueError(f"{target}: an estimator is a frozen dataclass; write @dataclass(frozen=True) above the class")
+    return named(cls)
+
+
+def named(cls: type) -> type:
+    """The class, with its own name in snake_case as `name` where it has none; an inherited one is its parent's."""
     if "name" not in vars(cls):
-        cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower()  # type: ignore[attr-defined]
+        cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()  # type: ignore[attr-defined]
     return cls
+
+
+def is_link_class(cls: type) -> bool:
+    """Whether a class can be a link: a frozen dataclass."""
+    return dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
 
 
 def _load_module(name: str) -> ModuleType:

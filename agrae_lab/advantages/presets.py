@@ -18,6 +18,7 @@ from agrae_lab.advantages.estimator import (
     make_link,
     plain_settings,
     unknown,
+    with_fields,
 )
 
 _COMBINATIONS: dict[str, dict[str, Any]] = {
@@ -63,32 +64,32 @@ def make(name: str, *, flavor: str = "paper", **overrides: Any) -> Estimator:
         name: a preset, see `preset_names()`.
         flavor: "paper" (the text's formulas) or "official" (the authors' code). Where the two do not differ, they
             give the same estimator.
-        overrides: a slot (`base="dr_grpo"`, `match="l1"`, `group={"name": "attenuate", "alpha": 0.5}`), or a field
-            of the links in place (`beta=5.0`, `alpha=0.5`, `ddof=1`).
+        overrides: a slot (`base="dr_grpo"`, `match="l1"`, `group={"name": "attenuate", "alpha": 0.5}`,
+            `base=MyEstimator()`), or a field of the links in place (`beta=5.0`, `alpha=0.5`, `ddof=1`).
 
     Raises:
         ValueError: unknown name, flavor, slot or field (the choices are listed), or a value out of range.
     """
     if flavor not in FLAVORS:
         raise ValueError(unknown("advantage.flavor", flavor, FLAVORS))
-    slots = preset_slots(name)
+    slots: dict[str, Any] = preset_slots(name)
     slots |= {slot: _as_settings(overrides.pop(slot)) for slot in SLOTS if slot in overrides}
     parts = {slot: make_link(slot, settings, flavor=flavor) for slot, settings in slots.items()}
-    for field, value in overrides.items():
-        owners = [slot for slot, part in parts.items() if field in field_names(part)]
-        if not owners:
-            known = sorted({f for part in parts.values() for f in field_names(part)})
-            raise ValueError(
-                f"advantage {name!r} has no field {field!r}; it has {', '.join(known)}, "
-                f"and the slots {', '.join(SLOTS)}"
-            )
-        for slot in owners:
-            slots[slot] = {**slots[slot], field: value}
+    known = {field for part in parts.values() for field in field_names(part)}
+    for field in overrides.keys() - known:
+        raise ValueError(
+            f"advantage {name!r} has no field {field!r}; it has {', '.join(sorted(known))}, "
+            f"and the slots {', '.join(SLOTS)}"
+        )
+    for slot, part in parts.items():
+        values = {field: overrides[field] for field in field_names(part) if field in overrides}
+        is_instance = slots[slot] is part
+        slots[slot] = with_fields(slot, part, values) if is_instance else {**slots[slot], **values}
     return from_slots(name, slots, flavor=flavor)
 
 
-def from_slots(name: str, slots: Mapping[str, Mapping[str, Any]], *, flavor: str = "paper") -> Estimator:
-    """An estimator from link settings for every slot, `name` being only what it is called.
+def from_slots(name: str, slots: Mapping[str, Any], *, flavor: str = "paper") -> Estimator:
+    """An estimator from a link or its settings for every slot, `name` being only what it is called.
 
     Raises:
         ValueError: as `make`.
@@ -111,10 +112,13 @@ def differences_from_preset(estimator: Estimator) -> list[str]:
         part, preset = getattr(estimator, slot), getattr(official, slot)
         if part.name != preset.name:
             words.append(part.name)
-            preset = make_link(slot, plain_settings(part), flavor=estimator.flavor)
+            is_known = hasattr(part, "TARGET") or part.name in links(slot)
+            preset = make_link(slot, plain_settings(part), flavor=estimator.flavor) if is_known else part
         words += [f"{f}={getattr(part, f)}" for f in field_names(part) if getattr(part, f) != getattr(preset, f)]
     return words
 
 
-def _as_settings(value: str | Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": value} if isinstance(value, str) else dict(value)
+def _as_settings(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"name": value}
+    return dict(value) if isinstance(value, Mapping) else value

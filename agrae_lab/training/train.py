@@ -188,6 +188,9 @@ def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:
     TRL counts optimizer updates where we count generation batches; a generation batch is `num_minibatches` updates of
     `gradient_accumulation_steps` forward passes each. Checkpoints fall between generation batches, since TRL cannot
     resume in the middle of one.
+
+    With loss=dapo an update's sum over its tokens is divided by the tokens of the whole generation batch over the
+    number of mini-batches, not by the update's own tokens.
     """
     train, loss = config["train"], config["loss"]
     updates = train["num_minibatches"]

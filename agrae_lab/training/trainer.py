@@ -27,7 +27,8 @@ from torch import Tensor
 from trl import GRPOConfig
 
 from agrae_lab.advantages import Estimator, make
-from agrae_lab.advantages.adapters.trl import AdvantageMixin
+from agrae_lab.advantages.adapters.trl import AdvantageMixin, policy_mask
+from agrae_lab.advantages.statistics import mean_over_tokens
 from agrae_lab.evaluation.transformers_engine import random_stream
 from agrae_lab.models.memory import out_of_memory_means
 from agrae_lab.tasks import Problem, Task, Verdict, is_shaped
@@ -189,11 +190,11 @@ class AdvantageTrainer(AdvantageMixin, PromptingTrainer):
     def _gather_batch(self, output: dict[str, Any], rewards_PG: Tensor, advantages_PG: Tensor) -> GenerationBatch:
         """The whole step's rollouts, on every process."""
         assert self._scored is not None
-        mask_nT = output["completion_mask"]
+        mask_nT, end_n = policy_mask(output), output["completion_mask"].sum(dim=1)
         num_tokens_n = mask_nT.sum(dim=1)
-        last_n = output["completion_ids"].gather(1, (num_tokens_n - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+        last_n = output["completion_ids"].gather(1, (end_n - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
         ends = torch.tensor(self.eos_token_ids, device=last_n.device)
-        means = [(x * mask_nT).sum(dim=1) / num_tokens_n.clamp(min=1) for x in self._scored]
+        means = [mean_over_tokens(x[:, None], mask_nT[:, None]).squeeze(1) for x in self._scored]
         local = torch.stack([num_tokens_n.double(), (~torch.isin(last_n, ends)).double(), *(m.double() for m in means)])
         gathered = self.accelerator.gather(local.T.contiguous()).T.cpu()
         return GenerationBatch(
@@ -240,8 +241,8 @@ class AdvantageTrainer(AdvantageMixin, PromptingTrainer):
     def _approx_kl(self, inputs: dict[str, Any]) -> float:
         """KL(sampling policy ‖ policy at work), nats a token: mean of ρ − 1 − log ρ over the sampled tokens."""
         assert self._loss_logps is not None
-        mask_nT = inputs["completion_mask"]
-        log_ratio_nT = self._loss_logps - inputs.get("old_per_token_logps", self._loss_logps)
+        mask_nT = policy_mask(inputs)
+        log_ratio_nT = self._loss_logps.float() - inputs.get("old_per_token_logps", self._loss_logps)
         kl_nT = (log_ratio_nT.exp() - 1 - log_ratio_nT) * mask_nT
         total, count = self.accelerator.reduce(torch.stack([kl_nT.sum(), mask_nT.sum().to(kl_nT)]), reduction="sum")
         return float(total / count.clamp(min=1))

@@ -11,16 +11,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from agrae_lab.evaluation.vllm_engine import keep_weights_unpacked, sampling_rule
+
 
 def vllm_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a run's config means for TRL's GRPOConfig; {} where transformers samples."""
     if config["engine"] != "vllm":
         return {}
     vllm = config["hardware"]["vllm"]
+    shared = {"use_vllm": True, "generation_kwargs": sampling_rule(config["model"]["path"])}
     if vllm["server"] is not None:
-        return {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": vllm["server"]}
+        return {**shared, "vllm_mode": "server", "vllm_server_base_url": vllm["server"]}
     return {
-        "use_vllm": True,
+        **shared,
         "vllm_mode": "colocate",
         "vllm_gpu_memory_utilization": vllm["gpu_memory"],
         "vllm_tensor_parallel_size": vllm["tensor_parallel"],
@@ -29,9 +32,9 @@ def vllm_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def vllm_like_the_run(config: Mapping[str, Any]) -> Iterator[None]:
-    """Have TRL build its colocated vLLM with the run's dtype.
+    """Have TRL build its colocated vLLM with the run's dtype, and without the model's generation habits.
 
-    TRL names none, and vLLM then takes bfloat16 for a float32 model: the policy that samples would not be the one
+    TRL names no dtype, and vLLM then takes bfloat16 for a float32 model: the policy that samples would not be the one
     that is trained.
     """
     if config["engine"] != "vllm" or config["hardware"]["vllm"]["server"] is not None:
@@ -40,14 +43,13 @@ def vllm_like_the_run(config: Mapping[str, Any]) -> Iterator[None]:
     import torch
     import trl.generation.vllm_generation as generation
 
-    from agrae_lab.evaluation.vllm_engine import keep_weights_unpacked
-
     dtype = config["model"]["dtype"]
     on_cpu = not torch.cuda.is_available()
     if on_cpu and dtype == "float32":
         keep_weights_unpacked()
     original = generation.LLM
-    generation.LLM = functools.partial(original, dtype=dtype, **({"enforce_eager": True} if on_cpu else {}))
+    extra = {"enforce_eager": True} if on_cpu else {}
+    generation.LLM = functools.partial(original, dtype=dtype, generation_config="vllm", **extra)
     try:
         yield
     finally:

@@ -61,8 +61,7 @@ def caption(table: pd.DataFrame) -> str:
     counts = measured.groupby("arm", sort=False)["groups"].sum()
     omegas = table.dropna(subset="omega").groupby("arm", sort=False)["omega"].first()
     sentences = [
-        "Markers: mean Σ|A| over the groups with that p in the rollouts of all steps and runs; "
-        "bars: lowest to highest.",
+        "Markers: mean Σ|A| over the groups with that p in the recorded rollouts of all runs; bars: lowest to highest.",
         f"Groups: {each(counts.astype(int))}.",
         "Lines: closed forms from the runs' advantage settings; rings: p = " + ", ".join(map(str, MARKED)) + ".",
     ]

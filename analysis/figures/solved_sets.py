@@ -122,8 +122,8 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
             ax.hlines(some["height"], some["x_lo"], some["x_hi"], color=hue, linewidth=0.9)
         ax.plot(net["x"], net["height"], "D", color=hue, markersize=3)
         for p_value, method in zip(net["p_holm"], net["method"], strict=True):
-            place = {"va": "center", "transform": ax.get_yaxis_transform()}
-            ax.text(1.02, bars["height"].iloc[0], _p(p_value, method), fontsize=6, **place)
+            words, where = _p(p_value, method), ax.get_yaxis_transform()
+            ax.text(1.02, bars["height"].iloc[0], words, fontsize=6, va="center", transform=where)
     order = table[table["kind"] != NET].drop_duplicates("arm")
     ax.set_yticks(order["height"], [label(arm) for arm in order["arm"]])
     ax.grid(False, axis="y")

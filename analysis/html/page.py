@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from .. import report
-from ..render import Rendered
+from ..render import MOST_SVG, Rendered
 from ..report import Result
 from ..style import label, sort_arms
 from ..verdicts import NO_DATA, RULE
@@ -25,7 +25,6 @@ from .completions import COLUMNS, Sample
 from .embed import csp_hash, data_uri, json_for_script, visible
 
 _PIXELS_PER_POINT = 1.8  # a figure over two columns of a paper fills the page's width
-_MOST_SVG = 500_000  # bytes; a larger drawing (many points) is shown as PNG
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def _place_in_paper(made: Rendered) -> tuple[float, str]:
 def _picture(figure: Rendered, folder: Path) -> Picture:
     about = (figure.name, figure.question, figure.caption, figure.paper)
     drawn = [folder / f"{figure.name}{ending}" for ending in (".svg", ".dark.svg")]
-    if all(path.is_file() and path.stat().st_size <= _MOST_SVG for path in drawn):
+    if all(path.is_file() and path.stat().st_size <= MOST_SVG for path in drawn):
         light, dark = (path.read_bytes() for path in drawn)
         points = re.search(rb'<svg[^>]* width="([\d.]+)pt"', light)
         width = round(float(points[1]) * _PIXELS_PER_POINT) if points else None

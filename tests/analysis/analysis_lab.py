@@ -195,7 +195,7 @@ class Root:
         metrics = metrics_frame(arm, seed, num_steps=self.num_steps, **sizes).head(steps or self.num_steps)
         metrics.to_parquet(path / "metrics.parquet")
         (path / "rollouts").mkdir(exist_ok=True)
-        for step in (1, 2, 3):
+        for step in metrics["step"]:
             share = float(metrics["omega"].iloc[step - 1])
             frame = rollouts_frame(arm, seed, step, share=share, **sizes)
             frame.to_parquet(path / f"rollouts/step-{step:06d}.parquet")

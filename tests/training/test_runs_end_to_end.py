@@ -175,6 +175,10 @@ def test_trl_is_asked_for_what_the_config_says(tmp_path):
     assert args.save_steps == 2 * 18
 
 
+def test_a_temperature_written_without_a_point(small_run, tmp_path):
+    assert small_run("train.temperature=2", "train.num_steps=1", root=tmp_path).status == "done"
+
+
 def test_batches_that_do_not_divide_over_the_processes_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "6")
     with pytest.raises(ValueError, match="a mini-batch of 256 completions does not divide over 6 processes"):

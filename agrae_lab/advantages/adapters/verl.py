@@ -24,6 +24,7 @@ from torch import Tensor
 
 from agrae_lab.advantages.estimator import INPUTS, Context, Estimator
 from agrae_lab.advantages.presets import make, preset_names
+from agrae_lab.advantages.statistics import widened
 
 PREFIX = "agrae/"
 GIVEN = frozenset({"lengths"})  # of `INPUTS`, what verl's signature carries
@@ -71,14 +72,15 @@ def advantage_function(estimator: Estimator) -> Callable[..., tuple[Tensor, Tens
         """Advantages and returns, both [N, T], of one training batch.
 
         Args:
-            token_level_rewards: [N, T]; their sum is the completion's reward.
+            token_level_rewards: [N, T]; their sum is the completion's reward, taken in float32 at least.
             response_mask: [N, T], 1 where there is a completion token.
             index: [N], the prompt that a completion answers. Every prompt must have as many completions as any other.
             config: verl's `algorithm` section, not looked at: the estimator has its settings.
         """
         order_PG = _groups(index)
         context = Context(lengths_PG=response_mask.sum(dim=-1)[order_PG], state=state)
-        advantages_PG = estimator(token_level_rewards.sum(dim=-1)[order_PG], context)
+        rewards_N = widened(token_level_rewards).sum(dim=-1)
+        advantages_PG = estimator(rewards_N[order_PG], context)
         advantages_N = torch.empty_like(advantages_PG.flatten())
         advantages_N[order_PG.flatten()] = advantages_PG.flatten()
         advantages_NT = advantages_N[:, None] * response_mask
