@@ -43,7 +43,8 @@ def evaluation_code(config: Mapping[str, Any]) -> dict[str, str]:
     drawing |= _rules_of(drawing)
     digests = {}
     for name, benchmark in config["evaluation"]["benchmarks"].items():
-        files = _fingerprints(drawing | _task_files(benchmark["task"], config["task"]))
+        judged = _task_files(benchmark["task"], {**config["task"], "reward": None})  # a reward is for training
+        files = _fingerprints(drawing | judged)
         digests[name] = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:12]
     return digests
 

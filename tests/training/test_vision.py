@@ -218,13 +218,13 @@ def test_pictures_that_are_more_tokens_than_a_prompt_may_have(small_vision_run):
 
 
 def test_pictures_that_are_more_tokens_than_the_model_has_positions(room, small_vision_run):
-    run = small_vision_run("qwen2_5_vl", "positions")
     path = room / "models" / "qwen2_5_vl" / "config.json"
     text = path.read_text()
     config = json.loads(text)
     config["text_config"]["max_position_embeddings"] = 11
     path.write_text(json.dumps(config))
     try:
+        run = small_vision_run("qwen2_5_vl", "positions")  # a run knows its model by what it holds
         with pytest.raises(
             ValueError, match=r"problem '4' .* 12 tokens to the model, more than the model's positions = 11"
         ):
