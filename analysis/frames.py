@@ -154,9 +154,8 @@ def on_sound_runs(compute: Callable[[Study], Answer], study: Study) -> tuple[Ans
         try:
             return compute(study), refused
         except FrameError as error:
-            if error.run not in {run.path for run in study.runs}:
+            if error.run is None or error.run not in {run.path for run in study.runs}:
                 raise
-            assert error.run is not None
             refused.append(f"{error.run.parent.name}/{error.run.name} is left out: {error}")
             study = study.without(error.run)
 

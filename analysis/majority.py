@@ -37,8 +37,8 @@ class Answers:
 
     problem_ids: tuple[str, ...]  # sorted, length P
     codes_Pn: np.ndarray  # by sample number: which of the problem's answers, or NO_ANSWER
-    rightness: tuple[np.ndarray, ...]  # for each problem [A]: share of the answer's samples judged correct
-    disputed: tuple[tuple[str, str], ...]  # (problem, answer) judged both right and wrong
+    rightness: tuple[np.ndarray, ...]  # for each problem [A]: 1 for an answer judged correct, else 0
+    disputed: tuple[tuple[str, str], ...]  # (problem, text) judged both right and wrong, which is two answers
     num_unanswered: int  # samples without an answer
     num_right_unanswered: int  # of those, samples judged correct; they abstain all the same
 
@@ -101,7 +101,10 @@ def _sampled_rows(path: Path) -> pa.Table:
 def tally(
     ids: tuple[str, ...], text_Pn: np.ndarray, correct_Pn: np.ndarray, valid_Pn: np.ndarray, texts: Sequence[str]
 ) -> Answers:
-    """Number each problem's answers from 0, and find how right each is: 0 where no sample of it could be judged.
+    """Number each problem's answers from 0, and find which are right: none of which no sample could be judged.
+
+    One text that the verifier has judged both right and wrong is two answers, so that votes never merge what the
+    verifier tells apart; its samples that could not be judged go with the more frequent of the two.
 
     Args:
         text_Pn: by sample number, index into texts, or NO_ANSWER.
@@ -110,12 +113,12 @@ def tally(
     rightness, disputed = [], []
     for i, (text_n, correct_n, valid_n) in enumerate(zip(text_Pn, correct_Pn & valid_Pn, valid_Pn, strict=True)):
         given = text_n != NO_ANSWER
-        used_A, code = np.unique(text_n[given], return_inverse=True)
-        codes_Pn[i, given] = code
-        right_A, judged_A = (np.bincount(code, marks[given], len(used_A)) for marks in (correct_n, valid_n))
-        right_A = right_A / np.maximum(judged_A, 1)
-        rightness.append(right_A)
-        disputed += [(ids[i], texts[used_A[a]]) for a in np.flatnonzero((right_A > 0) & (right_A < 1))]
+        used_T, text = np.unique(text_n[given], return_inverse=True)
+        right_T, judged_T = (np.bincount(text, marks[given], len(used_T)) for marks in (correct_n, valid_n))
+        is_right = np.where(valid_n[given], correct_n[given], (2 * right_T > judged_T)[text])
+        used_A, codes_Pn[i, given] = np.unique(2 * text + is_right, return_inverse=True)
+        rightness.append((used_A % 2).astype(np.float64))
+        disputed += [(ids[i], texts[used_T[t]]) for t in np.flatnonzero((right_T > 0) & (right_T < judged_T))]
     abstains = text_Pn == NO_ANSWER
     return Answers(
         problem_ids=ids,

@@ -122,7 +122,7 @@ def _notes(name: str, answers: Answers) -> list[str]:
     if answers.disputed:
         problem, answer = answers.disputed[0]
         notes.append(
-            f"{name}: answers judged both right and wrong, which count by the share judged right: "
+            f"{name}: a text judged both right and wrong votes as two answers: "
             f"{len(answers.disputed)}, such as {_short(answer)} to {_short(problem)}."
         )
     if answers.num_right_unanswered:

@@ -1,41 +1,65 @@
-"""Completions judged per minute: our verifier against math-verify called on each completion in this process.
+"""Verdicts per second of processor time: our verifier beside plain math-verify called on each completion, in one run.
 
-The completions are made here: 8 for each of 256 problems, with MATH's mixture of answers (six in ten are whole
-numbers), about half of them right, a third of those in another form than the gold answer, one in ten without a box.
+Processor time is that of this process, the verifier's server and its workers. The completions are made here: 8 for each
+of 256 problems, with MATH's mixture of answers (six in ten are whole numbers), about half of them right, a third of
+those in another form than the gold answer, one in ten without a box.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import random
 import time
+from pathlib import Path
 
 from agrae_lab.verify import judge
 from agrae_lab.verify.pool import POOL
 
 NUM_PROBLEMS, NUM_GENERATIONS = 256, 8
 NUM_BASELINE = 256  # completions that math-verify alone gets; it is slow
+QUESTION = "Let $a = {a}$ and $b = {b}$. What is the value of $\\frac{{ax}}{{b}}$ where $x^2 = {c}$?"
 THOUGHT = "We set $a = {a}$ and $b = {b}$, so that $a + b = {c}$, and use $\\frac{{a}}{{b}}$ in the next step. "
 
 
 def main() -> None:
     rng = random.Random(0)
-    golds, completions = [], []
+    golds, completions, questions = [], [], []
     for _ in range(NUM_PROBLEMS):
         gold, same, wrong = _answers(rng)
         golds += [gold] * NUM_GENERATIONS
+        questions += [_filled(QUESTION, rng)] * NUM_GENERATIONS
         completions += [_completion(rng, rng.choice([gold, gold, same]), wrong()) for _ in range(NUM_GENERATIONS)]
     judge(["\\boxed{x}"], ["y"])  # start the server
-    start = time.perf_counter()
-    outcomes = [judgement.outcome for judgement in judge(completions, golds)]
-    ours = len(completions) / (time.perf_counter() - start)
+    start, used = time.perf_counter(), _processor_seconds()
+    outcomes = [judgement.outcome for judgement in judge(completions, golds, questions=questions)]
+    ours = len(completions) / (_processor_seconds() - used)
+    minute = 60 * len(completions) / (time.perf_counter() - start)
     baseline = _math_verify_alone(completions[:NUM_BASELINE], golds[:NUM_BASELINE])
     POOL.close()
     counts = ", ".join(f"{outcomes.count(o)} {o}" for o in sorted(set(outcomes)))
     print(
-        f"verifier: {60 * ours:,.0f} completions a minute on {POOL.num_workers} workers ({counts}), "
-        f"{ours / baseline:.1f} times math-verify alone in one process ({60 * baseline:,.0f})"
+        f"verifier: {ours:,.0f} verdicts per processor second, {ours / baseline:.1f} times plain math-verify "
+        f"({baseline:,.0f}); {minute:,.0f} completions a minute on {POOL.num_workers} workers ({counts})"
     )
+
+
+def _processor_seconds() -> float:
+    """Of this process, the verifier's server, and its workers, those that have ended included."""
+    own = time.process_time()
+    if POOL.pid is None:
+        return own
+    children = Path(f"/proc/{POOL.pid}/task/{POOL.pid}/children").read_text().split()
+    return own + sum(_seconds_of(int(pid)) for pid in (POOL.pid, *children))
+
+
+def _seconds_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")  # its own, and its ended children's
+
+
+def _filled(text: str, rng: random.Random) -> str:
+    return text.format(a=rng.randint(1, 99), b=rng.randint(1, 99), c=rng.randint(1, 198))
 
 
 def _answers(rng: random.Random) -> tuple:
@@ -59,17 +83,17 @@ def _answers(rng: random.Random) -> tuple:
 
 def _completion(rng: random.Random, right: str, wrong: str) -> str:
     answer = right if rng.random() < 0.5 else wrong
-    thoughts = [THOUGHT.format(a=rng.randint(1, 99), b=rng.randint(1, 99), c=rng.randint(1, 198)) for _ in range(12)]
+    thoughts = [_filled(THOUGHT, rng) for _ in range(12)]
     ending = f"The final answer is ${answer}$." if rng.random() < 0.1 else f"So the answer is $\\boxed{{{answer}}}$."
     return "".join(thoughts) + ending
 
 
 def _math_verify_alone(completions: list[str], golds: list[str]) -> float:
-    """Completions a second."""
+    """Verdicts per second of processor time."""
     from math_verify import parse, verify
 
     logging.getLogger("math_verify").setLevel(logging.ERROR)
-    start = time.perf_counter()
+    start = time.process_time()
     for completion, gold in zip(completions, golds, strict=True):
         verify(parse(f"${gold}$"), parse(completion))
-    return len(completions) / (time.perf_counter() - start)
+    return len(completions) / (time.process_time() - start)

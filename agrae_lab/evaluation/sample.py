@@ -113,15 +113,24 @@ def num_samples_of(path: Path, num_problems: int) -> int:
 
 
 def _put_together(parts: Sequence[Path], path: Path) -> None:
-    """One file of all parts, a row group for each of theirs: never more than one is in memory."""
+    """One file of all parts, a row group for each of theirs: never more than one is in memory.
+
+    A column that parts of an earlier version lack is null in their rows.
+    """
+    schema = pa.unify_schemas([pq.read_schema(part) for part in parts])
     with (
         replacing(path) as temporary,
-        pq.ParquetWriter(temporary, pq.read_schema(parts[0]), compression="zstd", write_page_checksum=True) as out,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as out,
     ):
         for part in parts:
             with pq.ParquetFile(part) as file:
                 for group in range(file.num_row_groups):
-                    out.write_table(file.read_row_group(group))
+                    out.write_table(_with_columns(file.read_row_group(group), schema))
+
+
+def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = [table[f.name] if f.name in table.column_names else pa.nulls(len(table), f.type) for f in schema]
+    return pa.table(columns, schema=schema)
 
 
 def _remove_used(chunks_dir: Path, *, num_samples: int) -> None:
@@ -213,6 +222,7 @@ def _chunk_table(
             "correct": [v.correct for v in verdicts],
             "valid": [v.valid for v in verdicts],
             "answer": pa.array([v.answer for v in verdicts], pa.string()),
+            "rule": pa.array([v.rule for v in verdicts], pa.string()),
             "n_tokens": drawn.num_tokens,
             "truncated": drawn.truncated,
             "mean_entropy": pa.nulls(n, pa.float64()) if drawn.mean_entropy is None else drawn.mean_entropy,

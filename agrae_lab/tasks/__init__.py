@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _NOT_TASKS = (
+    "__main__",
     *("base", "choices", "encoding", "hub", "mathematics", "pictures", "problems", "prompts", "rewards", "visual"),
     "visual_sets",
 )

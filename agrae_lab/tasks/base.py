@@ -24,7 +24,7 @@ class Verdict:
     `valid` is false where the verifier could not decide: such a completion has no reward (NaN) and is left out
     of its group's mean and standard deviation. `parts` are what the reward is made of, one for each of the task's.
     `answer` is the answer as read from the completion, in a form in which equal answers are equal text (for votes,
-    maj@k); None if there is none.
+    maj@k); None if there is none. `rule` is the verifier's name for what decided; None where it names none.
     """
 
     correct: bool
@@ -32,10 +32,11 @@ class Verdict:
     valid: bool = True
     parts: Mapping[str, float] = field(default_factory=dict)
     answer: str | None = None
+    rule: str | None = None
 
     @classmethod
-    def undecided(cls) -> Verdict:
-        return cls(correct=False, reward=float("nan"), valid=False)
+    def undecided(cls, rule: str | None = None) -> Verdict:
+        return cls(correct=False, reward=float("nan"), valid=False, rule=rule)
 
 
 class Task(Protocol):

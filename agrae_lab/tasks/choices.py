@@ -1,4 +1,4 @@
-r"""Which choice an answer names. Texts of at most verify.answers.MAX_CHARS characters, and linear in them."""
+r"""Which choice an answer names. Texts of at most verify.limits.MAX_CHARS characters, and linear in them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from agrae_lab.tasks.prompts import LETTERS
-from agrae_lab.verify.answers import plain, rational
+from agrae_lab.verify.numbers import read_number
 from agrae_lab.verify.official import normalise
+from agrae_lab.verify.values import exact, is_plain
+from agrae_lab.verify.writing import canonical
 
 # commands that set letters upright or bold and mean nothing
 _SET = re.compile(r"\\(?:text(?:bf|rm|it|sf)?|math(?:bf|rm|it|sf)|mbox|boldsymbol)\s*\{([^{}]*)\}")
@@ -48,6 +50,7 @@ def _agrees(rest: str, letter: str, forms: dict[str, Fraction | str]) -> bool:
 def _form(text: str) -> Fraction | str:
     """What texts of equal choices have in common: their value, or what is left without typesetting."""
     bare = _SET.sub(r"\1", text.replace("$", "").replace("°", "").replace("~", " ")).strip()
-    form = normalise(plain(bare)).casefold()
-    value = rational(form)
+    form = canonical(normalise(bare)).casefold()
+    tree = read_number(form)
+    value = exact(tree) if tree is not None and is_plain(tree) else None
     return form if value is None else value

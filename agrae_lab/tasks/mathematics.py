@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from agrae_lab.tasks.base import Problem, Verdict
 from agrae_lab.tasks.problems import COLUMNS
-from agrae_lab.tasks.prompts import CHAT, TEMPLATES, make_prompt
+from agrae_lab.tasks.prompts import CHAT, TEMPLATES, make_prompt, opens_thought
 from agrae_lab.verify import Judgement, judge, judge_officially
 
 VERIFIERS = ("math_verify", "official")
@@ -49,12 +49,14 @@ class MathTask:
         if self.verifier == "official":
             targets = [problem.get("target", problem["answer"]) for problem in problems]
             return [_verdict(judge_officially(c, t)) for c, t in zip(completions, targets, strict=True)]
-        return [_verdict(judgement) for judgement in judge(completions, [p["answer"] for p in problems])]
+        golds, questions = ([problem[column] for problem in problems] for column in ("answer", "problem"))
+        thinking = opens_thought(self.prompt_template)
+        return [_verdict(j) for j in judge(completions, golds, questions=questions, thinking=thinking)]
 
 
 def _verdict(judgement: Judgement) -> Verdict:
     if not judgement.decided:
-        return Verdict.undecided()
+        return Verdict.undecided(judgement.rule)
     correct = judgement.outcome == "correct"
     parts = {"accuracy": float(correct), "format": float(judgement.boxed)}
-    return Verdict(correct, float(correct), parts=parts, answer=judgement.answer)
+    return Verdict(correct, float(correct), parts=parts, answer=judgement.answer, rule=judgement.rule)

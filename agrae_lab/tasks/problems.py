@@ -15,7 +15,9 @@ from typing import Any
 from agrae_lab.tasks.base import Task, find_set, read_problems, text_problem, with_ids
 from agrae_lab.tasks.hub import give_a_file, hub_rows, named
 from agrae_lab.tasks.visual_sets import VISUAL_SPLITS, load_visual_problems
-from agrae_lab.verify.answers import boxed_answer
+from agrae_lab.verify.answers import last_complete_box
+from agrae_lab.verify.golds import gold_fault
+from agrae_lab.verify.limits import SHOWN_CHARS
 
 COLUMNS = ("problem", "answer")
 
@@ -27,7 +29,7 @@ def _as_it_is(answer: Any) -> Any:
 def _of_solution(solution: str) -> str:
     """MATH: the last box. Of the pinned commit's solutions two have an empty one, for 0, and one has boxed the notation
     of its problem and says so."""
-    return "6" if "we have not boxed the correct answer" in solution else boxed_answer(solution) or "0"
+    return "6" if "we have not boxed the correct answer" in solution else last_complete_box(solution) or "0"
 
 
 def _after_hashes(answer: str) -> str:
@@ -133,11 +135,15 @@ def math_problem(row: Mapping[str, Any], *, source: str) -> dict[str, Any]:
     Their target (`meta.upstream_target` in our data) is the answer after their text normalisation, in places damaged.
 
     Raises:
-        ValueError: an answer that is neither text nor a number, or nothing but spaces; a problem that is not text.
+        ValueError: an answer that is neither text nor a number, or nothing but spaces, or too heavy for the verifier,
+            or not fit for a box; a problem that is not text.
     """
     meta = row.get("meta")
     target = meta.get("upstream_target") if isinstance(meta, Mapping) else None
     kept = text_problem(row, source=source)
+    if fault := gold_fault(kept["answer"]):
+        shown = kept["answer"] if len(kept["answer"]) <= SHOWN_CHARS else f"{kept['answer'][:SHOWN_CHARS]}…"
+        raise ValueError(f"{source}: the answer {shown!r} {fault}. Write it in another way, or leave the row out.")
     return kept if target is None else {**kept, "target": str(target)}
 
 

@@ -51,6 +51,11 @@ def make_prompt(template: str, problem: str) -> str | list[dict[str, str]]:
     return [{"role": "user", "content": text}] if template == CHAT else text
 
 
+def opens_thought(template: str) -> bool:
+    """Return whether a template's prompts end within a thought, which a completion must close to answer."""
+    return TEMPLATES[template].rstrip().endswith("<think>")
+
+
 def visual_text(problem: str, choices: Sequence[str] | None) -> str:
     """Problem, choices by letter, instruction: what a problem with pictures asks, its image tags where they stand."""
     lines = [problem]

@@ -20,10 +20,12 @@ from agrae_lab.tasks.choices import read_choice
 from agrae_lab.tasks.pictures import Picture, check_picture, fit, load_picture
 from agrae_lab.tasks.prompts import LETTERS, visual_text
 from agrae_lab.verify import Judgement, judge
-from agrae_lab.verify.answers import MAX_CHARS, boxed_answer
+from agrae_lab.verify.answers import boxed_answer
+from agrae_lab.verify.limits import MAX_CHARS
 
 BAD_ROWS = ("refuse", "skip")
 SHOWN_CHARS = 80  # of an answer that is none of the choices
+CHOICE = "choice"  # the rule by which a letter is judged
 _TAG = re.compile(r"<image([0-9]{0,3})>")
 
 
@@ -69,8 +71,9 @@ class VisualTask:
     def verify_all(self, completions: Sequence[str], problems: Sequence[Problem]) -> list[Verdict]:
         """Judge a batch: letters by reading, other answers by math-verify in parallel processes."""
         pairs = list(zip(completions, problems, strict=True))
-        free = [(_degrees(text), _degrees(p["answer"])) for text, p in pairs if not _is_letter(p["answer"])]
-        judgements = iter(judge([text for text, _ in free], [gold for _, gold in free]))
+        free = [(text, p) for text, p in pairs if not _is_letter(p["answer"])]
+        golds, questions = ([p[column] for _, p in free] for column in ("answer", "problem"))
+        judgements = iter(judge([text for text, _ in free], golds, questions=questions))
         return [_chosen(text, p) if _is_letter(p["answer"]) else _judged(text, next(judgements)) for text, p in pairs]
 
 
@@ -78,15 +81,11 @@ def _is_letter(answer: str) -> bool:
     return len(answer) == 1 and answer in LETTERS
 
 
-def _degrees(text: str) -> str:
-    """MathVerse writes 140°, which math-verify reads as text."""
-    return text.replace("°", r"^\circ")
-
-
 def _judged(completion: str, judgement: Judgement) -> Verdict:
     if not judgement.decided:
-        return Verdict.undecided()
-    return _verdict(completion, correct=judgement.outcome == "correct", answer=judgement.answer)
+        return Verdict.undecided(judgement.rule)
+    correct = judgement.outcome == "correct"
+    return _verdict(completion, correct=correct, answer=judgement.answer, rule=judgement.rule)
 
 
 def _chosen(completion: str, problem: Problem) -> Verdict:
@@ -94,12 +93,12 @@ def _chosen(completion: str, problem: Problem) -> Verdict:
     box = boxed_answer(completion)
     letter = None if box is None or len(box) > MAX_CHARS else read_choice(box, problem["choices"])
     answer = letter if box is None or letter is not None else box[:SHOWN_CHARS]
-    return _verdict(completion, correct=letter == problem["answer"], answer=answer)
+    return _verdict(completion, correct=letter == problem["answer"], answer=answer, rule=CHOICE)
 
 
-def _verdict(completion: str, *, correct: bool, answer: str | None) -> Verdict:
+def _verdict(completion: str, *, correct: bool, answer: str | None, rule: str) -> Verdict:
     parts = {"accuracy": float(correct), "format": float(is_formatted(completion))}
-    return Verdict(correct, float(correct), parts=parts, answer=answer)
+    return Verdict(correct, float(correct), parts=parts, answer=answer, rule=rule)
 
 
 def is_formatted(completion: str) -> bool:

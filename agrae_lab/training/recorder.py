@@ -62,6 +62,7 @@ def rollout_table(batch: GenerationBatch) -> pa.Table:
             **parts,
             "correct": [v.correct for v in batch.verdicts],
             "valid": [v.valid for v in batch.verdicts],
+            "rule": pa.array([v.rule for v in batch.verdicts], pa.string()),
             "advantage": batch.advantages_PG.flatten().double().tolist(),
             "advantage_grpo": batch.grpo_PG.flatten().double().tolist(),
             "mean_logprob": batch.mean_logprob_N.double().tolist(),

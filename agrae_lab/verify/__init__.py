@@ -1,7 +1,16 @@
-r"""The verifier of mathematical answers: hostile text in, correct / incorrect / undecided out.
+r"""The verifier of mathematical answers: hostile text in, correct / incorrect / undecided out, and by which rule.
 
-answers.py reads the answer (the last \boxed{…}) and refuses absurd ones; algebra.py asks math-verify; server.py and
-pool.py are the processes around it, with hard limits on time and memory; official.py is the authors' text comparison.
+    answers.py, sentences.py    the answer in a completion: boxes, or a sentence
+    limits.py                   absurd answers, which are refused
+    writing.py                  one writing for texts that differ in typesetting
+    questions.py                the question's own expressions
+    compare.py                  the rules (named in outcomes.py); shapes.py, numbers.py, units.py and labels.py read
+                                what they speak of, and values.py says what numbers are worth
+    algebra.py                  what the rules leave open, by math-verify
+    server.py, pool.py          the processes around it, with hard limits on time and memory
+    official.py                 the authors' text comparison
+
+docs/verifier.md holds the table of decisions.
 """
 
 from __future__ import annotations
@@ -10,16 +19,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from agrae_lab.verify.answers import MAX_CHARS, answer_sentence, boxed_answer, plain, rational, refusal
+from agrae_lab.verify.answers import Reading, last_complete_box, read_answer
+from agrae_lab.verify.compare import NeedsAlgebra, compare
+from agrae_lab.verify.limits import MAX_CHARS, SHOWN_CHARS, refusal
 from agrae_lab.verify.official import is_equal, normalise
+from agrae_lab.verify.outcomes import SAME_TEXT
 from agrae_lab.verify.pool import POOL
+from agrae_lab.verify.questions import is_copied
 from agrae_lab.verify.server import Question, Reply
+from agrae_lab.verify.shapes import shape_of
+from agrae_lab.verify.writing import canonical
 
 __all__ = ["Judgement", "judge", "judge_officially"]
 
 MAX_CACHED = 100_000
-ROUNDING = 1e-5  # nearer numbers are math-verify's to judge: it rounds decimals to 6 places
-SHOWN_CHARS = 80  # of an answer that was refused
+REFUSED = "refused"
+COPIED = "copied"
+OFFICIAL = "official"
 _cache: dict[Question, Reply] = {}
 
 
@@ -27,74 +43,98 @@ _cache: dict[Question, Reply] = {}
 class Judgement:
     """`outcome`: correct, incorrect, or, undecided, the reason: timeout, crash or error.
 
-    `answer` is what the completion answers, in one form for equal texts; an answer that equals the gold answer is
-    written as the gold answer. None: the completion has no answer. `boxed`: it has a box.
+    `answer` is what the completion answers, in one form for texts that differ in typesetting alone; an answer that
+    equals the gold answer is written as the gold answer. None: the completion has no answer. `boxed`: it has a box.
+    `rule`: what decided (outcomes.py, answers.py and this module name the rules); the outcome again where it is
+    undecided.
     """
 
     outcome: str
     answer: str | None
     boxed: bool
+    rule: str
 
     @property
     def decided(self) -> bool:
         return self.outcome in ("correct", "incorrect")
 
 
-def judge(completions: Sequence[str], golds: Sequence[str]) -> list[Judgement]:
-    r"""Judge completions against gold answers, in order, by math-verify.
+def judge(
+    completions: Sequence[str],
+    golds: Sequence[str],
+    *,
+    questions: Sequence[str] | None = None,
+    thinking: bool = False,
+) -> list[Judgement]:
+    r"""Judge completions against gold answers, in order.
 
-    The answer is the last \boxed{…}; without one, what a sentence at the end calls the answer. No answer is
-    incorrect, and so is one that `refusal` refuses: a policy must not escape its reward by writing 9^{9^{9^9}}.
-    Undecided is what ran into the limits of server.py or raised an error.
+    The answer is the last \boxed{…}, or, where the gold answer is a list or set, the boxes that stand together at the
+    end; without a box, what a sentence at the end calls the answer. No answer is incorrect, and so is one that
+    `refusal` refuses: a policy must not escape its reward by writing 9^{9^{9^9}}. Undecided is what ran into the limits
+    of server.py or raised an error.
+
+    Args:
+        questions: the problems' texts; an answer that repeats an expression of its question is incorrect.
+        thinking: prompts have opened a thought, so that nothing before `</think>` is an answer.
     """
-    questions = [_question(completion, gold) for completion, gold in zip(completions, golds, strict=True)]
-    replies = [None if question is None else _shortcut(*question) for question in questions]
-    open_questions = {q for q, reply in zip(questions, replies, strict=True) if q is not None and reply is None}
-    known = _ask(sorted(open_questions))
+    asked = questions or [""] * len(golds)
+    readings = [read_answer(completion, thinking=thinking) for completion in completions]
+    pairs = [_pair(reading, gold) for reading, gold in zip(readings, golds, strict=True)]
+    replies = [None if pair is None else _by_rules(*pair, text) for pair, text in zip(pairs, asked, strict=True)]
+    known = _ask(sorted({pair for pair, reply in zip(pairs, replies, strict=True) if pair and reply is None}))
     judgements = []
-    for question, reply in zip(questions, replies, strict=True):
-        if question is None:
-            judgements.append(Judgement("incorrect", None, boxed=False))
+    for reading, pair, reply in zip(readings, pairs, replies, strict=True):
+        if pair is None:
+            judgements.append(Judgement("incorrect", None, boxed=False, rule=reading.rule or ""))
             continue
-        gold, _, in_sentence = question
-        outcome, answer = reply or known[question]
-        shown = gold if outcome == "correct" else answer or ""
-        judgements.append(Judgement(outcome, normalise(shown) or None, boxed=not in_sentence))
+        outcome, rule = reply or known[pair]
+        shown = canonical(pair[0]) if outcome == "correct" else _shown(pair[1])
+        judgements.append(Judgement(outcome, shown or None, boxed=reading.boxed, rule=rule))
     return judgements
 
 
 def judge_officially(completion: str, target: str) -> Judgement:
     """Judge as the authors' reward does: see official.py. Never undecided."""
-    answer = boxed_answer(completion)
+    answer = last_complete_box(completion)
     if answer is None:
-        return Judgement("incorrect", None, boxed=False)
+        return Judgement("incorrect", None, boxed=False, rule=OFFICIAL)
     if len(answer) > MAX_CHARS:
-        return Judgement("incorrect", answer[:SHOWN_CHARS], boxed=True)
-    return Judgement("correct" if is_equal(answer, target) else "incorrect", normalise(answer) or None, boxed=True)
+        return Judgement("incorrect", answer[:SHOWN_CHARS], boxed=True, rule=OFFICIAL)
+    outcome = "correct" if is_equal(answer, target) else "incorrect"
+    return Judgement(outcome, normalise(answer) or None, boxed=True, rule=OFFICIAL)
 
 
-def _question(completion: str, gold: str) -> Question | None:
-    answer = boxed_answer(completion)
-    if answer is not None:
-        return gold, answer, False
-    sentence = answer_sentence(completion)
-    return None if sentence is None else (gold, sentence, True)
+def _pair(reading: Reading, gold: str) -> Question | None:
+    """Gold answer and answer; several boxes are one answer where a list or set is wanted and each holds one item."""
+    if reading.answer is None:
+        return None
+    if len(reading.parts) < 2 or sum(map(len, reading.parts)) > MAX_CHARS or refusal(gold):
+        return gold, reading.answer
+    wanted = shape_of(canonical(gold)).kind in ("list", "set")
+    single = all(refusal(part) is None and shape_of(canonical(part)).kind != "list" for part in reading.parts)
+    return gold, ", ".join(reading.parts) if wanted and single else reading.answer
 
 
-def _shortcut(gold: str, answer: str, in_sentence: bool) -> Reply | None:
-    """The reply where nobody needs to be asked; None elsewhere."""
-    if in_sentence:
-        return ("incorrect", None) if refusal(answer) else None
+def _by_rules(gold: str, answer: str, question: str) -> Reply | None:
+    """The reply where math-verify needs not be asked; None elsewhere."""
     if answer == gold:
-        return "correct", answer
-    if refusal(answer):
-        return "incorrect", answer[:SHOWN_CHARS]
-    wanted, found = plain(gold), plain(answer)
-    if found == wanted:
-        return "correct", answer
-    if (a := rational(wanted)) is not None and (b := rational(found)) is not None and (a == b or abs(a - b) > ROUNDING):
-        return "correct" if a == b else "incorrect", answer
-    return None
+        return "correct", SAME_TEXT
+    if refusal(answer) or refusal(gold):
+        return "incorrect", REFUSED
+    wanted, found = canonical(gold), canonical(answer)
+    if wanted == found:
+        return "correct", SAME_TEXT
+    if question and is_copied(question, wanted, found):
+        return "incorrect", COPIED
+    try:
+        outcome = compare(wanted, found)
+    except NeedsAlgebra:
+        return None
+    return "correct" if outcome.equal else "incorrect", outcome.rule
+
+
+def _shown(answer: str) -> str:
+    return answer[:SHOWN_CHARS] if refusal(answer) else canonical(answer)
 
 
 def _ask(questions: Sequence[Question]) -> dict[Question, Reply]:

@@ -1,120 +1,164 @@
-"""One answer against one gold answer by math-verify. Runs in the verifier's worker processes only.
+"""Two expressions compared by math-verify. Runs in the verifier's worker processes only.
 
 math-verify is imported nowhere else: its own time limits rely on signals (in a thread it answers "wrong" and says
 nothing) and cannot stop sympy inside one long operation. Here they are off; the limit is the process around this.
+
+It is asked about what compare.py leaves open, and its yes is checked: it reads letters in lower case, drops primes and
+accents, rounds to six decimals, and calls a set equal to what is no set.
 """
 
 from __future__ import annotations
 
-import cmath
 import functools
 import logging
 import re
+from collections import Counter
 from typing import Any
 
-from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
-from sympy import Expr, Float, Rational, UnevaluatedExpr
+from latex2sympy2_extended import NormalizationConfig
+from math_verify import LatexExtractionConfig, parse, verify
+from mpmath import mpc, mpf
+from sympy import Expr, Float, MatrixBase, N, Rational, Set, UnevaluatedExpr
+from sympy.core.function import AppliedUndef
+from sympy.core.relational import Equality, Relational
+
+from agrae_lab.verify.compare import compare
+from agrae_lab.verify.numbers import read_number
+from agrae_lab.verify.outcomes import Outcome
+from agrae_lab.verify.values import MIN_DIGITS, shown_places
+from agrae_lab.verify.writing import canonical
 
 logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its time limits are off
 
-_LATEX = (LatexExtractionConfig(boxed_match_priority=0),)
-_SENTENCE = (
-    LatexExtractionConfig(boxed_match_priority=-1, try_extract_without_anchor=False),
-    ExprExtractionConfig(try_extract_without_anchor=False),
+# Without its own removal of units, which takes the c of \\frac{1}{2}c for one.
+_NORMAL = NormalizationConfig(
+    basic_latex=True, units=False, malformed_operators=True, nits=False, boxed="none", equations=False
 )
-_PERCENT = re.compile(r"(.+?)\s*\\?%", re.DOTALL)
+_LATEX = (LatexExtractionConfig(boxed_match_priority=0, normalization_config=_NORMAL),)
+_RELATIVE = 1e-12  # nearer values at a point are equal
+_LETTER = re.compile(r"\\(?:text|begin|end|operatorname)\{[^{}]*\}|\\[a-zA-Z]+|([a-zA-Z])")
+_MARKED = re.compile(r"[a-zA-Z](?:_\{?[a-zA-Z0-9]+\}?)?'+|\\(?:dot|ddot|hat|vec|bar|tilde)\{?[a-zA-Z]")
+_GAMMA = re.compile(r"\\gamma(?![a-zA-Z])")  # which is Euler's constant to math-verify, and a function before brackets
+_ENERGY = re.compile(r"(?<![a-zA-Z\\])E_\{?([a-zA-Z0-9]+)\}?")  # which it cannot read
 # Parsed once in the server, so that every worker starts with the parser's tables warm.
 _TYPICAL = (
-    r"\frac{\sqrt{3}}{2}",
+    r"\frac{\sqrt{3}}{2}x",
     r"-3x^2+\frac{1}{2}xy-7",
-    r"\left(-\infty,\frac{1}{2}\right]\cup[3,4)",
-    r"\begin{pmatrix}1&-2\\\frac{3}{4}&\pi\end{pmatrix}",
-    r"\{1,2,x\}",
+    r"\mathbb{R}\setminus\{3\}",
+    r"\begin{pmatrix}1&-2\\\frac{3}{4}&\pi\end{pmatrix}x",
     r"y=2\sin(3x)+\log_2{5}",
-    r"12.5\%",
-    r"90^\circ",
-    r"\text{even}",
-    r"x\le 2^{10}!",
-    r"3+4i",
+    r"3z+4i",
     r"\binom{5}{2}e^{-t}",
-    r"\left(3,\frac{\pi}{2}\right)",
-    r"(4, -1, 0.5)",
-    r"2\sqrt{3}-\frac{7}{5}",
+    r"2\sqrt{3}-\frac{7}{5}\ln 2",
     r"\frac{x+2}{(x-1)^2}",
     r"(x-3)(x^2+3x+9)",
-    r"1, 2, \sqrt{5}",
-    r"\frac{-1+\sqrt[3]{2}}{4\pi}",
-    r"3\sqrt{2}+\sqrt{6}",
-    r"x\in[-1,\infty)",
-    r"\$7.50",
-    r"10_{8}",
-    r"1\frac{3}{4}",
+    r"\frac{-1+\sqrt[3]{2}}{4\pi}a_1",
+    r"\left|x\right|+\lfloor n\rfloor",
+    r"f(x)=0.5x",
 )
 
 
-def judge(gold: str, answer: str, in_sentence: bool) -> tuple[bool, str | None]:
-    """Whether an answer equals the gold answer, and the answer as read.
-
-    Args:
-        answer: the content of a box or, `in_sentence`, text that speaks of the answer somewhere.
+def judge(gold: str, answer: str) -> Outcome:
+    """Compare an answer with the gold answer by all rules.
 
     Raises:
         Exception: whatever math-verify and sympy raise on text that they cannot handle.
     """
-    if in_sentence:
-        read = parse(answer, _SENTENCE, parsing_timeout=None, raise_on_error=True)
-        text = next((part for part in reversed(read) if isinstance(part, str)), None)
-    else:
-        read, text = _parse(answer), answer
-    wanted = _parse(gold)
-    if not read or plainly_unequal(wanted[0], read[0]):
-        return False, text
-    try:
-        return verify(wanted, read, timeout_seconds=None, raise_on_error=True), text
-    except Exception:  # of one reading (5:00 is a division by zero); another, the bare text, may be equal
-        if verify(wanted, read, timeout_seconds=None):
-            return True, text
-        raise
+    return compare(canonical(gold), canonical(answer), equal)
+
+
+def equal(gold: str, answer: str) -> bool:
+    """Return whether math-verify calls two canonical texts equal, and nothing that it overlooks speaks against it.
+
+    Raises:
+        Exception: whatever math-verify and sympy raise.
+    """
+    wanted, found = _parse(gold), _parse(answer)
+    if not wanted or not found or _class(wanted[0]) is None or _class(wanted[0]) != _class(found[0]):
+        return False
+    if _differ_in_letters(gold, answer):
+        return False
+    if (rounded := _rounded(wanted[0], answer)) is not None:
+        return rounded
+    if plainly_unequal(wanted[0], found[0]):
+        return False
+    return verify(wanted[:1], found[:1], timeout_seconds=None, raise_on_error=True)
+
+
+def _class(expression: Any) -> type | None:
+    """Return the class within which things are compared; None for what could not be parsed."""
+    kinds = (MatrixBase, Relational, Set, Expr)
+    return next((kind for kind in kinds if isinstance(expression, kind)), None)
+
+
+def _differ_in_letters(gold: str, answer: str) -> bool:
+    """Return whether a letter stands in the other case, or with other primes and accents."""
+    if Counter(set(_MARKED.findall(gold))) != Counter(set(_MARKED.findall(answer))):
+        return True
+    wanted, found = ({m[1] for m in _LETTER.finditer(text) if m[1]} for text in (gold, answer))
+    return any(letter.swapcase() in wanted for letter in found - wanted) or any(
+        letter.swapcase() in found for letter in wanted - found
+    )
+
+
+def _rounded(gold: Any, answer: str) -> bool | None:
+    """Return whether a decimal is a number such as ln 2 to the places shown; None if that is not the question."""
+    tree = read_number(answer)
+    decimal = tree[1] if tree and tree[0] == "neg" else tree
+    if decimal is None or decimal[0] != "num" or decimal[2] < MIN_DIGITS or not isinstance(gold, Expr):
+        return None
+    if gold.free_symbols or gold.has(Float):
+        return None
+    value = N(gold, 40)
+    if not value.is_real:
+        return None
+    shown = Rational(decimal[1].numerator, decimal[1].denominator) * (-1 if tree is not decimal else 1)
+    return bool(abs(value - shown) <= Rational(1, 2) * Rational(10) ** -shown_places(decimal))
 
 
 def plainly_unequal(gold: Any, answer: Any) -> bool:
-    """Whether two expressions have other values at some fixed value of their variables.
+    """Return whether two expressions have other values at some fixed value of their variables.
 
-    Only what math-verify would call unequal too, at a fraction of the cost: it lets sympy simplify the difference, and
-    most wrong answers have one that does not simplify. False also where this cannot tell: sets, equations, percent,
-    decimals (which it rounds), single letters (where a word may be a product).
+    At a fraction of the cost of math-verify, which lets sympy simplify the difference: most wrong answers have one that
+    does not simplify. Decimals count as the fractions that they are. Of two equations, whether their differences of
+    sides are in no fixed proportion. False also where this cannot tell.
     """
-    both = (gold, answer)
-    if not all(isinstance(e, Expr) and not e.is_Symbol and not e.has(Float, UnevaluatedExpr) for e in both):
+    equations = isinstance(gold, Equality) and isinstance(answer, Equality)
+    both = [e.lhs - e.rhs if equations else e for e in (gold, answer)]
+    if not all(isinstance(e, Expr) and not e.has(UnevaluatedExpr) for e in both):
         return False
-    symbols = sorted(gold.free_symbols | answer.free_symbols, key=str)
-    point = {symbol: Rational(7 + 2 * i, 5 + 3 * i) for i, symbol in enumerate(symbols)}
+    both = [e.replace(lambda x: isinstance(x, Float), lambda x: Rational(str(x))) for e in both]
+    symbols = sorted(set().union(*(e.free_symbols | e.atoms(AppliedUndef) for e in both)), key=str)
     try:
-        values = [complex(e.subs(point).evalf(15)) for e in both]
+        if not equations:
+            a, b = (_value(e, symbols, 0) for e in both)
+            return _differ(a, b)
+        (a, b), (c, d) = ([_value(e, symbols, shift) for e in both] for shift in (0, 1))
+        return _differ(a * d, b * c)
     except Exception:  # of sympy's many; then math-verify decides
         return False
-    return all(map(cmath.isfinite, values)) and abs(values[0] - values[1]) > 1e-6 * max(1.0, *map(abs, values))
+
+
+def _value(expression: Any, symbols: list, shift: int) -> mpc:
+    point = {symbol: Rational(7 + 2 * i + shift, 5 + 3 * i + shift * i) for i, symbol in enumerate(symbols)}
+    return mpc(*(mpf(Float(part, 25)._mpf_) for part in expression.subs(point).evalf(25).as_real_imag()))
+
+
+def _differ(a: mpc, b: mpc) -> bool:
+    """Of values as small or large as they may be: mpmath's exponents have no end."""
+    size = max(abs(a), abs(b))
+    return size < float("inf") and abs(a - b) > _RELATIVE * size
 
 
 @functools.lru_cache(maxsize=4096)  # a group shares its gold
 def _parse(answer: str) -> list:
-    return parse(as_latex(answer), _LATEX, parsing_timeout=None, raise_on_error=True)
-
-
-def as_latex(answer: str) -> str:
-    r"""The answer as math-verify reads it best: one line in dollars, a percent sign outside.
-
-    Inside the dollars 44\% is a string that equals nothing but itself; outside it makes the answer 44 of a hundred,
-    which equals 44\%, 44 and 0.44.
-    """
-    line = answer.replace(r"\$", "").replace("$", "").replace("\n", " ").strip()
-    percent = _PERCENT.fullmatch(line)
-    return rf"${percent[1]}$\%" if percent else f"${line}$"
+    line = _ENERGY.sub(r"w_{E\1}", _GAMMA.sub(" g_{99}", answer.replace(r"\dollar", "").replace("\n", " ")))
+    return parse(f"${line}$", _LATEX, parsing_timeout=None, raise_on_error=True)
 
 
 def warm_up() -> None:
     """Fill the parser's tables, which workers forked later share."""
     for gold, other in zip(_TYPICAL, (*_TYPICAL[1:], _TYPICAL[0]), strict=True):
         for answer in (f"{gold}+1", gold.replace("2", "3"), other):
-            judge(gold, answer, False)
-    judge("7", "so the answer is $7$", True)
+            if ("=" in answer) == ("=" in gold):
+                judge(gold, answer)

@@ -23,14 +23,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 
+from agrae_lab.verify.outcomes import Outcome
+
 CPU_SECONDS = 2.0  # per answer; real answers take milliseconds
 WALL_SECONDS = 60.0  # per answer, whatever holds it up
 MEMORY_BYTES = 2 << 30  # of address space
 MAX_ANSWERS = 2000  # of one worker; the parser's tables and sympy's caches only ever grow
 
-Question = tuple[str, str, bool]  # gold, answer, in_sentence
-Reply = tuple[str, str | None]  # correct, incorrect, or why undecided (timeout, crash, error); the answer as read
-Judge = Callable[[str, str, bool], tuple[bool, str | None]]
+Question = tuple[str, str]  # gold, answer
+Reply = tuple[str, str]  # correct, incorrect, or why undecided (timeout, crash, error); the rule, or the reason again
+Judge = Callable[[str, str], Outcome]
 
 
 @dataclass
@@ -98,7 +100,7 @@ class Crew:
             for worker in [w for w in self._busy.values() if w.deadline <= time.monotonic()]:
                 os.kill(worker.pid, signal.SIGKILL)
                 self._bury(worker)
-                replies[worker.number] = ("timeout", None)
+                replies[worker.number] = ("timeout", "timeout")
         return [replies[i] for i in range(len(questions))]
 
     def close(self) -> None:
@@ -119,7 +121,8 @@ class Crew:
         except (EOFError, OSError):
             status = self._bury(worker)
             timed_out = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
-            return ("timeout" if timed_out else "crash", None)
+            reason = "timeout" if timed_out else "crash"
+            return reason, reason
         if worker.num_answers >= MAX_ANSWERS:
             os.kill(worker.pid, signal.SIGKILL)
             self._bury(worker)
@@ -153,15 +156,15 @@ def work(connection: Connection, judge: Judge, cpu_seconds: float) -> None:
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # which ends the process
     while True:
         try:
-            gold, answer, in_sentence = connection.recv()
+            gold, answer = connection.recv()
         except (EOFError, OSError):
             os._exit(0)
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         try:
-            equal, text = judge(gold, answer, in_sentence)
-            reply = ("correct" if equal else "incorrect", text)
+            outcome = judge(gold, answer)
+            reply = ("correct" if outcome.equal else "incorrect", outcome.rule)
         except Exception:  # of sympy's many; the answer is hostile, or math-verify has a gap
-            reply = ("error", None)
+            reply = ("error", "error")
         signal.setitimer(signal.ITIMER_PROF, 0)
         try:
             connection.send(reply)

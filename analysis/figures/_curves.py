@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
@@ -42,8 +43,17 @@ def draw_curves(table: pd.DataFrame, ax: Axes) -> None:
     ax.set_xlim(ks[0] / _MARGIN, ks[-1] * _MARGIN)
     _mark_half(table, ax)
     _mark_ks(ks, ax)
+    limit_to_intervals(pd.concat([table, published]), ax)
     ax.yaxis.set_major_formatter(PERCENT)
     ax.set_xlabel("k (samples a problem)")
+
+
+def limit_to_intervals(table: pd.DataFrame, ax: Axes) -> None:
+    """Let the y axis hold estimates and pointwise intervals; simultaneous bands, which may be far wider, are cut."""
+    values = table[["estimate", "lo", "hi"]].to_numpy(dtype=float)
+    low, high = np.nanmin(values), np.nanmax(values)
+    margin = 0.05 * (high - low) or 0.01
+    ax.set_ylim(low - margin, high + margin)
 
 
 def _mark_ks(ks: Sequence[int], ax: Axes) -> None:

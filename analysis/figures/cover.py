@@ -18,6 +18,7 @@ from analysis.curves import (
     interval_columns,
     name_families,
 )
+from analysis.figures._curves import limit_to_intervals
 from analysis.frames import BASE, Study
 from analysis.metrics import cover_at
 from analysis.style import PERCENT, colour, label, line_style, sort_arms
@@ -88,6 +89,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
         ax.fill_between(rows["tau"], rows["band_lo"], rows["band_hi"], alpha=0.07 * opacity, **face)
         hatch = "/////" if unfinished else None
         ax.fill_between(rows["tau"], rows["lo"], rows["hi"], alpha=0.16 * opacity, hatch=hatch, **face)
+    limit_to_intervals(table, ax)
     ax.xaxis.set_major_formatter(PERCENT)
     ax.yaxis.set_major_formatter(PERCENT)
     ax.set_xlabel("τ (% of n samples)")

@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from evaluated import DIFFICULTY_P, binomial, evaluations
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 
 from agrae_lab.runs import list_experiments
 from analysis import published
+from analysis.curves import gain_table
 from analysis.figures import passk, passk_gain
 from analysis.frames import Study, View, load_study
 from analysis.render import build
@@ -163,3 +165,15 @@ def test_seeds_are_counted_benchmark_by_benchmark(new_root) -> None:
     assert "Seeds: GRPO 2 on countdown_test; GRPO 1 on other." in caption
     assert "One seed says nothing of the method" in caption
     assert "Fewer than 5 seeds" in caption
+
+
+def test_a_wide_band_does_not_set_the_axis() -> None:
+    """A Bonferroni band over three seeds may span hundreds of points; the axis shows estimates and intervals."""
+    counts = {"grpo": np.stack([binomial(DIFFICULTY_P + shift, i) for i, shift in enumerate((0.0, 0.6, 1.2))])}
+    counts["a_grae"] = np.stack([binomial(DIFFICULTY_P + shift, 9 + i) for i, shift in enumerate((0.9, 0.1, 0.4))])
+    table = gain_table(evaluations(counts), "grpo").dropna(subset="estimate").assign(panel="x")
+    figure = build(passk_gain, table)
+    low, high = figure.axes[0].get_ylim()
+    assert table["band_hi"].max() > table["hi"].max() + 0.2
+    assert table["lo"].min() > low > table["lo"].min() - 0.1
+    assert table["hi"].max() < high < table["hi"].max() + 0.1

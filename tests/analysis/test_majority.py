@@ -104,15 +104,27 @@ def test_the_majority_is_right_in_the_end_where_right_leads() -> None:
     assert means[:, -1].tolist() == [1.0, 0.0]
 
 
-def test_an_answer_judged_both_ways_counts_by_its_share() -> None:
+def test_a_text_judged_both_ways_is_two_answers() -> None:
     text_Pn = np.zeros((1, 4), dtype=int)
     correct_Pn = np.array([[True, True, True, False]])
     found = tally(("p",), text_Pn, correct_Pn, np.ones((1, 4), dtype=bool), ["12"])
     assert found.disputed == (("p", "12"),)
-    assert majority_at_k(found, (1, 4), seed=0)[0].tolist() == [[0.75, 0.75]]
+    assert found.codes_Pn.tolist() == [[1, 1, 1, 0]]
+    assert majority_at_k(found, (1, 4), seed=0)[0].tolist() == [[0.75, 1.0]]
     undecided = tally(("p",), text_Pn, correct_Pn, correct_Pn, ["12"])  # the fourth could not be judged
     assert undecided.disputed == ()
     assert undecided.rightness[0].tolist() == [1.0]
+
+
+def test_votes_do_not_merge_what_the_verifier_tells_apart() -> None:
+    r"""Recorded by an earlier version, 5 cm and 5 m are both the text 5; and a text that was not judged goes along."""
+    correct_Pn = np.array([[True, False, False, True, False]])
+    valid_Pn = np.array([[True, True, True, True, False]])
+    text_Pn = np.array([[0, 0, 0, 1, 1]])
+    found = tally(("p",), text_Pn, correct_Pn, valid_Pn, ["5", "7"])
+    assert found.codes_Pn.tolist() == [[1, 0, 0, 2, 2]]
+    assert found.rightness[0].tolist() == [0.0, 1.0, 1.0]
+    assert found.disputed == (("p", "5"),)
 
 
 def test_k_beyond_n_has_no_value_and_order_does_not_matter() -> None:
@@ -337,7 +349,7 @@ def test_old_runs_are_named_and_left_out(new_root, tmp_path: Path) -> None:
     assert set(votes["arm"]) == {"grpo"}
     caption = figure_module.caption(table)
     assert "No answers recorded: Base model, A-GRAE." in caption
-    assert f"judged right: 1, such as “7” to “{name}”." in caption
+    assert f"votes as two answers: 1, such as “7” to “{name}”." in caption
     assert "GRPO: right samples without an answer, which abstain: 1." in caption
 
 

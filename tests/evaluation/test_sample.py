@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -166,6 +167,22 @@ def test_an_interrupted_evaluation_ends_with_the_same_samples(nano, tmp_path):
     done = []
     resumed = run(nano, tmp_path / "cut" / "test", on_progress=lambda d, t: done.append(d))
     pd.testing.assert_frame_equal(resumed, whole)
+
+
+def test_chunks_of_a_version_without_rules_are_kept(nano, tmp_path):
+    """An evaluation that an earlier version began: the column is null in its rows, and the file can be read."""
+    whole = run(nano, tmp_path / "whole" / "test")
+
+    def cut(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(nano, tmp_path / "cut" / "test", on_progress=cut)
+    for path in (tmp_path / "cut" / "test" / "chunks").glob("*.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns("rule"), path)
+    resumed = run(nano, tmp_path / "cut" / "test")
+    pd.testing.assert_frame_equal(resumed.drop(columns="rule"), whole.drop(columns="rule"))
 
 
 def test_a_finished_evaluation_is_not_repeated(nano, tmp_path):

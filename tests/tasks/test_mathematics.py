@@ -157,14 +157,16 @@ def test_settings_are_the_runs_and_are_checked():
 
 
 def test_verdicts_of_a_batch():
-    problems = [{"id": str(i), "problem": "p", "answer": "7"} for i in range(5)]
-    texts = [r"\boxed{7.0}", r"\boxed{8}", "the answer is 7", "7", r"\boxed{(x+1)^{99999}}"]
+    golds = ["7", "7", "7", "7", "x"]
+    problems = [{"id": str(i), "problem": "p", "answer": gold} for i, gold in enumerate(golds)]
+    texts = [r"\boxed{7.0}", r"\boxed{8}", "the answer is 7", "7", r"\boxed{\binom{10^9+1}{500000000}}"]
     verdicts = MATH.verify_all(texts, problems)
     assert [v.correct for v in verdicts] == [True, False, True, False, False]
     assert [v.valid for v in verdicts] == [True, True, True, True, False]
     assert [v.reward for v in verdicts[:4]] == [1.0, 0.0, 1.0, 0.0]
     assert math.isnan(verdicts[4].reward)
     assert [v.answer for v in verdicts] == ["7", "8", "7", None, None]
+    assert [v.rule for v in verdicts] == ["value", "value", "same text", "no answer", "timeout"]
     assert [tuple(v.parts.values()) for v in verdicts[:4]] == [(1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.0, 0.0)]
     assert MATH.verify(texts[0], problems[0]) == verdicts[0]
 
@@ -206,3 +208,23 @@ def test_messages_need_a_chat_template(tokenizer):
         assert render(tokenizer, messages) == render(tokenizer, ["1+2="])
     finally:
         tokenizer.chat_template = None
+
+
+def test_a_template_that_opens_a_thought_wants_it_closed():
+    problem = {"id": "a", "problem": "p", "answer": "7"}
+    deepseek, chat = (load_task("math", {"name": "math", "prompt_template": name}) for name in ("deepseek", "chat"))
+    thought, closed = r"so \boxed{7}", r"so </think> \boxed{7}"
+    assert [task.verify(text, problem).correct for task in (deepseek, chat) for text in (thought, closed)] == [
+        *(False, True),
+        *(True, True),
+    ]
+    assert deepseek.verify(thought, problem).rule == "unfinished thought"
+
+
+def test_the_question_is_no_answer_but_under_the_official_reward():
+    problem = {"id": "a", "problem": r"What is $\frac{6}{12}$ in lowest terms?", "answer": r"\frac{1}{2}"}
+    copy = MATH.verify(r"\boxed{\frac{6}{12}}", problem)
+    assert (copy.correct, copy.rule) == (False, "copied")
+    official = load_task("math", {"name": "math", "verifier": "official"})
+    assert official.verify(r"\boxed{\frac{1}{2}} \boxed{", problem).correct  # as ever: an open box is passed over
+    assert official.verify(r"\boxed{\frac{1}{2}}", problem).rule == "official"

@@ -14,7 +14,7 @@ import pytest
 from agrae_lab.verify import judge, judge_officially, pool
 from agrae_lab.verify.pool import Pool
 
-LONG = r"\binom{10^9}{500000000}"  # which sympy would work at for days
+LONG = r"\binom{10^9+1}{500000000}"  # which sympy would work at for days
 UNDECIDED = {"timeout", "crash", "error"}
 
 
@@ -82,7 +82,7 @@ def test_other_answers(answer, gold):
 
 
 def test_without_a_box_a_sentence_counts_and_a_number_does_not():
-    texts = ["The answer is 7.", "the final answer is $\\frac{14}{2}$. I hope", "So it is 7", "the answer is 8", ""]
+    texts = ["The answer is 7.", "the final answer is $7.0$. I hope", "So it is 7", "the answer is 8", ""]
     assert [j.outcome for j in judge(texts, ["7"] * 5)] == ["correct", "correct", "incorrect", "incorrect", "incorrect"]
     assert [j.boxed for j in judge([texts[0], r"\boxed{7}"], ["7", "7"])] == [False, True]
 
@@ -113,16 +113,16 @@ def test_math_verify_stays_out_of_this_process():
 
 
 def test_an_endless_answer_is_undecided_and_the_others_are_not(impatient):
-    questions = [("7", "7.0", False), ("7", LONG, False), ("x", "y", False), ("7", "(x+1)^{99999}", False)]
+    questions = [("2x", "x+x"), ("2x", LONG), ("x", "y"), ("x^2", LONG + "x")]
     outcomes = [reply[0] for reply in impatient.ask(questions)]
     assert outcomes == ["correct", "timeout", "incorrect", "timeout"]
 
 
 def test_more_memory_than_there_is_ends_an_answer_and_nothing_else(impatient):
     server = impatient.pid
-    (reply,) = impatient.ask([("7", "2^{2^{36}}", False)])  # eight gigabytes written out
+    (reply,) = impatient.ask([("x", "2^{2^{36}}")])  # eight gigabytes written out
     assert reply[0] in {"incorrect", *UNDECIDED}
-    assert impatient.ask([("7", "7.0", False)])[0][0] == "correct"
+    assert impatient.ask([("7", "7.0")])[0][0] == "correct"
     assert impatient.pid == server
 
 
@@ -139,7 +139,7 @@ def wait_for(condition):
 def test_a_worker_killed_at_its_work_leaves_one_answer_undecided():
     patient = Pool(cpu_seconds=600, num_workers=1)
     replies = []
-    questions = [("7", "7.0", False), ("7", LONG, False)]  # the last one of a gold answer is given out first
+    questions = [("2x", "x+x"), ("2x", LONG)]  # the last one of a gold answer is given out first
     asking = threading.Thread(target=lambda: replies.extend(patient.ask(questions)))
     asking.start()
     (worker,) = wait_for(lambda: patient.pid and children(patient.pid))
@@ -150,10 +150,10 @@ def test_a_worker_killed_at_its_work_leaves_one_answer_undecided():
 
 
 def test_a_server_that_is_killed_is_started_anew(impatient):
-    assert impatient.ask([("x", "y", False)])[0][0] == "incorrect"
+    assert impatient.ask([("x", "y")])[0][0] == "incorrect"
     first = impatient.pid
     os.kill(first, signal.SIGKILL)
-    assert impatient.ask([("2x", "x+x", False)])[0][0] == "correct"
+    assert impatient.ask([("2x", "x+x")])[0][0] == "correct"
     assert impatient.pid != first
 
 
@@ -161,9 +161,9 @@ ASK_AND_HANG = f"""
 import threading
 from agrae_lab.verify.pool import Pool
 pool = Pool(cpu_seconds=600, num_workers=1)
-pool.ask([("x", "y", False)])
+pool.ask([("x", "y")])
 print(pool.pid, flush=True)
-pool.ask([("7", r"{LONG}", False)])
+pool.ask([("x", r"{LONG}")])
 """
 
 
@@ -218,7 +218,7 @@ def test_a_question_is_asked_once(monkeypatch):
     monkeypatch.setattr(pool.POOL, "ask", lambda questions: asked.extend(questions) or real(questions))
     for _ in range(2):
         judge([r"\boxed{q+1}", r"\boxed{1+q}", r"\boxed{1+q}", r"\boxed{3}"], ["1+q"] * 3 + ["4"])
-    assert asked == [("1+q", "q+1", False)]
+    assert asked == [("1+q", "q+1")]
 
 
 # Separated by spaces, so that a fragment holds none; CANARY is the path of a file that must not come to be.

@@ -1,0 +1,113 @@
+"""Answers that are labels rather than values: words, times, numbers with a base, the letters of choices.
+
+Texts are canonical (writing.py).
+"""
+
+from __future__ import annotations
+
+import re
+
+from agrae_lab.verify.outcomes import BASE, TIME, WORDS, Outcome
+from agrae_lab.verify.shapes import is_product
+from agrae_lab.verify.units import read_quantity
+
+_BASED = re.compile(
+    r"\(?(-?[0-9A-Z]+)\)?_(?:([0-9]+)|\{\(?([0-9]+)\)?\}|\{?\\text\{(?:base\s*)?([a-z0-9]+)\}([0-9]*)\}?|\{([a-z]+)\})"
+    r"|(-?[0-9A-Z]+)\s*\\text\{\(?(?:in )?base ([a-z0-9]+)\)?\}"
+)
+_BASE_WORDS = {
+    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
+    "twelve": 12,
+}  # fmt: skip
+_TIME = re.compile(r"([0-9]{1,2}):([0-5][0-9])(?::([0-5][0-9]))?(?:\\text\{([^{}]*)\}|\s?([a-zA-Z.]+))?")
+_COMPOUND = re.compile(r"(-?[0-9.]+)((?:\\text\{[a-zA-Z. ,]*\}|\s?[a-zA-Z]++[\s.,]*)++)")
+_LETTER = re.compile(r"(?:\\text\{)?\(?([A-Za-z])\)?[.:]?\}?")
+_LABELLED = re.compile(r"\\text\{\(?([A-J])\)?[.:]?\}\s*(.+)|\(([A-J])\)\s*(.+)", re.DOTALL)
+_OTHER_LABEL = re.compile(r"\([A-J]\)|\\text\{\(?[A-J]\)?\}|(?<![a-zA-Z])(?:or|and)(?![a-zA-Z])|,")
+
+
+def is_wordy(text: str) -> bool:
+    r"""Return whether a text has words: \text{…}, or nothing but letters that are no product."""
+    if r"\text{" in text:
+        return True
+    return bool(re.fullmatch(r"[a-zA-Z]{2,}(?:[\s\-][a-zA-Z]+)*", text)) and not is_product(text)
+
+
+def words_of(text: str) -> str:
+    """A text's words for comparison: in lower case, but a single letter as it is; math within stays."""
+    bare = re.sub(r"\s+", "", re.sub(r"\\text\{([^{}]*)\}", r"\1", text)).strip(".,;:()")
+    return bare if len(bare) == 1 else bare.casefold()
+
+
+def is_time(text: str) -> bool:
+    """Return whether a text is a time of day or a length of time: 5:30."""
+    return _TIME.fullmatch(text) is not None
+
+
+def compare_times(gold: str, answer: str) -> Outcome | None:
+    """Times of day and lengths of time, where the gold answer is one."""
+    wanted = _TIME.fullmatch(gold)
+    if wanted is None:
+        return None
+    found = _TIME.fullmatch(answer)
+    if found is None:
+        return Outcome(False, TIME)
+    same = [int(x or 0) for x in wanted.group(1, 2, 3)] == [int(x or 0) for x in found.group(1, 2, 3)]
+    halves = [re.sub("[^a-z]", "", (m[4] or m[5] or "").lower()) for m in (wanted, found)]
+    return Outcome(same and (halves[0] == halves[1] or "" in halves), TIME)
+
+
+def compare_based(gold: str, answer: str) -> Outcome | None:
+    """Numbers with a base: equal digits, and the same base or none. They are never converted."""
+    wanted, found = _based(gold), _based(answer)
+    if wanted is None and found is None:
+        return None
+    plain = [_digits(text) for text in (gold, answer)]
+    digits_a, base_a = wanted or (plain[0], None)
+    digits_b, base_b = found or (plain[1], None)
+    if digits_a is None or digits_b is None:
+        return Outcome(False, BASE)
+    return Outcome(digits_a == digits_b and (base_a == base_b or None in (base_a, base_b)), BASE)
+
+
+def is_based(text: str) -> bool:
+    """Return whether a text is a number with its base."""
+    return _based(text) is not None
+
+
+def _based(text: str) -> tuple[str, int] | None:
+    match = _BASED.fullmatch(text.rpartition("=")[2])
+    if match is None:
+        return None
+    digits, word = match[1] or match[7], match[4] or match[6] or match[8]
+    base = match[2] or match[3] or match[5] or (str(_BASE_WORDS.get(word, "")) or word)
+    return (digits, int(base)) if base.isdigit() else None
+
+
+def _digits(text: str) -> str | None:
+    bare = text.rpartition("=")[2]
+    return bare if re.fullmatch(r"-?[0-9A-Z]+", bare) else None
+
+
+def compare_choices(gold: str, answer: str) -> Outcome | None:
+    r"""The letter of a choice: \text{(A)} 5 names A; (A) or (B) does not."""
+    wanted = _LETTER.fullmatch(gold)
+    if wanted is None:
+        return None
+    found = _LETTER.fullmatch(answer)
+    if found is not None:
+        return Outcome(wanted[1] == found[1], WORDS)
+    labelled = _LABELLED.fullmatch(answer)
+    if labelled is None or not wanted[1].isupper():
+        return None
+    letter, rest = labelled[1] or labelled[3], labelled[2] or labelled[4]
+    return Outcome(letter == wanted[1] and not _OTHER_LABEL.search(rest), WORDS)
+
+
+def compound_of(text: str) -> tuple | None:
+    r"""2\text{ hours }30\text{ minutes} as its quantities."""
+    pieces = list(_COMPOUND.finditer(text))
+    if len(pieces) < 2 or "".join(piece[0] for piece in pieces) != text:
+        return None
+    read = [read_quantity(re.sub(r"[\s,]*(?:and)?[\s,]*(\}?)$", r"\1", piece[0])) for piece in pieces]
+    return tuple((q.value, q.units) for q in read if q) if all(read) else None

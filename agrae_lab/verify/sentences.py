@@ -1,0 +1,69 @@
+"""The answer of a completion without a box: what a sentence near its end calls the answer.
+
+A bare last number is no answer: a completion cut off in mid-thought would be right by chance. The sentence's whole rest
+is the answer, so that "5 or 4", "5 million" and "5:30" are read as what they are.
+"""
+
+from __future__ import annotations
+
+import re
+
+TAIL_CHARS = 4000  # where the sentence is looked for
+MAX_ANCHORS = 10  # from the end
+
+_MARKUP = re.compile(r"\*{2,3}|__|`|^\s*#+\s*", re.MULTILINE)
+_ANCHOR = re.compile(r"\banswers?\b", re.IGNORECASE)
+_CLAIM = re.compile(
+    r"(?:\s+(?:to|of|for|in|we|here|therefore|then|thus)\b[^.:;=\n?!]{0,80}?)?\s*"
+    r"(?:(?:\bis\b|\bare\b|equals|(?:would|should|must|will)\s+be|comes\s+out\s+(?:to\s+be|as)|=|:|\.?\s*\n|-)"
+    r"\s*(?:therefore|thus|simply|just|indeed|then|clearly|equal to|given by|exactly|as follows)?\s*[:=]?\s*)",
+    re.IGNORECASE,
+)
+_CONDITION = re.compile(
+    r"\b(?:if|whether|suppose|supposing|assume|assuming|unless|imagine|were|is|was|could|can)\s+(?:that\s+)?"
+    r"(?:(?:the|my|your|our|this|that|an?|its?)\s+)?(?:(?:final|correct|right|true)\s+)?$",
+    re.IGNORECASE,
+)
+_DENIAL = re.compile(
+    r"\b(?:not|never|no|nor|neither|cannot|wrong|incorrect|false|unlikely|doubt|maybe|perhaps|might|guess|either|except)"
+    r"\b|n't\b|n’t\b|\brather than\b|\binstead of\b|\bother than\b",
+    re.IGNORECASE,
+)
+_RETRACTED = re.compile(
+    r"\b(?:wait|actually|wrong|incorrect|mistake|mistaken|recheck|re-check|error|not\s+(?:right|correct|true)"
+    r"|scratch that|correction)\b",
+    re.IGNORECASE,
+)
+_END = re.compile(r"\n|[.?](?=\s|$|[\"')])|(?<=[a-z)$])!(?=\s|$)")
+_START = re.compile(r"[.?!]\s|\n")
+_REASON = re.compile(
+    r"[,;]?\s+(?:because|since|as|which|so|where|when|given|thus|hence|therefore|after|by)\b"
+    r"|\s*[,(]\s*(?:i\.e|since|as|and so)\b",
+    re.IGNORECASE,
+)
+
+
+def stated_answer(completion: str) -> str | None:
+    """Return the answer that the last such sentence states; None if there is none, or it is denied or taken back."""
+    text = _MARKUP.sub("", completion[-TAIL_CHARS:])
+    for anchor in list(_ANCHOR.finditer(text))[: -MAX_ANCHORS - 1 : -1]:
+        claim = _CLAIM.match(text, anchor.end())
+        if claim is not None:
+            return _payload(text, anchor, claim)
+    return None
+
+
+def _payload(text: str, anchor: re.Match, claim: re.Match) -> str | None:
+    starts = [m.end() for m in _START.finditer(text, max(0, anchor.start() - 200), anchor.start())]
+    before = text[starts[-1] if starts else max(0, anchor.start() - 200) : anchor.start()]
+    at = claim.end()
+    end = _END.search(text, at)
+    payload, rest = (text[at:], "") if end is None else (text[at : end.start()], text[end.end() :])
+    unsure = "" if end is None else end[0] + rest[:2]  # a question, or an ellipsis
+    if _CONDITION.search(before) or "?" in unsure[:1] or ".." in unsure or ".." in payload:
+        return None
+    if any(map(_DENIAL.search, (before, claim[0], payload))) or _RETRACTED.search(rest):
+        return None
+    reason = _REASON.search(payload)
+    answer = (payload[: reason.start()] if reason else payload).strip(" \t\"'“”")
+    return answer or None
