@@ -23,7 +23,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -42,6 +43,8 @@ from .html.completions import Sample, sample_completions
 from .markdown import passk_markdown, summary
 from .render import Rendered, render, render_table
 from .report import Result, passk_table
+
+_SECONDS_BETWEEN_LINES = 30.0
 
 
 def main(arguments: Sequence[str], *, num_workers: int = 1) -> int:
@@ -97,7 +100,20 @@ def carry_out(tasks: Sequence[Callable[[], Any]], *, num_workers: int) -> list[A
         return [task() for task in tasks]
     # forked while this process has read nothing yet and so has no threads: the imports are not paid again
     with ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("fork")) as pool:
-        return list(pool.map(_call, tasks))
+        return [answer for _, answer in zip(_progress(len(tasks)), pool.map(_call, tasks), strict=False)]
+
+
+def _progress(total: int) -> Iterator[int]:
+    """Count to `total`; on a terminal with a line that is overwritten, elsewhere with one every half a minute."""
+    overwrites, last = sys.stderr.isatty(), time.monotonic()
+    for done in range(total):
+        if overwrites or time.monotonic() - last > _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            end = "\r" if overwrites else "\n"
+            print(f"{done} of {total} figures, tables and verdicts", end=end, file=sys.stderr, flush=True)
+        yield done
+    if overwrites:
+        print("\033[K", end="", file=sys.stderr, flush=True)
 
 
 def evaluate(study: Study) -> Result:

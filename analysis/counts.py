@@ -58,7 +58,7 @@ def read_counts(path: Path, *, first: int | None = None) -> Counts:
     return _read_counts(scan.state_of(path), first)
 
 
-@lru_cache(maxsize=256)  # several figures and verdicts ask for the same evaluations
+@lru_cache(maxsize=2048)  # several figures and verdicts ask for the same evaluations
 def _read_counts(state: tuple[Path, int, int], first: int | None) -> Counts:
     path = state[0]
     rows = _sampled_rows(path)

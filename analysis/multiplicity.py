@@ -30,11 +30,10 @@ def simultaneous_share(
     Args:
         factors_RX: products of its columns are the covariances of the estimates (deviations of problems and seeds).
     """
-    covariance_XX = factors_RX.T @ factors_RX
-    error_X = np.sqrt(np.diag(covariance_XX))
-    values_X, vectors_XX = np.linalg.eigh(covariance_XX / np.outer(error_X, error_X))
-    kept = values_X > 1e-9 * values_X[-1]
-    root_KX = (vectors_XX[:, kept] * np.sqrt(values_X[kept])).T
+    root_KX = factors_RX / np.sqrt(np.einsum("rx,rx->x", factors_RX, factors_RX))
+    if len(root_KX) > root_KX.shape[1]:  # as many factors as cells do
+        values_X, vectors_XX = np.linalg.eigh(root_KX.T @ root_KX)
+        root_KX = (vectors_XX * np.sqrt(np.maximum(values_X, 0.0))).T
     largest_D = np.abs(rng.standard_normal((num_draws, len(root_KX))) @ root_KX).max(axis=1)
     smallest = float(2 * special.ndtr(-np.quantile(largest_D, level)))
     return min(smallest, 1 - level)  # the draws' noise must not undercut a single interval

@@ -21,7 +21,7 @@ from agrae_lab.runs import replacing
 from .captions import describe_reward
 from .frames import FrameError, Study, on_sound_runs
 from .simulation.frames import Simulation
-from .style import ONE_COLUMN, STYLE, TWO_COLUMNS, dark
+from .style import ONE_COLUMN, STYLE, TWO_COLUMNS, dark, sort_arms
 from .tabulate import Layout, latex, markdown
 
 FIGURE_ENDINGS = ("svg", "dark.svg", "csv", "md")
@@ -29,8 +29,11 @@ FORMATS = ("pdf", "png")  # drawn where they are asked for: they take most of th
 MOST_SVG = 500_000  # bytes; a larger drawing (many points) is shown in a report as PNG
 TABLE_ENDINGS = ("csv", "md", "tex")
 
+MOST_ARMS = 24  # in one drawing: more lines cannot be told apart, and take minutes to lay out
+
 _PANEL_HEIGHT = {1: 2.2, 2: 2.2, 3: 1.9}  # inches, by number of panels side by side
 _CAPTION_POINTS = 6.0
+_MOST_COLUMNS = 8  # of a legend
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,13 @@ def render(
     table, outcome = _table(module, study)
     if table is None:
         return outcome
-    caption = _with_reward(module.caption(table), study)
+    drawn, left_out = _drawn_arms(table)
+    caption = " ".join(filter(None, (_with_reward(module.caption(drawn), study), left_out)))
     folder.mkdir(parents=True, exist_ok=True)
     changed = _write_csv(table, folder / f"{module.NAME}.csv")
     _write_text(f"**{module.QUESTION}** {caption}\n", folder / f"{module.NAME}.md")
     with mpl.rc_context(STYLE):
-        figure = build(module, table)
+        figure = build(module, drawn)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
         figure.set_layout_engine("none")  # everything is in its place now, in all formats alike
@@ -98,6 +102,15 @@ def render_table(module: ModuleType, study: Study, folder: Path) -> Rendered:
     _write_text(markdown(layout), folder / f"{module.NAME}.md")
     _write_text(latex(layout, module.NAME), folder / f"{module.NAME}.tex")
     return replace(outcome, caption=layout.caption, layout=layout)
+
+
+def _drawn_arms(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The rows of at most MOST_ARMS arms, first in readers' order, and a sentence if that leaves some out."""
+    arms = sort_arms(list(table["arm"].dropna().unique())) if "arm" in table else []
+    if len(arms) <= MOST_ARMS:
+        return table, ""
+    kept = table[table["arm"].isin(arms[:MOST_ARMS]) | table["arm"].isna()]
+    return kept, f"Drawn: {MOST_ARMS} of {len(arms)} arms; the CSV has all."
 
 
 def _with_reward(caption: str, study: Study | Simulation) -> str:
@@ -173,7 +186,7 @@ def _add_legend(figure: Figure, handles: Mapping[str, Artist]) -> None:
     """Above the panels, in as many columns as the width holds; the figure grows by its height."""
     renderer: Any = FigureCanvasAgg(figure).get_renderer()
     width, height = figure.get_size_inches()
-    for columns in range(len(handles), 0, -1):
+    for columns in range(min(len(handles), _MOST_COLUMNS), 0, -1):
         legend = figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=columns)
         extent = legend.get_window_extent(renderer)
         if extent.width <= width * figure.dpi or columns == 1:

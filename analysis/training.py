@@ -53,7 +53,8 @@ def read_metrics(run: Run, columns: Iterable[str]) -> pd.DataFrame:
 def _read_metrics(state: tuple[Path, int, int], wanted: tuple[tuple[str, str], ...]) -> pd.DataFrame:
     path = state[0]
     frame = scan.read(path, dict(wanted)).to_pandas().sort_values("step", ignore_index=True)
-    frame = frame.replace([np.inf, -np.inf], np.nan)  # gaps.py names them
+    numbers = frame.select_dtypes("number")
+    frame[numbers.columns] = numbers.replace([np.inf, -np.inf], np.nan)  # gaps.py names them
     repeated = frame["step"][frame["step"].duplicated()]
     if len(repeated):
         raise FrameError(f"{path} records step {repeated.iloc[0]} twice, but a run has one row per step; {scan.AGAIN}")

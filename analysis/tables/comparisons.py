@@ -22,6 +22,7 @@ PAPER = ""
 
 REFERENCE = "grpo"
 FAMILY, PAIRS = "family", "pairs"
+MOST_ARMS = 24  # of which all pairs are explored: their number grows with the square
 
 _P_VALUES = "p: two-sided, by the method of the interval beside it, so the two never contradict each other."
 _FAMILY = (
@@ -63,7 +64,8 @@ def _frames(evaluations: Evaluations) -> list[pd.DataFrame]:
     if arms and reference in evaluations.correct:
         scope = _scope(evaluations, [*arms, reference])
         found.append(compare_family(evaluations, arms, reference, ks, scope=scope).assign(part=FAMILY, scope=scope))
-    pairs = pairwise_differences(_in_order(evaluations), ks)
+    few = len(evaluations.correct) <= MOST_ARMS
+    pairs = pairwise_differences(_in_order(evaluations), ks) if few else pd.DataFrame()
     if len(pairs):
         found.append(pairs.assign(part=PAIRS, caution=pairs["seeds"].map(_caution), scope=""))
     return [_with_setting(frame, evaluations) for frame in found]

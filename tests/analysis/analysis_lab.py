@@ -162,8 +162,16 @@ def rollouts_frame(arm: str, seed: int, step: int, *, num_prompts: int, group_si
 class Root:
     """A root of runs under construction."""
 
-    def __init__(self, path: Path, *, num_problems: int = 40, num_samples: int = 64, num_steps: int = 36) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: Path,
+        *,
+        num_problems: int = 40,
+        num_samples: int = 64,
+        num_steps: int = 36,
+        all_rollouts: bool = False,
+    ) -> None:
+        self.path, self.all_rollouts = path, all_rollouts  # else of three steps: fewer files to write
         self.num_problems, self.num_samples, self.num_steps = num_problems, num_samples, num_steps
         self.num_prompts, self.group_size = 16, 8
 
@@ -195,7 +203,7 @@ class Root:
         metrics = metrics_frame(arm, seed, num_steps=self.num_steps, **sizes).head(steps or self.num_steps)
         metrics.to_parquet(path / "metrics.parquet")
         (path / "rollouts").mkdir(exist_ok=True)
-        for step in metrics["step"]:
+        for step in metrics["step"] if self.all_rollouts else (1, 2, 3):
             share = float(metrics["omega"].iloc[step - 1])
             frame = rollouts_frame(arm, seed, step, share=share, **sizes)
             frame.to_parquet(path / f"rollouts/step-{step:06d}.parquet")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from analysis_lab import BENCHMARK, EXPERIMENTS, samples_frame
+from analysis_lab import ARMS, BENCHMARK, EXPERIMENTS, samples_frame
 
 from agrae_lab.runs import list_experiments, list_runs
 from analysis import __main__ as command
@@ -33,20 +33,24 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "discover", list)
 
 
-def test_a_whole_root(demo_root, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
+def test_a_whole_root(new_root: Callable, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
     from analysis.figures import passk
     from analysis.tables import main as table_main
 
     monkeypatch.setattr(figures, "discover", lambda: [passk])
     monkeypatch.setattr(tables, "discover", lambda: [table_main])
-    assert main([f"runs={demo_root.path}", f"out={tmp_path}"]) == 0
+    root = new_root(all_rollouts=True, num_problems=20, num_samples=16)
+    runs = {arm: root.run(arm) for arm in ARMS}
+    for name, arms in EXPERIMENTS.items():
+        root.experiment(name, [runs[arm] for arm in arms])
+    assert main([f"runs={root.path}", f"out={tmp_path}"]) == 0
     expected = {f"passk.{ending}" for ending in FIGURE_ENDINGS} | {f"table_main.{ending}" for ending in TABLE_ENDINGS}
     expected |= {"passk_table.csv", "passk_table.md", "summary.md", "report.html"}
     for name in EXPERIMENTS:
         folder = tmp_path / name
         assert {path.name for path in folder.iterdir()} == expected
         summary = (folder / "summary.md").read_text()
-        assert "[passk](passk.png)" in summary
+        assert "[passk](passk.svg)" in summary
         assert "[table_main](table_main.md) ([LaTeX](table_main.tex), [CSV](table_main.csv))" in summary
         assert "Which arm | explores?" in summary
         assert "Multiplicity:" in summary or "no data" in summary
@@ -60,7 +64,7 @@ def test_a_whole_root(demo_root, tmp_path: Path, capsys: pytest.CaptureFixture, 
     printed = capsys.readouterr().out
     assert f"{tmp_path / 'summary.md'}" in printed
     assert f"{tmp_path / 'a_grae/report.html'}" in printed
-    assert printed.count("Pass@k (%) on countdown_test: 40 problems, n = 64") == 1
+    assert printed.count("Pass@k (%) on countdown_test: 20 problems, n = 16") == 1
     for words in ("Base model", "A-GRAE", "C8 "):
         assert words in printed
 
@@ -102,7 +106,7 @@ def test_the_table_is_tidy_and_the_markdown_says_the_same(demo_root, tmp_path: P
     [
         ([], "say where the runs are: python -m analysis runs=<root>"),
         (["runs=nowhere"], "there is no directory nowhere"),
-        (["run=x"], "cannot read 'run=x'; did you mean runs? give runs=..., experiment=..., out=..., published=..."),
+        (["run=x"], "cannot read 'run=x'; did you mean runs? give runs=..., experiment=..., out=..., formats=..."),
         (["runs="], "cannot read 'runs=': it has no value"),
         (["--help"], "cannot read '--help'; give runs=..."),
         (["--intersec", "runs=x"], "did you mean --intersect? give"),
@@ -114,7 +118,7 @@ def test_the_table_is_tidy_and_the_markdown_says_the_same(demo_root, tmp_path: P
         (["runs=.", "smooth=4"], "smooth=4: a centred window is odd; 3 or 5 would do"),
         (["runs=.", "published=nobody"], "published=nobody: "),
         (["runs=.", "published=Qwen2.5-Math-7B/"], "published=Qwen2.5-Math-7B/: "),
-        (["simulation=x", "seed=1"], "simulation= goes with out= alone, not with seed"),
+        (["simulation=x", "seed=1"], "simulation= goes with out= and formats= alone, not with seed"),
     ],
 )
 def test_what_cannot_be_carried_out_is_one_sentence(
@@ -157,7 +161,7 @@ def test_the_options_are_every_studys_view(demo_root, tmp_path: Path, no_figures
 
 
 def test_models_are_told_apart(new_root: Callable, tmp_path: Path, capsys, no_figures: None) -> None:
-    root = new_root(num_problems=12, num_samples=8)
+    root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     small, large = ({"path": f"hub/{name}"} for name in ("small", "large"))
     root.experiment(
         "x", [root.run("grpo", model=small), root.run("a_grae", model=small), root.run("grpo", model=large)]
@@ -184,7 +188,7 @@ def test_several_processes_do_the_same(new_root: Callable, tmp_path: Path, monke
 
     monkeypatch.setattr(figures, "discover", lambda: [entropy])
     monkeypatch.setattr(tables, "discover", list)
-    root = new_root(num_problems=12, num_samples=8)
+    root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     root.experiment("x", [root.run("grpo"), root.run("a_grae")])
     for name, num_workers in (("one", 1), ("two", 2)):
         assert main([f"runs={root.path}", f"out={tmp_path / name}"], num_workers=num_workers) == 0
@@ -203,7 +207,7 @@ def test_an_experiment_of_another_schema_is_refused(demo_root, tmp_path: Path, c
 def test_unfinished_and_missing_runs_are_named(new_root: Callable, tmp_path: Path, capsys, no_figures: None) -> None:
     from agrae_lab.runs import update_meta, write_json
 
-    root = new_root(num_problems=12, num_samples=8)
+    root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     failed, running = root.run("hard_focused", status="failed", steps=5), root.run("a_grae", status="running", steps=9)
     update_meta(failed.path, error="out of memory")
     write_json(running.path / "progress.json", {"phase": "train", "done": 9, "total": 36, "seconds": 3.0})
@@ -226,7 +230,7 @@ def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_pat
     monkeypatch.setattr(figures, "discover", lambda: [entropy, passk])
     monkeypatch.setattr(tables, "discover", list)
 
-    root = new_root(num_problems=12, num_samples=8)
+    root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     grpo, other = root.run("grpo"), root.run("a_grae")
     samples_frame(pd.Series([1, 2, 3]).to_numpy(), 8).to_parquet(other.samples_path(BENCHMARK))
     root.experiment("x", [grpo, other])
@@ -235,13 +239,13 @@ def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_pat
     summary, printed = (folder / "summary.md").read_text(), capsys.readouterr().out
     for text in (summary, printed):
         assert "their problem sets differ (12 problems in" in text
-    assert not (folder / "passk.png").exists()
-    assert (folder / f"{entropy.NAME}.png").exists()
+    assert not (folder / "passk.svg").exists()
+    assert (folder / f"{entropy.NAME}.svg").exists()
     assert "No data yet" in (folder / "passk_table.md").read_text()
 
 
 def test_diverged_runs_are_said_to_be_an_outcome(new_root: Callable, tmp_path: Path, no_figures: None) -> None:
-    root = new_root(num_problems=12, num_samples=8)
+    root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     root.experiment("x", [root.run("grpo"), root.run("grpo", 1, status="diverged", steps=10)])
     main([f"runs={root.path}", f"out={tmp_path}"])
     assert "A diverged run is an outcome too" in (tmp_path / "x/summary.md").read_text()

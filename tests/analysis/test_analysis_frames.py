@@ -17,8 +17,8 @@ def test_missing_and_unreadable_runs_are_named(new_root) -> None:
     experiment = Experiment("x", "?", (run.key, broken.key, "hard_focused-00000000/seed-0"))
     study = load_study(root.path, experiment)
     assert [found.key for found in study.runs] == [run.key]
-    assert "schema version 7" in study.problems[0]
-    assert "hard_focused-00000000/seed-0 has not started" in study.problems[1]
+    assert "schema version 7" in study.refused[0]
+    assert "hard_focused-00000000/seed-0 has not started" in study.problems[0]
 
 
 @pytest.mark.parametrize("lost", ["seed", "advantage"])
@@ -29,7 +29,7 @@ def test_a_run_whose_config_lacks_what_all_go_by_is_named(lost: str, new_root) -
     (broken.path / "config.yaml").write_text(yaml.safe_dump(config))
     study = load_study(root.path, Experiment("x", "?", (run.key, broken.key)))
     assert list(study.arms) == ["grpo"]
-    assert f"{broken.path / 'config.yaml'} is no config of a run: it lacks {lost}" in study.problems[0]
+    assert f"{broken.path / 'config.yaml'} is no config of a run: it lacks {lost}" in study.refused[0]
 
 
 def test_two_configurations_of_an_arm_are_two_arms(new_root) -> None:
@@ -63,8 +63,8 @@ def test_runs_of_another_schema_version_are_left_out_and_named(new_root) -> None
     meta.write_text(meta.read_text().replace('"schema_version": 1', '"schema_version": 0'))
     study = load_study(root.path, Experiment("x", "?", (now.key, old.key)))
     assert [run.key for run in study.runs] == [now.key]
-    assert str(old.path) in study.problems[0]
-    assert "was written by schema version 0, but this agrae_lab reads version 1" in study.problems[0]
+    assert str(old.path) in study.refused[0]
+    assert "was written by schema version 0, but this agrae_lab reads version 1" in study.refused[0]
 
 
 def test_unfinished_runs_are_kept_and_named(new_root) -> None:

@@ -24,7 +24,7 @@ def lab(new_root: Callable[..., Root], monkeypatch: pytest.MonkeyPatch) -> tuple
     """Three arms, and the run of the second, which tests break; a figure of each kind of file, and a table."""
     monkeypatch.setattr(figures, "discover", lambda: [passk, entropy, mass_vs_p])
     monkeypatch.setattr(tables, "discover", lambda: [table_main])
-    root = new_root(num_problems=12, num_samples=8, num_steps=32)
+    root = new_root(num_problems=12, num_samples=8, num_steps=32, all_rollouts=True)
     runs = [root.run(arm) for arm in ("grpo", "a_grae", "positive_dominant")]
     root.experiment("x", runs)
     return root, runs[1]

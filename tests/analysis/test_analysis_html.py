@@ -168,7 +168,7 @@ def test_figures_come_in_the_papers_order_with_captions_and_both_grounds(page: s
 def test_a_drawing_of_too_many_points_is_shown_as_png(
     result: Result, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analysis.html.page._MOST_SVG", 10)
+    monkeypatch.setattr("analysis.html.page.MOST_SVG", 10)
     (folder / "passk.png").write_bytes(PNG)
     page = html.report_page(result, Sample(), folder)
     assert "image/svg" not in Document(page).text("body")

@@ -16,7 +16,7 @@ from agrae_lab.advantages.simulator.__main__ import main as simulate
 from analysis import simulation
 from analysis.__main__ import main
 from analysis.frames import FrameError
-from analysis.render import FIGURE_ENDINGS, build
+from analysis.render import FIGURE_ENDINGS, FORMATS, build
 from analysis.simulation import dynamics, load_simulation, symmetries
 from analysis.style import STYLE, label
 
@@ -39,7 +39,8 @@ def test_the_command_draws_every_figure(recorded: Path, tmp_path: Path, capsys: 
     assert main([f"simulation={recorded}", f"out={tmp_path}"]) == 0
     names = {module.NAME for module in simulation.FIGURES}
     assert names == {"symmetries", "simulation"}
-    assert {path.name for path in tmp_path.iterdir()} == {f"{n}.{e}" for n in names for e in FIGURE_ENDINGS}
+    endings = (*FIGURE_ENDINGS, *FORMATS)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.{ending}" for name in names for ending in endings}
     printed = capsys.readouterr().out
     for module in simulation.FIGURES:
         assert f"{module.NAME}: {tmp_path / module.NAME}.png" in printed
@@ -112,7 +113,7 @@ def test_measured_mass_lies_on_the_closed_form(recorded: Path) -> None:
     ("arguments", "message"),
     [
         (["simulation=nowhere"], "nowhere holds no simulation: it has no simulation.json"),
-        (["simulation=x", "runs=y"], "simulation= goes with out= alone, not with runs"),
+        (["simulation=x", "runs=y"], "simulation= goes with out= and formats= alone, not with runs"),
         (["simulation="], "cannot read 'simulation=': it has no value"),
     ],
 )
