@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from agrae_lab import runs
 from agrae_lab.config import problem_sets
-from agrae_lab.models.load import load_model
+from agrae_lab.models.load import fingerprint_model, load_model
 from agrae_lab.tasks.encoding import encode, pictures_of
 from agrae_lab.train import execute
 from agrae_lab.training.train import build_trainer, train
@@ -234,7 +234,8 @@ def test_pictures_that_are_more_tokens_than_the_model_has_positions(room, small_
 
 
 def test_a_model_that_reads_text_alone_is_refused_pictures(room):
-    config = vision_config(room / "text", room / "models" / "llava") | {"model": {"path": "nano", "dtype": "float32"}}
-    run_dir = runs.create_run(config)
+    config = vision_config(room / "text", room / "models" / "llava")
+    nano = {"model": {"path": "nano", "dtype": "float32"}, "model_fingerprint": fingerprint_model("nano")}
+    run_dir = runs.create_run(config | nano)
     with pytest.raises(ValueError, match=r"have pictures, and the model at model\.path reads text alone; choose"):
         execute(run_dir)
