@@ -48,7 +48,7 @@ def test_the_demo_again_trains_nothing(demo):
 
 def test_the_figures_of_the_demo(demo):
     root, _ = demo
-    result = command("analysis", f"runs={root}")
+    result = command("analysis", f"runs={root}", "formats=pdf,svg,png")
     assert result.returncode == 0, result.stderr
     assert "Pass@" in result.stdout
     assert str(root / "figures") in result.stdout
