@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agrae_lab import advantages, schema
+from agrae_lab.code import evaluation_code, training_code
 from agrae_lab.evaluation.vllm_engine import check_vllm
-from agrae_lab.models.load import local_path
+from agrae_lab.models.load import fingerprint_model, local_path
 from agrae_lab.models.lora import check_lora
 from agrae_lab.runs import SCHEMA_VERSION
-from agrae_lab.tasks import fingerprint_problems, load_problems, load_task, task_settings
+from agrae_lab.tasks import fingerprint_problems, load_problems, load_task, settings_of_task, task_settings
 
 CONF_DIR = Path(__file__).resolve().parents[1] / "conf"
 
@@ -55,12 +58,17 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
         resolved: Any = OmegaConf.to_container(ours, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
-    config: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **resolved}
+    return complete({"schema_version": SCHEMA_VERSION, **resolved})
+
+
+def complete(config: dict[str, Any]) -> dict[str, Any]:
+    """Check a resolved config, fill in what it leaves open, and take the fingerprints of what it names.
+
+    Raises:
+        ConfigError: anything that could not run.
+    """
     try:
-        _leave_out_null_benchmarks(config)
-        for benchmark in _benchmarks_of(config):
-            benchmark.setdefault("file", None)
-            benchmark.setdefault("limit", None)
+        _fill_in_benchmarks(config)
         _leave_out_unset(config)
         schema.check(config)
         settings = task_settings(config["task"], [b["task"] for b in _benchmarks_of(config)])
@@ -68,23 +76,56 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
         estimator = estimator_of(config)
         _check_parts(estimator, config["task"])
         config["advantage"] = estimator.settings()
+        known = canonical(estimator)
+        config["method"] = _name_of(known, config["loss"]["name"])
         if config["arm"] is None:
-            config["arm"] = _arm_name(estimator, config["loss"]["name"])
+            is_preset = known.name in advantages.preset_names() and not advantages.differences_from_preset(known)
+            config["arm"] = config["method"] if is_preset else _name_of(estimator, config["loss"]["name"])
+        _check_steps(config)
         _check_batch(config, min_group_size=estimator.min_group_size)
-        local_path(config["model"]["path"])
+        config["model_fingerprint"] = _fingerprint_local(config["model"]["path"])
         check_lora(config)
         if config["engine"] == "vllm":
             check_vllm()
         sets = problem_sets(config)
         config["data_fingerprints"] = {name: fingerprint_problems(problems) for name, problems in sets.items()}
+        config["code"] = {"training": training_code(config, estimator), "evaluation": evaluation_code(config)}
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return config
 
 
+def with_evaluation(
+    config: Mapping[str, Any], evaluation: Mapping[str, Any], hardware: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A frozen config with other sections `evaluation` and `hardware`: what else is asked of a run, once trained.
+
+    Raises:
+        ConfigError: anything that could not be evaluated.
+    """
+    changed = {**config, "evaluation": {**evaluation}, "hardware": {**hardware}}
+    try:
+        _fill_in_benchmarks(changed)
+        schema.check({key: value for key, value in changed.items() if key not in _DERIVED})
+        tasks = [b["task"] for b in _benchmarks_of(changed)]
+        used = [settings_of_task(name, changed["task"]) for name in (changed["task"]["name"], *tasks)]
+        section = {
+            key: changed["task"][key] for key in ("name", "train_file", *dict.fromkeys(k for u in used for k in u))
+        }
+        changed["task"] = section | task_settings(section, tasks)
+        sets = problem_sets(changed)
+        fingerprints = {name: fingerprint_problems(sets[name]) for name in changed["evaluation"]["benchmarks"]}
+        changed["data_fingerprints"] = {"train": config["data_fingerprints"]["train"], **fingerprints}
+        changed["code"] = {**config["code"], "evaluation": evaluation_code(changed)}
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return changed
+
+
+_DERIVED = ("data_fingerprints", "model_fingerprint", "method", "code")
 _MAY_BE_UNSET = (
     *("model.lora", "task.prompt_template", "task.verifier", "task.reward", "task.max_pixels", "task.on_bad_row"),
-    "train.max_prompt_length",
+    *("train.max_prompt_length", "train.validate_on", "evaluation.at_steps"),
 )
 
 
@@ -96,11 +137,16 @@ def _leave_out_unset(config: Mapping[str, Any]) -> None:
             inner.pop(key, None)
 
 
-def _leave_out_null_benchmarks(config: Mapping[str, Any]) -> None:
-    """A file of configuration can add to its world's benchmarks, and take one away only by setting it to null."""
+def _fill_in_benchmarks(config: Mapping[str, Any]) -> None:
+    """Benchmarks as sections with all keys, in the order of their names, without those that are null.
+
+    A file of configuration can add to its world's benchmarks, and take one away only by setting it to null.
+    """
     evaluation = config.get("evaluation")
-    if isinstance(evaluation, dict) and isinstance(evaluation.get("benchmarks"), dict):
-        evaluation["benchmarks"] = {name: b for name, b in evaluation["benchmarks"].items() if b is not None}
+    if isinstance(evaluation, dict) and isinstance(found := evaluation.get("benchmarks"), dict):
+        given = {str(name): benchmark for name, benchmark in found.items() if benchmark is not None}
+        filled = {n: {"file": None, "limit": None, **b} if isinstance(b, dict) else b for n, b in given.items()}
+        evaluation["benchmarks"] = dict(sorted(filled.items()))
 
 
 def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -109,10 +155,33 @@ def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [b for b in benchmarks.values() if isinstance(b, dict)] if isinstance(benchmarks, dict) else []
 
 
-def _arm_name(estimator: advantages.Estimator, loss: str) -> str:
-    """What tells arms apart: the preset, what differs from it, and the loss if it is not GRPO's."""
+def _name_of(estimator: advantages.Estimator, loss: str) -> str:
+    """What tells methods apart: the preset, what differs from it, and the loss if it is not GRPO's."""
     parts = [estimator.name, *advantages.differences_from_preset(estimator), *([loss] if loss != "grpo" else [])]
     return "+".join(parts)[:60]
+
+
+def canonical(estimator: advantages.Estimator) -> advantages.Estimator:
+    """The estimator as it is called whatever it was made from: by the preset that it is, else by its base."""
+    for flavor in advantages.FLAVORS:
+        for name in advantages.preset_names():
+            if (preset := advantages.make(name, flavor=flavor)).same_formula(estimator):
+                return preset
+    return replace(estimator, name=estimator.base.name, flavor=advantages.FLAVORS[0])
+
+
+def _fingerprint_local(name: str) -> str | None:
+    """Of a model directory; None for a model on the Hub, whose name stands for it."""
+    path = local_path(name)
+    if path is None:
+        return None
+    files = tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in sorted(path.glob("*")) if f.is_file())
+    return _fingerprint_files(name, files)
+
+
+@functools.cache
+def _fingerprint_files(name: str, files: tuple[tuple[str, int, int], ...]) -> str:
+    return fingerprint_model(name)
 
 
 def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
@@ -162,6 +231,23 @@ def problem_sets(
             "lower train.num_prompts or give more problems"
         )
     return sets
+
+
+def _check_steps(config: Mapping[str, Any]) -> None:
+    """Which policies are evaluated, and on what those of training are validated."""
+    train, evaluation = config["train"], config["evaluation"]
+    asked = evaluation.get("at_steps")
+    late = [step for step in asked if step != "last" and step > train["num_steps"]] if isinstance(asked, list) else []
+    if late:
+        raise ConfigError(f"evaluation.at_steps names step {late[0]}, and train.num_steps = {train['num_steps']}")
+    names, chosen = sorted(evaluation["benchmarks"]), train.get("validate_on")
+    if chosen is not None and chosen not in names and train["validate_every"]:
+        raise ConfigError(f"train.validate_on must be one of evaluation.benchmarks, {', '.join(names)}, got {chosen!r}")
+    if chosen is None and train["validate_every"] and len(names) > 1:
+        raise ConfigError(
+            f"train.validate_on must say which of {', '.join(names)} the policy is validated on every "
+            f"train.validate_every = {train['validate_every']} steps; set train.validate_every=0 to validate it never"
+        )
 
 
 def _check_batch(config: Mapping[str, Any], *, min_group_size: int) -> None:

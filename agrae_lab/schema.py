@@ -59,20 +59,42 @@ _ADDRESS = Rule(
     "an address such as http://host:8000",
     lambda x: isinstance(x, str) and re.fullmatch(r"https?://[\w.-]+(:\d+)?", x, flags=re.ASCII) is not None,
 )
-_NAME = Rule(
-    "1 to 60 letters, digits or any of . _ + = -, since it names a directory",
-    lambda x: re.fullmatch(r"[\w.+=-]{1,60}", str(x), flags=re.ASCII) is not None,
-    str,
-)
+
+
+def _name(*reserved: str) -> Rule:
+    """Rule of a name that becomes part of a path; reserved words mean something else wherever names stand."""
+    words = f", other than {' and '.join(map(repr, reserved))}" if reserved else ""
+    return Rule(
+        f"1 to 60 letters, digits or any of . _ + = -, beginning with a letter or digit{words}, since it names a "
+        "file or directory",
+        lambda x: (
+            type(x) in (str, int)
+            and re.fullmatch(r"[A-Za-z0-9][\w.+=-]{0,59}", str(x), flags=re.ASCII) is not None
+            and str(x).lower() not in reserved
+        ),
+        str,
+    )
+
+
+_ARM_NAME = _name("base")  # the model that training starts from
+_BENCHMARK_NAME = _name("train")  # the training problems
+_EXPERIMENT_NAME = _name()
+
+
+def _are_steps(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(step == "last" or (type(step) is int and step >= 0) for step in value)
+    return value is None or (type(value) is int and value > 0)
+
 
 RULES: dict[str, Rule] = {
     "schema_version": _whole(1),
     "root": _TEXT,
-    "arm": _or_null(_NAME),
+    "arm": _or_null(_ARM_NAME),
     "seed": _whole(0, 2**32 - 1),
     "world": _TEXT,
     "engine": _choice("transformers", "vllm"),
-    "experiment.name": _or_null(_NAME),
+    "experiment.name": _or_null(_EXPERIMENT_NAME),
     "experiment.question": _or_null(_TEXT),
     "hardware.device": _choice("auto", "cpu", "cuda"),
     "hardware.data_dir": _or_null(_TEXT),
@@ -109,6 +131,8 @@ RULES: dict[str, Rule] = {
     "train.max_completion_length": _whole(1),
     "train.checkpoint_every": _whole(1),
     "train.validate_every": _whole(0),
+    "train.validate_on": _or_null(_TEXT),
+    "train.validate_samples": _whole(0),
     "loss.name": _choice("grpo", "dapo", "dr_grpo"),
     "loss.clip_low": _FROM_0,
     "loss.clip_high": _FROM_0,
@@ -119,6 +143,8 @@ RULES: dict[str, Rule] = {
     "evaluation.max_new_tokens": _whole(1),
     "evaluation.batch_size": _whole(1),
     "evaluation.seed": _whole(0),
+    "evaluation.at_steps": Rule("a number of steps (every so many), a list of steps and 'last', or null", _are_steps),
+    "evaluation.keep_policies": _SWITCH,
 }
 BENCHMARK_RULES: dict[str, Rule] = {
     "task": _TEXT,
@@ -132,6 +158,7 @@ _OPTIONAL = (
     *("task.max_pixels", "task.on_bad_row"),  # of tasks with pictures alone
     "task.reward",  # accuracy as a matter of course
     "train.max_prompt_length",
+    *("train.validate_on", "train.validate_samples", "evaluation.at_steps", "evaluation.keep_policies"),
 )
 
 
@@ -151,6 +178,8 @@ def check(config: Mapping[str, Any]) -> None:
     if not isinstance(benchmarks, dict) or not benchmarks:
         raise ValueError("evaluation.benchmarks must name at least one benchmark with its task")
     for name, benchmark in benchmarks.items():
+        if not _BENCHMARK_NAME.holds(name):
+            raise ValueError(f"evaluation.benchmarks: a name must be {_BENCHMARK_NAME.wanted}, got {name!r}")
         prefix = f"evaluation.benchmarks.{name}"
         rules = {f"{prefix}.{key}": rule for key, rule in BENCHMARK_RULES.items()}
         _check_leaves(dict(_leaves(benchmark, f"{prefix}.")), rules, optional=(f"{prefix}.domain",))

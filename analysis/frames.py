@@ -28,6 +28,7 @@ __all__ = [
     "FrameError",
     "Study",
     "View",
+    "at_step",
     "check_comparable",
     "intersect_counts",
     "leaves",
@@ -134,7 +135,9 @@ def load_study(root: Path, experiment: Experiment) -> Study:
             problems.append(f"{key} has not started: there is no such directory under {root}")
             continue
         try:
-            runs.append(_checked(read_run(root / key)))
+            run = _checked(read_run(root / key))
+            # one run may answer two questions, which call it by two names
+            runs.append(replace(run, config={**run.config, "arm": experiment.arms.get(key, run.arm)}))
         except (RunError, FrameError) as error:
             refused.append(str(error))
     return Study(experiment.name, experiment.question, tuple(runs), tuple(problems), tuple(refused))
@@ -184,6 +187,22 @@ def split_by_model(study: Study) -> list[Study]:
         return [study]
     chosen = {model: tuple(run for run in study.runs if model_name(run) == model) for model in study.models}
     return [replace(study, name=f"{study.name}/{model}", runs=runs) for model, runs in chosen.items()]
+
+
+@dataclass(frozen=True)
+class _RunAtStep(Run):
+    """A run as it stood after a step: its evaluations are those of the policy of then."""
+
+    step: int = 0
+
+    def samples_path(self, benchmark: str) -> Path:
+        return self.step_samples_path(self.step, benchmark)
+
+
+def at_step(study: Study, step: int) -> Study:
+    """The study with the evaluations of the policies after a step (evaluation.at_steps) in the place of the last."""
+    runs = (_RunAtStep(run.path, run.config, run.meta, step) for run in study.runs)
+    return replace(study, runs=tuple(runs))
 
 
 def merge_studies(studies: Sequence[Study], *, name: str, question: str) -> Study:

@@ -19,7 +19,7 @@ from analysis.passk import KS
 
 def evaluations(root: Path) -> Callable[[], int]:
     """Counts of every evaluation under the root; gives the samples that they stand for."""
-    paths = [*root.glob("*/seed-*/eval/*/samples.parquet"), *root.glob("base/*/*/samples.parquet")]
+    paths = [*root.glob("*/seed-*/eval/*/samples.parquet"), *root.glob("base/*/samples.parquet")]
     return lambda: sum(len(counts.correct_P) * counts.num_samples for counts in map(read_counts, paths))
 
 

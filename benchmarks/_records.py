@@ -24,7 +24,7 @@ from agrae_lab.runs import SCHEMA_VERSION, Experiment, Run, read_run, run_dir_fo
 
 BENCHMARK = "math_test"
 MODEL = "Qwen2.5-Math-7B"
-BASE_EVALUATION = f"base/0a1b2c3d4e5f/{BENCHMARK}/samples.parquet"
+BASE_EVALUATION = f"base/{BENCHMARK}-0a1b2c3d/samples.parquet"
 UNDECIDED = 2e-4  # share of completions
 
 # arm → logit gained over the base model; entropy at the end, nats; how far the training sharpens what is known
@@ -81,7 +81,7 @@ def write_records(root: Path, sizes: Sizes) -> list[Run]:
         (path / "config.yaml").write_text(yaml.safe_dump(config))
         update_meta(path, status="done", error=None, base_eval={BENCHMARK: BASE_EVALUATION})
         write_training(path, arm, sizes, with_rollouts=i < sizes.runs)
-        evaluation.write(path / "eval" / BENCHMARK / "samples.parquet", arm)
+        evaluation.write(path / "eval" / f"{BENCHMARK}-1234abcd" / "samples.parquet", arm)
         runs.append(read_run(path))
     question = "What does the analysis cost at the paper's size?"
     Experiment("paper_scale", question, tuple(run.key for run in runs)).write(root)

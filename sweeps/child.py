@@ -27,6 +27,7 @@ from sweeps.slots import Slot
 
 GRACE_SECONDS = 20.0  # from SIGTERM to SIGKILL: enough for a step to end and a checkpoint to be written
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+WATCHED_PARENT = "AGRAE_WATCHED_PARENT"  # as agrae_lab.evaluate reads it
 BUSY_EXIT = 75  # EX_TEMPFAIL
 
 
@@ -39,6 +40,7 @@ def run_in_child(run_dir: str, train_module: str, slot: Slot) -> None:
         _log_to(Path(run_dir) / "log.txt")
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # blocked since the server started
         threading.Thread(target=_stop_with_parent, daemon=True).start()
+        os.environ[WATCHED_PARENT] = str(os.getppid())  # for a program that goes on in this one's place
         if "torch" in sys.modules:  # preloaded before OMP_NUM_THREADS was set
             sys.modules["torch"].set_num_threads(slot.num_threads)
         status = importlib.import_module(train_module).execute(run_dir)

@@ -55,7 +55,9 @@ def _row(run: runs.Run, cells: Mapping[str, str]) -> dict[str, Any]:
     told = {"run": run.key, "cell": cells.get(run.key), "arm": run.arm, "seed": run.seed, "status": run.status}
     ended = {"error": run.meta.get("error"), "failure": failure.get("class")}
     attempts = {"attempts": len(run.meta.get("attempts", ())), **run.meta.get("timings", {})}
-    kept = {key: value for key, value in run.config.items() if key not in (*runs.VOLATILE, "arm", "seed")}
+    kept = {
+        key: value for key, value in run.config.items() if key not in (*runs.VOLATILE, *runs.DERIVED, "arm", "seed")
+    }
     settings = {f"setting {key}": value for key, value in leaves(kept)}
     return {**told, **ended, **attempts, **settings, **_values(run)}
 

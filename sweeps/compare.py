@@ -54,7 +54,9 @@ def find(name: str, root: Path, *, among: Sequence[Path] | None = None) -> list[
 def settings_that_differ(first: runs.Run, second: runs.Run) -> list[tuple[str, Any, Any]]:
     """(key, value of the first, value of the second) of every setting that makes the result; None: it has no such."""
     one, other = (dict(leaves(run.config)) for run in (first, second))
-    keys = [key for key in dict.fromkeys([*one, *other]) if key.partition(".")[0] not in runs.VOLATILE]
+    keys = [
+        key for key in dict.fromkeys([*one, *other]) if key.partition(".")[0] not in (*runs.VOLATILE, *runs.DERIVED)
+    ]
     return [(key, one.get(key), other.get(key)) for key in keys if one.get(key) != other.get(key)]
 
 

@@ -15,6 +15,7 @@ from agrae_lab import runs
 from agrae_lab.provenance import git_revision
 
 PACKAGES = ("torch", "trl", "transformers")
+_NO_RESULT = (*runs.VOLATILE, "arm", "world", "method", "schema_version")
 _NAMED = 4  # files that a sentence names before it only counts
 
 
@@ -59,7 +60,10 @@ def config_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     before, after = dict(leaves(was)), dict(leaves(now))
     sentences = []
     for key in dict.fromkeys([*before, *after]):
-        if key.partition(".")[0] in runs.VOLATILE or before.get(key) == after.get(key):
+        if key.partition(".")[0] in _NO_RESULT or before.get(key) == after.get(key):
+            continue
+        if key.startswith("code."):
+            sentences.append(f"the code has changed: {key.split('.', 2)[2]}")
             continue
         if key.startswith("data_fingerprints."):
             sentences.append(f"the problems of {key.partition('.')[2]!r} have changed")

@@ -64,12 +64,12 @@ def _files(ledger: Ledger, run_dirs: Sequence[Path]) -> Iterator[Path]:
             samples = run.base_samples_path(benchmark)
             if samples is not None and samples.is_file():
                 yield from _whole(samples.parent)
-                yield samples.parent.parent / "meta.json"
 
 
 def _whole(folder: Path) -> Iterator[Path]:
     """All files below a folder, less what is left out, locks and what a crash left behind."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if path.is_file() and inside.parts[0] not in LEFT_OUT and path.name != ".lock" and not is_temporary(path):
+        is_left_out = path.name == ".lock" or is_temporary(path) or {*inside.parts[:-1]} & {*LEFT_OUT}
+        if path.is_file() and not is_left_out:
             yield path

@@ -12,7 +12,7 @@ from sweeps.errors import PlanError
 from sweeps.executor import run_all
 from sweeps.plan import Cell, Freeze, make_plan
 from sweeps.progress import make_console, make_display, print_summary
-from sweeps.slots import make_slots
+from sweeps.slots import make_slots, slots_of_sweep
 
 TRAIN_MODULE = "agrae_lab.train"
 PRELOAD = ("agrae_lab.training.train", TRAIN_MODULE)  # torch, transformers and trl come with them
@@ -38,7 +38,8 @@ def launch(
     """
     try:
         plan = make_plan(cells, freeze_of(train_module))
-        slots = make_slots(len(plan.todo), num_slots=num_slots)
+        at_once = slots_of_sweep(len(plan.planned), num_slots=num_slots)
+        slots = make_slots(len(plan.todo), num_slots=at_once)
         plan.write()
     except PlanError as error:
         return refuse(error)

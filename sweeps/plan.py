@@ -78,12 +78,16 @@ def plan_runs(configs: Iterable[dict[str, Any]]) -> tuple[runs.Run, ...]:
     for config in configs:
         run_dir = runs.run_dir_for(config)
         try:
-            run = planned[run_dir] if run_dir in planned else _run_on_disk(run_dir, config)
+            if run_dir in planned:
+                config = runs.joined_evaluations(planned[run_dir].config, config)
+            run = _run_on_disk(run_dir, config)
             runs.check_same_run(run, config)
         except runs.RunError as error:
             faults[run_dir] = str(error)
             continue
-        planned.setdefault(run_dir, replace(run, config=config))
+        unfinished = run.status in runs.FINAL_STATUSES and not runs.is_finished(run, config)
+        meta = {**run.meta, "status": "pending"} if unfinished else run.meta  # evaluations are asked that it lacks
+        planned[run_dir] = replace(run, config=config, meta=meta)
     if faults:
         raise PlanError(faults.values())
     return tuple(planned.values())
@@ -118,14 +122,15 @@ def _run_on_disk(run_dir: Path, config: dict[str, Any]) -> runs.Run:
 def _manifests(configs: Sequence[Mapping[str, Any]]) -> tuple[tuple[Path, runs.Experiment], ...]:
     """The experiments that the configs name, each with its runs; a config may name none."""
     questions: dict[tuple[Path, str], str] = {}
-    keys: dict[tuple[Path, str], list[str]] = defaultdict(list)
+    arms: dict[tuple[Path, str], dict[str, str]] = defaultdict(dict)  # run key → arm
     for config in configs:
         experiment = config.get("experiment") or {}
         if experiment.get("name"):
             which = (Path(config["root"]), str(experiment["name"]))
             questions[which] = str(experiment.get("question") or "")
-            keys[which].append(runs.Run(runs.run_dir_for(config), dict(config)).key)
+            run = runs.Run(runs.run_dir_for(config), dict(config))
+            arms[which].setdefault(run.key, run.arm)
     return tuple(
-        (root, runs.Experiment(name, question, tuple(dict.fromkeys(keys[root, name]))))
+        (root, runs.Experiment(name, question, tuple(arms[root, name]), arms[root, name]))
         for (root, name), question in questions.items()
     )

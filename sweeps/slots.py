@@ -40,11 +40,13 @@ class Slot:
 def make_slots(num_runs: int, *, num_slots: int | None = None) -> list[Slot]:
     """Slots for `num_runs` runs: one per visible GPU, else one per core that this process may use.
 
-    Without GPUs, the cores are dealt out; a run on a GPU is left where the kernel puts it, near its GPU if it can.
+    All slots have the same number of threads, which decides a result's last bits. Without GPUs, the cores are dealt
+    out; a run on a GPU is left where the kernel puts it, near its GPU if it can.
 
     Args:
-        num_runs: there are never more slots than runs, so that few runs get more threads each.
-        num_slots: how many at a time instead; beyond the number of GPUs, runs share them in turn.
+        num_runs: there are never more slots than runs. Without `num_slots`, few runs get more threads each.
+        num_slots: how many at a time instead; beyond the number of GPUs, runs share them in turn. It decides the
+            threads of each, however few runs are left: give the same number to all launches of a sweep.
 
     Raises:
         PlanError: num_slots below 1.
@@ -53,14 +55,21 @@ def make_slots(num_runs: int, *, num_slots: int | None = None) -> list[Slot]:
         raise PlanError([f"slots is {num_slots}, but a sweep carries at least 1 run at a time"])
     cores = sorted(os.sched_getaffinity(0))
     gpus = visible_gpus()
-    count = max(1, min(num_slots or len(gpus) or len(cores), num_runs))
+    at_once = num_slots or max(1, min(len(gpus) or len(cores), num_runs))
+    num_threads = max(1, len(cores) // at_once)
+    count = max(1, min(at_once, num_runs))
     if gpus:
-        return [Slot(max(1, len(cores) // count), gpus[i % len(gpus)]) for i in range(count)]
-    if count == 1 or count > len(cores):
-        return [Slot(max(1, len(cores) // count), None)] * count
-    ends = [i * len(cores) // count for i in range(count + 1)]
+        return [Slot(num_threads, gpus[i % len(gpus)]) for i in range(count)]
+    if at_once == 1 or at_once > len(cores):
+        return [Slot(num_threads, None)] * count
+    ends = [i * len(cores) // at_once for i in range(at_once + 1)]
     parts = [tuple(cores[start:end]) for start, end in itertools.pairwise(ends)]
-    return [Slot(len(part), None, part) for part in parts]
+    return [Slot(num_threads, None, part) for part in parts[:count]]
+
+
+def slots_of_sweep(num_runs: int, *, num_slots: int | None = None) -> int:
+    """How many runs of a sweep are carried at a time, by all of its runs: those left at the end get no more threads."""
+    return num_slots or len(make_slots(num_runs))
 
 
 def visible_gpus() -> list[str]:

@@ -52,7 +52,7 @@ def glance(path: Path) -> runs.Run:
     if not isinstance(meta, dict) or meta.get("schema_version") != runs.SCHEMA_VERSION:
         return runs.read_run(path)  # which says what is wrong
     arm, seed = path.parent.name.rpartition("-")[0], int(path.name.removeprefix("seed-"))
-    return runs.Run(path, {"arm": arm, "seed": seed}, meta)
+    return runs.Run(path, {"arm": meta.get("arm", arm), "seed": seed}, meta)
 
 
 def run_dirs(root: Path) -> list[Path]:

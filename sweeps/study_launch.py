@@ -24,7 +24,7 @@ from sweeps.plan import Plan
 from sweeps.policy import Policy
 from sweeps.preview import num_trials_left, print_cells, print_front, trials_of
 from sweeps.progress import LineDisplay, LiveDisplay, make_console, print_summary
-from sweeps.slots import make_slots
+from sweeps.slots import make_slots, slots_of_sweep
 from sweeps.status import glance
 from sweeps.study import Stop, Study
 from sweeps.study_plan import StudyPlan, code_drift, plan_study
@@ -70,7 +70,8 @@ def launch_study(study: Study, ledger: Ledger, how: How, *, again: Sequence[runs
         plan.write()
         ledger.record(study, planned.cells, code)
         with _display(study, ledger, how, num_runs=len(plan.todo), finished=plan.finished) as display:
-            outcomes, interrupted = _carry(study, how)(plan.todo, display=display) if plan.todo else ([], False)
+            carry = _carry(study, how, num_runs=len(planned.planned))
+            outcomes, interrupted = carry(plan.todo, display=display) if plan.todo else ([], False)
         now = {one.run.key: replace(one.run, meta={**one.run.meta, "status": one.status}) for one in outcomes}
         print_cells(make_console(), planned.cells, {**planned.run_of, **now})
         _print_what_is_not_done(outcomes, plan.finished)
@@ -194,11 +195,14 @@ def _num_slots(study: Study, how: How) -> int | None:
     return study.resources.slots if how.num_slots is None else how.num_slots
 
 
-def _carry(study: Study, how: How) -> Callable[..., tuple[list[Outcome], bool]]:
+def _carry(study: Study, how: How, *, num_runs: int) -> Callable[..., tuple[list[Outcome], bool]]:
     """The study's engine with everything but what to run and whom to tell."""
+    num_slots = _num_slots(study, how)
+    if study.resources.engine == "local":
+        num_slots = slots_of_sweep(num_runs, num_slots=num_slots)
     return partial(
         engines.load(study.resources.engine).run_all,
-        num_slots=_num_slots(study, how),
+        num_slots=num_slots,
         options=study.resources.options,
         train_module=how.train_module,
         preload=how.preload,

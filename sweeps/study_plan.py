@@ -41,7 +41,8 @@ class StudyPlan:
     def plan(self) -> Plan:
         """The runs, under the study's name for analysis."""
         keys = tuple(dict.fromkeys(cell.run for cell in self.cells))
-        manifest = runs.Experiment(self.study.name, self.study.question, keys)
+        arms = {run.key: run.arm for run in self.planned if run.key in keys}
+        manifest = runs.Experiment(self.study.name, self.study.question, keys, arms)
         return Plan(self.planned, ((self.ledger.root, manifest),))
 
 
@@ -65,7 +66,8 @@ def plan_study(
     known = _on_disk(ledger)
     before = [known.get(cell_id(*point)) for point in points]
     found = {one.run: _reopened(glance(ledger.root / one.run), again) for one in before if one is not None}
-    if all(one is not None and found[one.run].status in runs.FINAL_STATUSES for one in before):
+    over = [one is not None and found[one.run].status in runs.FINAL_STATUSES for one in before]
+    if all(over) and ledger.study() == study:
         return StudyPlan(study, ledger, tuple(filter(None, before)), tuple(found.values()), 0, ())
     freeze = importlib.import_module(train_module).freeze  # and registers config groups on import
     configs = freeze_all(_cells(study, points, root=ledger.root), freeze)
@@ -80,7 +82,7 @@ def plan_study(
     for point, today, frozen in zip(points, configs, before, strict=True):
         config, changes = (today, []) if frozen is None else _as_frozen(today, frozen, ledger.root)
         drift |= dict.fromkeys(changes)
-        if frozen is not None and found[frozen.run].status in runs.FINAL_STATUSES:
+        if frozen is not None and found[frozen.run].status in runs.FINAL_STATUSES and not _asks_more(config, frozen):
             cells.append(frozen)
         else:
             cells.append(_frozen(point, config, code))
@@ -121,13 +123,22 @@ def _cells(study: Study, points: Sequence[tuple[Settings, int]], *, root: Path) 
     ]
 
 
+_FOUND = ("data_fingerprints", "model_fingerprint", "code")  # with others than these a run does not go on
+
+
 def _as_frozen(config: dict[str, Any], frozen: Frozen, root: Path) -> tuple[dict[str, Any], list[str]]:
     """The config that a cell goes on with, and in what today's differs from it."""
     if runs.config_hash(config) == frozen.config_hash:
         return config, []
     was = runs.read_run(root / frozen.run).config
-    today = {key: config[key] for key in (*runs.VOLATILE, "data_fingerprints") if key in config}
+    today = {key: config[key] for key in (*runs.VOLATILE, *_FOUND) if key in config}
     return {**was, **today}, config_changes(was, config)
+
+
+def _asks_more(config: Mapping[str, Any], frozen: Frozen) -> bool:
+    """Whether a config asks for evaluations that the finished run of its cell lacks."""
+    same = runs.config_hash(config) == frozen.config_hash
+    return same and not runs.is_finished(runs.read_run(runs.run_dir_for(config)), config)
 
 
 def _frozen(point: tuple[Settings, int], config: Mapping[str, Any], code: Code) -> Frozen:

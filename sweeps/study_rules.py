@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 def faults(study: Study) -> Iterator[str]:
     """Mistakes that the types cannot show, one sentence each, beginning with the key."""
-    if not re.fullmatch(r"[\w.-]{1,60}", study.name, flags=re.ASCII):
-        yield f"name must be 1 to 60 letters, digits or any of . _ -, since it names a directory, got {study.name!r}"
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,59}", study.name, flags=re.ASCII):
+        yield (
+            "name must be 1 to 60 letters, digits or any of . _ -, beginning with a letter or digit, since it names a "
+            f"directory, got {study.name!r}"
+        )
     yield from base_faults(study.base)
     for part, axes in (("grid", study.axes.grid), ("zip", study.axes.zip), ("one_factor", study.axes.one_factor)):
         for key, values in axes.items():

@@ -32,6 +32,7 @@ COLUMNS = (
     "solved_at_least_once", "omega", "entropy", "adv_sum", "adv_abs_sum", "adv_positive_mass", "adv_negative_mass",
     "grpo_abs_sum", "adv_share_changed", "mean_length", "max_length", "truncated_share", "num_tokens", "loss",
     "grad_norm", "learning_rate", "epoch", "kl", "approx_kl", "clip_low", "clip_high", "clip_region",
+    "final_greedy_accuracy", "final_greedy_entropy",
 )  # fmt: skip
 
 _PASS = re.compile(r"pass@([1-9]\d*)/(.+)")

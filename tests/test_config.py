@@ -78,6 +78,14 @@ def test_experiments_compose_and_name_their_command(name):
         (["evaluation.top_p=1.2"], "evaluation.top_p must be a number above 0 and at most 1, got 1.2"),
         (["seed=-1"], "seed must be a whole number of at least 0 and at most 4294967295, got -1"),
         (["arm=a/b"], "arm must be 1 to 60 letters.*got 'a/b'"),
+        (["arm=base"], "arm must be 1 to 60 letters.*other than 'base'.*got 'base'"),
+        (["arm=Base"], "other than 'base'.*got 'Base'"),
+        (["arm=.."], "arm must be .* beginning with a letter or digit.*got '..'"),
+        (["arm=-x"], "arm must be .* beginning with a letter or digit.*got '-x'"),
+        (["arm=''"], "arm must be .*got ''"),
+        (["experiment.name=../x"], "experiment.name must be .*got '../x'"),
+        (["experiment.name=.hidden"], "experiment.name must be .*got '.hidden'"),
+        (["experiment.name=''"], "experiment.name must be .*got ''"),
         (["seed=4294967296"], "seed must be a whole number of at least 0 and at most 4294967295"),
         (["+train.num_step=5"], "the config has no key train.num_step; did you mean train.num_steps"),
         (["task=null"], "task must be a section with name, train_file, got None"),
@@ -164,14 +172,11 @@ def test_a_task_file_with_a_missing_column(tmp_path):
         compose_config(f"task.train_file={tmp_path}/bad.jsonl")
 
 
-def test_identity_is_what_makes_the_result():
-    base = compose_config()
-    elsewhere = compose_config("root=other", "hardware.device=cpu", "tracking=wandb", "experiment.name=x")
-    assert runs.config_hash(base) == runs.config_hash(elsewhere)
+def test_the_seeds_of_one_method_lie_side_by_side():
+    base, other = compose_config(), compose_config("seed=1")
     assert runs.run_dir_for(base).name == "seed-0"
-    for override in ("seed=1", "train.learning_rate=2e-4", "advantage.flavor=official", "evaluation.num_samples=64"):
-        assert runs.config_hash(base) != runs.config_hash(compose_config(override)), override
-    assert runs.run_dir_for(base).parent == runs.run_dir_for(compose_config("seed=1")).parent
+    assert runs.config_hash(base) != runs.config_hash(other)
+    assert runs.run_dir_for(base).parent == runs.run_dir_for(other).parent
 
 
 @pytest.mark.parametrize(
@@ -192,9 +197,8 @@ def test_an_arm_is_named_by_what_tells_it_apart(overrides, arm):
 
 def test_a_benchmark_needs_no_more_than_its_task():
     added = "+evaluation.benchmarks.mine={task: countdown}"
-    assert set(compose_config(added, "evaluation.benchmarks.countdown_test=null")["evaluation"]["benchmarks"]) == {
-        "mine"
-    }
+    replaced = compose_config(added, "evaluation.benchmarks.countdown_test=null", "train.validate_on=mine")
+    assert set(replaced["evaluation"]["benchmarks"]) == {"mine"}
     config = compose_config(added)
     assert config["evaluation"]["benchmarks"]["mine"] == {"task": "countdown", "file": None, "limit": None}
     assert set(config["data_fingerprints"]) == {"train", "countdown_test", "mine"}
@@ -238,6 +242,27 @@ def test_the_tasks_of_mathematics_have_their_settings_and_others_none(tmp_path):
     ):
         with pytest.raises(ConfigError, match=message):
             compose_config(*overrides)
+
+
+def with_benchmark(name) -> dict:
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        config = compose("config", overrides=["train.validate_every=0"])
+        config.evaluation.benchmarks = {name: {"task": "countdown"}}
+        return freeze(config)
+
+
+@pytest.mark.parametrize("name", ["train", "Train", "..", ".", "a/b", "", ".x", "-x", "x y", "é", "x" * 61, "a\n"])
+def test_names_of_benchmarks_that_mean_something_else_are_refused(name):
+    with pytest.raises(
+        ConfigError, match=r"evaluation\.benchmarks: a name must be 1 to 60 letters.*than 'train'"
+    ) as error:
+        with_benchmark(name)
+    assert repr(name) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_benchmark_called_by_a_number_has_a_name():
+    assert set(with_benchmark(2025)["evaluation"]["benchmarks"]) == {"2025"}
 
 
 def test_numbers_are_what_the_schema_says():

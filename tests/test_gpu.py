@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from agrae_lab import runs
 from agrae_lab.advantages import make, preset_names
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU on this machine")
@@ -39,7 +40,7 @@ def test_a_nano_run_trains_and_is_evaluated_on_the_gpu(tmp_path, dtype):
     metrics = pd.read_parquet(path / "metrics.parquet")
     assert metrics["step"].tolist() == [1, 2, 3]
     assert metrics["grad_norm"].map(math.isfinite).all()
-    assert (path / "eval" / "countdown_test" / "samples.parquet").is_file()
+    assert runs.read_run(path).samples_path("countdown_test").is_file()
 
 
 @pytest.mark.slow

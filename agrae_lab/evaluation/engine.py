@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agrae_lab.evaluation.streams import BASE_STREAM
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -21,6 +23,7 @@ class Decoding:
     max_new_tokens: int
     batch_size: int
     seed: int
+    stream: int = BASE_STREAM  # of the policy's training seed, see streams.py
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Completions:
 class Engine(Protocol):
     """Draws completions from one model. A prompt is text, or chat messages, with or without pictures."""
 
-    def sample(self, prompts: Sequence[Any], decoding: Decoding, *, stream: int) -> Completions:
-        """One completion per prompt, all of them independent; the same (decoding.seed, stream) draws the same."""
+    def sample(self, prompts: Sequence[Any], decoding: Decoding, *, seeds: Sequence[int]) -> Completions:
+        """One completion per prompt, each from its own 64-bit seed: the same in whatever batch, up to rounding."""
         ...
 
     def greedy(self, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:

@@ -1,30 +1,50 @@
 """Sampling n completions per problem and decoding greedily, in chunks that survive an interruption.
 
-    <benchmark>/samples.parquet         one row per (problem, sample), and one greedy row (sample −1) per problem
-    <benchmark>/chunks/sample-00003.parquet   while it is not finished
+    samples.parquet                 one row per (problem, sample), and one greedy row (sample −1) per problem
+    chunks/sample-00032-00064-00003.parquet   while it is not finished: samples 32 to 63 of the problems of group 3
 
-Each chunk has its own random stream, made from the evaluation seed and its number, so that an interrupted evaluation
-ends with the same samples as an unbroken one, and several processes may share the chunks among them.
+Every sample has its own random stream (streams.py), and a chunk holds the same rows whatever the batch size and the
+number of samples asked for. An interrupted evaluation therefore ends with the same samples as an unbroken one, several
+processes may share the chunks among them, and more samples are drawn later without drawing any of them twice.
 """
 
 from __future__ import annotations
 
-import shutil
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agrae_lab.evaluation.engine import Decoding, Engine
-from agrae_lab.runs import SCHEMA_VERSION, replacing
+from agrae_lab.evaluation.engine import Completions, Decoding, Engine
+from agrae_lab.evaluation.streams import sample_seeds
+from agrae_lab.runs import SCHEMA_VERSION, RunError, replacing
 from agrae_lab.tasks import Problem, Task
 from agrae_lab.tasks.encoding import map_pictures, pictures_of
 
 GREEDY = -1  # the `sample` of a greedy row
+SAMPLES_PER_CHUNK = 32
+PROBLEMS_PER_CHUNK = 32
 POLL_SECONDS = 1.0  # between looks for other processes' chunks
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Problems, as indices in the order in which they are drawn, and the samples of each; no samples: greedy."""
+
+    name: str
+    problems: tuple[int, ...]
+    samples: range = range(0)
+
+    @property
+    def rows(self) -> list[tuple[int, int]]:
+        """(problem index, sample) pairs."""
+        return [(i, s) for i in self.problems for s in self.samples or (GREEDY,)]
 
 
 def evaluate(
@@ -34,55 +54,93 @@ def evaluate(
     decoding: Decoding,
     path: Path,
     *,
+    benchmark: str | None = None,
     shard: tuple[int, int] = (0, 1),
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Write `path`/samples.parquet unless it is there; finished chunks of an earlier attempt are kept.
+    """Write `path`/samples.parquet, or add the samples that it lacks; finished chunks of an earlier attempt are kept.
 
     Args:
+        benchmark: its name, which is in every row; the directory's unless told.
         shard: (i, m): this is the i-th of m processes that share the work. Process 0 waits for the others' chunks and
             puts them together; the others return when theirs are written.
         on_progress: called with (chunks done, chunks in all).
+
+    Raises:
+        RunError: the samples there are not whole.
     """
-    if (path / "samples.parquet").is_file():
-        return
-    chunks_dir = path / "chunks"
-    plan = _plan_chunks([prompt_length(task.prompt(p)) for p in problems], decoding)
-    chunks = {chunks_dir / f"{name}.parquet": rows for name, rows in plan.items()}
-    for number, (chunk, rows) in enumerate(chunks.items()):
-        on_progress(sum(part.is_file() for part in chunks), len(chunks))
-        if number % shard[1] == shard[0] and not chunk.is_file():
-            chunks_dir.mkdir(parents=True, exist_ok=True)
-            table = _chunk_table(engine, task, problems, decoding, rows, stream=number, benchmark=path.name)
-            with replacing(chunk) as temporary:
+    out, benchmark = path / "samples.parquet", benchmark or path.name
+    before = num_samples_of(out, len(problems))
+    lengths = [prompt_length(task.prompt(p)) for p in problems] if before < decoding.num_samples else []
+    plan = [] if not lengths else list(plan_chunks(lengths, first=before, num_samples=decoding.num_samples))
+    chunks = {path / "chunks" / f"{chunk.name}.parquet": chunk for chunk in plan}
+    for number, (file, chunk) in enumerate(chunks.items()):
+        on_progress(sum(one.is_file() for one in chunks), len(chunks))
+        if number % shard[1] == shard[0] and not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            table = _chunk_table(engine, task, problems, decoding, chunk, benchmark=benchmark)
+            with replacing(file) as temporary:
                 pq.write_table(table, temporary, write_page_checksum=True)
     if shard[0] > 0:
         return
-    while (done := sum(chunk.is_file() for chunk in chunks)) < len(chunks):
+    while (done := sum(file.is_file() for file in chunks)) < len(chunks):
         on_progress(done, len(chunks))
         time.sleep(POLL_SECONDS)
-    _put_together(list(chunks), path / "samples.parquet")
-    shutil.rmtree(chunks_dir)
-    on_progress(len(chunks), len(chunks))
+    if chunks:
+        _put_together([out] * (before >= 0) + list(chunks), out)
+        on_progress(len(chunks), len(chunks))
+    _remove_used(path / "chunks", num_samples=max(before, decoding.num_samples))
 
 
-def _put_together(chunks: Sequence[Path], path: Path) -> None:
-    """One file of all chunks, a row group each: never more than one chunk is in memory.
+def num_samples_of(path: Path, num_problems: int) -> int:
+    """n of a samples.parquet over so many problems; −1 if there is none.
 
-    A column that chunks of an earlier version lack is null in their rows.
+    Raises:
+        RunError: unreadable, or its rows are not a greedy one and n others for each problem.
     """
-    schema = pa.unify_schemas([pq.read_schema(chunk) for chunk in chunks])
+    if not path.is_file():
+        return -1
+    try:
+        num_rows = pq.read_metadata(path).num_rows
+    except (pa.ArrowInvalid, OSError) as error:
+        raise RunError(f"{path} cannot be read ({error}); delete it and evaluate again") from error
+    if num_rows < num_problems or num_rows % num_problems:
+        raise RunError(
+            f"{path} holds {num_rows} rows, not equally many for each of {num_problems} problems; delete it and "
+            "evaluate again"
+        )
+    return num_rows // num_problems - 1
+
+
+def _put_together(parts: Sequence[Path], path: Path) -> None:
+    """One file of all parts, a row group for each of theirs: never more than one is in memory.
+
+    A column that parts of an earlier version lack is null in their rows.
+    """
+    schema = pa.unify_schemas([pq.read_schema(part) for part in parts])
     with (
         replacing(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as out,
     ):
-        for chunk in chunks:
-            table = pq.read_table(chunk)
-            columns = [
-                table[field.name] if field.name in table.column_names else pa.nulls(len(table), field.type)
-                for field in schema
-            ]
-            out.write_table(pa.table(columns, schema=schema))
+        for part in parts:
+            with pq.ParquetFile(part) as file:
+                for group in range(file.num_row_groups):
+                    out.write_table(_with_columns(file.read_row_group(group), schema))
+
+
+def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = [table[f.name] if f.name in table.column_names else pa.nulls(len(table), f.type) for f in schema]
+    return pa.table(columns, schema=schema)
+
+
+def _remove_used(chunks_dir: Path, *, num_samples: int) -> None:
+    """Remove chunks whose samples are in samples.parquet; those of a larger evaluation, cut off, stay."""
+    for file in chunks_dir.glob("*.parquet"):
+        kind, *numbers = file.stem.split("-")
+        if kind == "greedy" or int(numbers[1]) <= num_samples:
+            file.unlink()
+    with suppress(OSError):  # not empty, or not there
+        chunks_dir.rmdir()
 
 
 def prompt_length(prompt: Any) -> int:
@@ -92,37 +150,65 @@ def prompt_length(prompt: Any) -> int:
     return len(str(text)) + sum(picture.width * picture.height for picture in pictures) // 784
 
 
-def _plan_chunks(prompt_lengths: Sequence[int], decoding: Decoding) -> dict[str, list[tuple[int, int]]]:
-    """Chunk name → its (problem index, sample) pairs; the greedy chunks first.
+def plan_chunks(prompt_lengths: Sequence[int], *, first: int, num_samples: int) -> Iterator[Chunk]:
+    """The chunks of samples `first` to `num_samples`; the greedy ones come first, if `first` is −1.
 
     Problems come by the length of their prompts, so that a chunk wastes little on padding.
     """
-    size = decoding.batch_size
     by_length = sorted(range(len(prompt_lengths)), key=prompt_lengths.__getitem__)
-    greedy = [(i, GREEDY) for i in by_length]
-    samples = [(i, s) for i in by_length for s in range(decoding.num_samples)]
-    chunks = {f"greedy-{at // size:05d}": greedy[at : at + size] for at in range(0, len(greedy), size)}
-    return chunks | {f"sample-{at // size:05d}": samples[at : at + size] for at in range(0, len(samples), size)}
+    if first < 0:
+        for number, group in enumerate(_groups(by_length, PROBLEMS_PER_CHUNK * SAMPLES_PER_CHUNK)):
+            yield Chunk(f"greedy-{number:05d}", group)
+    at = max(first, 0)
+    while at < num_samples:
+        end = min(num_samples, (at // SAMPLES_PER_CHUNK + 1) * SAMPLES_PER_CHUNK)
+        for number, group in enumerate(_groups(by_length, PROBLEMS_PER_CHUNK)):
+            yield Chunk(f"sample-{at:05d}-{end:05d}-{number:05d}", group, range(at, end))
+        at = end
+
+
+def _groups(indices: Sequence[int], most: int) -> list[tuple[int, ...]]:
+    """Consecutive groups of at most so many, as equal as can be."""
+    num_groups = -(-len(indices) // most)
+    bounds = [len(indices) * g // num_groups for g in range(num_groups + 1)]
+    return [tuple(indices[a:b]) for a, b in itertools.pairwise(bounds)]
+
+
+def _draw(engine: Engine, prompts: Sequence[Any], decoding: Decoding, seeds: Sequence[int] | None) -> Completions:
+    """Completions of all prompts, decoding.batch_size at a time; without seeds greedy ones."""
+    parts = []
+    for at in range(0, len(prompts), decoding.batch_size):
+        batch = slice(at, at + decoding.batch_size)
+        if seeds is None:
+            parts.append(engine.greedy(prompts[batch], max_new_tokens=decoding.max_new_tokens))
+        else:
+            parts.append(engine.sample(prompts[batch], decoding, seeds=seeds[batch]))
+    return Completions(
+        texts=[text for part in parts for text in part.texts],
+        num_tokens=[number for part in parts for number in part.num_tokens],
+        truncated=[mark for part in parts for mark in part.truncated],
+        mean_entropy=None
+        if any(part.mean_entropy is None for part in parts)
+        else [value for part in parts for value in part.mean_entropy or ()],
+    )
 
 
 def _chunk_table(
-    engine: Engine,
-    task: Task,
-    problems: Sequence[Problem],
-    decoding: Decoding,
-    rows: list[tuple[int, int]],
-    *,
-    stream: int,
-    benchmark: str,
+    engine: Engine, task: Task, problems: Sequence[Problem], decoding: Decoding, chunk: Chunk, *, benchmark: str
 ) -> pa.Table:
+    rows, greedy = chunk.rows, not chunk.samples
     chosen = [problems[i] for i, _ in rows]
-    made = {i: task.prompt(problems[i]) for i, _ in rows}  # once a problem: making one may mean reading a picture
-    prompts = [made[i] for i, _ in rows]
-    greedy = rows[0][1] == GREEDY
-    if greedy:
-        drawn = engine.greedy(prompts, max_new_tokens=decoding.max_new_tokens)
-    else:
-        drawn = engine.sample(prompts, decoding, stream=stream)
+    made = {i: task.prompt(problems[i]) for i in chunk.problems}  # once a problem: it may mean reading a picture
+    seeds = (
+        None
+        if greedy
+        else [
+            seed
+            for i in chunk.problems
+            for seed in sample_seeds(decoding.seed, decoding.stream, benchmark, str(problems[i]["id"]), chunk.samples)
+        ]
+    )
+    drawn = _draw(engine, [made[i] for i, _ in rows], decoding, seeds)
     verdicts = task.verify_all(drawn.texts, chosen)
     n = len(rows)
     return pa.table(
@@ -140,7 +226,7 @@ def _chunk_table(
             "n_tokens": drawn.num_tokens,
             "truncated": drawn.truncated,
             "mean_entropy": pa.nulls(n, pa.float64()) if drawn.mean_entropy is None else drawn.mean_entropy,
-            "temperature": [0.0 if greedy else decoding.temperature] * n,
-            "top_p": [1.0 if greedy else decoding.top_p] * n,
+            "temperature": [0.0 if greedy else float(decoding.temperature)] * n,
+            "top_p": [1.0 if greedy else float(decoding.top_p)] * n,
         }
     )

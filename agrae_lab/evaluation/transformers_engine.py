@@ -10,24 +10,31 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import (
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
 from transformers.cache_utils import DynamicLayer
 
 from agrae_lab.evaluation.engine import Completions, Decoding
+from agrae_lab.evaluation.streams import uniforms
 from agrae_lab.models.generation import end_token_ids, forbidden_token_ids, without_habits
 from agrae_lab.tasks.encoding import Inputs, collate, encode, map_pictures, tokenizer_of
 
 
 @dataclass(frozen=True)
 class TransformersEngine:
-    """An Engine. Chunks draw from torch's random stream, seeded by (seed, stream)."""
+    """An Engine on one model in this process."""
 
     model: Any
     processing: Any  # a tokenizer or, of a vision-language model, a processor
 
-    def sample(self, prompts: Sequence[Any], decoding: Decoding, *, stream: int) -> Completions:
-        with random_stream(decoding.seed, stream):
-            return sample(self.model, self.processing, prompts, decoding)
+    def sample(self, prompts: Sequence[Any], decoding: Decoding, *, seeds: Sequence[int]) -> Completions:
+        return sample(self.model, self.processing, prompts, decoding, seeds=seeds)
 
     def greedy(self, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
         return decode_greedily(self.model, self.processing, prompts, max_new_tokens=max_new_tokens)
@@ -37,11 +44,45 @@ class TransformersEngine:
 
 
 @torch.no_grad()
-def sample(model: Any, processing: Any, prompts: Sequence[Any], decoding: Decoding) -> Completions:
-    """One completion per prompt, from torch's global random state."""
-    settings = {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
+def sample(
+    model: Any, processing: Any, prompts: Sequence[Any], decoding: Decoding, *, seeds: Sequence[int]
+) -> Completions:
+    """One completion per prompt, each from its own seed. Leaves torch's random state alone."""
+    drawing = SeededSampling(decoding, seeds)
+    settings = {"do_sample": False, "logits_processor": LogitsProcessorList([drawing])}
     completions, _ = _generate(model, processing, prompts, max_new_tokens=decoding.max_new_tokens, **settings)
     return completions
+
+
+class SeededSampling(LogitsProcessor):
+    """Draws each row's token by inverting the cumulative distribution at the row's own uniform number.
+
+    The scores returned leave one token, so that greedy decoding takes it: torch's sampling has one random stream for
+    the batch, and a completion would depend on its neighbours.
+    """
+
+    def __init__(self, decoding: Decoding, seeds: Sequence[int]) -> None:
+        self._uniforms_nT = torch.from_numpy(uniforms(seeds, decoding.max_new_tokens))
+        self._warpers: list[LogitsProcessor] = [TemperatureLogitsWarper(float(decoding.temperature))]
+        if decoding.top_p < 1:
+            self._warpers += [TopPLogitsWarper(float(decoding.top_p))]
+        self._position = 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        scores = scores.float()
+        for warper in self._warpers:
+            scores = warper(input_ids, scores)
+        token_n1 = invert(scores.softmax(dim=-1), self._uniforms_nT[:, self._position].to(scores.device))
+        self._position += 1
+        return torch.full_like(scores, -torch.inf).scatter_(1, token_n1, 0.0)
+
+
+def invert(probs_nV: Tensor, uniform_n: Tensor) -> Tensor:
+    """[n, 1] tokens, the first whose cumulative probability exceeds the row's uniform number; none of probability 0."""
+    cumulative_nV = probs_nV.double().cumsum(dim=-1)
+    total_n = cumulative_nV[:, -1]
+    target_n = torch.minimum(uniform_n * total_n, torch.nextafter(total_n, torch.zeros_like(total_n)))
+    return torch.searchsorted(cumulative_nV, target_n.unsqueeze(1), right=True)
 
 
 @torch.no_grad()

@@ -11,7 +11,6 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from packaging.version import Version
 
 from agrae_lab.evaluation.engine import Completions, Decoding
@@ -48,7 +47,7 @@ def check_vllm() -> str:
 
 
 class VllmEngine:
-    """An Engine. Every completion has its own seed, made from (seed, stream, row), so that a group never repeats one.
+    """An Engine. Every completion has its own seed, so that a group never repeats one.
 
     Args:
         path: a model directory or hub name.
@@ -93,12 +92,12 @@ class VllmEngine:
         self._tokenizer = self._llm.get_tokenizer()
         self._rule = sampling_rule(path)
 
-    def sample(self, prompts: Sequence[Any], decoding: Decoding, *, stream: int) -> Completions:
+    def sample(self, prompts: Sequence[Any], decoding: Decoding, *, seeds: Sequence[int]) -> Completions:
         from vllm import SamplingParams
 
         shared = {"temperature": decoding.temperature, "top_p": decoding.top_p, "max_tokens": decoding.max_new_tokens}
-        seeds = row_seeds(decoding.seed, stream, len(prompts))
-        return self._generate(prompts, [SamplingParams(seed=seed, **shared, **self._rule) for seed in seeds])
+        rows = [SamplingParams(seed=seed >> 33, **shared, **self._rule) for seed in seeds]  # 31 bits
+        return self._generate(prompts, rows)
 
     def greedy(self, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
         from vllm import SamplingParams
@@ -160,11 +159,6 @@ def keep_to_own_gpus(count: int) -> None:
         first = int(local)
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(first + count)))).split(",")
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(visible[first : first + count])
-
-
-def row_seeds(seed: int, stream: int, num_rows: int) -> list[int]:
-    """[num_rows] seeds that differ, for different rows, streams and seeds alike (up to chance, one in 2³¹)."""
-    return (np.random.SeedSequence([seed, stream]).generate_state(num_rows) >> 1).tolist()
 
 
 def keep_weights_unpacked() -> None:

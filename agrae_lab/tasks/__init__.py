@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from agrae_lab.tasks.base import Problem, Task, Verdict, fingerprint_problems, read_problems
+from agrae_lab.tasks.base import Problem, Task, Verdict, count_shared, fingerprint_problems, read_problems
 from agrae_lab.tasks.mathematics import MathTask
 from agrae_lab.tasks.problems import SPLITS, load_problems
 from agrae_lab.tasks.rewards import ACCURACY, default_reward, is_shaped, paid_by, reward_of
@@ -22,11 +22,13 @@ __all__ = [
     "Problem",
     "Task",
     "Verdict",
+    "count_shared",
     "fingerprint_problems",
     "is_shaped",
     "load_problems",
     "load_task",
     "read_problems",
+    "settings_of_task",
     "task_names",
     "task_settings",
 ]
@@ -75,6 +77,12 @@ def _judge(name: str, given: Mapping[str, Any]) -> Task:
 
 def _of(given: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     return {key: given[key] for key in keys if given.get(key) is not None}
+
+
+def settings_of_task(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those settings of a run's section `task` that the task called `name` uses, none for another kind."""
+    keys = _SETTINGS if name in SPLITS else _VISUAL_SETTINGS if name in VISUAL_SPLITS else ()
+    return _of(section, (*keys, "reward"))
 
 
 def task_settings(section: Mapping[str, Any], benchmark_tasks: list[str]) -> dict[str, Any]:

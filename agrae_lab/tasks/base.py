@@ -200,3 +200,18 @@ def _read_rows(path: Path, mtime_ns: int, size: int) -> tuple[dict[str, Any], ..
 def fingerprint_problems(problems: Sequence[Mapping[str, Any]]) -> str:
     """12 hex digits of the problems' content and order."""
     return hashlib.sha256(json.dumps(problems, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def count_shared(task: Task, problems: Sequence[Problem], of_task: Task, others: Sequence[Problem]) -> int:
+    """Return the number of `problems` that are among `others` too, whatever their ids and answers say.
+
+    Problems are the same if the columns that ask agree: text in any case and spacing, pictures in their content.
+    """
+    known = {_asked(of_task, problem) for problem in others}
+    return sum(_asked(task, problem) in known for problem in problems)
+
+
+def _asked(task: Task, problem: Problem) -> str:
+    columns = [column for column in task.columns if column != "answer"]
+    asked = {column: " ".join(str(problem.get(column)).casefold().split()) for column in columns}
+    return json.dumps(asked, sort_keys=True)

@@ -16,6 +16,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig
 
 from agrae_lab.config import estimator_of
+from agrae_lab.evaluation.benchmarks import kept_steps
 from agrae_lab.models.load import load_config, load_model
 from agrae_lab.models.lora import lora_config, merge_adapter
 from agrae_lab.models.memory import is_out_of_memory, out_of_memory_means
@@ -23,6 +24,7 @@ from agrae_lab.models.vision import reads_pictures
 from agrae_lab.runs import Run, update_meta
 from agrae_lab.tasks import Problem, Task, load_task
 from agrae_lab.tasks.prompts import drop_overlong
+from agrae_lab.training.checkpoints import MarkComplete, last_checkpoint, number_of, remove_torn
 from agrae_lab.training.machine import divide_minibatch, runs_on_cpu, uses_checkpointing
 from agrae_lab.training.recorder import Recorder
 from agrae_lab.training.tracking import Mirror, make_mirror
@@ -36,8 +38,6 @@ torch.serialization.register_package(
 )
 
 logger = logging.getLogger(__name__)
-
-COMPLETE = ".complete"  # written into a checkpoint last: one without it was cut off while it was being saved
 
 
 def train(
@@ -82,6 +82,9 @@ def _train(
         on_step(row["step"], num_steps)
 
     trainer = build_trainer(run, problem_sets, on_step=after_step)
+    base = run.config["model"]["path"] if run.config["model"].get("lora") is not None else None
+    for step in kept_steps(run.config):
+        trainer.add_callback(KeepPolicy(trainer, run.policy_dir(step) / "model", step, base))
     checkpoint = last_checkpoint(run.path / "checkpoints")
     step = 0 if checkpoint is None else _step_of(checkpoint, run.config)
     if trainer.recorder is not None:
@@ -90,8 +93,19 @@ def _train(
         trainer._load_from_checkpoint(str(checkpoint))  # transformers would train one update too many
     else:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    base = run.config["model"]["path"] if run.config["model"].get("lora") is not None else None
     save_policy(trainer, run.path / "model", base)
+
+
+class KeepPolicy(TrainerCallback):
+    """Saves the policy after a step of evaluation.at_steps."""
+
+    def __init__(self, trainer: AdvantageTrainer, path: Path, step: int, base: str | None) -> None:
+        self._trainer, self._path, self._step, self._base = trainer, path, step, base
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **unused: Any) -> None:
+        """After an optimizer update, the last one of the step."""
+        if state.global_step == self._step * self._trainer._updates_per_step and not self._path.is_dir():
+            save_policy(self._trainer, self._path, self._base)
 
 
 @contextmanager
@@ -220,29 +234,8 @@ def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:
     )
 
 
-class MarkComplete(TrainerCallback):
-    """Marks a checkpoint once all of it is written."""
-
-    def on_save(self, args: Any, state: Any, control: Any, **unused: Any) -> None:
-        if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
-
-
-def last_checkpoint(checkpoints: Path) -> Path | None:
-    """The newest checkpoint that is complete."""
-    complete = [path.parent for path in checkpoints.glob(f"checkpoint-*/{COMPLETE}")]
-    return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
-
-
-def remove_torn(checkpoints: Path) -> None:
-    """Remove checkpoints that were cut off while being saved."""
-    for path in checkpoints.glob("checkpoint-*"):
-        if not (path / COMPLETE).is_file():
-            shutil.rmtree(path)
-
-
 def _step_of(checkpoint: Path, config: dict[str, Any]) -> int:
-    return int(checkpoint.name.split("-")[1]) // config["train"]["num_minibatches"]
+    return number_of(checkpoint) // config["train"]["num_minibatches"]
 
 
 def save_policy(trainer: AdvantageTrainer, path: Path, base: str | None) -> None:

@@ -75,7 +75,8 @@ class AdvantageTrainer(AdvantageMixin, PromptingTrainer):
         estimator: rewards [P, G] → advantages [P, G], or [P, G, T] token by token.
         reward: the only reward function.
         recorder: where rollouts and metrics go; None on processes that do not write.
-        validate: called at the start of every `validate_every`-th step (0: never); its values join the step's row.
+        validate: called at the start of every `validate_every`-th step (0: never), when the policy is that of the
+            steps before; its values join the step's row. After the last step it is called once more: `final_…`.
         on_step: called with each finished row of metrics.
     """
 
@@ -110,6 +111,10 @@ class AdvantageTrainer(AdvantageMixin, PromptingTrainer):
     def step(self) -> int:
         """The generation batch at work, counted from 1."""
         return self.state.global_step // self._updates_per_step + 1
+
+    @property
+    def _num_steps(self) -> int:
+        return self.state.max_steps // self._updates_per_step
 
     @property
     def _updates_per_step(self) -> int:
@@ -266,6 +271,8 @@ class AdvantageTrainer(AdvantageMixin, PromptingTrainer):
         row = self._row | {ours: _float(logs.get(theirs)) for ours, theirs in names.items()}
         row["seconds_training"] = time.perf_counter() - self._sampled_at
         row = {"greedy_accuracy": None, "greedy_entropy": None} | row
+        if self._validate is not None and self._validate_every and self.step > self._num_steps:
+            row |= {f"final_{name}": value for name, value in self._validate(self.model).items()}
         self._row = {}
         if self.recorder is not None:
             row = self.recorder.record_metrics(row)

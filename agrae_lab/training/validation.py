@@ -1,4 +1,4 @@
-"""Greedy accuracy of the policy at work, shared out among the processes of a run."""
+"""Validation of the policy while it trains: accuracy on one benchmark, shared out among the processes of a run."""
 
 from __future__ import annotations
 
@@ -10,33 +10,39 @@ from accelerate.state import PartialState
 from accelerate.utils import gather_object
 from transformers import PretrainedConfig
 
-from agrae_lab.evaluation.transformers_engine import decode_greedily
+from agrae_lab.evaluation.engine import Decoding
+from agrae_lab.evaluation.streams import policy_stream, sample_seeds
+from agrae_lab.evaluation.transformers_engine import decode_greedily, sample
 from agrae_lab.models.memory import FLOAT32, evaluation_needs, kv_cache, out_of_memory_means
-from agrae_lab.tasks import Problem, load_task
+from agrae_lab.tasks import Problem, Task, load_task
 from agrae_lab.tasks.prompts import render
 from agrae_lab.training.machine import device_memory
 
-Totals = tuple[int, float, int]  # correct answers, Σ entropy, tokens
+Totals = dict[str, float]  # of some problems; those of all are added up
 
 
 def make_validation(
     config: Mapping[str, Any], problem_sets: Mapping[str, Sequence[Problem]], model: Any, processing: Any
 ) -> Callable[[Any], dict[str, float]]:
-    """Greedy accuracy and entropy (nats a token, temperature 1) on the first benchmark. Uses no random numbers."""
-    name, benchmark = next(iter(config["evaluation"]["benchmarks"].items()))
-    task, problems = load_task(benchmark["task"], config["task"]), problem_sets[name]
-    max_new_tokens = config["evaluation"]["max_new_tokens"]
+    """Make the validation on the benchmark train.validate_on, the only one unless told.
+
+    It gives greedy_accuracy and greedy_entropy (nats a token, temperature 1) and, with train.validate_samples = n, the
+    mean accuracy of n samples of each problem (sampled_accuracy, avg@n) and Pass@k for k = 2, 4, … up to n (pass_at_k).
+    It takes no random number from training: samples draw from the streams of the evaluation.
+    """
+    name = config["train"].get("validate_on") or next(iter(config["evaluation"]["benchmarks"]))
+    task = load_task(config["evaluation"]["benchmarks"][name]["task"], config["task"])
+    problems, num_samples = problem_sets[name], config["train"].get("validate_samples") or 0
+    decoding = _decoding(config, num_samples)
     longest = max(len(ids) for ids in render(processing, (task.prompt(problem) for problem in problems)))
-    batch_size = min(config["evaluation"]["batch_size"], _fits(config, model.config, longest + max_new_tokens))
+    batch_size = min(decoding.batch_size, _fits(config, model.config, longest + decoding.max_new_tokens))
 
     def decode(policy: Any, batch: Sequence[Problem]) -> Totals:
-        prompts = [task.prompt(problem) for problem in batch]
         with out_of_memory_means(evaluation_needs(batch_size)):
-            drawn = decode_greedily(policy, processing, prompts, max_new_tokens=max_new_tokens)
-        assert drawn.mean_entropy is not None
-        correct = sum(verdict.correct for verdict in task.verify_all(drawn.texts, batch))
-        entropy = sum(h * n for h, n in zip(drawn.mean_entropy, drawn.num_tokens, strict=True))
-        return correct, entropy, sum(drawn.num_tokens)
+            totals = _greedy(policy, processing, task, batch, decoding)
+            if num_samples:
+                totals |= _sampled(policy, processing, task, batch, decoding, benchmark=name)
+        return totals
 
     def validate(policy: Any) -> dict[str, float]:
         processes = PartialState()
@@ -47,16 +53,54 @@ def make_validation(
             # all processes decode equally often, since spread weights are gathered by all of them together
             totals = decode(policy, batch or problems[:1])
             parts += [totals] if batch else []
-        correct, entropy, tokens = (sum(column) for column in zip(*gather_object(parts), strict=True))
-        return {"greedy_accuracy": correct / len(problems), "greedy_entropy": entropy / tokens}
+        gathered: list[Totals] = gather_object(parts)
+        total = {key: sum(part[key] for part in gathered) for key in gathered[0]}
+        entropy = total.pop("entropy") / total.pop("tokens")
+        return {"greedy_entropy": entropy, **{key: value / len(problems) for key, value in total.items()}}
 
     return validate
+
+
+def _greedy(policy: Any, processing: Any, task: Task, batch: Sequence[Problem], decoding: Decoding) -> Totals:
+    prompts = [task.prompt(problem) for problem in batch]
+    drawn = decode_greedily(policy, processing, prompts, max_new_tokens=decoding.max_new_tokens)
+    assert drawn.mean_entropy is not None
+    return {
+        "greedy_accuracy": sum(verdict.correct for verdict in task.verify_all(drawn.texts, batch)),
+        "entropy": sum(h * n for h, n in zip(drawn.mean_entropy, drawn.num_tokens, strict=True)),
+        "tokens": sum(drawn.num_tokens),
+    }
+
+
+def _sampled(
+    policy: Any, processing: Any, task: Task, batch: Sequence[Problem], decoding: Decoding, *, benchmark: str
+) -> Totals:
+    """One sample of every problem at a time, so that the batch is no larger than in greedy decoding."""
+    n = decoding.num_samples
+    prompts = [task.prompt(problem) for problem in batch]
+    seeds_Pn = [
+        sample_seeds(decoding.seed, decoding.stream, benchmark, str(problem["id"]), range(n)) for problem in batch
+    ]
+    correct_P = [0] * len(batch)
+    for s in range(n):
+        drawn = sample(policy, processing, prompts, decoding, seeds=[seeds[s] for seeds in seeds_Pn])
+        for i, verdict in enumerate(task.verify_all(drawn.texts, batch)):
+            correct_P[i] += verdict.correct
+    ks = [2**i for i in range(1, n.bit_length())]
+    passed = {f"pass_at_{k}": sum(1 - math.comb(n - c, k) / math.comb(n, k) for c in correct_P) for k in ks}
+    return {"sampled_accuracy": sum(correct_P) / n, **passed}
+
+
+def _decoding(config: Mapping[str, Any], num_samples: int) -> Decoding:
+    keys = ("temperature", "top_p", "max_new_tokens", "batch_size", "seed")
+    settings = {key: config["evaluation"][key] for key in keys}
+    return Decoding(num_samples=num_samples, stream=policy_stream(config["seed"]), **settings)
 
 
 def _fits(config: Mapping[str, Any], model: PretrainedConfig, tokens: int) -> int:
     """Sequences of so many tokens whose keys and values take a quarter of the device, beside what training keeps there.
 
-    Greedy decoding is the same in batches of any size, so that the machine may choose it.
+    Decoding is the same in batches of any size, so that the machine may choose it.
     """
     _, memory = device_memory(config)
     return max(1, memory // 4 // kv_cache(model, tokens, key=FLOAT32, value=FLOAT32))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
+import pyarrow.parquet as pq
 from matplotlib.axes import Axes
 
+from agrae_lab.runs import Run
 from analysis.figures._steps import describe_steps, draw_steps
 from analysis.frames import Study
 from analysis.series import series_table
@@ -16,15 +20,25 @@ PAPER = ""
 
 ACCURACY, ENTROPY = "Greedy accuracy", "Test entropy"
 DEFINITION = (
-    "Greedy decoding on the first benchmark's problems at validation steps, each before that step's update, so that a "
-    "value at step 1 is the base model's; test entropy: nats per token along the greedy completion."
+    "Greedy decoding on the benchmark of validation (train.validate_on), each time before that step's update: at step "
+    "1 the base model, after the last step the final policy; test entropy: nats per token along the greedy completion."
 )
 _COLUMNS = {ACCURACY: "greedy_accuracy", ENTROPY: "greedy_entropy"}
 
 
 def table(study: Study) -> pd.DataFrame:
-    frames = [series_table(study, column).assign(panel=panel) for panel, column in _COLUMNS.items()]
+    frames = []
+    for panel, column in _COLUMNS.items():
+        last = series_table(replace(study, runs=tuple(filter(_is_validated_last, study.runs))), f"final_{column}")
+        if not last.empty:  # the policy after the last step is that before one more
+            last = last.assign(step=last["step"] + 1)
+        frames.append(pd.concat([series_table(study, column), last], ignore_index=True).assign(panel=panel))
     return pd.concat(frames, ignore_index=True)
+
+
+def _is_validated_last(run: Run) -> bool:
+    """Whether the policy after the last step was validated too."""
+    return run.metrics_path.is_file() and "final_greedy_accuracy" in pq.read_schema(run.metrics_path).names
 
 
 def caption(table: pd.DataFrame) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 
 import yaml
 
-from agrae_lab.runs import VOLATILE
+from agrae_lab.runs import DERIVED, VOLATILE
 
 from ..frames import Study, leaves
 
-_OF_EVERY_RUN = (*VOLATILE, "schema_version", "seed", "arm")
+_OF_EVERY_RUN = (*VOLATILE, *DERIVED, "seed", "arm")
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agrae_lab.runs import VOLATILE, Run
+from agrae_lab.runs import DERIVED, VOLATILE, Run
 
 from ..frames import Study, View, leaves
 
 ROOT = "runs/again"
 _SLOTS = ("base", "sample", "group", "token", "match")
-_FROZEN = (*VOLATILE, "schema_version", "data_fingerprints", "seed", "advantage", "loss", "world")
+_FROZEN = (*VOLATILE, *DERIVED, "data_fingerprints", "seed", "advantage", "loss", "world")
 _OF_SOME_WORLDS = ("evaluation.benchmarks.", "model.lora.", "task.")  # keys that not every world has
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)  # what Hydra reads as text without quotes
 _REVISION = re.compile(r"[0-9a-f]{7,64}\+?")

@@ -150,7 +150,8 @@ def _base_facts(space: Space) -> dict[str, Any]:
     for choices, template in space.templates.items():
         named = " ".join(f"{key}={choice}" for key, choice in choices)
         for key, value in _values(template):
-            if key.split(".")[0] not in runs.VOLATILE and key != "seed" and key not in space.dimensions:
+            derived = key.split(".")[0] in (*runs.VOLATILE, *runs.DERIVED)
+            if not derived and key != "seed" and key not in space.dimensions:
                 by_key.setdefault(key, {})[named] = value
     facts = {}
     for key, values in by_key.items():

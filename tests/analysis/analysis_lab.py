@@ -208,7 +208,7 @@ class Root:
             frame = rollouts_frame(arm, seed, step, share=share, **sizes)
             frame.to_parquet(path / f"rollouts/step-{step:06d}.parquet")
         if status == "done":
-            self.samples(arm, seed, path / f"eval/{BENCHMARK}/samples.parquet")
+            self.samples(arm, seed, path / f"eval/{BENCHMARK}-1234abcd/samples.parquet")
         if not (self.path / key).exists():
             self.samples("base", 0, self.path / key)
         return read_run(path)

@@ -159,7 +159,7 @@ def test_seeds_are_counted_benchmark_by_benchmark(new_root) -> None:
     """Of two seeds one is evaluated on the other benchmark too, where it cannot speak of the method."""
     root = new_root(num_problems=12, num_samples=16)
     runs = [root.run("grpo", seed) for seed in (0, 1)]
-    root.samples("grpo", 0, runs[0].path / "eval" / "other" / "samples.parquet")
+    root.samples("grpo", 0, runs[0].path / "eval" / "other-1234abcd" / "samples.parquet")
     root.experiment("x", runs)
     caption = passk.caption(passk.table(load(root, "x")))
     assert "Seeds: GRPO 2 on countdown_test; GRPO 1 on other." in caption

@@ -34,7 +34,7 @@ def test_a_run_whose_config_lacks_what_all_go_by_is_named(lost: str, new_root) -
 
 def test_two_configurations_of_an_arm_are_two_arms(new_root) -> None:
     root = new_root()
-    a, b = root.run("grpo"), root.run("grpo", world="other")
+    a, b = root.run("grpo"), root.run("grpo", engine="other")
     study = load_study(root.path, Experiment("x", "?", (a.key, b.key)))
     assert sorted(study.arms) == sorted([a.path.parent.name, b.path.parent.name])
     assert "several configurations of grpo" in study.settings_differ[0]

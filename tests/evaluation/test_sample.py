@@ -8,16 +8,23 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from agrae_lab.evaluation import sample
 from agrae_lab.evaluation.engine import Decoding
 from agrae_lab.evaluation.sample import evaluate
 from agrae_lab.evaluation.transformers_engine import TransformersEngine, decode_greedily
 from agrae_lab.models.load import load_model
+from agrae_lab.runs import RunError
 from agrae_lab.tasks import load_task, read_problems
 from agrae_lab.tasks.problems import shipped_file
 
 TASK = load_task("countdown")
 PROBLEMS = read_problems(shipped_file("countdown", "test"), TASK.columns, limit=12)
 DECODING = Decoding(num_samples=16, temperature=1.0, top_p=1.0, max_new_tokens=16, batch_size=64, seed=0)
+
+
+@pytest.fixture
+def four_problems_a_chunk(monkeypatch):
+    monkeypatch.setattr(sample, "PROBLEMS_PER_CHUNK", 4)
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +55,73 @@ def test_one_row_per_problem_and_sample(nano, tmp_path):
     assert not (tmp_path / "test" / "chunks").exists()
 
 
-def test_chunks_have_random_streams_of_their_own(nano, tmp_path):
-    """One problem over two chunks of 64: the same stream twice would give the same 64 completions twice."""
+def test_the_samples_of_a_problem_are_drawn_apart(nano, tmp_path):
     decoding = replace(DECODING, num_samples=128)
     evaluate(TransformersEngine(*nano), TASK, PROBLEMS[2:3], decoding, tmp_path / "one")
     frame = pd.read_parquet(tmp_path / "one" / "samples.parquet").query("decoding == 'sample'").sort_values("sample")
     texts = frame["completion"].tolist()
-    assert texts[:64] != texts[64:]
+    assert all(texts[:32] != texts[at : at + 32] for at in (32, 64, 96))
+
+
+def rows(path):
+    return pd.read_parquet(path / "samples.parquet").sort_values(["problem_id", "sample"], ignore_index=True)
+
+
+@pytest.mark.usefixtures("four_problems_a_chunk")
+@pytest.mark.parametrize("first", [32, 40])
+def test_more_samples_are_added_and_none_is_drawn_twice(nano, tmp_path, monkeypatch, first):
+    evaluate(TransformersEngine(*nano), TASK, PROBLEMS, replace(DECODING, num_samples=96), tmp_path / "once" / "test")
+    path = tmp_path / "later" / "test"
+    evaluate(TransformersEngine(*nano), TASK, PROBLEMS, replace(DECODING, num_samples=first), path)
+    drawn = []
+    engine = TransformersEngine(*nano)
+    monkeypatch.setattr(
+        TransformersEngine,
+        "sample",
+        lambda self, prompts, *a, draw=TransformersEngine.sample, **k: (
+            drawn.append(len(prompts)) or draw(self, prompts, *a, **k)
+        ),
+    )
+    evaluate(engine, TASK, PROBLEMS, replace(DECODING, num_samples=96), path)
+    assert sum(drawn) == (96 - first) * len(PROBLEMS)
+    pd.testing.assert_frame_equal(rows(path), rows(tmp_path / "once" / "test"))
+    before = (path / "samples.parquet").read_bytes()
+    evaluate(engine, TASK, PROBLEMS, replace(DECODING, num_samples=8), path)  # fewer: they are there
+    assert (path / "samples.parquet").read_bytes() == before
+    assert [p.name for p in path.iterdir()] == ["samples.parquet"]
+
+
+@pytest.mark.usefixtures("four_problems_a_chunk")
+def test_an_interrupted_addition_ends_with_the_same_samples(nano, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop_after_two(done, total):
+        assert total == 6  # two blocks of 32 samples, three groups of problems
+        if done == 2:
+            raise Stop
+
+    path, more = tmp_path / "cut" / "test", replace(DECODING, num_samples=96)
+    evaluate(TransformersEngine(*nano), TASK, PROBLEMS, replace(DECODING, num_samples=32), path)
+    evaluate(TransformersEngine(*nano), TASK, PROBLEMS, more, tmp_path / "whole" / "test")
+    with pytest.raises(Stop):
+        evaluate(TransformersEngine(*nano), TASK, PROBLEMS, more, path, on_progress=stop_after_two)
+    assert len(pd.read_parquet(path / "samples.parquet")) == 33 * len(PROBLEMS)  # whole, until there are more
+    evaluate(TransformersEngine(*nano), TASK, PROBLEMS, replace(more, num_samples=64), path)  # uses what is there
+    evaluate(TransformersEngine(*nano), TASK, PROBLEMS, more, path)
+    pd.testing.assert_frame_equal(rows(path), rows(tmp_path / "whole" / "test"))
+    assert not (path / "chunks").exists()
+
+
+def test_samples_that_are_not_whole_are_named(nano, tmp_path):
+    run(nano, tmp_path / "test")
+    out = tmp_path / "test" / "samples.parquet"
+    pd.read_parquet(out).iloc[:-1].to_parquet(out)
+    with pytest.raises(RunError, match="holds 203 rows, not equally many for each of 12 problems; delete it"):
+        run(nano, tmp_path / "test")
+    out.write_bytes(b"PAR1")
+    with pytest.raises(RunError, match=r"samples.parquet cannot be read .*; delete it"):
+        run(nano, tmp_path / "test")
 
 
 def test_temperature_and_top_p_are_those_asked_for(nano, tmp_path):
@@ -82,6 +149,7 @@ def test_a_models_own_decoding_habits_are_left_out(nano):
         model.generation_config.repetition_penalty = None
 
 
+@pytest.mark.usefixtures("four_problems_a_chunk")
 def test_an_interrupted_evaluation_ends_with_the_same_samples(nano, tmp_path):
     whole = run(nano, tmp_path / "whole" / "test")
 
@@ -89,7 +157,7 @@ def test_an_interrupted_evaluation_ends_with_the_same_samples(nano, tmp_path):
         pass
 
     def stop_after_two(done, total):
-        assert total == 4  # one greedy chunk, three of 64 samples
+        assert total == 4  # one greedy chunk, three of four problems with 16 samples each
         if done == 2:
             raise Stop
 
@@ -169,6 +237,7 @@ def test_completions_that_reach_the_limit_are_marked(nano):
     assert short.num_tokens == [3] * 4
 
 
+@pytest.mark.usefixtures("four_problems_a_chunk")
 def test_processes_that_share_the_chunks_write_what_one_alone_does(nano, tmp_path):
     alone = run(nano, tmp_path / "alone" / "test")
     path = tmp_path / "shared" / "test"

@@ -15,7 +15,8 @@ import trl.generation.vllm_generation as generation
 from agrae_lab.evaluation import vllm_engine
 from agrae_lab.evaluation.engine import Decoding
 from agrae_lab.evaluation.sample import evaluate
-from agrae_lab.evaluation.vllm_engine import VllmEngine, check_vllm, row_seeds, sampling_rule
+from agrae_lab.evaluation.streams import sample_seeds
+from agrae_lab.evaluation.vllm_engine import VllmEngine, check_vllm, sampling_rule
 from agrae_lab.models.load import load_processing
 from agrae_lab.tasks import load_task, read_problems
 from agrae_lab.tasks.problems import shipped_file
@@ -28,13 +29,6 @@ PROBLEMS = read_problems(shipped_file("countdown", "test"), TASK.columns, limit=
 pytestmark = pytest.mark.filterwarnings("default")
 
 DECODING = Decoding(num_samples=8, temperature=1.0, top_p=1.0, max_new_tokens=8, batch_size=64, seed=0)
-
-
-def test_rows_streams_and_seeds_have_seeds_of_their_own():
-    seeds = [seed for a in range(3) for b in range(20) for seed in row_seeds(a, b, 64)]
-    assert len(set(seeds)) == len(seeds)
-    assert row_seeds(1, 2, 8) == row_seeds(1, 2, 64)[:8]
-    assert all(0 <= seed < 2**31 for seed in seeds)
 
 
 def test_a_missing_or_foreign_version_is_named_with_the_range(monkeypatch):
@@ -91,7 +85,7 @@ def test_vllm_is_asked_for_the_config_alone(fake_vllm, tmp_path, settings, ends)
     engine = VllmEngine(nano_with(tmp_path / "model", **(HABITS | settings)), dtype="float32")
     assert engine._llm.arguments["generation_config"] == "vllm"
     decoding = replace(DECODING, temperature=0.7, top_p=0.9)
-    texts = engine.sample(["1=1:"], decoding, stream=0).texts
+    texts = engine.sample(["1=1:"], decoding, seeds=[0]).texts
     assert texts == ["*"]
     engine.greedy(["1=1:"], max_new_tokens=8)
     sampled, greedy = engine._llm.settings
@@ -145,9 +139,10 @@ def tiny_model(path: Path) -> Path:
     return path
 
 
-def drawn(engine, **changes):
+def drawn(engine, *, seed=0):
     prompts = [TASK.prompt(p) for p in PROBLEMS for _ in range(8)]
-    return engine.sample(prompts, replace(DECODING, **changes), stream=3)
+    seeds = sample_seeds(seed, 0, "test", "any", range(len(prompts)))
+    return engine.sample(prompts, DECODING, seeds=seeds)
 
 
 @pytest.mark.vllm
@@ -188,7 +183,7 @@ def test_frequencies_are_the_softmaxs(engine):
         logits = model(tokenizer(prompt, return_tensors="pt")["input_ids"]).logits[0, -1]
     expected = (logits / 0.7).softmax(dim=-1)
     decoding = replace(DECODING, temperature=0.7, max_new_tokens=1)
-    texts = engine.sample([prompt] * 2000, decoding, stream=0).texts
+    texts = engine.sample([prompt] * 2000, decoding, seeds=sample_seeds(0, 0, "test", "any", range(2000))).texts
     likeliest = int(expected.argmax())
     share = sum(text == tokenizer.decode(likeliest, skip_special_tokens=True) for text in texts) / 2000
     p = float(expected[likeliest])

@@ -17,7 +17,9 @@ DECODING = Decoding(num_samples=1, temperature=1.0, top_p=1.0, max_new_tokens=16
 
 def drawn(path):
     engine = TransformersEngine(*load_model(path, dtype="float32"))
-    return engine.sample(PROMPTS * 16, DECODING, stream=0), engine.greedy(PROMPTS, max_new_tokens=16)
+    return engine.sample(PROMPTS * 16, DECODING, seeds=range(16 * len(PROMPTS))), engine.greedy(
+        PROMPTS, max_new_tokens=16
+    )
 
 
 @pytest.fixture(scope="module")

@@ -103,7 +103,7 @@ def success_rates(nano_vl, task, *, shown_of=lambda i: i):
         question = {"type": "text", "text": problem["problem"]}
         prompts += [[{"role": "user", "content": [picture, question]}]] * num_samples
     decoding = Decoding(num_samples, temperature=1.0, top_p=1.0, max_new_tokens=12, batch_size=len(prompts), seed=0)
-    texts = TransformersEngine(*nano_vl).sample(prompts, decoding, stream=0).texts
+    texts = TransformersEngine(*nano_vl).sample(prompts, decoding, seeds=range(len(prompts))).texts
     verdicts = task.verify_all(texts, [p for p in problems for _ in range(num_samples)])
     return torch.tensor([float(v.correct) for v in verdicts]).view(-1, num_samples).mean(dim=1)
 

@@ -29,10 +29,9 @@ def night(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> StudyLab:
     assert made.do("run") == 0
     for run in runs.list_runs(made.root):
         share = 1 + run.config["train"]["num_steps"] + run.seed
-        _write_samples(run.samples_path(BENCHMARK), np.arange(PROBLEMS) % share + 1)
-        _write_samples(made.root / "base" / "key" / BENCHMARK / "samples.parquet", np.ones(PROBLEMS, dtype=int))
-        runs.write_json(made.root / "base" / "key" / "meta.json", {"schema_version": 1})
-        runs.update_meta(run.path, base_eval={BENCHMARK: f"base/key/{BENCHMARK}/samples.parquet"})
+        _write_samples(run.path / "eval" / f"{BENCHMARK}-1234abcd" / "samples.parquet", np.arange(PROBLEMS) % share + 1)
+        _write_samples(made.root / "base" / f"{BENCHMARK}-1234abcd" / "samples.parquet", np.ones(PROBLEMS, dtype=int))
+        runs.update_meta(run.path, base_eval={BENCHMARK: f"base/{BENCHMARK}-1234abcd/samples.parquet"})
     return made
 
 
@@ -142,7 +141,7 @@ def test_export_leaves_checkpoints_and_models_behind_and_is_a_root(night: StudyL
         packed = {name.partition("/")[2] for name in opened.getnames()}
     copied = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert packed == copied
-    assert f"base/key/{BENCHMARK}/samples.parquet" in copied
+    assert f"base/{BENCHMARK}-1234abcd/samples.parquet" in copied
     assert "studies/night/events.jsonl" in copied
     assert not [name for name in copied if "weights" in name or name.endswith((".tmp", ".lock"))]
     assert [one.key for one in runs.list_runs(folder)] == [one.key for one in runs.list_runs(night.root)]

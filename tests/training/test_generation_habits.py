@@ -15,7 +15,7 @@ SHORT = ("train.num_steps=2", "train.validate_every=1", "train.num_minibatches=1
 
 def evaluations(run):
     """The samples of the trained policy, and those of the model that the run started from."""
-    paths = [run.path / "eval" / "countdown_test" / "samples.parquet", *run.root.glob("base/*/*/samples.parquet")]
+    paths = [run.samples_path("countdown_test"), *run.root.glob("base/*/samples.parquet")]
     assert len(paths) == 2
     return [pd.read_parquet(path) for path in paths]
 

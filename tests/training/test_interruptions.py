@@ -15,6 +15,7 @@ from agrae_lab import runs
 from agrae_lab.advantages import make
 from agrae_lab.tasks.problems import shipped_file
 from agrae_lab.train import execute
+from agrae_lab.training.checkpoints import COMPLETE, last_checkpoint, mark_complete, remove_torn
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_runs_end_to_end import TIMES, metrics, policy_gradient_norm, rollouts
 
@@ -55,16 +56,65 @@ def test_a_run_killed_in_the_middle_ends_as_an_unbroken_one(small_run, tmp_path)
     pd.testing.assert_frame_equal(*samples)
 
 
-def test_a_checkpoint_cut_off_while_being_saved_is_not_resumed_from(tmp_path):
-    from agrae_lab.training.train import COMPLETE, last_checkpoint, remove_torn
+def checkpoints_at(folder, *numbers):
+    for number in numbers:
+        checkpoint = folder / f"checkpoint-{number}"
+        (checkpoint / "sub").mkdir(parents=True)
+        (checkpoint / "model.safetensors").write_bytes(bytes(range(200)))
+        (checkpoint / "sub" / "rng_state.pth").write_bytes(b"rng")
+        mark_complete(checkpoint)
 
-    for step in (4, 8, 12):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-    for step in (4, 8):
-        (tmp_path / f"checkpoint-{step}" / COMPLETE).touch()
+
+def test_a_checkpoint_cut_off_while_being_saved_is_not_resumed_from(tmp_path):
+    checkpoints_at(tmp_path, 4, 8, 12)
+    (tmp_path / "checkpoint-12" / COMPLETE).unlink()
     assert last_checkpoint(tmp_path).name == "checkpoint-8"
     remove_torn(tmp_path)
-    assert not (tmp_path / "checkpoint-12").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-4", "checkpoint-8"]
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda c: (c / "sub" / "rng_state.pth").unlink(), "sub/rng_state.pth is missing"),
+        (lambda c: flip(c / "model.safetensors"), "model.safetensors is not what was saved"),
+        (lambda c: (c / "model.safetensors").write_bytes(b"short"), "model.safetensors has 5 bytes, not 200"),
+        (lambda c: (c / COMPLETE).write_text("{"), "its list of files, .complete, is damaged"),
+        (lambda c: (c / COMPLETE).write_text(""), "its list of files, .complete, is damaged"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_resumed_from(tmp_path, caplog, damage, said):
+    checkpoints_at(tmp_path, 4, 8)
+    damage(tmp_path / "checkpoint-8")
+    assert last_checkpoint(tmp_path).name == "checkpoint-4"
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert f"checkpoint-8: {said}" in line
+    assert "goes on from the checkpoint before" in line
+
+
+def test_a_run_with_a_damaged_checkpoint_ends_as_an_unbroken_one(small_run, tmp_path):
+    unbroken = small_run("advantage=a_grae")
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae"))
+    process = start(run_dir)
+    wait_for(run_dir / "checkpoints" / "checkpoint-8" / COMPLETE, process)  # after step 4
+    process.kill()
+    process.wait()
+    for path in (run_dir / "checkpoints").glob("checkpoint-[89]*/rng_state*.pth"):
+        path.unlink()
+    for path in (run_dir / "checkpoints").glob("checkpoint-1?/rng_state*.pth"):
+        path.unlink()
+    process = start(run_dir)
+    assert process.wait(timeout=240) == 0
+    resumed = runs.read_run(run_dir)
+    pd.testing.assert_frame_equal(metrics(resumed).drop(columns=TIMES), metrics(unbroken).drop(columns=TIMES))
+    weights = [load_file(run.path / "model" / "model.safetensors") for run in (resumed, unbroken)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
 
 
 def test_a_run_that_could_not_save_its_model_trains_no_further(small_run, tmp_path, monkeypatch):

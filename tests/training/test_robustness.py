@@ -1,13 +1,19 @@
 """Undecided verdicts, other models: the run goes on and says what happened."""
 
+import logging
+
 import pandas as pd
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from agrae_lab import runs
 from agrae_lab.advantages import make
 from agrae_lab.models.load import load_model
 from agrae_lab.tasks import Verdict
 from agrae_lab.tasks.countdown import Countdown
+from agrae_lab.tasks.problems import shipped_file
+from agrae_lab.train import execute
+from tests.training.conftest import SMALL, compose_config
 from tests.training.test_runs_end_to_end import metrics, rollouts
 
 
@@ -43,3 +49,23 @@ def test_any_causal_model_by_path(small_run, tmp_path):
     run = small_run(f"model.path={tmp_path}/llama", "train.num_steps=1", root=tmp_path)
     assert run.status == "done"
     assert len(pd.read_parquet(run.base_samples_path("countdown_test"))) == 16 * 9
+
+
+def test_test_problems_that_are_trained_on_are_counted_before_training(tmp_path, caplog):
+    train = shipped_file("countdown", "train").read_text().splitlines(keepends=True)
+    test = tmp_path / "test.jsonl"
+    test.write_text(
+        "".join(line.replace("train-", "other-") for line in train[:3]) + '{"id": "a", "digits": "1", "target": 1}\n'
+    )
+    config = compose_config(
+        f"root={tmp_path / 'runs'}",
+        *SMALL,
+        "train.num_steps=1",
+        f"+evaluation.benchmarks.seen={{task: countdown, file: {test}}}",
+    )
+    run_dir = runs.create_run(config)
+    with caplog.at_level(logging.WARNING):
+        execute(run_dir)
+    assert runs.read_run(run_dir).meta["train_test_overlap"] == {"seen": 3}
+    (said,) = [r.getMessage() for r in caplog.records if "training problems too" in r.getMessage()]
+    assert said.startswith("evaluation.benchmarks.seen: 3 of its 4 problems are training problems too")

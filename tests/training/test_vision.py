@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from agrae_lab import runs
 from agrae_lab.config import problem_sets
-from agrae_lab.models.load import load_model
+from agrae_lab.models.load import fingerprint_model, load_model
 from agrae_lab.tasks.encoding import encode, pictures_of
 from agrae_lab.train import execute
 from agrae_lab.training.train import build_trainer, train
@@ -218,13 +218,13 @@ def test_pictures_that_are_more_tokens_than_a_prompt_may_have(small_vision_run):
 
 
 def test_pictures_that_are_more_tokens_than_the_model_has_positions(room, small_vision_run):
-    run = small_vision_run("qwen2_5_vl", "positions")
     path = room / "models" / "qwen2_5_vl" / "config.json"
     text = path.read_text()
     config = json.loads(text)
     config["text_config"]["max_position_embeddings"] = 11
     path.write_text(json.dumps(config))
     try:
+        run = small_vision_run("qwen2_5_vl", "positions")  # a run knows its model by what it holds
         with pytest.raises(
             ValueError, match=r"problem '4' .* 12 tokens to the model, more than the model's positions = 11"
         ):
@@ -234,7 +234,8 @@ def test_pictures_that_are_more_tokens_than_the_model_has_positions(room, small_
 
 
 def test_a_model_that_reads_text_alone_is_refused_pictures(room):
-    config = vision_config(room / "text", room / "models" / "llava") | {"model": {"path": "nano", "dtype": "float32"}}
-    run_dir = runs.create_run(config)
+    config = vision_config(room / "text", room / "models" / "llava")
+    nano = {"model": {"path": "nano", "dtype": "float32"}, "model_fingerprint": fingerprint_model("nano")}
+    run_dir = runs.create_run(config | nano)
     with pytest.raises(ValueError, match=r"have pictures, and the model at model\.path reads text alone; choose"):
         execute(run_dir)

@@ -16,6 +16,8 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "evaluation"))
 from test_vllm_engine import tiny_model
 
+from agrae_lab import runs
+
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 ENVIRONMENT = {
@@ -59,7 +61,7 @@ def whole(model, tmp_path_factory):
 def test_the_policy_that_samples_is_the_one_that_is_trained(whole):
     gaps = pd.read_parquet(whole / "metrics.parquet")["sampling_gap_max"]
     assert gaps.max() < 1e-4  # nats a token; bfloat16 would show some 1e-2
-    assert (whole / "eval" / "countdown_test" / "samples.parquet").is_file()
+    assert runs.read_run(whole).samples_path("countdown_test").is_file()
     assert json.loads((whole / "meta.json").read_text())["base_eval"]
 
 
@@ -78,5 +80,5 @@ def test_a_killed_run_ends_as_an_unbroken_one(whole, model, tmp_path):
     process.communicate()
     again = finish(start(tmp_path, model, 0))
     pd.testing.assert_frame_equal(rollouts(again), rollouts(whole))
-    samples = [pd.read_parquet(run / "eval" / "countdown_test" / "samples.parquet") for run in (again, whole)]
+    samples = [pd.read_parquet(runs.read_run(run).samples_path("countdown_test")) for run in (again, whole)]
     pd.testing.assert_frame_equal(*samples)

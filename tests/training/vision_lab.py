@@ -25,6 +25,7 @@ VISION = [
     "train.learning_rate=1e-2",
     "train.checkpoint_every=2",
     "train.validate_every=2",
+    "train.validate_on=null",
     "evaluation.num_samples=4",
     "evaluation.max_new_tokens=6",
     "evaluation.batch_size=10",

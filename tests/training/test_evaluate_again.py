@@ -1,0 +1,193 @@
+"""Evaluations are apart from training: more of them cost no training step, and a kill changes nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from agrae_lab import evaluate, runs
+from agrae_lab.evaluation.benchmarks import base_policy
+from agrae_lab.runs import RunError
+from agrae_lab.tasks.problems import shipped_file
+from agrae_lab.train import execute
+from tests.training.conftest import SMALL, compose_config
+from tests.training.test_interruptions import EXECUTE, start, wait_for
+
+ADDED = "+evaluation.benchmarks.{}={{task: countdown, file: {}}}"
+TINY = [*SMALL, "train.num_steps=2", "train.validate_every=0"]
+
+
+@pytest.fixture(scope="module")
+def problems(tmp_path_factory):
+    """Two files of other test problems."""
+    folder = tmp_path_factory.mktemp("problems")
+    lines = shipped_file("countdown", "test").read_text().splitlines(keepends=True)
+    for name, part in (("one", lines[16:28]), ("two", lines[28:36])):
+        (folder / f"{name}.jsonl").write_text("".join(part))
+    return folder
+
+
+def trained(root, *overrides):
+    run_dir = runs.create_run(compose_config(f"root={root}", *TINY, *overrides))
+    execute(run_dir)
+    return runs.read_run(run_dir)
+
+
+def untouched(run):
+    """All that training writes, by when it was written; and how long it took."""
+    files = [*(run.path / "model").iterdir(), *run.rollout_paths(), run.metrics_path]
+    return {path: path.stat().st_mtime_ns for path in files}, run.meta["timings"]["train_seconds"]
+
+
+def samples(path):
+    return pd.read_parquet(path).sort_values(["problem_id", "sample"], ignore_index=True)
+
+
+def test_two_more_benchmarks_and_twice_the_samples_without_a_training_step(tmp_path, problems, capsys):
+    both = [trained(tmp_path, f"advantage={arm}") for arm in ("grpo", "a_grae")]
+    before = {run.key: untouched(run) for run in both}
+    first = {run.key: samples(run.samples_path("countdown_test")) for run in both}
+    more = [ADDED.format(name, problems / f"{name}.jsonl") for name in ("one", "two")]
+    assert evaluate.main([*(str(run.path) for run in both), *more, "evaluation.num_samples=16"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert told == [{"run": str(run.path), "status": "done"} for run in both]
+    for run in both:
+        again = runs.read_run(run.path)
+        assert untouched(again) == before[run.key]
+        assert again.meta["timings"]["evaluate_seconds"] > run.meta["timings"]["evaluate_seconds"]
+        assert again.benchmarks() == ["countdown_test", "one", "two"]
+        for name, num_problems in (("countdown_test", 16), ("one", 12), ("two", 8)):
+            for path in (again.samples_path(name), again.base_samples_path(name)):
+                assert len(pd.read_parquet(path)) == num_problems * 17
+        added = samples(again.samples_path("countdown_test"))
+        kept = added[added["sample"] < 8].reset_index(drop=True)
+        pd.testing.assert_frame_equal(kept, first[run.key])  # drawn once
+        assert len(list((again.path / "eval").iterdir())) == 3
+    assert len(list((tmp_path / "base").iterdir())) == 3
+
+
+def test_the_launch_that_asks_for_more_trains_nothing_either(tmp_path, problems):
+    run = trained(tmp_path)
+    before = untouched(run)
+    again = trained(tmp_path, ADDED.format("one", problems / "one.jsonl"), "arm=other", "train.checkpoint_every=1")
+    assert again.path == run.path
+    assert untouched(again) == before
+    assert again.benchmarks() == ["countdown_test", "one"]
+    assert trained(tmp_path).benchmarks() == ["countdown_test", "one"]  # asked for less: it stays
+
+
+def test_samples_added_later_are_those_of_one_evaluation(tmp_path):
+    later, once = tmp_path / "later", tmp_path / "once"
+    run = trained(later, "evaluation.num_samples=32")
+    assert evaluate.main([str(run.path), "evaluation.num_samples=64", "evaluation.batch_size=100"]) == 0
+    paths = []
+    for root in (later, once):
+        found = runs.read_run(run.path) if root == later else trained(once, "evaluation.num_samples=64")
+        paths.append((found.samples_path("countdown_test"), found.base_samples_path("countdown_test")))
+    for one, other in zip(*paths, strict=True):
+        pd.testing.assert_frame_equal(samples(one), samples(other))
+
+
+@pytest.mark.parametrize("where", ["eval", "base"])
+def test_a_kill_while_samples_are_added_changes_nothing(tmp_path, where):
+    run = trained(tmp_path / "cut", "evaluation.num_samples=32")
+    whole = trained(tmp_path / "whole", "evaluation.num_samples=320")
+    runs.ask(run, evaluate.asked_for(run, evaluate.parse_overrides(["evaluation.num_samples=320"])))
+    folder = run.samples_path("countdown_test") if where == "eval" else run.base_samples_path("countdown_test")
+    process = start(run.path)
+    wait_for(folder.parent / "chunks" / "sample-00128-00160-00000.parquet", process)
+    process.kill()
+    process.wait()
+    cut = runs.read_run(run.path)
+    assert cut.status == "running"
+    assert len(pd.read_parquet(folder)) == 33 * 16  # what was there is whole meanwhile
+    subprocess.run([sys.executable, "-c", EXECUTE, str(run.path)], check=True, timeout=240, stderr=subprocess.DEVNULL)
+    again = runs.read_run(run.path)
+    assert again.status == "done"
+    for name in ("samples_path", "base_samples_path"):
+        one, other = (getattr(found, name)("countdown_test") for found in (again, whole))
+        pd.testing.assert_frame_equal(samples(one), samples(other))
+        assert not (one.parent / "chunks").exists()
+
+
+def test_other_decoding_is_another_evaluation_beside_the_first(tmp_path):
+    run = trained(tmp_path)
+    first = run.samples_path("countdown_test")
+    assert evaluate.main([str(run.path), "evaluation.temperature=0.5"]) == 0
+    cold = runs.read_run(run.path).samples_path("countdown_test")
+    assert cold != first
+    assert first.is_file()
+    assert set(pd.read_parquet(cold)["temperature"]) == {0.0, 0.5}
+    assert evaluate.main([str(run.path), "evaluation.temperature=1"]) == 0
+    assert runs.read_run(run.path).samples_path("countdown_test") == first
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train.num_steps=3"], "train.num_steps=3: a trained run takes overrides of evaluation and hardware alone"),
+        (["evaluation.num_samples=1,2"], "one value each"),
+        (["evaluation.num_sample=3"], "no key evaluation.num_sample; did you mean evaluation.num_samples"),
+        (["evaluation.num_samples=-1"], "evaluation.num_samples must be a whole number of at least 1, got -1"),
+        (["evaluation.num_samples.x=1"], "evaluation.num_samples is not a section"),
+        (["+evaluation.benchmarks.train={task: countdown}"], "a name must be .* other than 'train'"),
+        (["+evaluation.benchmarks.x={task: chess}"], "unknown task 'chess'"),
+        (["~evaluation.benchmarks.countdown_test"], "evaluation.benchmarks must name at least one"),
+        (["evaluation.at_steps=[1]"], "step 1 .* was not kept in training"),
+    ],
+)
+def test_what_a_trained_run_cannot_be_asked_is_one_sentence(small_run, words, message, capsys):
+    run = small_run()
+    config = (run.path / "config.yaml").read_text()
+    assert evaluate.main([str(run.path), *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert pytest.importorskip("re").search(message, line), line
+    assert (run.path / "config.yaml").read_text() == config
+    assert runs.read_run(run.path).status == "done"
+
+
+def test_a_run_that_is_not_trained_is_named(tmp_path, capsys):
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *TINY))
+    assert evaluate.main([str(run_dir)]) == 2
+    assert "holds no trained model/ yet; train it first" in capsys.readouterr().err
+    assert evaluate.main(["evaluation.num_samples=3"]) == 2
+    with pytest.raises(RunError, match="is not a run directory"):
+        runs.read_run(tmp_path)
+
+
+BASE = """
+import sys
+import time
+from agrae_lab import runs
+from agrae_lab.config import problem_sets
+from agrae_lab.evaluation.benchmarks import evaluate_base
+run = runs.read_run(sys.argv[1])
+evaluate_base(run, problem_sets(run.config), wait=True, on_progress=lambda done, total: print(done, total, flush=True))
+"""
+
+
+def test_further_processes_leave_the_base_model_to_the_run_that_has_its_lock(tmp_path, problems):
+    more = ADDED.format("one", problems / "one.jsonl")
+    run = runs.read_run(runs.create_run(compose_config(f"root={tmp_path}", *TINY, more, "evaluation.num_samples=96")))
+    places = [base_policy(run).directory(run.config, name) for name in ("countdown_test", "one")]
+    launch = {**os.environ, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", BASE, str(run.path)]
+    with runs.lock(places[1]):  # another run is at it
+        both = [
+            subprocess.Popen(command, env={**launch, "RANK": str(rank)}, stdout=subprocess.PIPE, text=True)
+            for rank in (0, 1)
+        ]
+        wait_for(places[0] / ".lock", both[0])
+        time.sleep(3)
+        assert not list(tmp_path.glob("base/*/chunks/*"))
+        assert all(process.poll() is None for process in both)
+    told = [process.communicate(timeout=240)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert all(told)  # both drew
+    for place, num_problems in zip(places, (16, 12), strict=True):
+        assert len(pd.read_parquet(place / "samples.parquet")) == 97 * num_problems
+        assert sorted(path.name for path in place.iterdir()) == [".lock", "evaluation.json", "samples.parquet"]

@@ -1,0 +1,137 @@
+"""Policies before the last one: evaluated at steps, validated, and none of it touches the weights."""
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from agrae_lab import evaluate, runs
+from agrae_lab.config import ConfigError
+from agrae_lab.evaluation.benchmarks import kept_steps, steps_to_evaluate
+from agrae_lab.train import execute
+from tests.training.conftest import SMALL, compose_config
+from tests.training.test_interruptions import start, wait_for
+from tests.training.test_runs_end_to_end import metrics
+
+OFTEN = ["train.num_steps=4", "train.checkpoint_every=2", "evaluation.at_steps=[0,1,3,last]", "train.validate_every=3"]
+
+
+def trained(root, *overrides):
+    run_dir = runs.create_run(compose_config(f"root={root}", *SMALL, *overrides))
+    execute(run_dir)
+    return runs.read_run(run_dir)
+
+
+def weights(run):
+    return load_file(run.path / "model" / "model.safetensors")
+
+
+def step_samples(run, step):
+    return pd.read_parquet(run.step_samples_path(step, "countdown_test"))
+
+
+@pytest.fixture(scope="module")
+def often(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("often"), *OFTEN, "train.validate_samples=4")
+
+
+def test_the_policies_of_steps_are_evaluated_and_deleted(often):
+    assert often.evaluated_steps() == [1, 3]
+    frames = {step: step_samples(often, step) for step in (1, 3)}
+    frames[4] = pd.read_parquet(often.samples_path("countdown_test"))
+    assert all(len(frame) == 16 * 9 for frame in frames.values())
+    assert not frames[1]["completion"].equals(frames[4]["completion"])  # another policy, the same streams
+    assert not list(often.path.glob("policies/*/model"))
+    assert set(often.meta["evaluations_at"]) == {"1", "3"}
+
+
+def test_watching_often_leaves_the_weights_as_they_are(often, tmp_path):
+    """What names no run must not decide its weights: checkpoints, validation, policies of steps, benchmarks."""
+    plain = trained(tmp_path, "train.num_steps=4", "train.checkpoint_every=3", "train.validate_every=0")
+    assert runs.config_hash(plain.config) == runs.config_hash(often.config)
+    ours, theirs = weights(plain), weights(often)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_the_policy_after_the_last_step_is_validated_and_samples_are_counted(often):
+    rows = metrics(often).set_index("step")
+    assert rows["greedy_accuracy"].notna().tolist() == [True, False, False, True]
+    assert rows["final_greedy_accuracy"].notna().tolist() == [False, False, False, True]
+    final = pd.read_parquet(often.samples_path("countdown_test"))
+    greedy, sampled = (final[final["decoding"] == kind] for kind in ("greedy", "sample"))
+    assert rows.loc[4, "final_greedy_accuracy"] == pytest.approx(greedy["correct"].mean())
+    four = sampled[sampled["sample"] < 4]  # validation draws from the evaluation's streams
+    assert rows.loc[4, "final_sampled_accuracy"] == pytest.approx(four["correct"].mean())
+    any_of_four = four.groupby("problem_id")["correct"].any().mean()
+    assert rows.loc[4, "final_pass_at_4"] == pytest.approx(any_of_four)
+    before_third = step_samples(often, 3)
+    first = before_third[before_third["decoding"] == "greedy"]
+    assert rows.loc[4, "greedy_accuracy"] == pytest.approx(first["correct"].mean())  # of the policy after step 3
+
+
+def test_a_kill_between_steps_and_evaluations_changes_nothing(often, tmp_path):
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, *OFTEN, "train.validate_samples=4"))
+    process = start(run_dir)
+    wait_for(run_dir / "rollouts" / "step-000004.parquet", process)  # past step 3, whose policy is kept
+    process.kill()
+    process.wait()
+    assert not (run_dir / "model").exists()
+    execute(run_dir)
+    again = runs.read_run(run_dir)
+    for step in (1, 3):
+        pd.testing.assert_frame_equal(step_samples(again, step), step_samples(often, step))
+    ours, theirs = weights(again), weights(often)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_kept_policies_can_be_asked_for_more_later_and_deleted_ones_are_named(often, tmp_path, capsys):
+    kept = trained(tmp_path, *OFTEN, "evaluation.keep_policies=true")
+    assert evaluate.main([str(kept.path), "evaluation.num_samples=12"]) == 0
+    assert len(step_samples(runs.read_run(kept.path), 3)) == 16 * 13
+    assert evaluate.main([str(often.path), "evaluation.num_samples=12"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the policy after step 1" in line
+    assert "has been evaluated and deleted" in line
+    assert evaluate.main([str(often.path), "evaluation.num_samples=12", "evaluation.at_steps=null"]) == 0
+    assert runs.read_run(often.path).evaluated_steps() == [1, 3]
+
+
+def test_which_steps_are_asked_for():
+    def steps(at_steps):
+        config = {"evaluation": {"at_steps": at_steps}, "train": {"num_steps": 10}}
+        return steps_to_evaluate(config), kept_steps(config)
+
+    assert steps(None) == ([], [])
+    assert steps(4) == ([0, 4, 8, 10], [4, 8])
+    assert steps([0, 7, "last"]) == ([0, 7, 10], [7])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["evaluation.at_steps=[0,73]"], "evaluation.at_steps names step 73, and train.num_steps = 72"),
+        (["evaluation.at_steps=0"], "evaluation.at_steps must be a number of steps"),
+        (["evaluation.at_steps=[first]"], "evaluation.at_steps must be a number of steps"),
+        (["evaluation.at_steps=[-1]"], "evaluation.at_steps must be a number of steps"),
+        (
+            ["train.validate_on=math"],
+            "train.validate_on must be one of evaluation.benchmarks, countdown_test, got 'math'",
+        ),
+        (
+            ["+evaluation.benchmarks.more={task: countdown}", "train.validate_on=null"],
+            "train.validate_on must say which of countdown_test, more the policy is validated on",
+        ),
+        (["train.validate_samples=-1"], "train.validate_samples must be a whole number of at least 0"),
+    ],
+)
+def test_mistakes_are_one_sentence(overrides, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        compose_config(*overrides)
+    assert "\n" not in str(error.value)
+
+
+def test_the_order_of_benchmarks_decides_nothing():
+    added = [f"+evaluation.benchmarks.{name}={{task: countdown, limit: 3}}" for name in ("b", "a")]
+    configs = [compose_config(*words, "train.validate_on=a") for words in (added, added[::-1])]
+    assert list(configs[0]["evaluation"]["benchmarks"]) == list(configs[1]["evaluation"]["benchmarks"])
+    assert configs[0] == configs[1]
