@@ -5,6 +5,7 @@ Reading
     counts.py        evaluations → counts of correct samples, and which may be compared
     training.py      metrics by step, and groups of rollouts
     frames.py        which runs answer a question, and how they are looked at; refuses what cannot be trusted
+    gaps.py          missing steps and metrics that are no numbers
 
 Statistics
     passk.py         Pass@k from counts: the estimator and its within-problem variance
@@ -14,8 +15,10 @@ Statistics
     multiplicity.py  simultaneous bands, and p-values corrected for a family
     proportions.py   exact intervals of shares of a handful of runs
     seeds.py         aggregates over benchmarks by resampling seeds, and how many seeds a claim needs
-    contrasts.py     linear contrasts of arms, with the interval that their data allow
-    compare.py       one arm against another: the claim decides the interval
+    evaluations.py   the arms of a benchmark, contrasts of them, names of scopes and methods
+    error_sources.py problems and seeds as sources of error, with degrees of freedom
+    contrasts.py     contrasts → intervals and simultaneous bands
+    compare.py       one arm against another, in a named scope
     curves.py        Pass@k curves and paired differences of the arms of a study
     series.py        per-step metrics of the arms of a study
     collapse.py      which runs collapse, and when

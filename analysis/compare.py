@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from .contrasts import CHECKPOINTS, METHOD, SEEDS, Contrast, Evaluations, contrast_intervals
+from .contrasts import contrast_intervals
+from .evaluations import CHECKPOINTS, METHOD, SEEDS, Contrast, Evaluations
 from .frames import FrameError
 from .multiplicity import benjamini_hochberg, holm
 from .passk import KS

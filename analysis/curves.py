@@ -15,7 +15,8 @@ import pandas as pd
 
 from agrae_lab.runs import Run
 
-from .contrasts import CHECKPOINTS, NO_VARIATION, TOO_FEW, WILSON, Contrast, Evaluations, contrast_intervals
+from .contrasts import contrast_intervals
+from .evaluations import CHECKPOINTS, NO_VARIATION, TOO_FEW, WILSON, Contrast, Evaluations
 from .frames import BASE, FrameError, Study, check_comparable, intersect_counts, read_counts
 from .passk import KS, pass_at_k
 from .scan import file_of

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import special
 from scipy import stats as scipy_stats
 
-from .contrasts import NO_SPREAD, Evaluations
+from .evaluations import NO_SPREAD, Evaluations
 from .frames import FrameError
 from .passk import pass_at_k
 from .stats import LEVEL, Interval, satterthwaite, t_p_value, t_quantile, varies, welch

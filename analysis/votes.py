@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .contrasts import CHECKPOINTS, Contrast, Evaluations, contrast_intervals
+from .contrasts import contrast_intervals
 from .curves import bounded_share, interval_columns
+from .evaluations import CHECKPOINTS, Contrast, Evaluations
 from .frames import BASE, Study, read_counts
 from .majority import Answers, majority_at_k, num_draws_for, read_answers
 from .passk import KS

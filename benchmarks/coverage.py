@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.contrasts import CHECKPOINTS, METHOD, SEEDS, Contrast, Evaluations, contrast_intervals
+from analysis.contrasts import contrast_intervals
 from analysis.curves import bounded_share
+from analysis.evaluations import CHECKPOINTS, METHOD, SEEDS, Contrast, Evaluations
 from analysis.stats import LEVEL, Interval
 
 SPREAD = 0.6  # of an arm's own logit shift on a problem

@@ -222,8 +222,8 @@ def read_run(path: str | Path) -> Run:
     if config.keys() >= {"data_fingerprints", "engine", "evaluation", "loss"} and "code" not in config:
         revision = (meta.get("attempts") or [{}])[-1].get("git_revision") or "the revision of its time"
         raise RunError(
-            f"{path} was made when evaluations were part of what names a run, and this agrae_lab cannot use it; analyse "
-            f"it with {revision}, or train anew under another root"
+            f"{path} was made when evaluations were part of what names a run, and this agrae_lab cannot use it; "
+            f"analyse it with {revision}, or train anew under another root"
         )
     return Run(path=path, config=config, meta=meta)
 

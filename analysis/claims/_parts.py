@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.contrasts import Contrast, Evaluations, common_seeds, contrast_intervals
+from analysis.contrasts import contrast_intervals
+from analysis.evaluations import Contrast, Evaluations, common_seeds
 from analysis.frames import BASE
 from analysis.stats import Interval
 from analysis.style import label

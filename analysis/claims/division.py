@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.contrasts import Contrast
+from analysis.evaluations import Contrast
 from analysis.style import label
 from analysis.verdicts import Part, Verdict, conclude
 

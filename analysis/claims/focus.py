@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.contrasts import Evaluations
+from analysis.evaluations import Evaluations
 from analysis.frames import BASE
 from analysis.style import label
 from analysis.verdicts import Part, Series, Verdict, conclude, window_difference

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.contrasts import common_seeds, contrast_intervals
+from analysis.contrasts import contrast_intervals
+from analysis.evaluations import common_seeds
 from analysis.frames import Study
 from analysis.passk import KS
 from analysis.stats import Interval

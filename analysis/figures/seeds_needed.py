@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from analysis.captions import describe_setting
-from analysis.contrasts import NO_SPREAD, SEEDS, Evaluations, common_seeds, contrast_intervals
+from analysis.contrasts import contrast_intervals
 from analysis.curves import collect
+from analysis.evaluations import NO_SPREAD, SEEDS, Evaluations, common_seeds
 from analysis.frames import BASE, Study
 from analysis.seeds import MAX_SEEDS, POWER, Spread, power_by_seeds, recorded_spread, seed_scores, seeds_needed
 from analysis.style import PERCENT, colour, label, line_style, sort_arms

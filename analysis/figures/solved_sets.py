@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.captions import describe_setting
-from analysis.contrasts import CHECKPOINTS, NO_VARIATION
 from analysis.curves import (
     Evaluations,
     bounded_share,
@@ -18,6 +17,7 @@ from analysis.curves import (
     contrast_intervals,
     interval_columns,
 )
+from analysis.evaluations import CHECKPOINTS, NO_VARIATION
 from analysis.frames import BASE, Study
 from analysis.metrics import solved_sets
 from analysis.multiplicity import holm

@@ -10,7 +10,8 @@ from evaluated import DIFFICULTY_P, binomial, evaluations
 from scipy import stats as scipy_stats
 
 from analysis.compare import Evaluations, compare, compare_family, pairwise_differences
-from analysis.contrasts import (
+from analysis.curves import gain_table
+from analysis.evaluations import (
     CHECKPOINTS,
     METHOD,
     NO_SPREAD,
@@ -23,7 +24,6 @@ from analysis.contrasts import (
     OWN_SEEDS,
     SEEDS,
 )
-from analysis.curves import gain_table
 from analysis.frames import FrameError
 from analysis.multiplicity import benjamini_hochberg, holm
 from analysis.passk import pass_at_k

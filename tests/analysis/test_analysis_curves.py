@@ -12,7 +12,8 @@ from evaluated import DIFFICULTY_P, binomial, evaluations
 from scipy import stats as scipy_stats
 
 from agrae_lab.runs import Experiment
-from analysis.contrasts import (
+from analysis.curves import collect, contrast_intervals, curve_table, gain_table
+from analysis.evaluations import (
     BASE_MODEL,
     BONFERRONI,
     CHECKPOINTS,
@@ -25,7 +26,6 @@ from analysis.contrasts import (
     TOO_FEW,
     WILSON,
 )
-from analysis.curves import collect, contrast_intervals, curve_table, gain_table
 from analysis.frames import FrameError, View, load_study
 from analysis.passk import KS, pass_at_k
 

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from analysis.claims import c1, c3
-from analysis.contrasts import (
+from analysis.contrasts import contrast_intervals
+from analysis.curves import curve_table, gain_table
+from analysis.evaluations import (
     BASE_MODEL,
     BONFERRONI,
     CHECKPOINTS,
@@ -26,9 +28,7 @@ from analysis.contrasts import (
     SIMULATED,
     TOO_FEW,
     Evaluations,
-    contrast_intervals,
 )
-from analysis.curves import curve_table, gain_table
 from analysis.stats import LEVEL, Interval, summed_t
 from analysis.verdicts import NOT_SUPPORTED, ONE_SEED, UNDECIDED, Part, describe, sign_verdict
 

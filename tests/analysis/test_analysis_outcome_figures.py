@@ -13,8 +13,8 @@ from analysis_lab import BENCHMARK
 from matplotlib.figure import Figure
 
 from agrae_lab.runs import list_experiments
-from analysis.contrasts import CHECKPOINTS, METHOD
 from analysis.curves import collect
+from analysis.evaluations import CHECKPOINTS, METHOD
 from analysis.figures import cover, seeds_needed, solved_sets
 from analysis.frames import Study, load_study, merge_studies
 from analysis.metrics import solved_sets as sets_of

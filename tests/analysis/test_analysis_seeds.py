@@ -7,7 +7,7 @@ import pytest
 from evaluated import DIFFICULTY_P, binomial, evaluations
 from scipy import stats as scipy_stats
 
-from analysis.contrasts import NO_SPREAD
+from analysis.evaluations import NO_SPREAD
 from analysis.frames import FrameError
 from analysis.seeds import (
     MAX_SEEDS,

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agrae_lab.runs import list_experiments
-from analysis.contrasts import METHOD, OVER_BOTH, OVER_PROBLEMS
 from analysis.curves import collect, curve_table
+from analysis.evaluations import METHOD, OVER_BOTH, OVER_PROBLEMS
 from analysis.figures import majority as figure_module
 from analysis.frames import FrameError, Study, View, load_study
 from analysis.majority import NO_ANSWER, Answers, majority_at_k, num_draws_for, read_answers, tally
