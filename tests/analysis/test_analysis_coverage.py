@@ -18,9 +18,11 @@ from scipy import stats as scipy_stats
 from analysis import multiplicity, seeds
 from analysis.compare import Evaluations, compare
 from analysis.curves import gain_table
+from analysis.evaluations import METHOD, SEEDS
 from analysis.multiplicity import holm
 from analysis.passk import KS, pass_at_k
 from analysis.seeds import interquartile_mean, probability_of_improvement
+from benchmarks import coverage
 
 NUM_SAMPLES = 128
 FULL = 2000
@@ -242,3 +244,20 @@ def test_the_estimator_is_unbiased_for_the_truth_used_here() -> None:
     counts = np.random.default_rng(12).binomial(NUM_SAMPLES, 0.02, 20_000)
     for k in (1, 8, 64):
         assert pass_at_k(counts, NUM_SAMPLES, [k]).mean() == pytest.approx(pass_of(np.float64(0.02), k), abs=0.006)
+
+
+@pytest.mark.parametrize("case", list(coverage.SHIFTS))
+def test_the_printed_simulation_of_problems(case: str) -> None:
+    """A few experiments of `python -m benchmarks coverage` at AMC's size: coverage, and no contradiction."""
+    cells = coverage.over_problems(40, 256, case, [1, 64, 256], 60)
+    assert sum(cell.contradictions for cell in cells.values()) == 0
+    assert min(cell.coverage for k, cell in cells.items() if k < 256) >= 0.85
+
+
+def test_the_printed_simulation_of_runs_that_share_a_random_stream() -> None:
+    """Arms of one training seed share stream and luck; over seeds and over both, intervals hold the truth."""
+    for scope in (SEEDS, METHOD):
+        runs = coverage.Runs((range(3), range(3)), 0.3, coupled=0.6)
+        cells = coverage.over_seeds(40, runs, scope, 0.7, [1, 64], 60)
+        assert min(cell.coverage for cell in cells.values()) >= 0.85
+        assert sum(cell.contradictions for cell in cells.values()) == 0
