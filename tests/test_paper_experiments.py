@@ -30,7 +30,7 @@ PAPER = {
     "figure5": ("qwen25_math_7b", SAMPLE, 0),
     "figure7": ("llama32_3b", GROUP, 3),
     "figure8": ("llama32_3b", SAMPLE, 2),
-    "figure9": ("qwen25_math_7b", {"negative_dominant", "a_grae_group_only"}, 20),
+    "figure9": ("qwen25_math_7b", {"negative_dominant", "a_grae_group_only"}, 19),
     "figure10": ("qwen25_math_7b", {"grpo", "a_grae"}, 2),
     "table3": ("qwen25_math_7b", BASELINES | ON_BASELINES | {"grpo_lead", "w_reinforce"}, 7),
     "table5": ("deepseek_r1_7b", BASELINES | ON_BASELINES, 6),
@@ -127,7 +127,7 @@ def test_every_arm_composes_at_the_papers_settings(full_size, name):
         assert (train_["num_steps"], train_["learning_rate"], train_["temperature"]) == (140, 1e-6, 1.0)
         assert (evaluation["num_samples"], evaluation["temperature"], evaluation["top_p"]) == (256, 0.6, 0.95)
         assert evaluation["max_new_tokens"] == 4096
-        assert tuple(evaluation["benchmarks"]) == BENCHMARKS
+        assert set(evaluation["benchmarks"]) == set(BENCHMARKS)
         assert config["loss"]["clip_high"] == (0.28 if config["loss"]["name"] == "dapo" else 0.2)
         assert config["loss"]["kl_coefficient"] == 0
 

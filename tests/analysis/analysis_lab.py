@@ -214,6 +214,8 @@ class Root:
         return read_run(path)
 
     def samples(self, arm: str, seed: int, path: Path) -> None:
+        if path.parent.parent.name == "eval" and "-" not in path.parent.name:  # where a benchmark has none yet
+            path = path.parent.with_name(f"{path.parent.name}-1234abcd") / path.name
         path.parent.mkdir(parents=True, exist_ok=True)
         counts = correct_counts(arm, seed, num_problems=self.num_problems, num_samples=self.num_samples)
         samples_frame(counts, self.num_samples).to_parquet(path)

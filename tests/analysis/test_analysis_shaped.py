@@ -46,8 +46,9 @@ def table4_run(root: Root, arm: str, seed: int = 0, **changes) -> Run:
     benchmarks = {name: {"task": name, "domain": domain} for name, domain in SETS.items()}
     evaluation = {"num_samples": root.num_samples, "benchmarks": benchmarks}
     run = root.run(arm, seed, evaluation=evaluation, **{**CODE, **changes})
-    run.samples_path(BENCHMARK).unlink()
-    run.samples_path(BENCHMARK).parent.rmdir()
+    path = run.samples_path(BENCHMARK)
+    path.unlink()
+    path.parent.rmdir()
     base = {name: f"base/0a1b2c3d/{name}/samples.parquet" for name in SETS}
     update_meta(run.path, base_eval=base)
     for i, name in enumerate(SETS):

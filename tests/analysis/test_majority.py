@@ -323,7 +323,7 @@ def test_picture_and_csv_agree(study: Study, tmp_path: Path) -> None:
         for arm, rows in csv[csv["panel"] == panel].groupby("arm"):
             (line,) = (line for line in ax.get_lines() if line.get_label() == label(arm))
             assert np.column_stack(line.get_data()) == pytest.approx(rows[["k", "estimate"]].to_numpy())
-    for words in ("(40 problems): n = 16", "1,000 random subsets", "seed 0", "samples without an answer abstain"):
+    for words in ("(40 problems): n = 16", "750 random subsets", "seed 0", "samples without an answer abstain"):
         assert words in figure_module.caption(table)
 
 

@@ -36,7 +36,7 @@ def test_every_published_method_has_an_arm_as_runs_are_called() -> None:
 
 def test_arms_are_named_as_the_config_names_them() -> None:
     from agrae_lab.advantages import make
-    from agrae_lab.config import _arm_name
+    from agrae_lab.config import _name_of
 
     runs = {
         "DAPO": (make("grpo"), "dapo"),
@@ -45,7 +45,7 @@ def test_arms_are_named_as_the_config_names_them() -> None:
         "Dr.GRPO + A-GRAE": (make("a_grae", base="dr_grpo"), "dr_grpo"),
         "GRPO + A-GRAE": (make("a_grae"), "grpo"),
     }
-    assert {method: _arm_name(*run) for method, run in runs.items()} == {m: published.ARMS[m] for m in runs}
+    assert {method: _name_of(*run) for method, run in runs.items()} == {m: published.ARMS[m] for m in runs}
 
 
 def test_a_panel_gets_each_arm_and_k_once() -> None:
