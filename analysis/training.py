@@ -33,8 +33,10 @@ _MASSES = ("adv_positive_mass", "adv_negative_mass", "grpo_positive_mass", "grpo
 GROUP_COLUMNS = (*_COUNTED, "p", "adv_sum", "adv_abs_sum", "grpo_abs_sum", *_MASSES)
 
 
-def read_metrics(run: Run, columns: Iterable[str]) -> pd.DataFrame:
+def read_metrics(run: Run, columns: Iterable[str], *, keep_infinite: bool = False) -> pd.DataFrame:
     """The named columns of metrics.parquet by step; a frame without rows where nothing is recorded yet.
+
+    Infinite values are NaN unless `keep_infinite`.
 
     Raises:
         FrameError: unreadable file, another schema version, columns missing or holding something else, or a step twice.
@@ -46,15 +48,16 @@ def read_metrics(run: Run, columns: Iterable[str]) -> pd.DataFrame:
         return pd.DataFrame({name: pd.Series(dtype=float) for name in wanted})
     with scan.file_of(run.path):
         frame = _read_metrics(scan.state_of(run.metrics_path), tuple(wanted.items()))
-    return frame.copy(deep=False)  # copied on write
+    if keep_infinite:
+        return frame.copy(deep=False)  # copied on write
+    numbers = frame.select_dtypes("number")
+    return frame.assign(**numbers.replace([np.inf, -np.inf], np.nan))  # gaps.py names them
 
 
 @lru_cache(maxsize=512)  # several figures ask for the same columns
 def _read_metrics(state: tuple[Path, int, int], wanted: tuple[tuple[str, str], ...]) -> pd.DataFrame:
     path = state[0]
     frame = scan.read(path, dict(wanted)).to_pandas().sort_values("step", ignore_index=True)
-    numbers = frame.select_dtypes("number")
-    frame[numbers.columns] = numbers.replace([np.inf, -np.inf], np.nan)  # gaps.py names them
     repeated = frame["step"][frame["step"].duplicated()]
     if len(repeated):
         raise FrameError(f"{path} records step {repeated.iloc[0]} twice, but a run has one row per step; {scan.AGAIN}")

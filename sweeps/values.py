@@ -135,7 +135,7 @@ def recorded_series(run: runs.Run, column: str) -> pd.Series:
     """
     from analysis.frames import read_metrics
 
-    return read_metrics(run, [column]).set_index("step")[column].astype(float).dropna()
+    return read_metrics(run, [column], keep_infinite=True).set_index("step")[column].astype(float).dropna()
 
 
 _REDUCE = {

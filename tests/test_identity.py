@@ -357,3 +357,15 @@ def test_an_edited_model_is_refused(tmp_path):
     config.write_text(config.read_text() + " ")
     with pytest.raises(RunError, match=r"the model at model.path has changed since"):
         execute(run_dir)
+
+
+def test_a_validation_that_a_trained_run_lacks_is_warned_of(tmp_path, caplog):
+    where = f"root={tmp_path}"
+    path = runs.create_run(compose_config(where, "train.validate_every=0"))
+    runs.create_run(compose_config(where, "train.validate_every=5"))
+    assert not caplog.records  # it is not trained yet, and will validate
+    runs.create_run(compose_config(where, "train.validate_every=0"))
+    (path / "model").mkdir()
+    assert runs.create_run(compose_config(where, "train.validate_every=5")) == path
+    (record,) = caplog.records
+    assert "is trained already, without train.validate_every = 5" in record.getMessage()

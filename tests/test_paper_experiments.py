@@ -31,10 +31,10 @@ PAPER = {
     "figure7": ("llama32_3b", GROUP, 3),
     "figure8": ("llama32_3b", SAMPLE, 2),
     "figure9": ("qwen25_math_7b", {"negative_dominant", "a_grae_group_only"}, 19),
-    "figure10": ("qwen25_math_7b", {"grpo", "a_grae"}, 2),
-    "table3": ("qwen25_math_7b", BASELINES | ON_BASELINES | {"grpo_lead", "w_reinforce"}, 7),
+    "figure10": ("qwen25_math_7b", {"grpo", "a_grae"}, 1),
+    "table3": ("qwen25_math_7b", BASELINES | ON_BASELINES | {"grpo_lead", "w_reinforce"}, 6),
     "table5": ("deepseek_r1_7b", BASELINES | ON_BASELINES, 6),
-    "table6": ("qwen25_math_7b", {"grpo", "a_grae"} | PARTS, 2),
+    "table6": ("qwen25_math_7b", {"grpo", "a_grae"} | PARTS, 1),
     "table7": ("qwen25_math_7b", GROUP | SAMPLE | PARTS, 0),
 }
 BENCHMARKS = ("math", "amc23", "aime2025")

@@ -60,6 +60,13 @@ def ask(run: Run, config: Mapping[str, Any]) -> None:
         RunError, RunBusyError: as create_run.
     """
     check_same_run(run, config)
+    if (run.path / "model").is_dir() and (missing := _validation_not_recorded(run.config, config)):
+        logger.warning(
+            "%s is trained already, without %s: its metrics lack that validation, and figures of it will too; "
+            "train under another root to record it",
+            run.key,
+            ", ".join(missing),
+        )
     changes = _changes(run, config)
     if changes.keys() & _ASKED:
         with lock(run.path):
@@ -69,6 +76,15 @@ def ask(run: Run, config: Mapping[str, Any]) -> None:
     elif changes:
         with suppress(RunBusyError), lock(run.path):
             _write_config(run.path, {**run.config, **changes})
+
+
+def _validation_not_recorded(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """Settings of validation that are asked for and differ from those that a run was trained with."""
+    before, now = recorded.get("train") or {}, asked.get("train") or {}
+    if not now.get("validate_every"):
+        return []
+    keys = ("validate_every", "validate_on", "validate_samples")
+    return [f"train.{key} = {now[key]}" for key in keys if now.get(key) is not None and now.get(key) != before.get(key)]
 
 
 def trained_by_other_code(config: Mapping[str, Any]) -> list[tuple[Path, list[str]]]:
