@@ -69,7 +69,7 @@ def make_slots(num_runs: int, *, num_slots: int | None = None) -> list[Slot]:
 
 def slots_of_sweep(num_runs: int, *, num_slots: int | None = None) -> int:
     """How many runs of a sweep are carried at a time, by all of its runs: those left at the end get no more threads."""
-    return num_slots or len(make_slots(num_runs))
+    return len(make_slots(num_runs)) if num_slots is None else num_slots
 
 
 def visible_gpus() -> list[str]:

@@ -149,7 +149,8 @@ def test_the_collapse_experiment_has_ten_seeds(full_size):
 def different_arms(problems, tiny_model, tmp_path_factory):
     """One config for each pair of loss and estimator that the paper has, with the tiny model."""
     overrides = with_tiny_model(problems, tiny_model, tmp_path_factory.mktemp("runs"))
-    return {config["arm"]: config for name in PAPER for config in arms(name, *overrides, "seed=0")}
+    # Of an arm in several worlds the first counts: DeepSeek's template opens a thought that the tiny model never ends.
+    return {config["arm"]: config for name in reversed(PAPER) for config in arms(name, *overrides, "seed=0")}
 
 
 ALL_ARMS = sorted({arm for _, names, _ in PAPER.values() for arm in names})
