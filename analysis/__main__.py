@@ -8,7 +8,7 @@ out is `<root>/figures` unless given. Further words:
     formats=pdf,png                   files of figures beside SVG, which reports need (none)
     published=<model>[/<benchmark>]   the paper's numbers for that model beside ours
     smooth=<steps>                    a centred moving mean over so many steps, drawn over the recorded line
-    seed=<n>                          of every resampling, and of the choice of completions shown (0)
+    seed=<n>                          of every random draw, the completions shown among them (0)
     --intersect                       compare arms on what all of them have, where problems or n differ
 
 `python -m analysis simulation=<dir> [out=<dir>]` draws what `python -m agrae_lab.advantages.simulator` recorded, into

@@ -1,6 +1,6 @@
 """Pass@k of the arms of a study: what is compared, curves, and gains over a reference, with intervals and bands.
 
-Which uncertainty speaks of which claim is decided in contrasts.py.
+contrasts.py decides the scope of every interval.
 """
 
 from __future__ import annotations

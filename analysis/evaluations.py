@@ -57,7 +57,7 @@ class Evaluations:
     seeds: Mapping[str, tuple[int, ...]]
     unfinished: frozenset[str] = frozenset()  # arms of which no run is finished
     notes: tuple[str, ...] = ()
-    seed: int = 0  # of every resampling
+    seed: int = 0  # of every random draw
 
     @property
     def num_problems(self) -> int:

@@ -62,7 +62,7 @@ class View:
     intersect: bool = False  # compare arms on the problems, and the number of samples, that all of them have
     smooth: int | None = None  # steps of a centred moving mean, drawn over the recorded line
     published: str | None = None  # a model of the paper, "<model>" or "<model>/<benchmark>", shown beside ours
-    seed: int = 0  # of every resampling
+    seed: int = 0  # of every random draw
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What else than Pass@k the counts of correct samples say. Functions of counts; pure numpy and SciPy.
 
-Where a result is [P, …], its mean over problems is the metric, and its columns are what a bootstrap resamples. Every
+Where a result is [P, …], its mean over problems is the metric, and its columns are what contrasts.py takes. Every
 such metric depends on the data through c alone, so `metric(np.arange(n + 1), n, …)` is the table of scores that
 contrasts.contrast_intervals takes.
 Shapes: K values of k, P problems, n samples a problem, c of them correct, T thresholds τ.

@@ -1,6 +1,6 @@
 """maj@k of the arms of a study: curves and paired differences, with intervals. What curves.py is to passk.py.
 
-Which uncertainty speaks of which claim is decided in contrasts.py, as for Pass@k.
+contrasts.py decides the scope of every interval, as for Pass@k.
 
 Shapes: P problems, S seeds, K values of k, N scores of all arms, seeds and problems in one row.
 """

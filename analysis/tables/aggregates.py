@@ -118,7 +118,7 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     ]
     bounded = table.dropna(subset="lo")
     for method, target in bounded[["method", "speaks_of"]].drop_duplicates().to_numpy():
-        notes.append(f"Interval: {method}; it speaks of {target}.")
+        notes.append(f"Interval: {method}; scope: {target}.")
     counts = table.drop_duplicates("arm")
     notes.append(f"Seeds that are evaluated on all benchmarks: {each(counts.set_index('arm')['seeds'])}.")
     if (table["caution"] != "").any():
