@@ -297,3 +297,9 @@ def test_equal_numbers_are_equal_configs():
         compose_config("train.temperature=true")
     with pytest.raises(ConfigError, match=r"train\.learning_rate must be a number above 0, got 1000"):
         compose_config(f"train.learning_rate=1{'0' * 400}")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiments_validate_on_a_benchmark_of_theirs(name):
+    config = compose_config(f"+experiment={name}")
+    assert config["train"]["validate_on"] in config["evaluation"]["benchmarks"]

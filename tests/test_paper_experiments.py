@@ -128,6 +128,7 @@ def test_every_arm_composes_at_the_papers_settings(full_size, name):
         assert (evaluation["num_samples"], evaluation["temperature"], evaluation["top_p"]) == (256, 0.6, 0.95)
         assert evaluation["max_new_tokens"] == 4096
         assert set(evaluation["benchmarks"]) == set(BENCHMARKS)
+        assert train_["validate_on"] in BENCHMARKS
         assert config["loss"]["clip_high"] == (0.28 if config["loss"]["name"] == "dapo" else 0.2)
         assert config["loss"]["kl_coefficient"] == 0
 

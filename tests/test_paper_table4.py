@@ -82,6 +82,7 @@ def test_every_arm_composes_at_the_papers_settings(name, problems):
     for config in configs:
         train_ = config["train"]
         assert (train_["num_prompts"], train_["num_generations"], train_["num_steps"]) == (num_prompts, 5, num_steps)
+        assert train_["validate_on"] in domains
         assert config["task"]["reward"] == "code"
         assert {key: b["domain"] for key, b in config["evaluation"]["benchmarks"].items()} == domains
         if config["arm"] in ON_BASELINES:

@@ -138,6 +138,7 @@ def build_trainer(
 ) -> AdvantageTrainer:
     """The shared trainer as a run's config asks for it."""
     config = run.config
+    validate_every = config["train"]["validate_every"]
     args = trl_config(config, run.path / "checkpoints")  # first: it tells transformers of FSDP and DeepSpeed
     lora = lora_config(config)
     # float32 weights whatever model.dtype says: at small learning rates a bfloat16 weight does not move at all
@@ -158,8 +159,8 @@ def build_trainer(
             reward=TaskReward(task, problems),
             prompt_of=lambda problem_id: task.prompt(problems[problem_id]),
             recorder=Recorder(run.path) if is_main else None,
-            validate=make_validation(config, problem_sets, model, processing),
-            validate_every=config["train"]["validate_every"],
+            validate=make_validation(config, problem_sets, model, processing) if validate_every else None,
+            validate_every=validate_every,
             on_step=on_step if is_main else None,
             callbacks=[MarkComplete()],
         )
