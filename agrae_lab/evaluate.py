@@ -31,9 +31,9 @@ from hydra.errors import HydraException
 from agrae_lab import runs
 from agrae_lab.config import ConfigError, problem_sets, with_evaluation
 from agrae_lab.evaluation.benchmarks import check_kept, is_main
+from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
 from agrae_lab.runs import Run, RunError
-from agrae_lab.train import execute
 
 SECTIONS = ("evaluation", "hardware")
 WATCHED_PARENT = "AGRAE_WATCHED_PARENT"  # process id of the one with which a run in a sweep ends

@@ -32,17 +32,17 @@ from pathlib import Path
 from typing import Any
 
 from agrae_lab.runs import Experiment, RunError, replacing
-
-from . import audit, figures, html, simulation, tables, terminal
-from .arguments import SIMULATION_KEYS, Request, UsageError, formats, parse, read_words
-from .claims import judge
-from .curves import LEFT_OUT, collect, curve_table
-from .frames import FrameError, Study, load_study, merge_studies, on_sound_runs, split_by_model
-from .gaps import incomplete
-from .html.completions import Sample, sample_completions
-from .markdown import passk_markdown, summary
-from .render import Rendered, render, render_table
-from .report import Result, passk_table
+from analysis import audit, figures, simulation, tables
+from analysis.arguments import SIMULATION_KEYS, Request, UsageError, formats, parse, read_words
+from analysis.claims import judge
+from analysis.estimates.passk_curves import LEFT_OUT, collect, curve_table
+from analysis.io.gaps import incomplete
+from analysis.io.study import FrameError, Study, load_study, merge_studies, on_sound_runs, split_by_model
+from analysis.presentation.render import Rendered, render, render_table
+from analysis.report import html, terminal
+from analysis.report.html.completions import Sample, sample_completions
+from analysis.report.markdown import passk_markdown, summary
+from analysis.report.result import Result, passk_table
 
 _SECONDS_BETWEEN_LINES = 30.0
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agrae_lab.runs import Experiment, list_experiments, list_runs
-
-from . import published
-from .frames import View
-from .render import FORMATS
+from analysis import published
+from analysis.io.study import View
+from analysis.presentation.render import FORMATS
 
 KEYS = ("runs", "experiment", "out", "formats", "published", "smooth", "seed")
 SIMULATION_KEYS = ("simulation", "out", "formats")

@@ -18,11 +18,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from agrae_lab.runs import Run, RunError, read_run
-from analysis.curves import bounded_share, collect, contrast_intervals
-from analysis.frames import BASE, FrameError, Study
-from analysis.render import render
-from analysis.stats import FEW_SEEDS, t_interval
-from analysis.style import LABELS, PERCENT
+from analysis.estimates.passk_curves import bounded_share, collect, contrast_intervals
+from analysis.io.study import BASE, FrameError, Study
+from analysis.presentation.render import render
+from analysis.presentation.style import LABELS, PERCENT
+from analysis.statistics.intervals import FEW_SEEDS, t_interval
 
 NAME = "pareto"
 QUESTION = "Which settings does no other beat in every objective?"

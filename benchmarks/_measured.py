@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from agrae_lab.runs import list_experiments, list_runs
-from analysis.curves import Evaluations, collect, contrast_intervals
-from analysis.frames import load_study, read_counts, read_groups
-from analysis.passk import KS
+from analysis.estimates.passk_curves import Evaluations, collect, contrast_intervals
+from analysis.io.study import load_study, read_counts, read_groups
+from analysis.statistics.passk import KS
 
 
 def evaluations(root: Path) -> Callable[[], int]:

@@ -7,7 +7,8 @@ from functools import partial
 
 import torch
 
-from agrae_lab.advantages import Estimator, make, preset_names, suite
+from agrae_lab.advantages import Estimator, make, preset_names
+from agrae_lab.advantages.properties import suite
 from benchmarks._timing import ratio
 
 SHAPES = ((1024, 8), (8192, 16))

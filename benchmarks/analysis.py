@@ -22,9 +22,9 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from agrae_lab.runs import Run
-from analysis import scan
-from analysis.frames import read_counts, read_groups
-from analysis.passk import KS, pass_at_k
+from analysis.io import parquet
+from analysis.io.study import read_counts, read_groups
+from analysis.statistics.passk import KS, pass_at_k
 from benchmarks._records import BENCHMARK, PAPER, Sizes, write_records
 
 TOLERANCE = 1e-12
@@ -105,7 +105,7 @@ def from_lines(path: Path) -> np.ndarray:
     with pyarrow.json.open_json(path, **settings) as batches:
         for batch in batches:
             correct = batch["correct"].to_numpy(zero_copy_only=False)
-            pieces.append((scan.codes(batch["question"].dictionary_encode(), problems), correct))
+            pieces.append((parquet.codes(batch["question"].dictionary_encode(), problems), correct))
     problem_N, correct_N = map(np.concatenate, zip(*pieces, strict=True))
     num_samples, left_over = divmod(len(problem_N), len(problems))
     assert not left_over

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.contrasts import contrast_intervals
-from analysis.curves import bounded_share
-from analysis.evaluations import CHECKPOINTS, METHOD, SEEDS, Contrast, Evaluations
-from analysis.stats import LEVEL, Interval
+from analysis.estimates.passk_curves import bounded_share
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import CHECKPOINTS, METHOD, SEEDS, Contrast, Evaluations
+from analysis.statistics.intervals import LEVEL, Interval
 
 SPREAD = 0.6  # of an arm's own logit shift on a problem
 SHIFTS = {"null": (0.0, 1.0), "shift of all problems": (0.7, 1.0), "shift of few problems": (2.5, 0.15)}

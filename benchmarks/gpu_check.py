@@ -26,10 +26,10 @@ from rich.table import Table
 
 from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, freeze, problem_sets, register_advantages
-from agrae_lab.evaluation.vllm_engine import check_vllm
+from agrae_lab.evaluation.engines.vllm import check_vllm
 from agrae_lab.models.load import load_processing
-from agrae_lab.provenance import provenance
-from agrae_lab.training.train import build_trainer
+from agrae_lab.runs.provenance import provenance
+from agrae_lab.training.session import build_trainer
 from benchmarks.trainer_step import pair_quartiles, take_turns
 
 # Dense bf16 peak, FLOP/s, by what the card's name contains (makers' data sheets; the SXM form where there are several).

@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 from agrae_lab import runs
-from sweeps.executor import run_all
-from sweeps.launch import PRELOAD
-from sweeps.progress import LineDisplay
-from sweeps.slots import make_slots
+from sweeps.execution.display import LineDisplay
+from sweeps.execution.executor import run_all
+from sweeps.execution.slots import make_slots
+from sweeps.launch.cells import PRELOAD
 
 NUM_RUNS = 20
 NUM_INTERPRETERS = 3

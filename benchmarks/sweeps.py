@@ -16,14 +16,14 @@ from pathlib import Path
 import yaml
 
 from agrae_lab import runs
-from agrae_lab.provenance import provenance
+from agrae_lab.runs.provenance import provenance
 from agrae_lab.train import freeze
-from sweeps.compose import CONFIG_DIR, compose, config_dir
-from sweeps.drift import read_code
-from sweeps.launch import PRELOAD, TRAIN_MODULE
-from sweeps.ledger import Ledger
-from sweeps.study import read_study
-from sweeps.study_plan import plan_study
+from sweeps.launch.cells import PRELOAD, TRAIN_MODULE
+from sweeps.planning.drift import read_code
+from sweeps.planning.plan import plan_study
+from sweeps.planning.study_directory import Ledger
+from sweeps.spec.compose import CONFIG_DIR, compose, config_dir
+from sweeps.spec.read import read_study
 
 RUNS = 10_000
 JOBS = 20

@@ -21,8 +21,9 @@ from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, freeze, problem_sets, register_advantages
 from agrae_lab.models.load import load_model
 from agrae_lab.tasks import load_task
-from agrae_lab.training.train import build_trainer, trl_config
+from agrae_lab.training.session import build_trainer
 from agrae_lab.training.trainer import TaskReward
+from agrae_lab.training.trl_config import trl_config
 
 STEPS = 50
 WARM_UP = 5

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from agrae_lab.runs import RunError
 from sweeps import commands
-from sweeps.compose import CONFIG_DIR
 from sweeps.errors import PlanError
-from sweeps.launch import BAD_PLAN, INTERRUPTED, PRELOAD, SOME_NOT_DONE, TRAIN_MODULE, refuse
+from sweeps.launch.cells import BAD_PLAN, INTERRUPTED, PRELOAD, SOME_NOT_DONE, TRAIN_MODULE, refuse
+from sweeps.spec.compose import CONFIG_DIR
 
 _EPILOG = """\
 A word that names a file of sweeps/studies, or a .yaml file, is a study; other words are experiments (files of

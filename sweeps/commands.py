@@ -9,20 +9,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agrae_lab import runs
-from sweeps import grid, preview, study_launch
-from sweeps.axes import label, settings_of
-from sweeps.compose import config_dir
-from sweeps.drift import read_code
 from sweeps.errors import PlanError
-from sweeps.launch import freeze_of, launch
-from sweeps.ledger import Ledger, cell_id
-from sweeps.plan import Plan, make_plan
-from sweeps.progress import make_console
-from sweeps.status import Row, as_json, print_status, run_dirs, status_rows, watch
-from sweeps.study import Study, is_study
-from sweeps.study_launch import How
-from sweeps.study_plan import plan_study
-from sweeps.words import names_study, root_of, split, study_of
+from sweeps.execution.display import make_console
+from sweeps.inspect import preview
+from sweeps.inspect.status import Row, as_json, print_status, status_rows, watch
+from sweeps.launch import study as study_launch
+from sweeps.launch.cells import freeze_of, launch
+from sweeps.launch.study import How
+from sweeps.planning.drift import read_code
+from sweeps.planning.freeze import Plan, make_plan
+from sweeps.planning.glance import run_dirs
+from sweeps.planning.plan import plan_study
+from sweeps.planning.study_directory import Ledger, cell_id
+from sweeps.spec import experiments
+from sweeps.spec.axes import label, settings_of
+from sweeps.spec.compose import config_dir
+from sweeps.spec.read import is_study
+from sweeps.spec.study import Study
+from sweeps.targets import names_study, root_of, split, study_of
 
 
 def plan(given: Namespace) -> int:
@@ -49,7 +53,7 @@ def run(given: Namespace) -> int:
         if names_study(given.words):
             return study_launch.launch_study(*study_of(given.words, given.config_dir), _how(given))
         freeze_of(given.train_module)  # registers config groups
-        cells = grid.experiment_cells(*split(given.words))
+        cells = experiments.experiment_cells(*split(given.words))
         for option in ("storage", "allow_drift"):
             if getattr(given, option):
                 raise PlanError([f"--{option.replace('_', '-')} is for studies; leave it out"])
@@ -82,7 +86,7 @@ def status(given: Namespace) -> int:
 
 def collect(given: Namespace) -> int:
     """`collect`: one table."""
-    from sweeps.collect import collect, write_table
+    from sweeps.inspect.collect import collect, write_table
 
     where, found, cells = _directories(given)
     out = given.out or where / "runs.parquet"
@@ -97,7 +101,7 @@ def collect(given: Namespace) -> int:
 
 def compare(given: Namespace) -> int:
     """`compare`: two sides."""
-    from sweeps.compare import find, print_comparison
+    from sweeps.inspect.compare import find, print_comparison
 
     names = [word for word in given.words if not word.startswith("root=")]  # an arm's name may have a '=' in it
     roots = [word for word in given.words if word.startswith("root=")]
@@ -117,7 +121,7 @@ def compare(given: Namespace) -> int:
 
 def export(given: Namespace) -> int:
     """`export`: a study to be handed on."""
-    from sweeps.export import export
+    from sweeps.inspect.export import export
 
     study, ledger = study_of(given.words, given.config_dir)
     found = [ledger.root / key for key in _cells(study, ledger)]
@@ -130,7 +134,7 @@ def export(given: Namespace) -> int:
 
 def gc(given: Namespace) -> int:
     """`gc`: what could go, and on request goes."""
-    from sweeps.gc import find_waste, print_waste, remove, total
+    from sweeps.inspect.gc import find_waste, print_waste, remove, total
 
     where, found, _ = _directories(given)
     everything = not names_study(given.words)
@@ -148,7 +152,7 @@ def gc(given: Namespace) -> int:
 
 @contextmanager
 def _frames_are_read() -> Iterator[None]:
-    from analysis.frames import FrameError
+    from analysis.io.study import FrameError
 
     try:
         yield
@@ -168,7 +172,7 @@ def _how(given: Namespace) -> How:
 
 def _plan_experiments(given: Namespace) -> Plan:
     freeze = freeze_of(given.train_module)  # first, since it registers config groups
-    return make_plan(grid.experiment_cells(*split(given.words)), freeze)
+    return make_plan(experiments.experiment_cells(*split(given.words)), freeze)
 
 
 def _rows(given: Namespace) -> list[Row]:

@@ -38,7 +38,7 @@ COMMANDS = [
     ["sweeps", "run", "group_symmetry", "root={root}/runs", "seed=range(1,3)", *SMALL],
     ["agrae_lab.train", "advantage=grpo", "loss=dapo", "root={root}/single", *SMALL],
     ["agrae_lab.train", "advantage=dr_grpo", "loss=dr_grpo", "root={root}/single", *SMALL],
-    ["agrae_lab.train", "advantage=grpo", "advantage/token=entropy_shaped", "root={root}/single", *SMALL],
+    ["agrae_lab.train", "advantage=grpo", "advantage/token=entropy", "root={root}/single", *SMALL],
     ["agrae_lab.train", "world=nano_vl", "advantage=a_grae", "task.reward=code", "root={root}/vision", *VISION],
     ["agrae_lab.evaluate", "{root}/runs", "evaluation.num_samples=12"],
     ["analysis", "runs={root}/runs"],

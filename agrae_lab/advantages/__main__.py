@@ -11,10 +11,10 @@ import os
 import sys
 from pathlib import Path
 
-from agrae_lab.advantages import catalogue, page
-from agrae_lab.advantages.check import check
+from agrae_lab.advantages.catalogue import facts, page
+from agrae_lab.advantages.catalogue.page import LAW_HEADS
 from agrae_lab.advantages.estimator import SLOTS, unknown
-from agrae_lab.advantages.page import LAW_HEADS
+from agrae_lab.advantages.properties.check import check
 
 _COMMANDS = ("table", "page", "check")
 _WIDTH = 24  # of the names
@@ -44,17 +44,17 @@ def table() -> str:
     """Every preset, then the links of the other slots: laws kept, needs, and formula with source beneath."""
     heads = " ".join(f"{head:5}" for head in LAW_HEADS.values())
     lines = [f"{'':{_WIDTH}}{heads} needs", ""]
-    for entry in catalogue.presets():
+    for entry in facts.presets():
         lines += _rows(entry, " → ".join(f"{slot} {part.name}" for slot, part in entry.filled.items()))
     for slot in SLOTS[1:]:
-        if entries := catalogue.other_links(slot):
+        if entries := facts.other_links(slot):
             lines += ["", f"{slot} links, on {entries[0].estimator.base.name}", ""]
             lines += [line for entry in entries for line in _rows(entry, "")]
     laws = [f"{head:5} {law}: {page.MEANING[law]}" for law, head in LAW_HEADS.items()]
     return "\n".join([*lines, "", *laws])
 
 
-def _rows(entry: catalogue.Entry, slots: str) -> list[str]:
+def _rows(entry: facts.Entry, slots: str) -> list[str]:
     ticks = " ".join(f"{'✓' if law in entry.estimator.laws else '·':5}" for law in LAW_HEADS)
     needs = [*sorted(entry.estimator.requires), *(["earlier batches"] if entry.estimator.is_stateful else [])]
     rows = [f"{entry.name:{_WIDTH}}{ticks} {', '.join(needs)}".rstrip()]

@@ -29,8 +29,9 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from agrae_lab.advantages import external, laws
+from agrae_lab.advantages import external
 from agrae_lab.advantages.fields import construct
+from agrae_lab.advantages.properties import laws
 from agrae_lab.advantages.statistics import widened
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agrae_lab import runs
-from agrae_lab.evaluation.engine import Decoding, Engine
+from agrae_lab.evaluation.engines.base import Decoding, Engine
 from agrae_lab.evaluation.sample import POLL_SECONDS, evaluate, num_samples_of
 from agrae_lab.evaluation.streams import BASE_STREAM, policy_stream
 from agrae_lab.models.load import fingerprint_model
@@ -254,11 +254,11 @@ def _load_engine(path: str, config: Mapping[str, Any]) -> Engine:
     import torch
 
     if config["engine"] == "vllm":
-        from agrae_lab.evaluation.vllm_engine import VllmEngine
+        from agrae_lab.evaluation.engines.vllm import VllmEngine
 
         parallel = config["hardware"]["vllm"]["tensor_parallel"]
         return VllmEngine(path, dtype=config["model"]["dtype"], tensor_parallel=parallel)
-    from agrae_lab.evaluation.transformers_engine import TransformersEngine
+    from agrae_lab.evaluation.engines.transformers import TransformersEngine
     from agrae_lab.models.load import load_model
 
     model: Any

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agrae_lab.evaluation.engine import Completions, Decoding, Engine
+from agrae_lab.evaluation.engines.base import Completions, Decoding, Engine
 from agrae_lab.evaluation.streams import sample_seeds
 from agrae_lab.runs import SCHEMA_VERSION, RunError, replacing
 from agrae_lab.tasks import Problem, Task

@@ -17,7 +17,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from agrae_lab.models.imitation import fit
-from agrae_lab.tasks.countdown import TASK, make_splits, random_solved_problems
+from agrae_lab.tasks.text.countdown import TASK, make_splits, random_solved_problems
 
 PATH = Path(__file__).parent / "nano"
 CHARACTERS = "0123456789+-*()=:"

@@ -25,7 +25,7 @@ from agrae_lab.models.imitation import fit
 from agrae_lab.models.load import load_processing
 from agrae_lab.tasks import Problem
 from agrae_lab.tasks.encoding import pictures_of
-from agrae_lab.tasks.shapes import SIDE, TASK, content, make_files, random_problems, solve
+from agrae_lab.tasks.vision.shapes import SIDE, TASK, content, make_files, random_problems, solve
 
 PATH = Path(__file__).parent / "nano_vl"
 PAD, UNKNOWN, START, EOS = "<|endoftext|>", "<|unknown|>", "<|im_start|>", "<|im_end|>"

@@ -1,7 +1,7 @@
 """Tasks: prompts, gold answers, verifiers.
 
-A task is one file here, `<name>.py`, with a `TASK` that meets `Task`; the tasks of mathematics share one file, and
-those with real pictures another.
+A task is one file in text/ or vision/, `<name>.py`, with a `TASK` that meets `Task`. The tasks of mathematics share one
+file, and those with real images another.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
+from agrae_lab.tasks import text, vision
 from agrae_lab.tasks.base import Problem, Task, Verdict, count_shared, fingerprint_problems, read_problems
-from agrae_lab.tasks.mathematics import MathTask
 from agrae_lab.tasks.problems import SPLITS, load_problems
 from agrae_lab.tasks.rewards import ACCURACY, default_reward, is_shaped, paid_by, reward_of
-from agrae_lab.tasks.visual import VisualTask
-from agrae_lab.tasks.visual_sets import VISUAL_SPLITS
+from agrae_lab.tasks.text.mathematics import MathTask
+from agrae_lab.tasks.vision.visual import VisualTask
+from agrae_lab.tasks.vision.visual_sets import VISUAL_SPLITS
 
 __all__ = [
     "Problem",
@@ -33,19 +34,22 @@ __all__ = [
     "task_settings",
 ]
 
-_NOT_TASKS = (
-    "__main__",
-    *("base", "choices", "encoding", "hub", "mathematics", "pictures", "problems", "prompts", "rewards", "visual"),
-    "visual_sets",
-)
+_ROOMS = (text, vision)
+_FAMILIES = ("mathematics", "visual")  # one file for several tasks
+_HELPERS = ("choices", "images", "visual_sets")
 _SETTINGS = ("prompt_template", "verifier")
 _VISUAL_SETTINGS = ("max_pixels", "on_bad_row")
 
 
 def task_names() -> list[str]:
     """The tasks with a file of their own, then those of mathematics, then those with real pictures."""
-    own = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _NOT_TASKS)
-    return [*own, *SPLITS, *VISUAL_SPLITS]
+    return [*sorted(_modules()), *SPLITS, *VISUAL_SPLITS]
+
+
+def _modules() -> dict[str, str]:
+    """Map each task with a file of its own to the name of its module."""
+    files = ((room.__name__, file.name) for room in _ROOMS for file in pkgutil.iter_modules(room.__path__))
+    return {name: f"{room}.{name}" for room, name in files if name not in (*_FAMILIES, *_HELPERS)}
 
 
 def load_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
@@ -72,7 +76,7 @@ def _judge(name: str, given: Mapping[str, Any]) -> Task:
         return MathTask(name, **_of(given, _SETTINGS))
     if name in VISUAL_SPLITS:
         return VisualTask(name, **_of(given, _VISUAL_SETTINGS))
-    return importlib.import_module(f"agrae_lab.tasks.{name}").TASK
+    return importlib.import_module(_modules()[name]).TASK
 
 
 def _of(given: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from agrae_lab.tasks.base import Task, find_set, read_problems, text_problem, with_ids
 from agrae_lab.tasks.hub import give_a_file, hub_rows, named
-from agrae_lab.tasks.visual_sets import VISUAL_SPLITS, load_visual_problems
+from agrae_lab.tasks.vision.visual_sets import VISUAL_SPLITS, load_visual_problems
 from agrae_lab.verify.answers import last_complete_box
 from agrae_lab.verify.golds import gold_fault
 from agrae_lab.verify.limits import SHOWN_CHARS

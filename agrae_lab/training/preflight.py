@@ -29,7 +29,7 @@ from agrae_lab.runs import Run
 from agrae_lab.tasks import Problem, load_task
 from agrae_lab.tasks.encoding import encode, tokenizer_of
 from agrae_lab.tasks.prompts import render as render_prompts
-from agrae_lab.training.machine import (
+from agrae_lab.training.devices import (
     device_memory,
     divide_minibatch,
     num_processes,

@@ -29,7 +29,7 @@ from trl import GRPOConfig
 from agrae_lab.advantages import Estimator, make
 from agrae_lab.advantages.adapters.trl import AdvantageMixin, policy_mask
 from agrae_lab.advantages.statistics import mean_over_tokens
-from agrae_lab.evaluation.transformers_engine import random_stream
+from agrae_lab.evaluation.engines.transformers import random_stream
 from agrae_lab.models.memory import out_of_memory_means
 from agrae_lab.tasks import Problem, Task, Verdict, is_shaped
 from agrae_lab.training.prompts import PromptingTrainer

@@ -10,13 +10,13 @@ from accelerate.state import PartialState
 from accelerate.utils import gather_object
 from transformers import PretrainedConfig
 
-from agrae_lab.evaluation.engine import Decoding
+from agrae_lab.evaluation.engines.base import Decoding
+from agrae_lab.evaluation.engines.transformers import decode_greedily, sample
 from agrae_lab.evaluation.streams import policy_stream, sample_seeds
-from agrae_lab.evaluation.transformers_engine import decode_greedily, sample
 from agrae_lab.models.memory import FLOAT32, evaluation_needs, kv_cache, out_of_memory_means
 from agrae_lab.tasks import Problem, Task, load_task
 from agrae_lab.tasks.prompts import render
-from agrae_lab.training.machine import device_memory
+from agrae_lab.training.devices import device_memory
 
 Totals = dict[str, float]  # of some problems; those of all are added up
 

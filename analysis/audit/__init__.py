@@ -13,6 +13,6 @@ A finding is arithmetic on printed numbers. It says what, where, by how much and
 innocently have caused it; why it is so, it does not know.
 """
 
-from .command import main
+from analysis.audit.command import main
 
 __all__ = ["main"]

@@ -1,5 +1,5 @@
 import sys
 
-from .command import main
+from analysis.audit.command import main
 
 sys.exit(main(sys.argv[1:]))

@@ -8,8 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
-from .findings import SAME, Check, Finding, finding, listed
-from .table import AuditError, Cell, Curve
+from analysis.audit.findings import SAME, Check, Finding, finding, listed
+from analysis.audit.table import AuditError, Cell, Curve
 
 # Thresholds of the two checks that are no theorems; docs/audit.md has how often genuine tables pass them by chance.
 FEW_SHARED = 3  # equal cells of two rows, at k < n and INSIDE, from which they are named

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .between import IDENTICAL, PLUS_MINUS, REPEATS, between_rows
-from .findings import Finding
-from .table import Curve
-from .within import COHERENT, CONCAVE, K_WITHIN_N, MONOTONE, MULTIPLES, within_row
+from analysis.audit.between import IDENTICAL, PLUS_MINUS, REPEATS, between_rows
+from analysis.audit.findings import Finding
+from analysis.audit.table import Curve
+from analysis.audit.within import COHERENT, CONCAVE, K_WITHIN_N, MONOTONE, MULTIPLES, within_row
 
 CHECKS = (K_WITHIN_N, MONOTONE, CONCAVE, MULTIPLES, COHERENT, REPEATS, IDENTICAL, PLUS_MINUS)
 

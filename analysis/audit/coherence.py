@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import linprog
 
-from ..passk import fail_table
+from analysis.statistics.passk import fail_table
 
 
 def least_deviation(value_K: np.ndarray, ks: Sequence[int], num_samples: int) -> tuple[float, np.ndarray]:

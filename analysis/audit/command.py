@@ -14,11 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from agrae_lab.runs import replacing, write_json
-
-from .between import CLAIM, claim_fails
-from .checks import CHECKS, audit
-from .findings import Check, Finding, frame, markdown, spans
-from .table import AuditError, Curve, read_curves
+from analysis.audit.between import CLAIM, claim_fails
+from analysis.audit.checks import CHECKS, audit
+from analysis.audit.findings import Check, Finding, frame, markdown, spans
+from analysis.audit.table import AuditError, Curve, read_curves
 
 USAGE = 'python -m analysis audit table.csv [problems=AMC23:40,MyBench:12] [claim="A > B"] [json=path] [out=folder]'
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from .table import NAMES, Curve
+from analysis.audit.table import NAMES, Curve
 
 SHARE = "share"
 SAME = 1e-9  # shares nearer than this are the same printed number

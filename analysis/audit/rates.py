@@ -13,9 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from ..passk import KS, pass_at_k
-from .checks import CHECKS, audit
-from .table import Cell, Curve
+from analysis.audit.checks import CHECKS, audit
+from analysis.audit.table import Cell, Curve
+from analysis.statistics.passk import KS, pass_at_k
 
 NUM_SAMPLES = 256
 NUM_METHODS = 9

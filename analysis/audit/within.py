@@ -10,9 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from .coherence import least_deviation
-from .findings import SAME, Check, Finding, finding, listed
-from .table import Curve
+from analysis.audit.coherence import least_deviation
+from analysis.audit.findings import SAME, Check, Finding, finding, listed
+from analysis.audit.table import Curve
 
 _SOLVER = 1e-8  # accuracy of the linear programme, as a share
 _Point = tuple[int, float, float, tuple[int, ...]]  # k, value, how far rounding may have moved it, lines

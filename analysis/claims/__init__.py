@@ -20,20 +20,19 @@ over k), not all of which have a p-value to order them by.
 
 from __future__ import annotations
 
-from analysis.collapse import collapse_table
-from analysis.curves import collect
-from analysis.frames import Study
-from analysis.series import metric_by_seed
-from analysis.verdicts import Verdict
-
-from .division import c6
-from .focus import c5
-from .gain_over_base import c1
-from .improvement import a_grae_pairs, c7
-from .negative_dominant import c3
-from .plateau import c8
-from .positive_dominant import c2
-from .stability import c4
+from analysis.claims.division import c6
+from analysis.claims.focus import c5
+from analysis.claims.gain_over_base import c1
+from analysis.claims.improvement import a_grae_pairs, c7
+from analysis.claims.negative_dominant import c3
+from analysis.claims.plateau import c8
+from analysis.claims.positive_dominant import c2
+from analysis.claims.stability import c4
+from analysis.claims.verdicts import Verdict
+from analysis.estimates.passk_curves import collect
+from analysis.estimates.step_series import metric_by_seed
+from analysis.io.study import Study
+from analysis.statistics.collapse import collapse_table
 
 __all__ = ["Verdict", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "judge"]
 

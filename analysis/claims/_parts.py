@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.contrasts import contrast_intervals
-from analysis.evaluations import Contrast, Evaluations, common_seeds
-from analysis.frames import BASE
-from analysis.stats import Interval
-from analysis.style import label
-from analysis.verdicts import Part, Series, sign_verdict, window_interval
+from analysis.claims.verdicts import Part, Series, sign_verdict, window_interval
+from analysis.io.study import BASE
+from analysis.presentation.style import label
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import Contrast, Evaluations, common_seeds
+from analysis.statistics.intervals import Interval
 
 RELEVANT_PASSK = 0.01  # one percentage point of Pass@k
 RELEVANT_ENTROPY = 0.05  # of the mean entropy over the first quarter of the run

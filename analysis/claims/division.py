@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from analysis.evaluations import Contrast
-from analysis.style import label
-from analysis.verdicts import Part, Verdict, conclude
-
-from ._parts import Strata, difference, growth, largest_k, on_benchmarks, passk_part
+from analysis.claims._parts import Strata, difference, growth, largest_k, on_benchmarks, passk_part
+from analysis.claims.verdicts import Part, Verdict, conclude
+from analysis.presentation.style import label
+from analysis.statistics.evaluations import Contrast
 
 _SAMPLE, _GROUP, _FULL = "a_grae_sample_only", "a_grae_group_only", "a_grae"
 

@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.evaluations import Evaluations
-from analysis.frames import BASE
-from analysis.style import label
-from analysis.verdicts import Part, Series, Verdict, conclude, window_difference
-
-from ._parts import absent, difference, passk_part, steps_part
+from analysis.claims._parts import absent, difference, passk_part, steps_part
+from analysis.claims.verdicts import Part, Series, Verdict, conclude, window_difference
+from analysis.io.study import BASE
+from analysis.presentation.style import label
+from analysis.statistics.evaluations import Evaluations
 
 RELEVANT_SHARE = 0.01  # one percentage point of a batch's completions
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from analysis.frames import BASE
-from analysis.verdicts import Part, Verdict, conclude
-
-from ._parts import Strata, difference, growth, largest_k, on_benchmarks, passk_part
+from analysis.claims._parts import Strata, difference, growth, largest_k, on_benchmarks, passk_part
+from analysis.claims.verdicts import Part, Verdict, conclude
+from analysis.io.study import BASE
 
 
 def c1(evaluations: Strata) -> Verdict:

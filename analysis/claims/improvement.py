@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from analysis.contrasts import contrast_intervals
-from analysis.evaluations import common_seeds
-from analysis.frames import Study
-from analysis.passk import KS
-from analysis.stats import Interval
-from analysis.style import label
-from analysis.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED, Part, Verdict, conclude, sign_verdict
-
-from ._parts import RELEVANT_PASSK, Strata, basis, describe_largest_k, difference, largest_k, where
+from analysis.claims._parts import RELEVANT_PASSK, Strata, basis, describe_largest_k, difference, largest_k, where
+from analysis.claims.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED, Part, Verdict, conclude, sign_verdict
+from analysis.io.study import Study
+from analysis.presentation.style import label
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import common_seeds
+from analysis.statistics.intervals import Interval
+from analysis.statistics.passk import KS
 
 METHODS = {("grpo", "grpo"): "GRPO", ("grpo", "dapo"): "DAPO", ("dr_grpo", "dr_grpo"): "Dr.GRPO"}  # (base, loss)
 _MANY_KS = 5  # "nearly every k": from so many on, one may fail

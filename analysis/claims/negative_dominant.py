@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.contrasts import contrast_intervals
-from analysis.frames import BASE
-from analysis.style import label
-from analysis.verdicts import Part, Series, Verdict, conclude, sign_verdict
-
-from ._parts import (
+from analysis.claims._parts import (
     Strata,
     absent,
     basis,
@@ -19,6 +14,10 @@ from ._parts import (
     passk_part,
     where,
 )
+from analysis.claims.verdicts import Part, Series, Verdict, conclude, sign_verdict
+from analysis.io.study import BASE
+from analysis.presentation.style import label
+from analysis.statistics.contrasts import contrast_intervals
 
 KEEPS_MARGIN = 0.02  # "keeps the base's Pass@k": not worse by more than two percentage points
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from analysis.style import label
-from analysis.verdicts import (
+from analysis.claims._parts import RELEVANT_ENTROPY, absent, early_mean, steps_part
+from analysis.claims.verdicts import (
     Series,
     Verdict,
     Window,
@@ -14,8 +14,7 @@ from analysis.verdicts import (
     window_difference,
     window_interval,
 )
-
-from ._parts import RELEVANT_ENTROPY, absent, early_mean, steps_part
+from analysis.presentation.style import label
 
 PLATEAU_MARGIN = RELEVANT_ENTROPY  # "holds a plateau": no change of relevant size
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.style import label
-from analysis.verdicts import Part, Series, Verdict, conclude, window_difference
-
-from ._parts import (
+from analysis.claims._parts import (
     RELEVANT_ENTROPY,
     Strata,
     absent,
@@ -17,6 +14,8 @@ from ._parts import (
     passk_part,
     steps_part,
 )
+from analysis.claims.verdicts import Part, Series, Verdict, conclude, window_difference
+from analysis.presentation.style import label
 
 _ARM, _OTHERS = "positive_dominant", ("grpo", "negative_dominant")
 

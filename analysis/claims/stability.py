@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from agrae_lab.runs import FINAL_STATUSES
-from analysis.collapse import DIVERGED, RULE
-from analysis.proportions import difference_interval, share_interval
-from analysis.stats import Interval
-from analysis.style import label
-from analysis.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED, Part, Verdict, conclude, sign_verdict
+from analysis.claims.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED, Part, Verdict, conclude, sign_verdict
+from analysis.presentation.style import label
+from analysis.statistics.collapse import DIVERGED, RULE
+from analysis.statistics.intervals import Interval
+from analysis.statistics.proportions import difference_interval, share_interval
 
 UNSTABLE = 0.05  # an arm of which surely more than one run in twenty collapses is unstable
 STABLE = 0.25  # one of which surely fewer than one run in four does is not: 13 runs without a collapse are enough

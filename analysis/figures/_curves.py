@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from analysis.captions import PUBLISHED, describe_missing, describe_setting, published_of
-from analysis.style import PERCENT, colour, label, line_style, marker, sort_arms
+from analysis.presentation.captions import PUBLISHED, describe_missing, describe_setting, published_of
+from analysis.presentation.style import PERCENT, colour, label, line_style, marker, sort_arms
 
 _MARGIN = 2**0.35  # of the k axis, on either side
 _POINTWISE, _SIMULTANEOUS = 0.16, 0.07  # opacity of the bands of up to _FEW arms; more arms share it

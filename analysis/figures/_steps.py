@@ -8,11 +8,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis.captions import each
-from analysis.collapse import RULE
-from analysis.series import MEAN
-from analysis.stats import FEW_SEEDS
-from analysis.style import colour, dash, label, line_style, sort_arms
+from analysis.estimates.step_series import MEAN
+from analysis.presentation.captions import each
+from analysis.presentation.style import colour, dash, label, line_style, sort_arms
+from analysis.statistics.collapse import RULE
+from analysis.statistics.intervals import FEW_SEEDS
 
 _RAW: dict[str, Any] = {"linewidth": 0.4, "alpha": 0.55}  # the recorded line where another lies over it
 _FEW = 4  # with more arms lines are thinner, and bands share their opacity

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from analysis.figures import entropy, greedy
 from analysis.figures._steps import describe_steps
-from analysis.frames import Study
+from analysis.io.study import Study
 
 NAME = "a_grae_dynamics"
 QUESTION = "Does A-GRAE hold its entropy where GRPO's declines, and does accuracy follow?"

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from agrae_lab.runs import FINAL_STATUSES
-from analysis.collapse import RULE, collapse_table
+from analysis.estimates.step_series import MEAN, series_table
 from analysis.figures._steps import mark_collapses
-from analysis.frames import Study
-from analysis.proportions import share_interval
-from analysis.series import MEAN, series_table
-from analysis.style import PERCENT, label, line_style, sort_arms
+from analysis.io.study import Study
+from analysis.presentation.style import PERCENT, label, line_style, sort_arms
+from analysis.statistics.collapse import RULE, collapse_table
+from analysis.statistics.proportions import share_interval
 
 NAME = "collapse"
 QUESTION = "Which runs collapse, and when?"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.estimates.step_series import series_table
 from analysis.figures._steps import describe_steps, draw_steps
-from analysis.frames import Study
-from analysis.series import series_table
+from analysis.io.study import Study
 
 NAME = "correct_counts"
 QUESTION = "How many completions of a training batch are correct as training goes on?"

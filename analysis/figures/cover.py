@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.captions import describe_setting
-from analysis.curves import (
+from analysis.estimates.passk_curves import (
     WILSON,
     Evaluations,
     bounded_share,
@@ -19,9 +18,10 @@ from analysis.curves import (
     name_families,
 )
 from analysis.figures._curves import limit_to_intervals
-from analysis.frames import BASE, Study
-from analysis.metrics import cover_at
-from analysis.style import PERCENT, colour, label, line_style, sort_arms
+from analysis.io.study import BASE, Study
+from analysis.presentation.captions import describe_setting
+from analysis.presentation.style import PERCENT, colour, label, line_style, sort_arms
+from analysis.statistics.count_metrics import cover_at
 
 NAME = "cover"
 QUESTION = "How many problems does an arm solve reliably, and how many only now and then?"

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 from matplotlib.axes import Axes
 
 from agrae_lab.runs import Run
+from analysis.estimates.step_series import series_table
 from analysis.figures._steps import describe_steps, draw_steps
-from analysis.frames import Study
-from analysis.series import series_table
-from analysis.style import PERCENT
+from analysis.io.study import Study
+from analysis.presentation.style import PERCENT
 
 NAME = "greedy"
 QUESTION = "How do accuracy and entropy of greedy decoding on the benchmark move during training?"

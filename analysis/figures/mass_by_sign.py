@@ -6,9 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
+from analysis.estimates.step_series import series_table
 from analysis.figures._steps import describe_steps, draw_steps
-from analysis.frames import Study
-from analysis.series import series_table
+from analysis.io.study import Study
 
 NAME = "mass_by_sign"
 QUESTION = "How much does an arm push correct completions up and incorrect ones down, beside plain GRPO?"

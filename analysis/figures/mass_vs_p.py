@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import theory
-from analysis.captions import each
-from analysis.frames import ACCURACY, Study, read_rollout_groups, reward_name
-from analysis.style import colour, dash, label, line_style, sort_arms
+from analysis.io.study import ACCURACY, Study, read_rollout_groups, reward_name
+from analysis.presentation.captions import each
+from analysis.presentation.style import colour, dash, label, line_style, sort_arms
+from analysis.statistics import update_mass
 
 NAME = "mass_vs_p"
 QUESTION = "Which prompts move the policy: how large is Σ|A| of a group at each success rate p?"
@@ -49,10 +49,10 @@ def table(study: Study) -> pd.DataFrame:
 
 def closed_form(arm: str, advantage: Mapping[str, Any], *, group_size: int, omega: float) -> pd.DataFrame:
     """An arm's rows of kind "theory"; none where no closed form is known. `omega` stands in those that depend on it."""
-    line = theory.mass(advantage, _P, group_size=group_size, omega=omega)
+    line = update_mass.mass(advantage, _P, group_size=group_size, omega=omega)
     if line is None:
         return pd.DataFrame()
-    at = {"omega": omega} if theory.needs_omega(advantage) else {}
+    at = {"omega": omega} if update_mass.needs_omega(advantage) else {}
     return pd.DataFrame({"p": _P, "value": line}).assign(arm=arm, kind="theory", **at)
 
 

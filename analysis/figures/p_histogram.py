@@ -9,10 +9,10 @@ from matplotlib.colors import PowerNorm
 from matplotlib.ticker import MaxNLocator
 
 from agrae_lab.runs import Run
-from analysis.captions import each
-from analysis.frames import Study, read_p_histogram
-from analysis.stats import t_quantile
-from analysis.style import label, sort_arms
+from analysis.io.study import Study, read_p_histogram
+from analysis.presentation.captions import each
+from analysis.presentation.style import label, sort_arms
+from analysis.statistics.intervals import t_quantile
 
 NAME = "p_histogram"
 QUESTION = "How do a batch's prompts move between unsolved and solved as training goes on?"

@@ -6,10 +6,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import published
-from analysis.captions import PUBLISHED, RECORDED, stack
-from analysis.curves import Evaluations, collect, curve_table
+from analysis.estimates.passk_curves import Evaluations, collect, curve_table
 from analysis.figures._curves import describe_evaluation, draw_curves
-from analysis.frames import Study
+from analysis.io.study import Study
+from analysis.presentation.captions import PUBLISHED, RECORDED, stack
 
 NAME = "passk"
 QUESTION = "How often does at least one of k samples solve a problem, before and after training?"

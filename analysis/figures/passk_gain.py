@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.curves import collect, gain_table
+from analysis.estimates.passk_curves import collect, gain_table
 from analysis.figures._curves import describe_evaluation, draw_curves
-from analysis.frames import BASE, Study
-from analysis.style import label
+from analysis.io.study import BASE, Study
+from analysis.presentation.style import label
 
 NAME = "passk_gain"
 QUESTION = "At which k does an arm beat GRPO, and the base model, on the same problems?"

@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis.curves import Contrast, Evaluations, collect, contrast_intervals
-from analysis.frames import BASE, Study, at_step
-from analysis.style import PERCENT, colour, label, line_style, sort_arms
+from analysis.estimates.passk_curves import Contrast, Evaluations, collect, contrast_intervals
+from analysis.io.study import BASE, Study, at_step
+from analysis.presentation.style import PERCENT, colour, label, line_style, sort_arms
 
 NAME = "passk_over_steps"
 QUESTION = "Does coverage (Pass@k at the largest k) shrink while Pass@1 grows, and from which step on?"

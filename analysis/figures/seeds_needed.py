@@ -9,13 +9,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from analysis.captions import describe_setting
-from analysis.contrasts import contrast_intervals
-from analysis.curves import collect
-from analysis.evaluations import NO_SPREAD, SEEDS, Evaluations, common_seeds
-from analysis.frames import BASE, Study
-from analysis.seeds import MAX_SEEDS, POWER, Spread, power_by_seeds, recorded_spread, seed_scores, seeds_needed
-from analysis.style import PERCENT, colour, label, line_style, sort_arms
+from analysis.estimates.passk_curves import collect
+from analysis.io.study import BASE, Study
+from analysis.presentation.captions import describe_setting
+from analysis.presentation.style import PERCENT, colour, label, line_style, sort_arms
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import NO_SPREAD, SEEDS, Evaluations, common_seeds
+from analysis.statistics.seeds import (
+    MAX_SEEDS,
+    POWER,
+    Spread,
+    power_by_seeds,
+    recorded_spread,
+    seed_scores,
+    seeds_needed,
+)
 
 NAME = "seeds_needed"
 QUESTION = "How many training seeds would show the effects that were seen?"

@@ -9,20 +9,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.captions import describe_setting
-from analysis.curves import (
-    Evaluations,
-    bounded_share,
-    collect,
-    contrast_intervals,
-    interval_columns,
-)
-from analysis.evaluations import CHECKPOINTS, NO_VARIATION
-from analysis.frames import BASE, Study
-from analysis.metrics import solved_sets
-from analysis.multiplicity import holm
-from analysis.stats import Interval
-from analysis.style import PERCENT, colour, label, sort_arms
+from analysis.estimates.passk_curves import Evaluations, bounded_share, collect, contrast_intervals, interval_columns
+from analysis.io.study import BASE, Study
+from analysis.presentation.captions import describe_setting
+from analysis.presentation.style import PERCENT, colour, label, sort_arms
+from analysis.statistics.count_metrics import solved_sets
+from analysis.statistics.evaluations import CHECKPOINTS, NO_VARIATION
+from analysis.statistics.intervals import Interval
+from analysis.statistics.multiplicity import holm
 
 NAME = "solved_sets"
 QUESTION = "Which share of the problems did training bring into reach, and which did it lose?"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..frames import BASE
+from analysis.io.study import BASE
 
 PAPER_TABLES = Path(__file__).parent / "paper_tables.csv"
 COLUMNS = ("table", "model", "benchmark", "method", "arm", "k", "estimate", "plus_minus")

@@ -7,8 +7,8 @@
 A figure module is as in analysis/figures, with a `Simulation` where those have a `Study`.
 """
 
+from analysis.io.simulation import Simulation, load_simulation
 from analysis.simulation import dynamics, symmetries
-from analysis.simulation.frames import Simulation, load_simulation
 
 FIGURES = (symmetries, dynamics)
 

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis.simulation.frames import Simulation
-from analysis.style import PERCENT, label, line_style, sort_arms
+from analysis.io.simulation import Simulation
+from analysis.presentation.style import PERCENT, label, line_style, sort_arms
 
 NAME = "simulation"
 QUESTION = "What does each estimator make of the same policy, if prompts learn nothing from each other?"

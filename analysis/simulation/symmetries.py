@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
 
 from analysis.figures import mass_vs_p
-from analysis.simulation.frames import Simulation
-from analysis.style import colour, label, sort_arms
+from analysis.io.simulation import Simulation
+from analysis.presentation.style import colour, label, sort_arms
 
 NAME = "symmetries"
 QUESTION = "Which trajectories does an update reach, and which prompts weigh most?"

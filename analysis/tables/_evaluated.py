@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from analysis.curves import Evaluations, collect
-from analysis.frames import Study
-from analysis.passk import KS
-from analysis.style import label
-from analysis.tabulate import NO_VALUE, Cell
+from analysis.estimates.passk_curves import Evaluations, collect
+from analysis.io.study import Study
+from analysis.presentation.style import label
+from analysis.presentation.table_layout import NO_VALUE, Cell
+from analysis.statistics.passk import KS
 
 
 def evaluated(study: Study) -> list[Evaluations]:

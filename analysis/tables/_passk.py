@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from analysis import published
-from analysis.captions import PUBLISHED, RECORDED, describe_missing, describe_setting, published_of, stack
-from analysis.curves import Evaluations, collect, contrast_intervals, curve_table
-from analysis.frames import BASE, Study
-from analysis.passk import KS
-from analysis.stats import LEVEL
-from analysis.style import label, sort_arms
-from analysis.tabulate import BEST, SECOND, Block, Cell, Layout, Row, percent, share_cell
+from analysis.estimates.passk_curves import Evaluations, collect, contrast_intervals, curve_table
+from analysis.io.study import BASE, Study
+from analysis.presentation.captions import PUBLISHED, RECORDED, describe_missing, describe_setting, published_of, stack
+from analysis.presentation.style import label, sort_arms
+from analysis.presentation.table_layout import BEST, SECOND, Block, Cell, Layout, Row, percent, share_cell
+from analysis.statistics.intervals import LEVEL
+from analysis.statistics.passk import KS
 
 NO_RUN, NOT_EVALUATED, K_ABOVE_N = "no run yet", "not evaluated yet", "k > n"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.frames import BASE, Study
+from analysis.io.study import BASE, Study
+from analysis.presentation.table_layout import Layout
 from analysis.tables._passk import by_k, has_recorded, passk_rows
-from analysis.tabulate import Layout
 
 NAME = "table_ablation"
 QUESTION = "Which level of A-GRAE does what?"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.frames import Study
+from analysis.io.study import Study
+from analysis.presentation.table_layout import Block, Layout
 from analysis.tables._passk import has_recorded, lines, notes, passk_rows
-from analysis.tabulate import Block, Layout
 
 NAME = "table_domains"
 QUESTION = "Does what was learnt carry over to problems of another kind?"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.frames import Study
+from analysis.io.study import Study
+from analysis.presentation.table_layout import Layout
 from analysis.tables._passk import by_k, has_recorded, passk_rows
-from analysis.tabulate import Layout
 
 NAME = "table_main"
 QUESTION = "Which method solves most problems within k samples?"

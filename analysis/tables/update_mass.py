@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from agrae_lab.runs import Run
-from analysis import theory
-from analysis.frames import ACCURACY, Study, read_groups, reward_name
-from analysis.stats import Interval, block_interval, t_interval
-from analysis.style import label, sort_arms
-from analysis.tabulate import NO_VALUE, Block, Cell, Layout, Row
+from analysis.io.study import ACCURACY, Study, read_groups, reward_name
+from analysis.presentation.style import label, sort_arms
+from analysis.presentation.table_layout import NO_VALUE, Block, Cell, Layout, Row
+from analysis.statistics import update_mass
+from analysis.statistics.intervals import Interval, block_interval, t_interval
 
 NAME = "table_update_mass"
 QUESTION = "Do the advantages that moved the policy have the sums that theory gives them?"
@@ -50,7 +50,7 @@ def _arm_rows(arm: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
         "seeds": len(groups),
         "unfinished": not done,
     }
-    formulas = (None if _is_shaped(runs[0]) else theory.formulas(advantage)) or (None, None)
+    formulas = (None if _is_shaped(runs[0]) else update_mass.formulas(advantage)) or (None, None)
     rows = []
     for (quantity, column), formula in zip(_COLUMNS.items(), formulas, strict=True):
         interval = _over_steps([frame.groupby("step")[column].mean() for frame in groups.values()])
@@ -85,7 +85,7 @@ def _mixed_groups(run: Run) -> pd.DataFrame:
     kept = groups[mixed]
     forms = None
     if len(kept) and not _is_shaped(run):
-        forms = theory.masses(
+        forms = update_mass.masses(
             run.config["advantage"],
             kept["p"].to_numpy(),
             group_size=int(kept["size"].iloc[0]),

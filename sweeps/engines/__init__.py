@@ -1,6 +1,6 @@
 """Where runs are carried through: one module per engine, each with the same two functions.
 
-    local.py    processes of this machine (sweeps.executor); the command stays until all are over
+    local.py    processes of this machine (sweeps.execution.executor); the command stays until all are over
     slurm.py    one job array through submitit; the command ends when it is submitted
     ray.py      tasks of a Ray cluster; the command stays
     job.py      what a job of a cluster does with its one run
@@ -16,8 +16,8 @@ from typing import Any, Protocol, cast
 
 from agrae_lab import runs
 from sweeps.errors import PlanError, close_match
-from sweeps.executor import Display, Outcome
-from sweeps.policy import Policy
+from sweeps.execution.executor import Display, Outcome
+from sweeps.execution.retry_policy import Policy
 
 ENGINES = ("local", "slurm", "ray")
 
@@ -43,7 +43,7 @@ class Engine(Protocol):
         display: Display,
         policy: Policy,
     ) -> tuple[list[Outcome], bool]:
-        """Carry runs through, or have them queued; as sweeps.executor.run_all.
+        """Carry runs through, or have them queued; as sweeps.execution.executor.run_all.
 
         Args:
             num_slots: how many run at a time; None: as many as there is room for.

@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agrae_lab import runs
-from sweeps.child import BUSY_EXIT
-from sweeps.executor import BUSY, run_all
-from sweeps.policy import Policy
-from sweeps.progress import LineDisplay
-from sweeps.slots import Slot
+from sweeps.execution.display import LineDisplay
+from sweeps.execution.executor import BUSY, run_all
+from sweeps.execution.retry_policy import Policy
+from sweeps.execution.slots import Slot
+from sweeps.execution.worker import BUSY_EXIT
 
 IGNORED = (signal.SIGTERM, signal.SIGUSR2)  # Slurm's notices: the owner, who gets them too, knows what they mean
 NOTICE_SECONDS = 5.0  # between a notice to the run and its owner's letting go

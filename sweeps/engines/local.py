@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agrae_lab import runs
-from sweeps import executor
 from sweeps.engines import check_options
-from sweeps.policy import Policy
-from sweeps.slots import make_slots
+from sweeps.execution import executor
+from sweeps.execution.retry_policy import Policy
+from sweeps.execution.slots import make_slots
 
 
 def check(options: Mapping[str, Any], policy: Policy) -> None:

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from agrae_lab import runs
-from sweeps import executor
-from sweeps.child import BUSY_EXIT, GRACE_SECONDS
 from sweeps.engines import check_options, job
 from sweeps.errors import PlanError
-from sweeps.policy import Policy
-from sweeps.slots import Slot
+from sweeps.execution import executor
+from sweeps.execution.retry_policy import Policy
+from sweeps.execution.slots import Slot
+from sweeps.execution.worker import BUSY_EXIT, GRACE_SECONDS
 
 OPTIONS: Mapping[str, Any] = {"address": None, "num_cpus": 1, "num_gpus": 0}
 ANSWER_SECONDS = 10.0
@@ -89,7 +89,7 @@ class _Slot(Slot):
 
 
 def execute(run_dir: str) -> str:
-    """Have the cluster carry one run through; what sweeps.child calls in the run's process here.
+    """Have the cluster carry one run through; what sweeps.execution.worker calls in the run's process here.
 
     Raises:
         ConnectionError: the cluster has lost the task.

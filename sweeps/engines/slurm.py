@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 from agrae_lab import runs
 from sweeps.engines import check_options, job
 from sweeps.errors import PlanError
-from sweeps.executor import BUSY, Display, Outcome
-from sweeps.policy import Policy
+from sweeps.execution.executor import BUSY, Display, Outcome
+from sweeps.execution.retry_policy import Policy
 
 if TYPE_CHECKING:
     import submitit

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agrae_lab import runs
 from sweeps.errors import PlanError
-from sweeps.study import Study
-from sweeps.values import PassAtK, Recorded, parse_metric, pass_by_problem, recorded_series
+from sweeps.spec.objectives import PassAtK, Recorded, parse_metric, pass_by_problem, recorded_series
+from sweeps.spec.study import Study
 
 if TYPE_CHECKING:
     import optuna

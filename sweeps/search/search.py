@@ -7,17 +7,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from agrae_lab import runs
-from sweeps.books import Outcome
-from sweeps.child import GRACE_SECONDS
-from sweeps.drift import Code
-from sweeps.executor import ActiveRun, Display
-from sweeps.ledger import Ledger
+from sweeps.execution.executor import ActiveRun, Display
+from sweeps.execution.run_status import Outcome
+from sweeps.execution.shutdown import Halt
+from sweeps.execution.worker import GRACE_SECONDS
+from sweeps.planning.drift import Code
+from sweeps.planning.study_directory import Ledger
 from sweeps.search.pruning import make_pruner
 from sweeps.search.space import Space, fingerprint
 from sweeps.search.storage import default_url, open_study, storage_at, storage_in_use, take_up
 from sweeps.search.trials import Trials
-from sweeps.stopping import Halt
-from sweeps.study import Study
+from sweeps.spec.study import Study
 
 if TYPE_CHECKING:
     import optuna

@@ -14,13 +14,13 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from agrae_lab import runs
-from sweeps.axes import Settings, label
-from sweeps.compose import Composer
-from sweeps.drift import leaves
 from sweeps.errors import CONFIG_ERRORS, PlanError, close_match, one_sentence, raise_if_asked
-from sweeps.plan import Freeze
-from sweeps.study import Dimension, Study
-from sweeps.values import metric_names_ok, metrics_of
+from sweeps.planning.drift import leaves
+from sweeps.planning.freeze import Freeze
+from sweeps.spec.axes import Settings, label
+from sweeps.spec.compose import Composer
+from sweeps.spec.objectives import metric_names_ok, metrics_of
+from sweeps.spec.study import Dimension, Study
 
 if TYPE_CHECKING:
     import optuna

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from agrae_lab import runs
 from sweeps.errors import PlanError
 from sweeps.search.space import changes
-from sweeps.study import Search, Study
+from sweeps.spec.study import Search, Study
 
 if TYPE_CHECKING:
     import optuna

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from agrae_lab import runs
 from sweeps.search.space import as_set
-from sweeps.study import Study
-from sweeps.values import metrics_of
+from sweeps.spec.objectives import metrics_of
+from sweeps.spec.study import Study
 
 if TYPE_CHECKING:
     import optuna

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agrae_lab import runs
-from sweeps.axes import Settings
-from sweeps.books import Outcome
-from sweeps.drift import Code
 from sweeps.errors import one_sentence
-from sweeps.executor import ActiveRun
-from sweeps.ledger import Frozen, Ledger
+from sweeps.execution.executor import ActiveRun
+from sweeps.execution.run_status import Outcome
+from sweeps.planning.drift import Code
+from sweeps.planning.study_directory import Frozen, Ledger
 from sweeps.search.pruning import Pruner
 from sweeps.search.space import Space
 from sweeps.search.storage import counted, make_sampler
 from sweeps.search.table import FILE_NAME, rows_of, write_table
-from sweeps.study import Study
-from sweeps.values import metrics_of, value_of
+from sweeps.spec.axes import Settings
+from sweeps.spec.objectives import metrics_of, value_of
+from sweeps.spec.study import Study
 
 if TYPE_CHECKING:
     import optuna

@@ -7,7 +7,8 @@ import pytest
 import torch
 from advantage_lab import NAN, close, tensor
 
-from agrae_lab.advantages import Context, links, make, preset_names, suite
+from agrae_lab.advantages import Context, links, make, preset_names
+from agrae_lab.advantages.properties import suite
 
 # Four groups: solved at times, never, always, at times; the third completion of the last one is undecided.
 CORRECT = tensor([1.0, 0.0, 0.0, 0.0, 0.0], [0.0] * 5, [1.0] * 5, [1.0, 1.0, 0.0, 1.0, 0.0])

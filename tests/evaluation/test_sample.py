@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from agrae_lab.evaluation import sample
-from agrae_lab.evaluation.engine import Decoding
+from agrae_lab.evaluation.engines.base import Decoding
+from agrae_lab.evaluation.engines.transformers import TransformersEngine, decode_greedily
 from agrae_lab.evaluation.sample import evaluate
-from agrae_lab.evaluation.transformers_engine import TransformersEngine, decode_greedily
 from agrae_lab.models.load import load_model
 from agrae_lab.runs import RunError
 from agrae_lab.tasks import load_task, read_problems

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from agrae_lab.evaluation.engine import Decoding
+from agrae_lab.evaluation.engines.base import Decoding
+from agrae_lab.evaluation.engines.transformers import SeededSampling, TransformersEngine, invert
 from agrae_lab.evaluation.sample import evaluate
 from agrae_lab.evaluation.streams import BASE_STREAM, policy_stream, sample_seeds, uniforms
-from agrae_lab.evaluation.transformers_engine import SeededSampling, TransformersEngine, invert
 from agrae_lab.models.load import load_model
 from agrae_lab.tasks import load_task, read_problems
 from agrae_lab.tasks.problems import shipped_file

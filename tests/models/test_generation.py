@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from agrae_lab.evaluation.engine import Decoding
-from agrae_lab.evaluation.transformers_engine import TransformersEngine
+from agrae_lab.evaluation.engines.base import Decoding
+from agrae_lab.evaluation.engines.transformers import TransformersEngine
 from agrae_lab.models.generation import end_token_ids, habits
 from agrae_lab.models.load import ModelError, load_generation_settings, load_model, load_processing
 from tests.training.habits_lab import HABITS, nano_with, token_id

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from agrae_lab.evaluation.engine import Decoding
-from agrae_lab.evaluation.transformers_engine import TransformersEngine
+from agrae_lab.evaluation.engines.base import Decoding
+from agrae_lab.evaluation.engines.transformers import TransformersEngine
 from agrae_lab.models.load import load_model
 from agrae_lab.models.nano_vl import (
     CHARACTERS,
@@ -26,7 +26,7 @@ from agrae_lab.models.nano_vl import (
 )
 from agrae_lab.tasks import load_problems, load_task
 from agrae_lab.tasks.encoding import encode as encode_prompt
-from agrae_lab.tasks.shapes import SIDE, TASK, random_problems, solve
+from agrae_lab.tasks.vision.shapes import SIDE, TASK, random_problems, solve
 
 MIB = 2**20
 

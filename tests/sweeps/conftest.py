@@ -11,8 +11,8 @@ from sweep_lab import CONFIG, Lab
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-    monkeypatch.setattr("sweeps.executor.GRACE_SECONDS", 1.0)
-    monkeypatch.setattr("sweeps.policy.RETRY_SECONDS", 0.1)
+    monkeypatch.setattr("sweeps.execution.executor.GRACE_SECONDS", 1.0)
+    monkeypatch.setattr("sweeps.execution.retry_policy.RETRY_SECONDS", 0.1)
     conf = tmp_path / "conf"
     (conf / "experiment").mkdir(parents=True)
     (conf / "config.yaml").write_text(CONFIG)

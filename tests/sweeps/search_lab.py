@@ -21,19 +21,20 @@ import optuna
 import pytest
 
 from agrae_lab import runs
-from sweeps.books import Outcome
-from sweeps.compose import config_dir
-from sweeps.drift import Code
-from sweeps.executor import ActiveRun, run_all
-from sweeps.ledger import Ledger
-from sweeps.policy import Policy
+from sweeps.execution.executor import ActiveRun, run_all
+from sweeps.execution.retry_policy import Policy
+from sweeps.execution.run_status import Outcome
+from sweeps.execution.shutdown import Halt
+from sweeps.execution.slots import Slot
+from sweeps.planning.drift import Code
+from sweeps.planning.study_directory import Ledger
 from sweeps.search.search import run_search
 from sweeps.search.space import Space, make_space
 from sweeps.search.storage import default_url, storage_at
 from sweeps.search.table import FILE_NAME, read_table
-from sweeps.slots import Slot
-from sweeps.stopping import Halt
-from sweeps.study import Study, parse_study
+from sweeps.spec.compose import config_dir
+from sweeps.spec.read import parse_study
+from sweeps.spec.study import Study
 
 CONFIG = """\
 defaults:

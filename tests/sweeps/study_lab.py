@@ -12,7 +12,7 @@ from sweep_lab import Lab
 
 from agrae_lab import runs
 from sweeps.__main__ import main
-from sweeps.ledger import Ledger
+from sweeps.planning.study_directory import Ledger
 
 # As agrae_lab.config.freeze, it records what is in the problem files; `problems` is added to the lab's config.
 TRAIN = """\

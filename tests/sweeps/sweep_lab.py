@@ -18,10 +18,10 @@ from rich.console import Console
 
 from agrae_lab import runs
 from sweeps.__main__ import main
-from sweeps.executor import Outcome, run_all
-from sweeps.policy import Policy
-from sweeps.progress import LineDisplay, print_summary
-from sweeps.slots import make_slots
+from sweeps.execution.display import LineDisplay, print_summary
+from sweeps.execution.executor import Outcome, run_all
+from sweeps.execution.retry_policy import Policy
+from sweeps.execution.slots import make_slots
 
 CONFIG = """\
 defaults:
@@ -48,10 +48,10 @@ CONTROLLER = """\
 import os, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in what it runs in the background
-import sweeps.executor, sweeps.policy
+import sweeps.execution.executor, sweeps.execution.retry_policy
 from sweeps.__main__ import main
-sweeps.executor.GRACE_SECONDS = float(os.environ["GRACE_SECONDS"])
-sweeps.policy.RETRY_SECONDS = 0.1
+sweeps.execution.executor.GRACE_SECONDS = float(os.environ["GRACE_SECONDS"])
+sweeps.execution.retry_policy.RETRY_SECONDS = 0.1
 conf, preload, *words = sys.argv[1:]
 sys.exit(main(words, config_dir=Path(conf), train_module="fake_train", preload=preload.split()))
 """

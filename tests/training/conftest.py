@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 
 from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, freeze
-from agrae_lab.train import execute
+from agrae_lab.lifecycle import execute
 
 # 3 generation batches after the checkpoint at step 4, so that a run can be cut off between checkpoints
 SMALL = [

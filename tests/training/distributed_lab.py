@@ -19,8 +19,8 @@ import pandas as pd
 
 from agrae_lab import runs
 from agrae_lab.config import problem_sets
-from agrae_lab.train import execute
-from agrae_lab.training import train as training
+from agrae_lab.lifecycle import execute
+from agrae_lab.training import session
 from agrae_lab.training.trainer import AdvantageTrainer
 
 EXECUTE = ("-m", "tests.training.distributed_lab", "execute")
@@ -83,19 +83,19 @@ def replaying(source: Path, last_step: int):
             assert [len(x) for x in ids] == mine["n_tokens"].tolist()  # a token that is not text would be lost
             return ids, None
 
-    original = training.AdvantageTrainer
-    training.AdvantageTrainer = Replaying
+    original = session.AdvantageTrainer
+    session.AdvantageTrainer = Replaying
     try:
         yield
     finally:
-        training.AdvantageTrainer = original
+        session.AdvantageTrainer = original
 
 
 def replay(run_dir: Path, source: Path, last_step: int) -> None:
     """Train a run (and evaluate nothing) on rollouts of `source`."""
     run = runs.read_run(run_dir)
     with replaying(source, last_step):
-        training.train(run, problem_sets(run.config))
+        session.train(run, problem_sets(run.config))
 
 
 FSDP = {

@@ -8,9 +8,9 @@ from safetensors.torch import load_file
 
 from agrae_lab import runs
 from agrae_lab.config import problem_sets
+from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import NANO, load_model
-from agrae_lab.train import execute
-from agrae_lab.training.train import train
+from agrae_lab.training.session import train
 from tests.training.conftest import SMALL, compose_config
 from tests.training.distributed_lab import EXECUTE, FSDP, REPLAY, processes, replay, run_processes
 from tests.training.test_interruptions import wait_for
@@ -130,7 +130,7 @@ def test_a_process_that_does_not_answer_is_not_waited_for_for_ever(long_run, tmp
     impatient = tmp_path / "impatient.py"
     impatient.write_text(
         "import datetime, sys, torch\n"
-        "from agrae_lab.train import execute\n"
+        "from agrae_lab.lifecycle import execute\n"
         "torch.distributed.init_process_group('gloo', timeout=datetime.timedelta(seconds=40))\n"
         "execute(sys.argv[1])\n"
     )

@@ -11,9 +11,9 @@ import pytest
 
 from agrae_lab import evaluate, runs
 from agrae_lab.evaluation.benchmarks import base_policy
+from agrae_lab.lifecycle import execute
 from agrae_lab.runs import RunError
 from agrae_lab.tasks.problems import shipped_file
-from agrae_lab.train import execute
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_interruptions import EXECUTE, start, wait_for
 

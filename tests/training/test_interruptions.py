@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 
 from agrae_lab import runs
 from agrae_lab.advantages import make
+from agrae_lab.lifecycle import execute
 from agrae_lab.tasks.problems import shipped_file
-from agrae_lab.train import execute
 from agrae_lab.training.checkpoints import COMPLETE, last_checkpoint, mark_complete, remove_torn
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_runs_end_to_end import TIMES, metrics, policy_gradient_norm, rollouts
 
-EXECUTE = "import sys; from agrae_lab.train import execute; execute(sys.argv[1])"
+EXECUTE = "import sys; from agrae_lab.lifecycle import execute; execute(sys.argv[1])"
 
 
 def start(run_dir) -> subprocess.Popen:
@@ -119,7 +119,7 @@ def test_a_run_with_a_damaged_checkpoint_ends_as_an_unbroken_one(small_run, tmp_
 
 def test_a_run_that_could_not_save_its_model_trains_no_further(small_run, tmp_path, monkeypatch):
     """All steps are done and checkpointed, the disk is full: the next attempt saves what the last step made."""
-    from agrae_lab.training import train as training
+    from agrae_lab.training import session
 
     unbroken = small_run("advantage=a_grae")
     run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae"))
@@ -128,7 +128,7 @@ def test_a_run_that_could_not_save_its_model_trains_no_further(small_run, tmp_pa
         raise OSError("no space left")
 
     with monkeypatch.context() as broken:
-        broken.setattr(training, "save_policy", full)
+        broken.setattr(session, "save_policy", full)
         with pytest.raises(OSError, match="no space left"):
             execute(run_dir)
     assert runs.read_run(run_dir).status == "failed"

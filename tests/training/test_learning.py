@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from agrae_lab import runs
-from agrae_lab.train import execute
+from agrae_lab.lifecycle import execute
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_interruptions import start
 from tests.training.test_runs_end_to_end import TIMES, metrics, rollouts

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from agrae_lab import runs
+from agrae_lab.lifecycle import execute
 from agrae_lab.tasks import load_problems, load_task
-from agrae_lab.train import execute
 from tests.training.conftest import compose_config
 from tests.training.test_runs_end_to_end import metrics, rollouts
 

@@ -11,13 +11,13 @@ from transformers import Qwen2Config
 
 from agrae_lab import runs
 from agrae_lab.config import ConfigError
+from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import NANO, load_processing
 from agrae_lab.models.memory import GIB, Workload
-from agrae_lab.tasks.countdown import TASK
 from agrae_lab.tasks.prompts import render
-from agrae_lab.train import execute
+from agrae_lab.tasks.text.countdown import TASK
 from agrae_lab.training.preflight import check_fit, workload
-from sweeps.failures import classify
+from sweeps.execution.failures import classify
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_runs_end_to_end import rollouts
 
@@ -161,9 +161,9 @@ def test_a_gpu_that_is_not_there(tmp_path):
 OUT_OF_MEMORY = """
 import contextlib, os, resource, sys
 import agrae_lab.training.preflight
-from agrae_lab.tasks.countdown import TASK
+from agrae_lab.tasks.text.countdown import TASK
 from agrae_lab.tasks.prompts import render
-from agrae_lab.train import execute
+from agrae_lab.lifecycle import execute
 for run_dir, megabytes in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
     used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
@@ -201,7 +201,7 @@ def test_out_of_memory_says_what_to_lower_and_the_run_goes_on(tmp_path):
 
 COMMAND = """
 import resource, sys
-import agrae_lab.training.train
+import agrae_lab.training.session
 from agrae_lab.train import main
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 1000 * 2**20, resource.RLIM_INFINITY))

@@ -8,11 +8,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from agrae_lab import runs
 from agrae_lab.advantages import make
+from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import load_model
 from agrae_lab.tasks import Verdict
-from agrae_lab.tasks.countdown import Countdown
 from agrae_lab.tasks.problems import shipped_file
-from agrae_lab.train import execute
+from agrae_lab.tasks.text.countdown import Countdown
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_runs_end_to_end import metrics, rollouts
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from agrae_lab.advantages import make
+from agrae_lab.lifecycle import execute
 from agrae_lab.tasks import load_task
-from agrae_lab.train import execute
-from agrae_lab.training.train import trl_config
+from agrae_lab.training.trl_config import trl_config
 from tests.training.conftest import compose_config
 
 TIMES = ["seconds_sampling", "seconds_reward", "seconds_training"]

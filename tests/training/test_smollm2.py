@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from agrae_lab import runs
+from agrae_lab.lifecycle import execute
 from agrae_lab.models.smollm2 import PACKAGE, gguf_file
-from agrae_lab.train import execute
 from tests.training.conftest import compose_config
 from tests.training.test_runs_end_to_end import metrics, rollouts
 

@@ -9,10 +9,10 @@ from safetensors.torch import load_file
 
 from agrae_lab import runs
 from agrae_lab.config import problem_sets
+from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import fingerprint_model, load_model
 from agrae_lab.tasks.encoding import encode, pictures_of
-from agrae_lab.train import execute
-from agrae_lab.training.train import build_trainer, train
+from agrae_lab.training.session import build_trainer, train
 from tests.models.tiny_vision import MODELS
 from tests.training.distributed_lab import run_processes
 from tests.training.test_runs_end_to_end import metrics, rollouts

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "evaluation"))
+sys.path.append(str(Path(__file__).parents[1] / "evaluation" / "engines"))
 from test_vllm_engine import tiny_model
 
 from agrae_lab import runs

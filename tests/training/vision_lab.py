@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-import agrae_lab.tasks
+import agrae_lab.tasks.vision
 from tests.models.tiny_vision import MODELS, SIDE
 from tests.training import distributed_lab
 from tests.training.conftest import compose_config
@@ -34,7 +34,7 @@ VISION = [
     "advantage=a_grae",
 ]
 
-agrae_lab.tasks.__path__.append(str(Path(__file__).parent / "toy_tasks"))
+agrae_lab.tasks.vision.__path__.append(str(Path(__file__).parent / "toy_tasks"))
 
 
 def write_problems(path: Path, count: int, first: int = 0) -> Path:

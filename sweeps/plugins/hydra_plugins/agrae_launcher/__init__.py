@@ -32,9 +32,9 @@ class AgraeLauncher(Launcher):
             SystemExit: unless every job is done; the code is that of sweeps.launch.launch. Hydra would raise
                 the first job's error alone, and launch has named all of them.
         """
-        from sweeps.compose import compose
-        from sweeps.launch import launch
-        from sweeps.plan import Cell
+        from sweeps.launch.cells import launch
+        from sweeps.spec.compose import compose
+        from sweeps.spec.experiments import Cell
 
         setup_globals()
         cells = [

@@ -34,8 +34,8 @@ class AgraeSweeper(Sweeper):
             SystemExit: an override that cannot be read or has no list of values, told in one sentence.
         """
         from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, raise_if_asked
-        from sweeps.grid import expand
-        from sweeps.launch import refuse
+        from sweeps.launch.cells import refuse
+        from sweeps.spec.experiments import expand
 
         try:
             points = expand([*self._axes, *arguments])

@@ -1,0 +1,1 @@
+"""Catalogue of all estimators: facts of each, and the page docs/estimators.md made of them."""

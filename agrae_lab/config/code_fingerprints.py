@@ -1,0 +1,141 @@
+"""Fingerprints of the source files that decide a result: editing one of them makes another run, or is refused by name.
+
+Training: the links of the estimator and what they import of agrae_lab.advantages, the trainer and the loss
+(agrae_lab/training, less what only watches or writes), the task and its verifier. Evaluation: the task and its
+verifier, the random streams and the engine. Comments, docstrings and blank lines do not count.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import inspect
+import io
+import tokenize
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from agrae_lab.advantages import SLOTS, Estimator
+from agrae_lab.tasks import load_task
+
+PACKAGE = Path(__file__).resolve().parents[1]
+_WATCHING = ("__init__", "checkpoints", "devices", "preflight", "recorder", "thumbnails", "tracking", "validation")
+
+
+def training_code(config: Mapping[str, Any], estimator: Estimator) -> dict[str, str]:
+    """File, relative to the package's folder → 8 hex digits, of all that decides the weights beside the config."""
+    found = _imported_by((_file_of(type(getattr(estimator, slot))) for slot in SLOTS), within="agrae_lab.advantages")
+    trainer = {path for path in (PACKAGE / "training").glob("*.py") if path.stem not in _WATCHING}
+    trainer |= {PACKAGE / "advantages" / "adapters" / "trl.py"}
+    if config["engine"] != "vllm":
+        trainer = {path for path in trainer if not path.stem.startswith("vllm")}
+    found |= trainer | _rules_of(trainer) | _task_files(config["task"]["name"], config["task"])
+    if config["model"].get("lora") is not None:
+        found.add(PACKAGE / "models" / "lora.py")
+    return _fingerprints(found)
+
+
+def evaluation_code(config: Mapping[str, Any]) -> dict[str, str]:
+    """Benchmark → 12 hex digits of the files that decide its samples and verdicts."""
+    drawing = {PACKAGE / "evaluation" / name for name in ("streams.py", f"engines/{config['engine']}.py")}
+    drawing |= _rules_of(drawing)
+    digests = {}
+    for name, benchmark in config["evaluation"]["benchmarks"].items():
+        judged = _task_files(benchmark["task"], {**config["task"], "reward": None})  # a reward is for training
+        files = _fingerprints(drawing | judged)
+        digests[name] = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:12]
+    return digests
+
+
+def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Files that are not what they were, in order of their names."""
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def fingerprint_source(path: Path) -> str:
+    """8 hex digits of a Python file less comments, docstrings and blank lines."""
+    stat = path.stat()
+    return _fingerprint(path, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.lru_cache(maxsize=512)
+def _fingerprint(path: Path, mtime_ns: int, size: int) -> str:
+    text = path.read_text(encoding="utf-8")
+    return hashlib.sha256(_without_prose(text).encode()).hexdigest()[:8]
+
+
+def _without_prose(text: str) -> str:
+    lines = text.split("\n")
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            lines[token.start[0] - 1] = lines[token.start[0] - 1][: token.start[1]]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            match node.body[0]:
+                case ast.Expr(value=ast.Constant(value=str())) as first if first.end_lineno is not None:
+                    if not lines[first.lineno - 1][: first.col_offset].strip():
+                        lines[first.lineno - 1 : first.end_lineno] = [""] * (first.end_lineno - first.lineno + 1)
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _rules_of(files: Iterable[Path]) -> set[Path]:
+    """How prompts become tokens and tokens are drawn: what these files import of agrae_lab.tasks, and of the models
+    what is said of generation."""
+    names = {name for path in files for name in _imports(path)}
+    wanted = [n for n in names if n.startswith("agrae_lab.tasks.") or n == "agrae_lab.models.generation"]
+    return _imported_by((file for name in wanted if (file := _module(name))), within="agrae_lab.tasks")
+
+
+def _task_files(name: str, section: Mapping[str, Any]) -> set[Path]:
+    task: Any = load_task(name, section)
+    judging = [task, vars(task).get("_task", task)]  # a mixture of rewards pays another task's verdicts
+    found = _imported_by((_file_of(type(one)) for one in judging), within="agrae_lab.tasks")
+    verifier = set((PACKAGE / "verify").glob("*.py"))
+    return found | (verifier if any("agrae_lab.verify" in _imports(path) for path in found) else set())
+
+
+def _file_of(cls: type) -> Path:
+    return Path(str(inspect.getsourcefile(cls))).resolve()
+
+
+def _imported_by(files: Iterable[Path], *, within: str) -> set[Path]:
+    """The files and all that they import of a package, directly or not; its __init__ apart, which only collects."""
+    found: set[Path] = set()
+    waiting = list(files)
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += [file for name in _imports(path) if name.startswith(f"{within}.") and (file := _module(name))]
+    return found
+
+
+def _imports(path: Path) -> frozenset[str]:
+    """Dotted names of everything that a file imports, packages of modules included."""
+    return _read_imports(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=512)
+def _read_imports(path: Path, mtime_ns: int) -> frozenset[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(names | {name.rpartition(".")[0] for name in names})
+
+
+def _module(name: str) -> Path | None:
+    path = PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py")
+    return path if path.is_file() else None
+
+
+def _fingerprints(files: Iterable[Path]) -> dict[str, str]:
+    root = PACKAGE.parent
+    return {
+        str(path.relative_to(root)) if path.is_relative_to(root) else path.name: fingerprint_source(path)
+        for path in sorted(files)
+    }

@@ -1,0 +1,280 @@
+"""From a composed Hydra config to a frozen one: resolved, checked, complete. Nothing expensive starts before this."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from agrae_lab import advantages
+from agrae_lab.config import schema
+from agrae_lab.config.code_fingerprints import evaluation_code, training_code
+from agrae_lab.evaluation.engines.vllm import check_vllm
+from agrae_lab.models.load import fingerprint_model, local_path
+from agrae_lab.models.lora import check_lora
+from agrae_lab.runs import SCHEMA_VERSION
+from agrae_lab.tasks import fingerprint_problems, load_problems, load_task, settings_of_task, task_settings
+
+CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
+
+
+class ConfigError(ValueError):
+    """A config that cannot run; the message is one sentence with the key, its value and what would be right."""
+
+
+def register_advantages() -> None:
+    """Enter every preset and every link as a choice of the groups `advantage` and `advantage/<slot>`."""
+    store = ConfigStore.instance()
+    for slot in advantages.SLOTS:
+        for name, cls in advantages.links(slot).items():
+            # None: by flavor; freezing puts the value in its place
+            node: dict[str, Any] = {"name": name, "_target_": None, **dict.fromkeys(advantages.field_names(cls))}
+            store.store(group=f"advantage/{slot}", name=name, node=node)
+    for name in advantages.preset_names():
+        slots = advantages.preset_slots(name)
+        node = {
+            "defaults": [*({slot: settings["name"]} for slot, settings in slots.items()), "_self_"],
+            "name": name,
+            "flavor": "paper",
+            **{slot: settings for slot, settings in slots.items() if len(settings) > 1},
+        }
+        store.store(group="advantage", name=name, node=node)
+
+
+def freeze(cfg: DictConfig) -> dict[str, Any]:
+    """Resolve and check a composed config; the result is plain data and says everything that the run will do.
+
+    Raises:
+        ConfigError: anything that could not run.
+    """
+    try:
+        ours = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        resolved: Any = OmegaConf.to_container(ours, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    return complete({"schema_version": SCHEMA_VERSION, **resolved})
+
+
+def complete(config: dict[str, Any]) -> dict[str, Any]:
+    """Check a resolved config, fill in what it leaves open, and take the fingerprints of what it names.
+
+    Raises:
+        ConfigError: anything that could not run.
+    """
+    try:
+        _fill_in_benchmarks(config)
+        _leave_out_unset(config)
+        schema.check(config)
+        settings = task_settings(config["task"], [b["task"] for b in _benchmarks_of(config)])
+        config["task"] = {k: v for k, v in config["task"].items() if k != "reward"} | settings
+        estimator = estimator_of(config)
+        _check_parts(estimator, config["task"])
+        config["advantage"] = estimator.settings()
+        known = canonical(estimator)
+        config["method"] = _name_of(known, config["loss"]["name"])
+        if config["arm"] is None:
+            is_preset = known.name in advantages.preset_names() and not advantages.differences_from_preset(known)
+            config["arm"] = config["method"] if is_preset else _name_of(estimator, config["loss"]["name"])
+        _check_steps(config)
+        _check_batch(config, min_group_size=estimator.min_group_size)
+        config["model_fingerprint"] = _fingerprint_local(config["model"]["path"])
+        check_lora(config)
+        if config["engine"] == "vllm":
+            check_vllm()
+        sets = problem_sets(config)
+        config["data_fingerprints"] = {name: fingerprint_problems(problems) for name, problems in sets.items()}
+        config["code"] = {"training": training_code(config, estimator), "evaluation": evaluation_code(config)}
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return config
+
+
+def with_evaluation(
+    config: Mapping[str, Any], evaluation: Mapping[str, Any], hardware: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A frozen config with other sections `evaluation` and `hardware`: what else is asked of a run, once trained.
+
+    Raises:
+        ConfigError: anything that could not be evaluated.
+    """
+    changed = {**config, "evaluation": {**evaluation}, "hardware": {**hardware}}
+    try:
+        _fill_in_benchmarks(changed)
+        schema.check({key: value for key, value in changed.items() if key not in _DERIVED})
+        tasks = [b["task"] for b in _benchmarks_of(changed)]
+        used = [settings_of_task(name, changed["task"]) for name in (changed["task"]["name"], *tasks)]
+        section = {
+            key: changed["task"][key] for key in ("name", "train_file", *dict.fromkeys(k for u in used for k in u))
+        }
+        changed["task"] = section | task_settings(section, tasks)
+        sets = problem_sets(changed)
+        fingerprints = {name: fingerprint_problems(sets[name]) for name in changed["evaluation"]["benchmarks"]}
+        changed["data_fingerprints"] = {"train": config["data_fingerprints"]["train"], **fingerprints}
+        changed["code"] = {**config["code"], "evaluation": evaluation_code(changed)}
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return changed
+
+
+_DERIVED = ("data_fingerprints", "model_fingerprint", "method", "code")
+_MAY_BE_UNSET = (
+    *("model.lora", "task.prompt_template", "task.verifier", "task.reward", "task.max_pixels", "task.on_bad_row"),
+    *("train.max_prompt_length", "train.validate_on", "evaluation.at_steps"),
+)
+
+
+def _leave_out_unset(config: Mapping[str, Any]) -> None:
+    """What a run does without is no part of it: a choice that is added later leaves earlier runs what they are."""
+    for section, key in (name.split(".") for name in _MAY_BE_UNSET):
+        inner = config.get(section)
+        if isinstance(inner, dict) and inner.get(key) is None:
+            inner.pop(key, None)
+
+
+def _fill_in_benchmarks(config: Mapping[str, Any]) -> None:
+    """Benchmarks as sections with all keys, in the order of their names, without those that are null.
+
+    A file of configuration can add to its world's benchmarks, and take one away only by setting it to null.
+    """
+    evaluation = config.get("evaluation")
+    if isinstance(evaluation, dict) and isinstance(found := evaluation.get("benchmarks"), dict):
+        given = {str(name): benchmark for name, benchmark in found.items() if benchmark is not None}
+        filled = {n: {"file": None, "limit": None, **b} if isinstance(b, dict) else b for n, b in given.items()}
+        evaluation["benchmarks"] = dict(sorted(filled.items()))
+
+
+def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    evaluation = config.get("evaluation")
+    benchmarks = evaluation.get("benchmarks") if isinstance(evaluation, dict) else None
+    return [b for b in benchmarks.values() if isinstance(b, dict)] if isinstance(benchmarks, dict) else []
+
+
+def _name_of(estimator: advantages.Estimator, loss: str) -> str:
+    """What tells methods apart: the preset, what differs from it, and the loss if it is not GRPO's."""
+    parts = [estimator.name, *advantages.differences_from_preset(estimator), *([loss] if loss != "grpo" else [])]
+    return "+".join(parts)[:60]
+
+
+def canonical(estimator: advantages.Estimator) -> advantages.Estimator:
+    """The estimator as it is called whatever it was made from: by the preset that it is, else by its base."""
+    for flavor in advantages.FLAVORS:
+        for name in advantages.preset_names():
+            if (preset := advantages.make(name, flavor=flavor)).same_formula(estimator):
+                return preset
+    return replace(estimator, name=estimator.base.name, flavor=advantages.FLAVORS[0])
+
+
+def _fingerprint_local(name: str) -> str | None:
+    """Of a model directory; None for a model on the Hub, whose name stands for it."""
+    path = local_path(name)
+    if path is None:
+        return None
+    files = tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in sorted(path.glob("*")) if f.is_file())
+    return _fingerprint_files(name, files)
+
+
+@functools.cache
+def _fingerprint_files(name: str, files: tuple[tuple[str, int, int], ...]) -> str:
+    return fingerprint_model(name)
+
+
+def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
+    """The advantage estimator that a config asks for."""
+    chosen = config["advantage"]
+    for key in ("advantage", *(f"advantage.{slot}" for slot in advantages.SLOTS)):
+        section = chosen if key == "advantage" else chosen.get(key.removeprefix("advantage."))
+        if not isinstance(section, Mapping):
+            raise ConfigError(f"{key} must be a section, got {section!r}; choose one by {key.replace('.', '/')}=<name>")
+    if unknown := set(chosen) - {"name", "flavor", *advantages.SLOTS}:
+        known = ", ".join(("name", "flavor", *advantages.SLOTS))
+        raise ConfigError(f"advantage has no key {', '.join(sorted(unknown))}; it has {known}")
+    if chosen["flavor"] not in advantages.FLAVORS:
+        raise ConfigError(f"advantage.flavor must be {' or '.join(advantages.FLAVORS)}, got {chosen['flavor']!r}")
+    return advantages.from_slots(chosen["name"], chosen, flavor=chosen["flavor"])
+
+
+def _check_parts(estimator: advantages.Estimator, section: Mapping[str, Any]) -> None:
+    if "parts" in estimator.requires and len(load_task(section["name"], section).parts) < 2:
+        raise ConfigError(
+            f"advantage {estimator.name!r} weighs the parts of a reward apart, but the rewards of task.name = "
+            f"{section['name']!r} have but one; choose another estimator, or a task whose `parts` name several"
+        )
+
+
+def problem_sets(
+    config: Mapping[str, Any], *, on_bad_rows: Callable[[str, list[str]], None] = lambda name, sentences: None
+) -> dict[str, list[dict[str, Any]]]:
+    """The problems that a run trains on (`train`) and is evaluated on (each benchmark), read and checked.
+
+    Args:
+        on_bad_rows: called with a set's name and a sentence for each of its rows that task.on_bad_row = skip left out.
+    """
+    section, folder = config["task"], config["hardware"].get("data_dir")
+    task = load_task(section["name"], section)
+    report = partial(on_bad_rows, "train")
+    sets = {"train": load_problems(task, "train", file=section["train_file"], data_dir=folder, on_bad_rows=report)}
+    for name, benchmark in config["evaluation"]["benchmarks"].items():
+        task = load_task(benchmark["task"], section)
+        report, limit = partial(on_bad_rows, name), benchmark["limit"]
+        sets[name] = load_problems(
+            task, "test", file=benchmark["file"], data_dir=folder, limit=limit, on_bad_rows=report
+        )
+    if len(sets["train"]) < (needed := config["train"]["num_prompts"]):
+        raise ConfigError(
+            f"task.train_file holds {len(sets['train'])} problems, fewer than train.num_prompts = {needed}; "
+            "lower train.num_prompts or give more problems"
+        )
+    return sets
+
+
+def _check_steps(config: Mapping[str, Any]) -> None:
+    """Which policies are evaluated, and on what those of training are validated."""
+    train, evaluation = config["train"], config["evaluation"]
+    asked = evaluation.get("at_steps")
+    late = [step for step in asked if step != "last" and step > train["num_steps"]] if isinstance(asked, list) else []
+    if late:
+        raise ConfigError(f"evaluation.at_steps names step {late[0]}, and train.num_steps = {train['num_steps']}")
+    names, chosen = sorted(evaluation["benchmarks"]), train.get("validate_on")
+    if chosen is not None and chosen not in names and train["validate_every"]:
+        raise ConfigError(f"train.validate_on must be one of evaluation.benchmarks, {', '.join(names)}, got {chosen!r}")
+    if chosen is None and train["validate_every"] and len(names) > 1:
+        raise ConfigError(
+            f"train.validate_on must say which of {', '.join(names)} the policy is validated on every "
+            f"train.validate_every = {train['validate_every']} steps; set train.validate_every=0 to validate it never"
+        )
+
+
+def _check_batch(config: Mapping[str, Any], *, min_group_size: int) -> None:
+    train = config["train"]
+    prompts, generations, minibatches = (train[k] for k in ("num_prompts", "num_generations", "num_minibatches"))
+    if generations < (needed := max(min_group_size, 2)):
+        raise ConfigError(
+            f"train.num_generations must be at least {needed}, got {generations}: advantage "
+            f"{config['advantage']['name']!r} and the trainer compare the completions of one prompt"
+        )
+    batch = prompts * generations
+    if batch % minibatches:
+        raise ConfigError(
+            f"train.num_minibatches = {minibatches} does not divide the {batch} completions of a step "
+            f"({prompts} prompts × {generations}); {_divisors_near(batch, minibatches)} would"
+        )
+    per_device = config["hardware"]["per_device_batch_size"]
+    if per_device is not None and (batch // minibatches) % per_device:
+        raise ConfigError(
+            f"hardware.per_device_batch_size = {per_device} does not divide the {batch // minibatches} completions of "
+            f"a mini-batch; {_divisors_near(batch // minibatches, per_device)} would"
+        )
+
+
+def _divisors_near(total: int, wish: int) -> str:
+    """The divisors of `total` next below and above `wish`, as words."""
+    divisors = [d for d in range(1, total + 1) if total % d == 0]
+    below, above = [d for d in divisors if d < wish], [d for d in divisors if d > wish]
+    return " or ".join(str(d) for d in (*below[-1:], *above[:1]))

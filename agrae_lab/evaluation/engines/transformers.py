@@ -1,0 +1,236 @@
+"""Drawing completions with transformers' generate: on a CPU or any accelerator, with any model for text or pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    DynamicCache,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
+from transformers.cache_utils import DynamicLayer
+
+from agrae_lab.evaluation.engines.base import Completions, Decoding
+from agrae_lab.evaluation.streams import uniforms
+from agrae_lab.models.generation import end_token_ids, forbidden_token_ids, without_habits
+from agrae_lab.tasks.encoding import Inputs, collate, encode, map_pictures, tokenizer_of
+
+
+@dataclass(frozen=True)
+class TransformersEngine:
+    """An Engine on one model in this process."""
+
+    model: Any
+    processing: Any  # a tokenizer or, of a vision-language model, a processor
+
+    def sample(self, prompts: Sequence[Any], decoding: Decoding, *, seeds: Sequence[int]) -> Completions:
+        return sample(self.model, self.processing, prompts, decoding, seeds=seeds)
+
+    def greedy(self, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
+        return decode_greedily(self.model, self.processing, prompts, max_new_tokens=max_new_tokens)
+
+    def close(self) -> None:
+        """Nothing to do: the model goes with the last reference to it."""
+
+
+@torch.no_grad()
+def sample(
+    model: Any, processing: Any, prompts: Sequence[Any], decoding: Decoding, *, seeds: Sequence[int]
+) -> Completions:
+    """One completion per prompt, each from its own seed. Leaves torch's random state alone."""
+    drawing = SeededSampling(decoding, seeds)
+    settings = {"do_sample": False, "logits_processor": LogitsProcessorList([drawing])}
+    completions, _ = _generate(model, processing, prompts, max_new_tokens=decoding.max_new_tokens, **settings)
+    return completions
+
+
+class SeededSampling(LogitsProcessor):
+    """Draws each row's token by inverting the cumulative distribution at the row's own uniform number.
+
+    The scores returned leave one token, so that greedy decoding takes it: torch's sampling has one random stream for
+    the batch, and a completion would depend on its neighbours.
+    """
+
+    def __init__(self, decoding: Decoding, seeds: Sequence[int]) -> None:
+        self._uniforms_nT = torch.from_numpy(uniforms(seeds, decoding.max_new_tokens))
+        self._warpers: list[LogitsProcessor] = [TemperatureLogitsWarper(float(decoding.temperature))]
+        if decoding.top_p < 1:
+            self._warpers += [TopPLogitsWarper(float(decoding.top_p))]
+        self._position = 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        scores = scores.float()
+        for warper in self._warpers:
+            scores = warper(input_ids, scores)
+        token_n1 = invert(scores.softmax(dim=-1), self._uniforms_nT[:, self._position].to(scores.device))
+        self._position += 1
+        return torch.full_like(scores, -torch.inf).scatter_(1, token_n1, 0.0)
+
+
+def invert(probs_nV: Tensor, uniform_n: Tensor) -> Tensor:
+    """[n, 1] tokens, the first whose cumulative probability exceeds the row's uniform number; none of probability 0."""
+    cumulative_nV = probs_nV.double().cumsum(dim=-1)
+    total_n = cumulative_nV[:, -1]
+    target_n = torch.minimum(uniform_n * total_n, torch.nextafter(total_n, torch.zeros_like(total_n)))
+    return torch.searchsorted(cumulative_nV, target_n.unsqueeze(1), right=True)
+
+
+@torch.no_grad()
+def decode_greedily(model: Any, processing: Any, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
+    """One completion per prompt, the likeliest token at each position. Uses no random numbers."""
+    entropies = EntropyRecorder()
+    settings = {"do_sample": False, "logits_processor": LogitsProcessorList([entropies])}
+    completions, mask = _generate(model, processing, prompts, max_new_tokens=max_new_tokens, **settings)
+    mean_entropy = (torch.stack(entropies.entropies_n, dim=1) * mask).sum(dim=1) / mask.sum(dim=1)
+    return replace(completions, mean_entropy=mean_entropy.tolist())
+
+
+class EntropyRecorder(LogitsProcessor):
+    """Keeps the entropy of each next-token distribution, [n] a position, and changes nothing.
+
+    The logits themselves would not fit: positions × n × vocabulary numbers.
+    """
+
+    def __init__(self) -> None:
+        self.entropies_n: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        log_probs = scores.float().log_softmax(dim=-1)
+        self.entropies_n.append(-(log_probs.exp() * log_probs).nan_to_num(nan=0.0).sum(dim=-1))  # 0 · log 0 = 0
+        return scores
+
+
+def _generate(model: Any, processing: Any, prompts: Sequence[Any], **settings: Any) -> tuple[Completions, Tensor]:
+    """Completions, and the mask of their tokens [n, T] (up to and with the end of sequence)."""
+    tokenizer = tokenizer_of(processing)
+    end_ids = end_token_ids(model.generation_config.to_dict(), tokenizer)
+    with _evaluating(model, _generation_config(model, tokenizer)):
+        inputs, cache = _inputs(model, processing, prompts)
+        sequences = model.generate(**inputs, past_key_values=cache, **settings)
+    ids = sequences[:, inputs["input_ids"].shape[1] :]
+    is_end = torch.isin(ids, torch.tensor(end_ids, device=ids.device))
+    mask = is_end.cumsum(dim=1) - is_end.int() == 0
+    completions = Completions(
+        texts=tokenizer.batch_decode(ids.masked_fill(~mask, tokenizer.pad_token_id), skip_special_tokens=True),
+        num_tokens=mask.sum(dim=1).tolist(),
+        truncated=(~is_end.any(dim=1)).tolist(),
+    )
+    return completions, mask
+
+
+def _generation_config(model: Any, tokenizer: Any) -> GenerationConfig:
+    """The trainer's rule: no habits of the model, and no token that must not be drawn."""
+    generation_config = without_habits(model.generation_config.to_dict(), tokenizer)
+    generation_config.suppress_tokens = forbidden_token_ids(model.config) or None
+    return generation_config
+
+
+def _inputs(model: Any, processing: Any, prompts: Sequence[Any]) -> tuple[Inputs, DynamicCache | None]:
+    """The model's inputs of all prompts, on its device, and what is prefilled of them; no prompt is encoded twice."""
+    by_content = dict(zip(keys := content_keys(prompts), prompts, strict=True))
+    encoded = [encode(processing, prompt) for prompt in by_content.values()]
+    numbers = {key: number for number, key in enumerate(by_content)}
+    row_of_n = [numbers[key] for key in keys]
+    pad_token_id = tokenizer_of(processing).pad_token_id
+
+    def batch(rows: Sequence[Inputs]) -> dict[str, Tensor]:
+        return {name: values.to(model.device) for name, values in collate(rows, pad_token_id=pad_token_id).items()}
+
+    distinct, rows = batch(encoded), torch.tensor(row_of_n, device=model.device)
+    if processing is tokenizer_of(processing):
+        cache = _prefill(model, distinct["input_ids"], distinct["attention_mask"], rows)
+    else:
+        cache = _prefill_pictures(model, distinct, rows)
+        if cache is None:
+            return batch([encoded[row] for row in row_of_n]), None
+    return {name: distinct[name][rows] for name in ("input_ids", "attention_mask")}, cache
+
+
+def content_keys(prompts: Sequence[Any]) -> list[str]:
+    """A text for each prompt, equal for equal prompts: the same words, and pictures of the same pixels."""
+    digests: dict[int, str] = {}  # by the picture's identity, which holds as long as the prompts do
+
+    def digest(picture: Any) -> str:
+        if id(picture) not in digests:
+            content = hashlib.sha256(picture.tobytes()).hexdigest()
+            digests[id(picture)] = f"{picture.mode} {picture.size} {content}"
+        return digests[id(picture)]
+
+    return [repr(map_pictures(prompt, digest)) for prompt in prompts]
+
+
+def _prefill(model: Any, prompt_ids: Tensor, prompt_mask: Tensor, row_of_n: Tensor) -> DynamicCache | None:
+    """Keys and values of each distinct prompt's tokens but the last, computed once and repeated for its samples.
+
+    None where nothing would be saved, or the model keeps another kind of cache.
+    """
+    if len(prompt_ids) == len(row_of_n) or prompt_ids.shape[1] < 2:
+        return None
+    positions = (prompt_mask.cumsum(dim=1) - 1).clamp(min=0)  # as generate() counts them, padding left out
+    cache = model(
+        input_ids=prompt_ids[:, :-1],
+        attention_mask=prompt_mask[:, :-1],
+        position_ids=positions[:, :-1],
+        use_cache=True,
+        logits_to_keep=1,  # the logits are not wanted at all
+    ).past_key_values
+    if not isinstance(cache, DynamicCache):
+        return None
+    cache.batch_select_indices(row_of_n)
+    return cache
+
+
+# What is of use to a model before the first token alone; a field beside these may be wanted at every token.
+_WHILE_READING = {"pixel_values", "pixel_attention_mask", "image_grid_thw", "image_sizes", "image_position_ids"}
+_WHILE_READING |= {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "spatial_shapes"}
+
+
+def _prefill_pictures(model: Any, distinct: Inputs, row_of_n: Tensor) -> DynamicCache | None:
+    """The same with pictures, whose positions are each model's own affair: by its own `generate`, of one token.
+
+    The Qwen family remembers in `rope_deltas` [prompts, 1] how far pictures have moved the positions after them.
+    """
+    num_prompts = len(distinct["input_ids"])
+    if num_prompts == len(row_of_n) or not distinct.keys() <= _WHILE_READING:
+        return None
+    cache = model.generate(**distinct, do_sample=False, max_new_tokens=1, return_dict_in_generate=True).past_key_values
+    if not isinstance(cache, DynamicCache) or any(type(layer) is not DynamicLayer for layer in cache.layers):
+        return None
+    cache.crop(-1)
+    cache.batch_select_indices(row_of_n)
+    for module in model.modules():
+        if isinstance(deltas := getattr(module, "rope_deltas", None), Tensor):
+            module.rope_deltas = deltas[row_of_n]
+    return cache
+
+
+@contextmanager
+def random_stream(seed: int, stream: int) -> Iterator[None]:
+    """Run the block under its own random state, leaving torch's as it was."""
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed * 1_000_003 + stream)
+        yield
+
+
+@contextmanager
+def _evaluating(model: Any, generation_config: GenerationConfig) -> Iterator[None]:
+    """Evaluation mode, and no decoding habits (repetition penalty, min-p, …) that a model may bring along."""
+    was_training, habits = model.training, model.generation_config
+    model.eval()
+    model.generation_config = generation_config
+    try:
+        yield
+    finally:
+        model.generation_config = habits
+        model.train(was_training)

@@ -1,0 +1,263 @@
+"""Lifecycle of one run: lock its directory, train, evaluate, and keep its status, whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agrae_lab import runs
+from agrae_lab.config import ConfigError, estimator_of, problem_sets
+from agrae_lab.config.code_fingerprints import changed_files, training_code
+from agrae_lab.evaluation.benchmarks import (
+    check_kept,
+    evaluate_base,
+    evaluate_policy,
+    evaluate_steps,
+    evaluations_of,
+    is_main,
+    num_processes,
+    trained_policy,
+)
+from agrae_lab.runs import Run, RunError
+from agrae_lab.runs.provenance import provenance
+from agrae_lab.tasks import count_shared, fingerprint_problems, load_task
+
+logger = logging.getLogger(__name__)
+
+Problems = list[dict[str, Any]]
+
+
+def execute(run_dir: str | Path, *, config: dict[str, Any] | None = None) -> str:
+    """Carry one run to its end from whatever state its directory is in; returns "done" or "diverged".
+
+    The directory is locked meanwhile. An exception leaves status "failed" with its text, SIGTERM or Ctrl-C status
+    "interrupted"; both can be executed again and continue from the last checkpoint.
+
+    Args:
+        config: what is asked of the run; what its config.yaml says unless told.
+
+    Raises:
+        RunError: not a usable run directory, or another process is at work in it.
+    """
+    run = runs.read_run(run_dir)
+    if not is_main():  # a further process of the same run: the main one keeps the books
+        _train_and_evaluate(run if config is None else replace(run, config=config))
+        return "done"
+    with runs.lock(run.path):
+        run = runs.read_run(run_dir)
+        if run.status in runs.FINAL_STATUSES:
+            return run.status
+        signal.signal(signal.SIGTERM, _raise_stopped)
+        attempt = {"started": datetime.now(UTC).isoformat(timespec="seconds"), **provenance()}
+        attempts = [*run.meta.get("attempts", []), attempt]
+        runs.update_meta(
+            run.path,
+            status="running",
+            error=None,
+            arm=run.arm,
+            config_hash=runs.config_hash(run.config),
+            attempts=attempts,
+        )
+        return _keep_books(run)
+
+
+def _keep_books(run: Run) -> str:
+    from agrae_lab.training.trainer import DivergedError
+
+    try:
+        _train_and_evaluate(run)
+    except DivergedError as error:
+        runs.update_meta(run.path, status="diverged", error=str(error))
+        logger.warning("%s diverged: %s", run.key, error)
+        return "diverged"
+    except (KeyboardInterrupt, _Stopped):
+        runs.update_meta(run.path, status="interrupted")
+        raise
+    except BaseException as error:
+        text = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
+        runs.update_meta(run.path, status="failed", error=text, traceback=traceback.format_exc())
+        raise
+    runs.update_meta(run.path, status="done")
+    return "done"
+
+
+def _train_and_evaluate(run: Run) -> None:
+    """Train, evaluate the trained policy, and make sure that the base model's evaluation exists."""
+    _Progress(run, "load")(0, 1)
+    trained, vllm = (run.path / "model").is_dir(), run.config["engine"] == "vllm"
+    sets = _problem_sets(run)
+    _check_unchanged(run, sets, trained=trained)
+    if is_main():
+        _report_overlap(run, sets)
+    from agrae_lab.training.preflight import preflight
+    from agrae_lab.training.session import train  # trl takes seconds to import
+    from agrae_lab.training.thumbnails import keep_thumbnails
+
+    _keep_threads(run)
+    if trained:
+        check_kept(run, sets)
+    else:
+        with _for_users():
+            preflight(run, sets)
+    if is_main():
+        keep_thumbnails(run, sets)
+    if num_processes() == 1 and not vllm:  # several must not wait for one of them here, nor two vLLMs share a GPU
+        evaluate_base(run, sets, wait=False, on_progress=_Progress(run, "evaluate base"))
+    if not trained:
+        with _timed(run, "train_seconds"):
+            train(run, sets, on_step=_Progress(run, "train"))
+    elif is_main():
+        shutil.rmtree(run.path / "checkpoints", ignore_errors=True)  # cut off between the model and their end
+    if vllm and not trained:
+        _start_afresh(run)
+    with _timed(run, "evaluate_seconds"):
+        policy = trained_policy(run)
+        evaluate_policy(run, policy, sets, on_progress=_Progress(run, policy.phase))
+        at_steps = evaluate_steps(run, sets, on_progress=partial(_Progress, run))
+    base_eval = evaluate_base(run, sets, wait=True, on_progress=_Progress(run, "evaluate base"))
+    if is_main():
+        meta = runs.read_run(run.path).meta  # what is not asked for now stays
+        runs.update_meta(
+            run.path,
+            evaluations={**meta.get("evaluations", {}), **evaluations_of(run, policy)},
+            evaluations_at={**meta.get("evaluations_at", {}), **at_steps},
+            base_eval={**(meta.get("base_eval") or {}), **base_eval},
+        )
+
+
+@contextmanager
+def _for_users() -> Iterator[None]:
+    """A ValueError in this block is for whoever gave the command, as a sentence without a traceback."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _keep_threads(run: Run) -> None:
+    """Compute with as many threads as the run's first attempt: another number gives other last bits."""
+    import torch
+
+    threads = int(run.meta.get("threads", torch.get_num_threads()))
+    torch.set_num_threads(threads)
+    if is_main():
+        runs.update_meta(run.path, threads=threads)
+
+
+def _start_afresh(run: Run) -> None:
+    """Go on in a new program under the same process id: one that has trained with vLLM cannot free its GPU memory.
+
+    It holds the lock from the first moment (agrae_lab.evaluate).
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if is_main():
+        runs.hand_over_lock(run.path)
+    os.execv(sys.executable, [sys.executable, "-m", "agrae_lab.evaluate", str(run.path)])
+
+
+def _problem_sets(run: Run) -> dict[str, Problems]:
+    """The run's problems; meta.json and a warning say how many rows task.on_bad_row = skip has left out of them."""
+    skipped: dict[str, list[str]] = {}
+    with _for_users():
+        sets = problem_sets(run.config, on_bad_rows=skipped.__setitem__)
+    if skipped and is_main():
+        runs.update_meta(run.path, skipped_rows={name: len(sentences) for name, sentences in skipped.items()})
+        for name, sentences in skipped.items():
+            logger.warning("%d rows of %r cannot be used: left out; the first: %s", len(sentences), name, sentences[0])
+    return sets
+
+
+def _check_unchanged(run: Run, sets: Mapping[str, Problems], *, trained: bool) -> None:
+    """Refuse to go on with other problems, another model or other code than the run was planned or begun with.
+
+    Raises:
+        RunError: names what has changed.
+    """
+    from agrae_lab.models.load import fingerprint_model
+
+    for name, problems in sets.items():
+        if fingerprint_problems(problems) != run.config["data_fingerprints"][name]:
+            raise RunError(
+                f"the problems of {name!r} have changed since {run.path} was made; restore them, or start anew"
+            )
+    fingerprint = fingerprint_model(run.config["model"]["path"])
+    begun = run.config["model_fingerprint"] or run.meta.get("model_fingerprint", fingerprint)
+    if begun != fingerprint:
+        raise RunError(f"the model at model.path has changed since {run.path} was begun; restore it, or start anew")
+    if not trained:
+        _check_code(run)
+    if is_main():
+        runs.update_meta(run.path, model_fingerprint=fingerprint)
+
+
+def _check_code(run: Run) -> None:
+    now = training_code(run.config, estimator_of(run.config))
+    if changed := changed_files(run.config["code"]["training"], now):
+        raise RunError(
+            f"{', '.join(changed)} changed since {run.path} was made, and half a run of each is no result. Restore "
+            f"{'it' if len(changed) == 1 else 'them'}, or launch again: that makes another run"
+        )
+
+
+def _report_overlap(run: Run, sets: Mapping[str, Problems]) -> None:
+    """Warn of test problems that the policy trains on, and count them in meta.json."""
+    section, overlap = run.config["task"], {}
+    trained = load_task(section["name"], section)
+    for name, benchmark in run.config["evaluation"]["benchmarks"].items():
+        task = load_task(benchmark["task"], section)
+        if shared := count_shared(task, sets[name], trained, sets["train"]):
+            overlap[name] = shared
+            logger.warning(
+                "evaluation.benchmarks.%s: %d of its %d problems are training problems too. Its accuracy measures "
+                "memory as well; take them out of one of the two",
+                *(name, shared, len(sets[name])),
+            )
+    runs.update_meta(run.path, train_test_overlap=overlap)
+
+
+@contextmanager
+def _timed(run: Run, name: str) -> Iterator[None]:
+    """Add the block's seconds to meta.json, however it ends: timings are those of all attempts."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        if is_main():
+            timings = runs.read_run(run.path).meta.get("timings", {})
+            timings[name] = timings.get(name, 0.0) + time.perf_counter() - start
+            runs.update_meta(run.path, timings=timings)
+
+
+class _Progress:
+    """Says in progress.json and in the log how far a phase of a run is."""
+
+    def __init__(self, run: Run, phase: str) -> None:
+        self._run, self._phase, self._start = run, phase, time.perf_counter()
+
+    def __call__(self, done: int, total: int) -> None:
+        seconds = time.perf_counter() - self._start
+        if is_main():
+            progress = {"phase": self._phase, "done": done, "total": total, "seconds": seconds}
+            runs.write_json(self._run.path / "progress.json", {"schema_version": runs.SCHEMA_VERSION, **progress})
+        logger.info("%s: %s %d/%d", self._run.key, self._phase, done, total)
+
+
+class _Stopped(SystemExit):
+    """SIGTERM has come: end this process, in good order."""
+
+
+def _raise_stopped(number: int, frame: Any) -> None:
+    raise _Stopped(128 + number)

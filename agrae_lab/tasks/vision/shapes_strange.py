@@ -1,0 +1,10 @@
+"""Shapes in a strange look (see shapes.py): problems for evaluation from outside the domain of the nano_vl world."""
+
+from agrae_lab.tasks.vision.shapes import Shapes
+
+
+class StrangeShapes(Shapes):
+    name = "shapes_strange"
+
+
+TASK = StrangeShapes()

@@ -1,0 +1,178 @@
+r"""Problems with pictures: Geometry3K, MathVision, MathVerse and medical images, or any file in their form.
+
+A row has `problem`, `answer`, `image` (a path from the file's folder, or a list of them) and, if it is a matter of
+choice, `choices`; its answer is then a letter or the text of one of them. The tasks differ in their problems alone
+(visual_sets.py). The parts of a reward are accuracy and format, `<think>…</think>` and then \boxed{…}; which mixture
+pays is the run's (rewards.py).
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agrae_lab.tasks.base import Problem, Verdict
+from agrae_lab.tasks.prompts import LETTERS, visual_text
+from agrae_lab.tasks.vision.choices import read_choice
+from agrae_lab.tasks.vision.images import Picture, check_picture, fit, load_picture
+from agrae_lab.verify import Judgement, judge
+from agrae_lab.verify.answers import boxed_answer
+from agrae_lab.verify.limits import MAX_CHARS
+
+BAD_ROWS = ("refuse", "skip")
+SHOWN_CHARS = 80  # of an answer that is none of the choices
+CHOICE = "choice"  # the rule by which a letter is judged
+_TAG = re.compile(r"<image([0-9]{0,3})>")
+
+
+@dataclass
+class VisualTask:
+    """One of visual_sets.VISUAL_SPLITS.
+
+    max_pixels: larger pictures are scaled down to it; None: they stay.
+    on_bad_row: `refuse` a set with a row that cannot be used, or `skip` such rows.
+
+    Raises:
+        ValueError: an unknown `on_bad_row`.
+    """
+
+    name: str
+    max_pixels: int | None = None
+    on_bad_row: str = "refuse"
+    columns: tuple[str, ...] = field(default=("problem", "answer", "image"), init=False)
+    parts: tuple[str, ...] = field(default=("accuracy", "format"), init=False)
+    default_reward: str = field(default="code", init=False)
+
+    def __post_init__(self) -> None:
+        if self.on_bad_row not in BAD_ROWS:
+            raise ValueError(f"task.on_bad_row must be one of {', '.join(BAD_ROWS)}, got {self.on_bad_row!r}")
+
+    def prompt(self, problem: Problem) -> list[dict[str, Any]]:
+        """One message whose content is blocks of text and, at their places, pictures in mode RGB, loaded anew."""
+        pictures = [self._load(picture) for picture in problem["image"]]
+        pieces = place_pictures(visual_text(problem["problem"], problem["choices"]), len(pictures))
+        content = [
+            {"type": "text", "text": piece} if isinstance(piece, str) else {"type": "image", "image": pictures[piece]}
+            for piece in pieces
+        ]
+        return [{"role": "user", "content": content}]
+
+    def _load(self, picture: Picture) -> Any:
+        image = load_picture(picture.path)
+        return image if self.max_pixels is None else fit(image, max_pixels=self.max_pixels)
+
+    def verify(self, completion: str, problem: Problem) -> Verdict:
+        return self.verify_all([completion], [problem])[0]
+
+    def verify_all(self, completions: Sequence[str], problems: Sequence[Problem]) -> list[Verdict]:
+        """Judge a batch: letters by reading, other answers by math-verify in parallel processes."""
+        pairs = list(zip(completions, problems, strict=True))
+        free = [(text, p) for text, p in pairs if not _is_letter(p["answer"])]
+        golds, questions = ([p[column] for _, p in free] for column in ("answer", "problem"))
+        judgements = iter(judge([text for text, _ in free], golds, questions=questions))
+        return [_chosen(text, p) if _is_letter(p["answer"]) else _judged(text, next(judgements)) for text, p in pairs]
+
+
+def _is_letter(answer: str) -> bool:
+    return len(answer) == 1 and answer in LETTERS
+
+
+def _judged(completion: str, judgement: Judgement) -> Verdict:
+    if not judgement.decided:
+        return Verdict.undecided(judgement.rule)
+    correct = judgement.outcome == "correct"
+    return _verdict(completion, correct=correct, answer=judgement.answer, rule=judgement.rule)
+
+
+def _chosen(completion: str, problem: Problem) -> Verdict:
+    """Of a completion that should name a letter: what its box names, else the box's beginning, is its answer."""
+    box = boxed_answer(completion)
+    letter = None if box is None or len(box) > MAX_CHARS else read_choice(box, problem["choices"])
+    answer = letter if box is None or letter is not None else box[:SHOWN_CHARS]
+    return _verdict(completion, correct=letter == problem["answer"], answer=answer, rule=CHOICE)
+
+
+def _verdict(completion: str, *, correct: bool, answer: str | None, rule: str) -> Verdict:
+    parts = {"accuracy": float(correct), "format": float(is_formatted(completion))}
+    return Verdict(correct, float(correct), parts=parts, answer=answer, rule=rule)
+
+
+def is_formatted(completion: str) -> bool:
+    r"""Whether a completion is `<think>…</think>` and, somewhere after it, a \boxed{…}: the form that the paper's code
+    rewards, where its pattern takes quadratic time on hostile text."""
+    end = completion.find("</think>")
+    return completion.startswith("<think>") and end > 0 and boxed_answer(completion[end:]) is not None
+
+
+def visual_problem(row: Mapping[str, Any], problem: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """What training and evaluation need of a row: `problem`'s id, problem and answer, with `image` (checked pictures)
+    and `choices` (texts or None; the answer is then a letter).
+
+    Raises:
+        ValueError: what is wrong with the row, to be said after its name.
+    """
+    choices = _read_choices(row.get("choices"))
+    answer = problem["answer"]
+    if choices is not None:
+        letter = read_choice(answer, choices)
+        if letter is None:
+            raise ValueError(f"choices {', '.join(map(repr, choices))} do not hold the answer {answer!r}")
+        answer = letter
+    given = row.get("image")
+    entries = [] if given is None else given if isinstance(given, list) else [given]
+    place_pictures(visual_text(problem["problem"], choices), len(entries))
+    pictures = [_find_picture(entry, folder) for entry in entries]
+    return {"id": problem["id"], "problem": problem["problem"], "answer": answer, "image": pictures, "choices": choices}
+
+
+def _read_choices(given: Any) -> list[str] | None:
+    if given is None or given == []:
+        return None
+    if not isinstance(given, list) or not 2 <= len(given) <= len(LETTERS):
+        raise ValueError(f"choices must be a list of 2 to {len(LETTERS)} texts, or null, got {given!r}")
+    return [str(choice).strip() for choice in given]
+
+
+def _find_picture(entry: Any, folder: Path) -> Picture:
+    if isinstance(entry, Picture):
+        return check_picture(entry.path)
+    if not isinstance(entry, str) or not entry:
+        raise ValueError(f"image must be a path or a list of paths, got {entry!r}")
+    return check_picture(folder / entry)
+
+
+def place_pictures(text: str, num_pictures: int) -> list[str | int]:
+    """The text cut at its image tags: pieces of text and, where they go, the numbers of pictures from 0.
+
+    <image1>, <image2>, … are pictures by number, <image> is the next one. A picture without a tag goes first, and so
+    does one that has several numbers: sets such as MathVision draw all parts of a problem into one picture, labelled by
+    these tags.
+
+    Raises:
+        ValueError: no picture, or pictures and tags that do not match; to be said after the row's name.
+    """
+    tags = list(_TAG.finditer(text))
+    named = f"the image tags {', '.join(tag[0] for tag in tags)}" if tags else "no image tag"
+    bare = itertools.count(1)
+    numbers = [int(tag[1]) if tag[1] else next(bare) for tag in tags]
+    if num_pictures == 0:
+        raise ValueError(f"has {named} and no picture")
+    are_labels = len(set(numbers)) > 1 and all(tag[1] for tag in tags)
+    if num_pictures == 1 and (not tags or are_labels):
+        return [0, text]
+    if set(numbers) != set(range(1, num_pictures + 1)):
+        pictures = f"{num_pictures} picture{'s' if num_pictures > 1 else ''}"
+        raise ValueError(
+            f"has {named} and {pictures}; every tag needs its picture, and of several pictures each its tag"
+        )
+    pieces: list[str | int] = []
+    at = 0
+    for i, (tag, number) in enumerate(zip(tags, numbers, strict=True)):
+        if number not in numbers[:i]:  # a picture is shown once, and only named after that
+            pieces += [text[at : tag.start()], number - 1]
+            at = tag.end()
+    return [piece for piece in (*pieces, text[at:]) if piece != ""]

@@ -1,0 +1,56 @@
+"""Sampling with vLLM inside TRL's trainer: TRL's arguments for it, and what TRL leaves to vLLM's own defaults.
+
+In colocate mode (on the trainer's own GPUs) every step draws from a random stream of its own, made from the run's
+seed, so that two seeds differ and a resumed run samples what an unbroken one would. A server draws as it pleases.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from agrae_lab.evaluation.engines.vllm import keep_weights_unpacked, sampling_rule
+
+
+def vllm_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run's config means for TRL's GRPOConfig; {} where transformers samples."""
+    if config["engine"] != "vllm":
+        return {}
+    vllm = config["hardware"]["vllm"]
+    shared = {"use_vllm": True, "generation_kwargs": sampling_rule(config["model"]["path"])}
+    if vllm["server"] is not None:
+        return {**shared, "vllm_mode": "server", "vllm_server_base_url": vllm["server"]}
+    return {
+        **shared,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": vllm["gpu_memory"],
+        "vllm_tensor_parallel_size": vllm["tensor_parallel"],
+    }
+
+
+@contextmanager
+def vllm_like_the_run(config: Mapping[str, Any]) -> Iterator[None]:
+    """Have TRL build its colocated vLLM with the run's dtype, and without the model's generation habits.
+
+    TRL names no dtype, and vLLM then takes bfloat16 for a float32 model: the policy that samples would not be the one
+    that is trained.
+    """
+    if config["engine"] != "vllm" or config["hardware"]["vllm"]["server"] is not None:
+        yield
+        return
+    import torch
+    import trl.generation.vllm_generation as generation
+
+    dtype = config["model"]["dtype"]
+    on_cpu = not torch.cuda.is_available()
+    if on_cpu and dtype == "float32":
+        keep_weights_unpacked()
+    original = generation.LLM
+    extra = {"enforce_eager": True} if on_cpu else {}
+    generation.LLM = functools.partial(original, dtype=dtype, generation_config="vllm", **extra)
+    try:
+        yield
+    finally:
+        generation.LLM = original

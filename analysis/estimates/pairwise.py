@@ -1,0 +1,102 @@
+"""One arm against another, in the scope that is asked for; data that cannot speak in it are refused.
+
+Figures, tables and verdicts use the widest scope that their data allow; all take their intervals from contrasts.py, so
+the same difference has the same interval everywhere.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.io.study import FrameError
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import CHECKPOINTS, METHOD, SEEDS, Contrast, Evaluations
+from analysis.statistics.intervals import Interval
+from analysis.statistics.multiplicity import benjamini_hochberg, holm
+from analysis.statistics.passk import KS
+
+SCOPES = {"checkpoints": CHECKPOINTS, "seeds": SEEDS, "method": METHOD}
+
+
+def compare(evaluations: Evaluations, arm: str, reference: str, k: int, *, scope: str | None = None) -> Interval:
+    """Return Pass@k of an arm minus the reference's, with the interval and p-value of a scope.
+
+    Args:
+        scope: a key of SCOPES; None: the widest that the data allow.
+
+    Raises:
+        ValueError: no such arm or scope, or the arm is its own reference.
+        FrameError: k > n, or at "seeds" and "method" an arm with one seed.
+    """
+    _check(evaluations, arm, reference, k, scope)
+    contrast = {arm: {k: 1.0}, reference: {k: -1.0}}
+    return contrast_intervals(evaluations, [contrast], scope=SCOPES[scope] if scope else None)[0]
+
+
+def compare_family(
+    evaluations: Evaluations, arms: Sequence[str], reference: str, ks: Sequence[int], *, scope: str
+) -> pd.DataFrame:
+    """A family of comparisons that was declared before the data were seen: each arm with the reference at each k.
+
+    Columns: benchmark, arm, reference, k, estimate, lo, hi (pointwise), p_value, p_holm, method, speaks_of, seeds,
+    caution, family.
+
+    Raises:
+        ValueError, FrameError: as `compare`, for any of them.
+    """
+    rows = []
+    for arm, k in itertools.product(arms, ks):
+        interval = compare(evaluations, arm, reference, k, scope=scope)
+        rows.append(_row(evaluations, interval, arm, reference, k) | {"caution": interval.caution})
+    table = pd.DataFrame(rows)
+    family = f"Holm over {len(arms)} arms × {len(ks)} k against {reference}, scope {scope}"
+    return table.assign(p_holm=holm(table["p_value"].to_numpy()), family=family)
+
+
+def pairwise_differences(evaluations: Evaluations, ks: Sequence[int] = KS, *, bands: bool = False) -> pd.DataFrame:
+    """Every arm minus every arm before it at every k ≤ n: for exploration.
+
+    Columns: benchmark, arm, reference, k, estimate, lo, hi, p_value, p_bh (Benjamini and Hochberg over all rows),
+    method, speaks_of, seeds; with bands: band_lo, band_hi, band.
+    """
+    ks = [k for k in ks if k <= evaluations.num_samples]
+    pairs = [(arm, one, k) for one, arm in itertools.combinations(evaluations.correct, 2) for k in ks]
+    contrasts: list[Contrast] = [{arm: {k: 1.0}, reference: {k: -1.0}} for arm, reference, k in pairs]
+    rows = []
+    for one, pair in zip(contrast_intervals(evaluations, contrasts, bands=bands), pairs, strict=True):
+        banded = {"band_lo": one.band_lo, "band_hi": one.band_hi, "band": one.band} if bands else {}
+        rows.append(_row(evaluations, one, *pair) | banded)
+    table = pd.DataFrame(rows)
+    return table.assign(p_bh=benjamini_hochberg(table["p_value"].to_numpy())) if rows else table
+
+
+def _row(evaluations: Evaluations, interval: Interval, arm: str, reference: str, k: int) -> dict[str, object]:
+    return {
+        "benchmark": evaluations.benchmark,
+        "arm": arm,
+        "reference": reference,
+        "k": k,
+        "estimate": interval.estimate,
+        "lo": interval.lo,
+        "hi": interval.hi,
+        "p_value": interval.p_value,
+        "method": interval.method,
+        "speaks_of": interval.speaks_of,
+        "seeds": interval.num_seeds,
+    }
+
+
+def _check(evaluations: Evaluations, arm: str, reference: str, k: int, scope: str | None) -> None:
+    n, name = evaluations.num_samples, evaluations.benchmark
+    if scope is not None and scope not in SCOPES:
+        raise ValueError(f"there is no scope {scope!r}; choose from {', '.join(SCOPES)}")
+    for one in (arm, reference):
+        if one not in evaluations.correct:
+            raise ValueError(f"{name} has no arm {one!r}; choose from {', '.join(evaluations.correct)}")
+    if arm == reference:
+        raise ValueError(f"{arm} cannot be compared with itself; name another reference")
+    if not 1 <= k <= n:
+        raise FrameError(f"Pass@{k} on {name} does not exist with n = {n} samples a problem; choose k from 1 to {n}")

@@ -1,0 +1,120 @@
+"""Per-step metrics of the arms of a study: one line per run, and the mean over seeds where an arm has several."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis.io.study import FrameError, Study, read_metrics
+from analysis.statistics.collapse import collapse_table
+from analysis.statistics.intervals import t_quantile
+
+COLUMNS = (
+    "arm", "seed", "step", "value", "lo", "hi", "smooth", "window", "collapse", "seeds", "status", "method",
+)  # fmt: skip
+MEAN = "mean"
+
+
+def series_table(study: Study, column: str, *, over: str | None = None) -> pd.DataFrame:
+    """A metric by step as recorded, and smoothed only where study.view.smooth asks for it. Columns: COLUMNS.
+
+    With `over`, the ratio of the metric to that one, step by step.
+
+    Rows with seed "mean" are the mean over an arm's finished seeds at steps that all of them recorded, with the t
+    interval of that step; they exist for arms with two or more finished seeds. Other rows are single runs, without
+    interval. Steps where the metric is null are left out. `smooth` is the centred moving mean of `value` over `window`
+    steps; both are missing unless asked for. `collapse` is true at the first step recorded from a run's collapse on.
+
+    Raises:
+        FrameError: a run's metrics cannot be read, or study.view.smooth is no odd number of at least 3 steps.
+    """
+    table = recorded(study, column, over=over)
+    means = [
+        _mean_over_seeds(wide).assign(arm=arm, seed=MEAN, status="done", seeds=wide.shape[1])
+        for arm in study.arms
+        if (wide := steps_by_seed(table[table["arm"] == arm])).shape[1] > 1 and len(wide)
+    ]
+    table = pd.concat([table.assign(seeds=1, lo=np.nan, hi=np.nan), *means], ignore_index=True)
+    table["method"] = np.where(table["seed"] == MEAN, "mean, t over seeds at each step", "recorded value")
+    table["window"] = pd.array([study.view.smooth] * len(table), dtype="Int64")
+    smoothed = [moving_mean(line, study.view.smooth) for _, line in table.groupby(["arm", "seed"], sort=False)]
+    table["smooth"] = pd.concat(smoothed) if smoothed else np.nan
+    table["collapse"] = _at_collapse(table, collapse_table(study))
+    return table[list(COLUMNS)]
+
+
+def recorded(study: Study, column: str, *, over: str | None = None) -> pd.DataFrame:
+    """A metric of every run, or its ratio to another: columns arm, seed, status, step, value.
+
+    Steps where it is null, or the other is zero, are left out.
+
+    Raises:
+        FrameError: a run's metrics cannot be read.
+    """
+    frames = []
+    for arm, runs in study.arms.items():
+        for run in runs:
+            frame = read_metrics(run, [column, *([over] if over else [])])
+            value = frame[column] / frame[over].where(frame[over] != 0) if over else frame[column]
+            named = {"arm": arm, "seed": str(run.seed), "status": run.status, "step": frame["step"], "value": value}
+            frames.append(pd.DataFrame(named).dropna(subset="value"))
+    filled = [frame for frame in frames if len(frame)]
+    if not filled:
+        return pd.DataFrame({name: pd.Series(dtype=float) for name in ("arm", "seed", "status", "step", "value")})
+    return pd.concat(filled, ignore_index=True)
+
+
+def moving_mean(line: pd.DataFrame, window: int | None) -> pd.Series:
+    """Centred moving mean of `value` over `window` steps, at the rows of one line; missing where it is cut off.
+
+    A window counts steps: where a metric was measured at every eighth step, fewer values fall into it.
+
+    Raises:
+        FrameError: an even window, which has no centre, or one below 3.
+    """
+    if window is None:
+        return pd.Series(np.nan, index=line.index)
+    if window < 3 or window % 2 == 0:
+        raise FrameError(f"a centred moving mean needs an odd number of at least 3 steps, got smooth={window}")
+    by_step = line.set_index("step")["value"]
+    every_step = by_step.reindex(range(by_step.index.min(), by_step.index.max() + 1))
+    mean = every_step.rolling(window, center=True, min_periods=1).mean()
+    mean.iloc[: window // 2] = np.nan
+    mean.iloc[len(mean) - window // 2 :] = np.nan
+    return mean.reindex(by_step.index).set_axis(line.index)
+
+
+def metric_by_seed(study: Study, column: str) -> dict[str, pd.DataFrame]:
+    """Arm → [T, S]: a metric of the arm's finished runs by step and seed; arms without any are left out."""
+    rows = recorded(study, column)
+    wide = {arm: steps_by_seed(rows[rows["arm"] == arm]) for arm in study.arms}
+    return {arm: frame for arm, frame in wide.items() if not frame.empty}
+
+
+def steps_by_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    """[steps, seeds] of an arm's finished runs; only steps that all of them recorded."""
+    done = rows[(rows["status"] == "done") & (rows["seed"] != MEAN)]
+    return done.pivot(index="step", columns="seed", values="value").dropna()
+
+
+def _mean_over_seeds(wide: pd.DataFrame) -> pd.DataFrame:
+    """Columns step, value, lo, hi. Where no value is negative, neither is a bound: such a metric cannot be."""
+    values_TS = wide.to_numpy(dtype=float)
+    num_seeds = values_TS.shape[1]
+    mean_T = values_TS.mean(axis=1)
+    half_T = t_quantile(num_seeds - 1) * values_TS.std(axis=1, ddof=1) / np.sqrt(num_seeds)
+    floor = 0.0 if (values_TS >= 0).all() else -np.inf
+    return pd.DataFrame(
+        {"step": wide.index, "value": mean_T, "lo": np.maximum(mean_T - half_T, floor), "hi": mean_T + half_T}
+    )
+
+
+def _at_collapse(table: pd.DataFrame, collapses: pd.DataFrame) -> pd.Series:
+    """True at each collapsed run's first row from the step of the collapse on, or its last row where none follows."""
+    marks = pd.Series(False, index=table.index)
+    for run in collapses[collapses["collapsed"]].to_dict("records"):
+        line = table[(table["arm"] == run["arm"]) & (table["seed"] == str(run["seed"]))]
+        following = line[line["step"] >= run["step"]]
+        if len(line):
+            marks[(following if len(following) else line.tail(1)).index[0]] = True
+    return marks

@@ -1,0 +1,1 @@
+"""Input: run directories and their Parquet files → checked frames."""

@@ -1,0 +1,192 @@
+"""What training recorded → frames: the metrics by step, and the groups of the rollouts, read file by file.
+
+A group is the G completions of one prompt at one step. Shapes: N completions of a step in M groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from agrae_lab.runs import Run
+from analysis.io import parquet
+from analysis.io.parquet import FrameError
+
+_ROLLOUT_COLUMNS = {
+    "step": parquet.INTEGER,
+    "group": parquet.INTEGER,
+    "sample": parquet.INTEGER,
+    "correct": parquet.BOOLEAN,
+    "valid": parquet.BOOLEAN,
+    "advantage": parquet.NUMBER,
+    "advantage_grpo": parquet.NUMBER,
+}
+_COUNTED = ("step", "group", "size", "correct", "undecided")
+_HISTOGRAM = "p_histogram"  # of metrics.parquet; every other metric is a number
+_MASSES = ("adv_positive_mass", "adv_negative_mass", "grpo_positive_mass", "grpo_negative_mass")
+GROUP_COLUMNS = (*_COUNTED, "p", "adv_sum", "adv_abs_sum", "grpo_abs_sum", *_MASSES)
+
+
+def read_metrics(run: Run, columns: Iterable[str], *, keep_infinite: bool = False) -> pd.DataFrame:
+    """The named columns of metrics.parquet by step; a frame without rows where nothing is recorded yet.
+
+    Infinite values are NaN unless `keep_infinite`.
+
+    Raises:
+        FrameError: unreadable file, another schema version, columns missing or holding something else, or a step twice.
+    """
+    wanted = {"step": parquet.INTEGER, **dict.fromkeys(columns, parquet.NUMBER)}
+    if _HISTOGRAM in wanted:
+        wanted[_HISTOGRAM] = parquet.NUMBERS
+    if not run.metrics_path.is_file():
+        return pd.DataFrame({name: pd.Series(dtype=float) for name in wanted})
+    with parquet.file_of(run.path):
+        frame = _read_metrics(parquet.state_of(run.metrics_path), tuple(wanted.items()))
+    if keep_infinite:
+        return frame.copy(deep=False)  # copied on write
+    numbers = frame.select_dtypes("number")
+    return frame.assign(**numbers.replace([np.inf, -np.inf], np.nan))  # gaps.py names them
+
+
+@lru_cache(maxsize=512)  # several figures ask for the same columns
+def _read_metrics(state: tuple[Path, int, int], wanted: tuple[tuple[str, str], ...]) -> pd.DataFrame:
+    path = state[0]
+    frame = parquet.read(path, dict(wanted)).to_pandas().sort_values("step", ignore_index=True)
+    repeated = frame["step"][frame["step"].duplicated()]
+    if len(repeated):
+        raise FrameError(
+            f"{path} records step {repeated.iloc[0]} twice, but a run has one row per step; {parquet.AGAIN}"
+        )
+    return frame
+
+
+def read_groups(run: Run) -> pd.DataFrame:
+    """Every group of a run, by step and group; a frame without rows where no rollouts are recorded.
+
+    Columns: GROUP_COLUMNS. size is G; correct and undecided count completions; p is correct / size; adv_sum is ΣA,
+    adv_abs_sum Σ|A|, adv_positive_mass and adv_negative_mass Σ|A| by sign of A; grpo_* are the same of plain GRPO on
+    the same rewards. Where `undecided` > 0, p is not known: it takes those completions as not correct.
+
+    Unchanged files are read once. Memory grows with the groups, not with the completions.
+
+    Raises:
+        FrameError: an unreadable or foreign file, another schema version, a file without rows or with rows of another
+            step than its name says, a completion recorded twice, or groups of different sizes.
+    """
+    with parquet.file_of(run.path):
+        kept = _read_groups(tuple(map(parquet.state_of, run.rollout_paths())))
+    return kept.copy(deep=False)  # copied on write
+
+
+@lru_cache(maxsize=32)  # several figures ask for the same runs; 140 steps of 1,024 groups take 12 MB
+def _read_groups(files: tuple[tuple[Path, int, int], ...]) -> pd.DataFrame:
+    parts = [_groups_of(path) for path, _, _ in files]
+    empty = {name: np.zeros(0, dtype=np.int32 if name in _COUNTED else np.float64) for name in (*_COUNTED, *_MASSES)}
+    frame = pd.DataFrame(
+        {name: np.concatenate([none, *(part[name] for part in parts)]) for name, none in empty.items()}
+    )
+    frame["p"] = frame["correct"] / frame["size"]
+    frame["adv_sum"] = frame["adv_positive_mass"] - frame["adv_negative_mass"]
+    frame["adv_abs_sum"] = frame["adv_positive_mass"] + frame["adv_negative_mass"]
+    frame["grpo_abs_sum"] = frame["grpo_positive_mass"] + frame["grpo_negative_mass"]
+    return frame[list(GROUP_COLUMNS)]
+
+
+def _groups_of(path: Path) -> dict[str, np.ndarray]:
+    """_COUNTED and _MASSES of one step's file, [M] each."""
+    table = parquet.read(path, _ROLLOUT_COLUMNS)
+    step = _only_step(path, table)
+    groups_M, group_N = np.unique(table["group"].to_numpy(), return_inverse=True)
+    size_M = np.bincount(group_N)
+    _check_once(path, table, group_N)
+    if size_M.min() < size_M.max():
+        sizes = f"{size_M.min()} to {size_M.max()} completions"
+        raise FrameError(f"{path} has groups of {sizes}, but those of a step have one size; {parquet.AGAIN}")
+    parquet.check_marks(path, table)
+    marks = {name: table[name].fill_null(False).to_numpy() for name in ("correct", "valid")}
+    counted = {
+        "step": np.full(len(groups_M), step),
+        "group": groups_M,
+        "size": size_M,
+        "correct": np.bincount(group_N, weights=marks["correct"]),
+        "undecided": size_M - np.bincount(group_N, weights=marks["valid"]),
+    }
+    columns: dict[str, np.ndarray] = {name: values.astype(np.int32) for name, values in counted.items()}
+    for name, prefix in (("advantage", "adv"), ("advantage_grpo", "grpo")):
+        advantage_N = table[name].to_numpy().astype(np.float64)
+        columns[f"{prefix}_positive_mass"] = np.bincount(group_N, weights=np.maximum(advantage_N, 0.0))
+        columns[f"{prefix}_negative_mass"] = np.bincount(group_N, weights=np.maximum(-advantage_N, 0.0))
+    return columns
+
+
+def _only_step(path: Path, table: pa.Table) -> int:
+    steps = np.unique(table["step"].to_numpy())
+    named = path.stem.removeprefix("step-")
+    if len(steps) != 1 or not named.isdigit() or steps[0] != int(named):
+        found = f"rows of step {', '.join(map(str, steps[:5]))}" if len(steps) else "no rows"
+        raise FrameError(f"{path} has {found}, but its name promises step {named} alone; {parquet.AGAIN}")
+    return int(steps[0])
+
+
+def _check_once(path: Path, table: pa.Table, group_N: np.ndarray) -> None:
+    sample_N = table["sample"].to_numpy()
+    width = int(sample_N.max()) + 1 - min(int(sample_N.min()), 0)
+    if len(np.unique(group_N * width + sample_N)) < len(sample_N):
+        raise FrameError(f"{path} holds a completion (group, sample) more than once; {parquet.AGAIN}")
+
+
+def read_rollout_groups(run: Run) -> pd.DataFrame:
+    """Groups whose success rate is known: columns step, p (share correct), size (G), abs_sum (Σ|A|).
+
+    Groups with a completion that the verifier could not decide are left out.
+
+    Raises:
+        FrameError: as `read_groups`.
+    """
+    groups = read_groups(run)
+    known = groups[groups["undecided"] == 0].rename(columns={"adv_abs_sum": "abs_sum"})
+    return known[["step", "p", "size", "abs_sum"]].reset_index(drop=True)
+
+
+def read_p_histogram(run: Run) -> pd.DataFrame:
+    """How many groups of each step had c of their G completions correct; no rows where nothing is recorded.
+
+    Columns: step, correct (c), size (G), groups; c runs over 0 … G, also where no group had so many. Read from
+    metrics.parquet where it holds histograms, else counted from the rollouts, which is the same. Completions that the
+    verifier could not decide are not correct.
+
+    Raises:
+        FrameError: as `read_groups`, or the metrics cannot be read.
+    """
+    histograms = _recorded_histograms(run) or _counted_histograms(run)
+    sizes = [len(groups) - 1 for _, groups in histograms]
+    return pd.DataFrame(
+        {
+            "step": np.repeat([step for step, _ in histograms], [size + 1 for size in sizes]).astype(np.int64),
+            "correct": np.concatenate([np.zeros(0, np.int64), *(np.arange(size + 1) for size in sizes)]),
+            "size": np.repeat(sizes, [size + 1 for size in sizes]).astype(np.int64),
+            "groups": np.concatenate([np.zeros(0, np.int64), *(groups for _, groups in histograms)]),
+        }
+    )
+
+
+def _recorded_histograms(run: Run) -> list[tuple[int, np.ndarray]]:
+    with parquet.file_of(run.path):
+        if not run.metrics_path.is_file() or _HISTOGRAM not in parquet.columns_of(run.metrics_path):
+            return []
+    recorded = read_metrics(run, [_HISTOGRAM]).dropna()
+    pairs = zip(recorded["step"], recorded[_HISTOGRAM], strict=True)
+    return [(int(step), groups.astype(np.int64)) for step, groups in pairs]
+
+
+def _counted_histograms(run: Run) -> list[tuple[int, np.ndarray]]:
+    steps = [groups for _, groups in read_groups(run).groupby("step")]
+    return [
+        (int(groups["step"].iloc[0]), np.bincount(groups["correct"], minlength=groups["size"].iloc[0] + 1))
+        for groups in steps
+    ]

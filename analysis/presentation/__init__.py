@@ -1,0 +1,1 @@
+"""Presentation: style, captions, table layout, and rendering to files."""

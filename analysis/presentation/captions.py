@@ -1,0 +1,108 @@
+"""Sentences that figures and tables share: what was paid and evaluated, on how many seeds, what intervals are of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+
+from agrae_lab.runs import Run
+from analysis.io.study import ACCURACY, reward_name
+from analysis.presentation.style import label
+from analysis.statistics.intervals import FEW_SEEDS
+
+RECORDED, PUBLISHED = "recorded", "published"  # column `source` of tables that hold both
+
+# What the trainer's mixtures weigh (agrae_lab/tasks/rewards.py; a test holds these words to its numbers).
+REWARDS = {
+    ACCURACY: "accuracy",
+    "code": "0.9·accuracy + 0.1·format (the authors' code)",
+    "paper": "0.1·accuracy + 0.9·format (the paper's text)",
+}
+
+_COUNTS = dict.fromkeys(("seeds", "n", "problems"), "Int64")
+_FLAGS = ("no_within_variance", "unfinished")
+
+
+def stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of several sources, some of which were not evaluated by us: their counts are missing, their flags off."""
+    frames = [frame for frame in frames if len(frame)]
+    if not frames:
+        return pd.DataFrame()
+    rows = pd.concat(
+        [frame.assign(**{flag: frame.get(flag, False) for flag in _FLAGS}) for frame in frames], ignore_index=True
+    )
+    texts = {name: rows[name].astype(object).fillna("") for name in ("method", "speaks_of", "seed") if name in rows}
+    return rows.assign(**texts).astype({name: kind for name, kind in _COUNTS.items() if name in rows})
+
+
+def describe_reward(runs: Sequence[Run]) -> str:
+    """What paid the runs' completions, for every caption of theirs; "" where it was accuracy alone."""
+    pairs = list(dict.fromkeys((run.arm, reward_name(run)) for run in runs))
+    several = {arm for arm, count in Counter(arm for arm, _ in pairs).items() if count > 1}
+    arms: dict[str, dict[str, None]] = {}  # reward → who has it; an arm that has several by its configurations' names
+    for run in runs:
+        arms.setdefault(reward_name(run), {})[run.path.parent.name if run.arm in several else run.arm] = None
+    if not arms.keys() - {ACCURACY}:
+        return ""
+    whose = {name: "" if len(arms) == 1 else f" in {', '.join(map(label, named))}" for name, named in arms.items()}
+    paid = "; ".join(f"{REWARDS.get(name, name)}{who}" for name, who in whose.items())
+    return f"Reward in training: {paid}. Pass@k, p, ω and what is called correct are of accuracy alone."
+
+
+def describe_setting(table: pd.DataFrame) -> str:
+    """n, problems, sampling, seeds and the interval's method and target, read from the columns of curve_table."""
+    sentences = []
+    evaluated = table.drop_duplicates("benchmark")
+    for (n, temperature, top_p), rows in evaluated.groupby(["n", "temperature", "top_p"], sort=False):
+        names = ", ".join(f"{name} ({count} problems)" for name, count in rows[["benchmark", "problems"]].to_numpy())
+        sentences.append(f"{names}: n = {n} samples each, T = {temperature:g}, top_p = {top_p:g}.")
+    trained = table[table["seeds"] > 0].drop_duplicates(["benchmark", "arm"])
+    seeds = trained["seeds"]
+    if len(trained):
+        sentences.append(f"Seeds: {_each_on(trained)}.")
+    intervals = table[table["method"] != ""]
+    bounded = intervals.dropna(subset="lo")
+    ways = list(bounded.groupby(["method", "speaks_of"], sort=False))
+    for (method, target), rows in ways:
+        whose = "" if len(ways) == 1 else f" ({', '.join(map(label, rows['arm'].unique()))})"
+        sentences.append(f"Interval: {method}{whose}; scope: {target}.")
+    if (seeds == 1).any():
+        sentences.append("One seed says nothing of the method: for that, run more.")
+    if len(several := seeds[seeds > 1]) and several.min() < FEW_SEEDS:
+        sentences.append(f"Fewer than {FEW_SEEDS} seeds: read intervals over seeds with care.")
+    return " ".join(sentences)
+
+
+def describe_missing(table: pd.DataFrame) -> list[str]:
+    """A sentence on the estimates without an interval, with the reasons from `method`; [] where all have one."""
+    missing = table[table["estimate"].notna() & table["lo"].isna()]
+    reasons = [str(method).removeprefix("none").strip(" ()") for method in missing["method"].unique() if method]
+    return [f"No interval where {' or where '.join(_clause(reason) for reason in reasons)}."] if reasons else []
+
+
+def _clause(reason: str) -> str:
+    return reason.replace("all problems alike", "all problems are alike").replace("seeds alike", "seeds are alike")
+
+
+def _each_on(trained: pd.DataFrame) -> str:
+    """Arms' numbers of seeds; benchmark by benchmark where they differ."""
+    alike: dict[str, list[str]] = {}
+    for benchmark, rows in trained.groupby("benchmark", sort=False):
+        alike.setdefault(each(rows.set_index("arm")["seeds"]), []).append(str(benchmark))
+    if len(alike) == 1:
+        return next(iter(alike))
+    return "; ".join(f"{counts} on {', '.join(names)}" for counts, names in alike.items())
+
+
+def published_of(rows: pd.DataFrame) -> str:
+    """`Qwen2.5-Math-7B (AIME 2025, AMC23)`: whose numbers published rows are, and on what."""
+    return "; ".join(f"{model} ({', '.join(part['on'].unique())})" for model, part in rows.groupby("model", sort=False))
+
+
+def each(counts: pd.Series) -> str:
+    """Arm → count, as `1,024 each`, or the arms one by one where they differ."""
+    if counts.nunique() == 1 and len(counts) > 1:
+        return f"{counts.iloc[0]:,} each"
+    return ", ".join(f"{label(arm)} {count:,}" for arm, count in counts.items())

@@ -1,0 +1,245 @@
+"""Which recorded completions the report shows: a stated sample. Of what is not shown, as little as can be is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from agrae_lab.runs import SCHEMA_VERSION, Run
+from analysis.io.parquet import AGAIN
+from analysis.io.study import BASE, FrameError, Study
+from analysis.report.html import thumbnails
+from analysis.report.html.choice import choose, clip, outcome, spread, within
+
+PER_CELL = 240  # completions of one arm and one source, over its seeds
+MOST_CHARACTERS = 4_000  # of one completion
+BUDGET = 5_000_000  # bytes of all completions together
+STEPS = 12  # training steps of a run
+_ROW_GROUPS = 16  # of a file
+_TEXT_OF_FILE = 1 << 25  # bytes of an evaluation that are looked at
+_TEXT_OF_STEP = 1 << 22  # of a step's rollouts
+
+TRAINING = "training"
+_NEEDED = ("sample", "completion", "correct", "valid")
+_OPTIONAL = ("n_tokens", "truncated", "advantage", "answer")
+COLUMNS = (
+    "arm", "seed", "source", "step", "prompt", "sample", "outcome", "n_tokens", "truncated", "advantage", "answer",
+    "start", "end", "left_out", "pictures",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run's completions from one source, and how many of them are shown. The base model has no seed."""
+
+    arm: str
+    seed: int | None
+    source: str
+    recorded: int
+    shown: int
+
+
+@dataclass
+class Sample:
+    """What the browser of completions holds. rows: COLUMNS; what a source does not record is missing there.
+
+    images: data URIs of the problems' pictures; `pictures` of a row are places among them.
+    """
+
+    rows: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS)))
+    cells: list[Cell] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    in_part: bool = False  # whether some file was too large to be looked at as a whole
+    images: list[str] = field(default_factory=list)
+    about_images: str = ""  # for readers
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file, or the files of a run's steps, from which one cell is filled."""
+
+    arm: str
+    seed: int | None
+    name: str
+    paths: tuple[Path, ...]
+    decoding: str | None  # None: training rollouts
+    index: Path  # of the pictures of its problems, where they have any
+
+
+def sample_completions(study: Study) -> Sample:
+    """Completions of every run and of the base model, from training and evaluation, chosen by the view's seed."""
+    sample, frames = Sample(), []
+    sources = list(_sources(study))
+    for source in sources:
+        alike = sum((other.arm, other.name) == (source.arm, source.name) for other in sources)
+        try:
+            rows, recorded, in_part = _read(source, max(PER_CELL // alike, STEPS), seed=study.view.seed)
+        except FrameError as error:
+            sample.refused.append(f"completions of {source.arm}, {source.name}: {error}")
+            continue
+        if not recorded:
+            continue
+        rows = rows.head(within(rows["completion"].map(lambda text: text[:MOST_CHARACTERS]), BUDGET // len(sources)))
+        sample.in_part |= in_part
+        sample.cells.append(Cell(source.arm, source.seed, source.name, recorded, len(rows)))
+        frames.append(_laid_out(rows, source))
+        frames[-1]["pictures"] = _pictures(source, frames[-1]["prompt"], sample.refused)
+    if frames:
+        sample.rows = pd.concat(frames, ignore_index=True)
+        names = list(sample.rows["pictures"])
+        sample.images, places = thumbnails.embedded(names)
+        sample.about_images = thumbnails.describe(names, places)
+        sample.rows["pictures"] = pd.Series(places, dtype=object)
+    return sample
+
+
+def _pictures(source: _Source, prompts: pd.Series, refused: list[str]) -> pd.Series:
+    """The pictures of each row's problem; a broken index is told of once."""
+    try:
+        known = thumbnails.read_index(source.index)
+    except FrameError as error:
+        if str(error) not in refused:
+            refused.append(str(error))
+        known = {}
+    return pd.Series([known.get(str(prompt), ()) for prompt in prompts], index=prompts.index, dtype=object)
+
+
+def describe(sample: Sample) -> str:
+    """How the completions were chosen, for readers."""
+    shown, recorded = len(sample.rows), sum(cell.recorded for cell in sample.cells)
+    text = (
+        f"{shown:,} of {recorded:,} recorded completions: at most {PER_CELL} of an arm and a source, chosen by seed. "
+        f"Training: from at most {STEPS} steps, evenly spaced. Of each step or benchmark some prompts, the same for "
+        "all arms, and of these right, wrong and undecided ones as evenly as there are: shares here are not shares of "
+        f"the record. Completions of more than {MOST_CHARACTERS:,} characters are shown without their middle."
+    )
+    text += f" {sample.about_images}" if sample.about_images else ""
+    return text + (" Of large files only parts were looked at." if sample.in_part else "")
+
+
+def _sources(study: Study) -> Iterator[_Source]:
+    bases: dict[Path, tuple[str, Path]] = {}
+    for arm, runs in study.arms.items():
+        for run in runs:
+            yield _Source(arm, run.seed, TRAINING, tuple(run.rollout_paths()), None, _index(run, "train"))
+            for benchmark in run.benchmarks():
+                index = _index(run, benchmark)
+                yield from _evaluation(arm, run.seed, benchmark, run.samples_path(benchmark), index)
+                if (path := run.base_samples_path(benchmark)) is not None and path.is_file():
+                    bases[path] = benchmark, index
+    for path, (benchmark, index) in bases.items():
+        yield from _evaluation(BASE, None, benchmark, path, index)
+
+
+def _evaluation(arm: str, seed: int | None, benchmark: str, path: Path, index: Path) -> Iterator[_Source]:
+    for decoding, word in (("sample", "sampled"), ("greedy", "greedy")):
+        yield _Source(arm, seed, f"{benchmark}, {word}", (path,), decoding, index)
+
+
+def _index(run: Run, name: str) -> Path:
+    """Where the pictures of a run's set of problems are, if it has any."""
+    fingerprint = Path(str(run.config.get("data_fingerprints", {}).get(name, "unknown"))).name
+    return run.root / "pictures" / fingerprint / "index.json"
+
+
+def _read(source: _Source, num: int, *, seed: int) -> tuple[pd.DataFrame, int, bool]:
+    """Chosen rows, most wanted first; how many are recorded; whether a file was looked at in part.
+
+    Raises:
+        FrameError: a file that cannot be read, or is not one of ours.
+    """
+    if source.decoding is not None:
+        (path,) = source.paths
+        with _opened(path) as file:
+            groups = _groups_with(file, source.decoding)
+            looked_at = {
+                group: groups[group] for group in map(list(groups).__getitem__, spread(len(groups), _ROW_GROUPS))
+            }
+            rows, whole = _rows(file, path, "problem_id", looked_at, _TEXT_OF_FILE, decoding=source.decoding)
+        chosen = choose(rows, num, seed=seed)
+        return chosen, sum(groups.values()), not whole or len(looked_at) < len(groups)
+    recorded = sum(_num_rows(path) for path in source.paths)
+    steps, in_part = [], False
+    places = spread(len(source.paths), min(STEPS, num))
+    for place in places:
+        path = source.paths[place]
+        with _opened(path) as file:
+            groups = {i: file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)}
+            rows, whole = _rows(file, path, "prompt_id", groups, _TEXT_OF_STEP)
+        steps.append(choose(rows, num // len(places), seed=seed))
+        in_part |= not whole
+    # turn by turn, so that a cut for size leaves every step with something
+    turns = pd.concat([step.assign(_turn=range(len(step))) for step in steps]) if steps else pd.DataFrame()
+    return (turns.sort_values("_turn", kind="stable") if len(turns) else turns), recorded, in_part
+
+
+def _rows(
+    file: pq.ParquetFile, path: Path, prompt: str, groups: Mapping[int, int], most: int, *, decoding: str | None = None
+) -> tuple[pd.DataFrame, bool]:
+    """Rows of row groups (→ rows wanted of each), until `most` bytes are read in all; whether those were all rows."""
+    names = file.schema_arrow.names
+    extra = (prompt, *(["decoding"] if decoding else ["step"]))
+    if missing := [name for name in ("schema_version", *extra, *_NEEDED) if name not in names]:
+        raise FrameError(f"{path} is not a file of agrae_lab's kind: it lacks the columns {missing}")
+    columns = ["schema_version", *extra, *_NEEDED, *(name for name in _OPTIONAL if name in names)]
+    batches, whole = [], True
+    for group, wanted in groups.items():
+        left = most // len(groups)
+        for batch in file.iter_batches(1024, row_groups=[group], columns=columns, use_threads=False):
+            left -= batch.nbytes
+            batches.append(batch.filter(pc.equal(batch["decoding"], decoding)) if decoding else batch)
+            wanted -= batches[-1].num_rows
+            if wanted <= 0 or left <= 0:
+                whole &= wanted <= 0
+                break
+    table = pa.Table.from_batches(batches, file.schema_arrow.empty_table().select(columns).schema)
+    table.validate(full=True)  # that text is text: reading alone does not ask
+    versions = pc.unique(table["schema_version"]).to_pylist()
+    if versions not in ([SCHEMA_VERSION], []):
+        raise FrameError(f"{path} has schema version {versions}, but this analysis reads version {SCHEMA_VERSION}")
+    frame = table.to_pandas().rename(columns={prompt: "prompt"})
+    frame["outcome"] = outcome(frame["correct"], frame["valid"])
+    frame["completion"] = frame["completion"].fillna("").astype(str)
+    return frame, whole
+
+
+def _groups_with(file: pq.ParquetFile, decoding: str) -> dict[int, int]:
+    """Row groups that hold rows of this decoding → how many. The column has few values and costs next to nothing."""
+    found = {}
+    for group in range(file.num_row_groups):
+        column = file.read_row_group(group, ["decoding"], use_threads=False)["decoding"]
+        if count := pc.sum(pc.equal(column, decoding)).as_py():
+            found[group] = count
+    return found
+
+
+def _laid_out(rows: pd.DataFrame, source: _Source) -> pd.DataFrame:
+    """The columns of Sample.rows, in reading order."""
+    rows = rows.sort_values(["step", "prompt", "sample"] if "step" in rows else ["prompt", "sample"], kind="stable")
+    parts = [clip(text, MOST_CHARACTERS) for text in rows["completion"]]
+    texts = pd.DataFrame(parts, columns=["start", "end", "left_out"], index=rows.index)
+    frame = pd.concat([rows.drop(columns="completion"), texts], axis=1)
+    return frame.assign(arm=source.arm, seed=source.seed, source=source.name).reindex(columns=list(COLUMNS))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """The file, to be read in pieces: neither whole columns nor whole row groups are buffered."""
+    try:
+        with pq.ParquetFile(path, buffer_size=1 << 20) as file:
+            yield file
+    except (pa.ArrowException, OSError, KeyError) as error:
+        cause = str(error).partition("\n")[0]
+        raise FrameError(f"{path} is not a whole Parquet file of ours: {cause}; {AGAIN}") from error
+
+
+def _num_rows(path: Path) -> int:
+    with _opened(path) as file:
+        return file.metadata.num_rows

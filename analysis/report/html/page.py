@@ -1,0 +1,145 @@
+"""A study's result → the page."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis.claims.verdicts import NO_DATA, RULE
+from analysis.presentation.render import MOST_SVG, Rendered
+from analysis.presentation.style import label, sort_arms
+from analysis.report import result as report
+from analysis.report.html import completions, configs, intervals, provenance, reproduce
+from analysis.report.html.completions import COLUMNS, Sample
+from analysis.report.html.embed import csp_hash, data_uri, json_for_script, visible
+from analysis.report.result import Result
+
+_PIXELS_PER_POINT = 1.8  # a figure over two columns of a paper fills the page's width
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as images: on light ground, and on dark where there is such a file."""
+
+    name: str
+    question: str
+    caption: str
+    paper: str
+    width: int | None  # pixels: text has the same size in all figures; None where the size in print is not known
+    light: str
+    dark: str | None
+
+
+def report_page(result: Result, sample: Sample, folder: Path) -> str:
+    """The whole report as HTML; figures are taken from the folder that they were drawn into."""
+    study = result.study
+    style, script = _static("report.css"), _static("report.js")
+    experiment, _, model = study.name.partition("/")
+    values: dict[str, Any] = {
+        "csp": f"default-src 'none'; img-src data:; style-src {csp_hash(style)}; script-src {csp_hash(script)}; "
+        "base-uri 'none'; form-action 'none'",
+        "style": Markup(style),
+        "script": Markup(script),
+        "experiment": experiment,
+        "model": model or ", ".join(study.models),
+        "study": study,
+        "arms": [label(arm) for arm in study.arms],
+        "verdicts": [v for v in result.verdicts if v.verdict != NO_DATA],
+        "without_data": [v for v in result.verdicts if v.verdict == NO_DATA],
+        "rule": RULE,
+        "multiplicity": report.multiplicity(result.verdicts),
+        "refused": [*result.refused, *sample.refused],
+        "to_know": result.to_know,
+        "unfinished": [report.run_state(run) for run in study.unfinished],
+        "has_diverged": report.has_diverged(study),
+        "pictures": _pictures(result.figures, folder),
+        "not_drawn": [figure for figure in result.figures if figure.reason],
+        "not_made": [table for table in result.tables if table.reason],
+        "tables": [table for table in sorted(result.tables, key=_place_in_paper) if not table.reason],
+        "runs": report.run_rows(study),
+        "differences": configs.differences(study),
+        "facts": provenance.facts(study),
+        "analysis": provenance.analysis_versions(),
+        "took": provenance.took(study),
+        "commands": reproduce.script(study, experiment),
+        "sampling": completions.describe(sample),
+        "data": json_for_script(browser_data(sample)),
+        "texts": report,
+        "drawn_parts": intervals.drawn_parts,
+        "width": intervals.WIDTH,
+    }
+    return _environment().get_template("report.html").render(values)
+
+
+def browser_data(sample: Sample) -> dict[str, Any]:
+    """What the page's script reads: completions column by column, names and pictures once, and the cells' counts."""
+    arms = sort_arms(list(dict.fromkeys(cell.arm for cell in sample.cells)))
+    sources = list(dict.fromkeys(cell.source for cell in sample.cells))
+    rows = sample.rows
+    return {
+        "arms": [label(arm) for arm in arms],
+        "sources": sources,
+        "cells": [
+            [arms.index(cell.arm), cell.seed, sources.index(cell.source), cell.recorded, cell.shown]
+            for cell in sample.cells
+        ],
+        "arm": [arms.index(arm) for arm in rows["arm"]],
+        "source": [sources.index(source) for source in rows["source"]],
+        "images": sample.images,
+        **{name: [_plain(value) for value in rows[name]] for name in COLUMNS if name not in ("arm", "source")},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON has: missing ones are null, whole numbers whole."""
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    value = value.item() if hasattr(value, "item") else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _pictures(figures: Sequence[Rendered], folder: Path) -> list[Picture]:
+    """In the paper's order, then those that are ours."""
+    return [_picture(figure, folder) for figure in sorted(figures, key=_place_in_paper) if not figure.reason]
+
+
+def _place_in_paper(made: Rendered) -> tuple[float, str]:
+    number = re.search(r"\d+", made.paper)
+    return (int(number[0]) if number else math.inf, made.name)
+
+
+def _picture(figure: Rendered, folder: Path) -> Picture:
+    about = (figure.name, figure.question, figure.caption, figure.paper)
+    drawn = [folder / f"{figure.name}{ending}" for ending in (".svg", ".dark.svg")]
+    if all(path.is_file() and path.stat().st_size <= MOST_SVG for path in drawn):
+        light, dark = (path.read_bytes() for path in drawn)
+        points = re.search(rb'<svg[^>]* width="([\d.]+)pt"', light)
+        width = round(float(points[1]) * _PIXELS_PER_POINT) if points else None
+        return Picture(*about, width, data_uri("image/svg+xml", light), data_uri("image/svg+xml", dark))
+    return Picture(*about, None, data_uri("image/png", (folder / f"{figure.name}.png").read_bytes()), None)
+
+
+def _static(name: str) -> str:
+    return files(__package__).joinpath("static", name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader(str(__package__)),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,209 @@
+"""Sources of error of a contrast: problems, training seeds, the base model's samples, each with degrees of freedom.
+
+Shapes: S seeds, P problems of all benchmarks given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats as scipy_stats
+
+from analysis.io.study import BASE, FrameError
+from analysis.statistics.evaluations import (
+    BASE_MODEL,
+    CHECKPOINTS,
+    EXACT,
+    METHOD,
+    MIN_VARYING,
+    NO_SPREAD,
+    NO_VARIATION,
+    OVER_BOTH,
+    OVER_PROBLEMS,
+    OVER_SEEDS,
+    OVER_WELCH,
+    OVER_WELCH_BOTH,
+    OWN_BOTH,
+    OWN_SEEDS,
+    ROUNDING,
+    SEEDS,
+    TOO_FEW,
+    WILSON,
+    Contrast,
+    Evaluations,
+    Scores,
+    common_seeds,
+    is_level,
+    score_by_problem,
+)
+from analysis.statistics.intervals import welch
+from analysis.statistics.passk import effective_problems, within_problem_covariance
+
+
+@dataclass(frozen=True)
+class Sources:
+    """One contrast, reduced to what its interval rests on."""
+
+    scope: str
+    method: str
+    problem_P: np.ndarray  # the contrast by problem, mean over seeds
+    problem_variance: float  # of the mean over problems
+    problem_df: float
+    seed_deviations: Mapping[Hashable, float]  # of the seeds' means; squares add up to seed_variance
+    seed_variance: float
+    seed_df: float
+    fixed_variance: float  # of the base model's own samples, where problems are fixed
+    num_seeds: int
+    reason: str = ""  # why there is no interval
+    exact_p: float = np.nan
+    level: bool = False
+
+
+def sources_of(strata: Sequence[Evaluations], contrast: Contrast, scores: Scores | None, scope: str | None) -> Sources:
+    seeds = common_seeds(strata, contrast)
+    few = [arm for arm, numbers in seeds.items() if len(numbers) < 2]
+    if few and len(seeds) > 1 and scope != CHECKPOINTS:  # one shared seed is no pairing: arms stand for themselves
+        alone = {arm: common_seeds(strata, {arm: {}})[arm] for arm in seeds}
+        seeds, few = (alone, []) if all(len(numbers) > 1 for numbers in alone.values()) else (seeds, few)
+    if scope is None:
+        scope = METHOD if seeds and not few else CHECKPOINTS
+    elif scope != CHECKPOINTS and (few or not seeds):
+        raise FrameError(
+            f"{' and '.join(few) or BASE} on {strata[0].benchmark} {'has' if len(few) < 2 else 'have'} one seed, and "
+            "one run cannot speak of the method; run two or more seeds (better five), or ask for scope checkpoints"
+        )
+    parts = [score_by_problem(stratum, contrast, seeds, scores) for stratum in strata]
+    values = {arm: np.concatenate([part[arm] for part in parts], axis=1) for arm in contrast}
+    sizes = [stratum.num_problems for stratum in strata]
+    problem_P = np.sum([values_SP.mean(axis=0) for values_SP in values.values()], axis=0)
+    level = is_level(contrast)
+    variance, df = _over_problems(problem_P, sizes, level=level)
+    reason = _why_no_interval(problem_P, variance, level=level)
+    if scope == CHECKPOINTS:
+        exact_p = np.nan if level or reason else _exact_p(problem_P)
+        method = OVER_PROBLEMS if np.isnan(exact_p) else EXACT
+        if level and np.isin(problem_P, (0.0, 1.0)).all():
+            method = WILSON
+        named = BASE_MODEL if set(contrast) == {BASE} else CHECKPOINTS
+        return Sources(
+            named, reason or method, problem_P, variance, df, {}, 0.0, np.inf, 0.0, 1, reason, exact_p, level
+        )
+    deviations, seed_variance, seed_df, paired = _over_seeds(values, seeds)
+    fixed = 0.0
+    if scope == METHOD and seed_variance == 0:  # a tie of the seeds' means: what differs is the problems
+        seed_variance = _interaction(values, seeds)
+    if scope == METHOD and level and reason in (NO_VARIATION, TOO_FEW) and seed_variance > 0:
+        # Scores in [0, 1] vary at most as much as ones and zeros do.
+        mean = float(problem_P.mean())
+        variance, df, reason = mean * (1 - mean) / len(problem_P), len(problem_P) - 1.0, ""
+    if scope == SEEDS:
+        reason, variance = "" if seed_variance > 0 else NO_SPREAD, 0.0
+        fixed = _base_variance(strata, contrast, problem_P, is_passk=scores is None) if BASE in contrast else 0.0
+    method = _seed_method(scope, paired=paired, several=len(seeds) > 1)
+    num_seeds = min(map(len, seeds.values()))
+    return Sources(
+        scope, reason or method, problem_P, variance, df, deviations, seed_variance, seed_df, fixed, num_seeds, reason,
+        level=level,
+    )  # fmt: skip
+
+
+def _seed_method(scope: str, *, paired: bool, several: bool) -> str:
+    if not several:
+        return OWN_SEEDS if scope == SEEDS else OWN_BOTH
+    if paired:
+        return OVER_SEEDS if scope == SEEDS else OVER_BOTH
+    return OVER_WELCH if scope == SEEDS else OVER_WELCH_BOTH
+
+
+def _over_problems(problem_P: np.ndarray, sizes: Sequence[int], *, level: bool) -> tuple[float, float]:
+    """Variance of the mean over problems, within benchmarks, and its degrees of freedom.
+
+    A variance that rests on few problems is known less well than P − 1 degrees of freedom say. The recorded fourth
+    moment gives 2 · (effective problems), by Satterthwaite's match of moments; 1.5 makes up for skewness, since with 2
+    the coverage of skewed differences at P = 30 and 40 falls to 91 % (benchmarks/coverage.py; docs/statistics.md).
+    """
+    num_problems, start, variance = len(problem_P), 0, 0.0
+    for size in sizes:
+        part_P, start = problem_P[start : start + size], start + size
+        if size < 2:
+            return np.nan, np.nan
+        variance += float(np.var(part_P, ddof=1)) * size / num_problems**2
+    middle = float(np.median(problem_P))
+    effective = effective_problems(problem_P - middle)
+    if not level:
+        effective = min(effective, effective_problems(problem_P))
+    return variance, min(num_problems - len(sizes), max(1.5 * effective, 1.0))
+
+
+def _why_no_interval(problem_P: np.ndarray, variance: float, *, level: bool) -> str:
+    if np.isnan(problem_P).any():
+        return "none (k > n)"
+    differs_P = np.abs(problem_P - (np.median(problem_P) if level else 0.0)) > ROUNDING
+    if not differs_P.any() or not variance > ROUNDING**2:
+        return NO_VARIATION
+    return TOO_FEW if differs_P.sum() < MIN_VARYING else ""
+
+
+def _exact_p(problem_P: np.ndarray) -> float:
+    """p of the exact McNemar test where each problem is worth −1, 0 or +1; else NaN."""
+    whole_P = np.rint(problem_P)
+    if np.abs(problem_P - whole_P).max() > ROUNDING or np.abs(whole_P).max() > 1:
+        return np.nan
+    above, below = int((whole_P > 0).sum()), int((whole_P < 0).sum())
+    return float(scipy_stats.binomtest(above, above + below).pvalue)
+
+
+def _over_seeds(
+    values: Mapping[str, np.ndarray], seeds: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[Hashable, float], float, float, bool]:
+    """Scaled deviations of seeds, the variance that they add up to, its degrees of freedom, and True if paired.
+
+    Arms on different seeds have Welch's degrees of freedom; with unequal numbers of seeds those of the smaller number,
+    since Welch's then reject up to 8.6 % of true nulls at 5 %.
+    """
+    sets = set(seeds.values())
+    paired = len(sets) == 1
+    groups: dict[Hashable, np.ndarray] = {}
+    if paired:
+        groups[""] = np.sum([values[arm].mean(axis=1) for arm in seeds], axis=0)
+    else:
+        groups.update({arm: values[arm].mean(axis=1) for arm in seeds})
+    numbers = next(iter(sets)) if paired else ()
+    _, variance, df = welch(list(groups.values()))
+    if len({len(group_S) for group_S in groups.values()}) > 1:
+        df = np.asarray(min(len(group_S) for group_S in groups.values()) - 1.0)
+    deviations: dict[Hashable, float] = {}
+    for name, group_S in groups.items():
+        scaled_S = (group_S - group_S.mean()) / np.sqrt(len(group_S) * (len(group_S) - 1))
+        own = numbers if paired else seeds[str(name)]
+        deviations |= {(name, seed): float(value) for seed, value in zip(own, scaled_S, strict=True)}
+    return deviations, float(np.nan_to_num(variance)), float(np.nan_to_num(df, nan=1.0)), paired
+
+
+def _interaction(values: Mapping[str, np.ndarray], seeds: Mapping[str, tuple[int, ...]]) -> float:
+    """Variance of the seeds' mean that comes from problems on which the seeds differ, each in its own way."""
+    total = 0.0
+    paired = len(set(seeds.values())) == 1
+    groups = [np.sum([values[arm] for arm in seeds], axis=0)] if paired else [values[arm] for arm in seeds]
+    for group_SP in groups:
+        total += float(np.var(group_SP, axis=0, ddof=1).sum()) / group_SP.size / group_SP.shape[1]
+    return total
+
+
+def _base_variance(
+    strata: Sequence[Evaluations], contrast: Contrast, problem_P: np.ndarray, *, is_passk: bool
+) -> float:
+    """Variance of the base's part on fixed problems: within problems where j + k ≤ n, else its bound from the pairs."""
+    total, weights = 0.0, contrast[BASE]
+    for stratum in strata:
+        within = [
+            v * w * within_problem_covariance(stratum.correct[BASE][0], stratum.num_samples, j, k).sum()
+            for j, v in weights.items()
+            for k, w in weights.items()
+        ] if is_passk else [np.nan]  # fmt: skip
+        total += float(np.sum(within))
+    if np.isnan(total):
+        return float(np.var(problem_P, ddof=1)) / len(problem_P)
+    return max(total, 0.0) / len(problem_P) ** 2  # an unbiased estimate of a tiny variance may come out negative

@@ -1,0 +1,213 @@
+"""Majority voting: maj@k from the recorded answers, with intervals over problems or seeds.
+
+maj@k is the chance that the answer given most often among k samples is right. The k samples are drawn from the n
+recorded ones without replacement, so like Pass@k it is an estimate for fresh samples, of the policy at these sampling
+settings. Ties are broken at random: a tied vote scores the mean over the tied answers, which is what random breaking
+gives on average, without its noise. A sample without an answer abstains; a vote in which nobody answers is wrong. An
+answer is as right as its samples were judged: 1 or 0, or the share judged right where the verifier was of two minds.
+
+Exact at k = 1 and k = n; in between a mean over random subsets (D draws, nested in k), since no formula is known that
+depends on less than all counts of answers.
+
+Shapes: P problems, C of them at a time, n samples each, A distinct answers of a problem, K values of k, D draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.io.parquet import columns_of, state_of
+from analysis.io.study import FrameError, read_counts
+
+NO_ANSWER = -1
+MOST_DRAWS, LEAST_DRAWS = 1000, 50
+_ALL_DRAWS = 30_000  # over all problems: the standard error of a mean over them is then at most 0.3 points
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One evaluation, reduced to what votes depend on."""
+
+    problem_ids: tuple[str, ...]  # sorted, length P
+    codes_Pn: np.ndarray  # by sample number: which of the problem's answers, or NO_ANSWER
+    rightness: tuple[np.ndarray, ...]  # for each problem [A]: 1 for an answer judged correct, else 0
+    disputed: tuple[tuple[str, str], ...]  # (problem, text) judged both right and wrong, which is two answers
+    num_unanswered: int  # samples without an answer
+    num_right_unanswered: int  # of those, samples judged correct; they abstain all the same
+
+    @property
+    def num_samples(self) -> int:
+        return self.codes_Pn.shape[1]
+
+
+def read_answers(path: Path, *, first: int | None = None) -> Answers | None:
+    """The answers of the sampled rows; None where none are recorded (no column `answer`, or nothing in it).
+
+    Args:
+        first: take only the samples numbered below it, so that n becomes `first`; all unless told.
+
+    Raises:
+        FrameError: as read_counts, or the column cannot be read as text.
+    """
+    read_counts(path)  # which refuses what cannot be trusted
+    return _read_answers(state_of(path), first)
+
+
+@lru_cache(maxsize=64)
+def _read_answers(state: tuple[Path, int, int], first: int | None) -> Answers | None:
+    path = state[0]
+    if "answer" not in columns_of(path):
+        return None
+    rows = _sampled_rows(path)
+    texts = rows["answer"].combine_chunks().dictionary_encode()
+    if len(texts.dictionary) == 0:
+        return None
+    problems = rows["problem_id"].combine_chunks().dictionary_encode()
+    ids = np.array(problems.dictionary.to_pylist(), dtype=object)
+    rank = np.argsort(np.argsort(ids))
+    shape = (len(ids), rows.num_rows // len(ids))
+    place_N = rank[problems.indices.to_numpy()] * shape[1] + rows["sample"].to_numpy()
+
+    def grid(values_N: np.ndarray) -> np.ndarray:
+        placed = np.empty_like(values_N)
+        placed[place_N] = values_N
+        return placed.reshape(shape)[:, :first]
+
+    text_Pn = grid(texts.indices.fill_null(NO_ANSWER).to_numpy().astype(np.int64))
+    correct_Pn, valid_Pn = (grid(rows[name].fill_null(False).to_numpy()) for name in ("correct", "valid"))
+    return tally(tuple(sorted(ids)), text_Pn, correct_Pn, valid_Pn, texts.dictionary.to_pylist())
+
+
+def _sampled_rows(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path, columns=["problem_id", "decoding", "sample", "correct", "valid", "answer"])
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        cause = str(error).partition("\n")[0]
+        raise FrameError(f"{path} is not a whole Parquet file: {cause}; delete it and evaluate again") from error
+    kind = table.schema.field("answer").type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
+        raise FrameError(f"{path} holds {kind} in its column answer, but should hold text; evaluate again")
+    return table.filter(pa.compute.equal(table["decoding"], "sample"))
+
+
+def tally(
+    ids: tuple[str, ...], text_Pn: np.ndarray, correct_Pn: np.ndarray, valid_Pn: np.ndarray, texts: Sequence[str]
+) -> Answers:
+    """Number each problem's answers from 0, and find which are right: none of which no sample could be judged.
+
+    One text that the verifier has judged both right and wrong is two answers, so that votes never merge what the
+    verifier tells apart; its samples that could not be judged go with the more frequent of the two.
+
+    Args:
+        text_Pn: by sample number, index into texts, or NO_ANSWER.
+    """
+    codes_Pn = np.full(text_Pn.shape, NO_ANSWER, dtype=np.int32)
+    rightness, disputed = [], []
+    for i, (text_n, correct_n, valid_n) in enumerate(zip(text_Pn, correct_Pn & valid_Pn, valid_Pn, strict=True)):
+        given = text_n != NO_ANSWER
+        used_T, text = np.unique(text_n[given], return_inverse=True)
+        right_T, judged_T = (np.bincount(text, marks[given], len(used_T)) for marks in (correct_n, valid_n))
+        is_right = np.where(valid_n[given], correct_n[given], (2 * right_T > judged_T)[text])
+        used_A, codes_Pn[i, given] = np.unique(2 * text + is_right, return_inverse=True)
+        rightness.append((used_A % 2).astype(np.float64))
+        disputed += [(ids[i], texts[used_T[t]]) for t in np.flatnonzero((right_T > 0) & (right_T < judged_T))]
+    abstains = text_Pn == NO_ANSWER
+    return Answers(
+        problem_ids=ids,
+        codes_Pn=codes_Pn,
+        rightness=tuple(rightness),
+        disputed=tuple(disputed),
+        num_unanswered=int(abstains.sum()),
+        num_right_unanswered=int((abstains & correct_Pn & valid_Pn).sum()),
+    )
+
+
+def num_draws_for(num_problems: int) -> int:
+    """D: fewer for more problems, whose mean needs fewer."""
+    return int(np.clip(_ALL_DRAWS // num_problems, LEAST_DRAWS, MOST_DRAWS))
+
+
+def majority_at_k(
+    answers: Answers, ks: Sequence[int], *, seed: int, num_draws: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """maj@k of every problem [P, K], and the variance that drawing subsets adds to each [P, K]; NaN where k > n.
+
+    Every problem sees the same D orders of its samples, after a shuffle of its own: its subsets are uniform, and the
+    errors of different problems have nothing in common.
+
+    Raises:
+        ValueError: a k below 1.
+    """
+    if min(ks) < 1:
+        raise ValueError(f"a vote needs at least one sample; got k = {list(ks)}")
+    num_problems, n = answers.codes_Pn.shape
+    num_draws = num_draws or num_draws_for(num_problems)
+    rng = np.random.default_rng(seed)
+    orders_Dn = rng.permuted(np.tile(np.arange(n, dtype=np.int32), (num_draws, 1)), axis=1)
+    known = sorted({k for k in ks if k <= n})
+    drawn = [k for k in known if 1 < k < n]  # the ends are exact
+    columns = [known.index(k) if k <= n else len(known) for k in ks]
+    means_PK, variances_PK = np.full((2, num_problems, len(known) + 1), np.nan)  # the last column stays: k > n
+    size = max(1, MOST_DRAWS // num_draws)
+    for start in range(0, num_problems, size):
+        some = slice(start, start + size)
+        right_CA = _padded(answers.rightness[some])
+        codes_Cn = np.where(answers.codes_Pn[some] == NO_ANSWER, right_CA.shape[1] - 1, answers.codes_Pn[some])
+        scores_CDK = _votes(rng.permuted(codes_Cn, axis=1), right_CA, orders_Dn[:, : max(drawn, default=0)], drawn)
+        places = [known.index(k) for k in drawn]
+        means_PK[some, places] = scores_CDK.mean(axis=1)
+        variances_PK[some, places] = scores_CDK.var(axis=1, ddof=1) / num_draws
+        for k, exact_C in ((1, _first_vote(codes_Cn, right_CA)), (n, _last_vote(codes_Cn, right_CA))):
+            if k in known:
+                means_PK[some, known.index(k)], variances_PK[some, known.index(k)] = exact_C, 0.0
+    return means_PK[:, columns], variances_PK[:, columns]
+
+
+def _padded(rightness: Sequence[np.ndarray]) -> np.ndarray:
+    """[C, A+1]: rightness of C problems' answers; zeros fill up, the last of them for those who abstain."""
+    right_CA = np.zeros((len(rightness), max(map(len, rightness)) + 1))
+    for row, right_A in zip(right_CA, rightness, strict=True):
+        row[: len(right_A)] = right_A
+    return right_CA
+
+
+def _votes(codes_Cn: np.ndarray, right_CA: np.ndarray, orders_Dn: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+    """[C, D, K]: what the vote of the first k samples of each order scores."""
+    shape = (len(codes_Cn), len(orders_Dn), right_CA.shape[1])
+    rows = np.arange(shape[0] * shape[1]).reshape(*shape[:2], 1)
+    places_CDn = codes_Cn[:, orders_Dn] + rows * shape[2]
+    counts = np.zeros(np.prod(shape), dtype=np.int64)
+    scores_CDK = np.empty((*shape[:2], len(ks)))
+    start = 0
+    for column, k in enumerate(ks):
+        counts += np.bincount(places_CDn[:, :, start:k].ravel(), minlength=len(counts))
+        scores_CDK[:, :, column] = _score(counts.reshape(shape), right_CA)
+        start = k
+    return scores_CDK
+
+
+def _score(counts_CDA: np.ndarray, right_CA: np.ndarray) -> np.ndarray:
+    """[C, D]: mean rightness of the answers with the most votes; 0 where nobody answered. The last place abstains."""
+    votes_CDA, right_CA = counts_CDA[:, :, :-1], right_CA[:, :-1]
+    most_CD1 = votes_CDA.max(axis=2, keepdims=True, initial=0)
+    wins_CDA = ((votes_CDA == most_CD1) & (most_CD1 > 0)).astype(np.float64)
+    return (wins_CDA @ right_CA[:, :, None])[:, :, 0] / np.maximum(wins_CDA.sum(axis=2), 1.0)
+
+
+def _first_vote(codes_Cn: np.ndarray, right_CA: np.ndarray) -> np.ndarray:
+    """[C]: exact at k = 1."""
+    return np.take_along_axis(right_CA, codes_Cn, axis=1).mean(axis=1)
+
+
+def _last_vote(codes_Cn: np.ndarray, right_CA: np.ndarray) -> np.ndarray:
+    """[C]: exact at k = n."""
+    counts_CA = np.stack([np.bincount(codes_n, minlength=right_CA.shape[1]) for codes_n in codes_Cn])
+    return _score(counts_CA[:, None], right_CA)[:, 0]

@@ -1,0 +1,1 @@
+"""Execution of runs: worker processes, retries, shutdown, display."""

@@ -1,0 +1,1 @@
+"""Inspection of a root or a study: status, tables, comparisons, exports, removable files."""

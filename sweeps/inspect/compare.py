@@ -1,0 +1,124 @@
+"""Two runs, cells or arms side by side: in which settings they differ, and by how much in Pass@k."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from agrae_lab import runs
+from sweeps.errors import PlanError, close_match
+from sweeps.planning.drift import leaves
+from sweeps.planning.glance import glance, run_dirs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SIDES = ("first", "second")
+_INTERVAL = ["estimate", "lo", "hi"]
+
+
+def find(name: str, root: Path, *, among: Sequence[Path] | None = None) -> list[runs.Run]:
+    """The runs that a name stands for.
+
+    Args:
+        name: a run or cell directory, by its path or its name in the root, or an arm.
+        among: run directories to which it is confined; None: all of the root.
+
+    Raises:
+        PlanError: nothing has that name, or an arm has several cells.
+        agrae_lab.runs.RunError: a run directory that cannot be read.
+    """
+    for path in (Path(name), root / name):
+        if (path / "config.yaml").is_file():
+            return [runs.read_run(path)]
+        if found := sorted(path.glob("seed-*/config.yaml")):
+            return [runs.read_run(one.parent) for one in found]
+    by_arm: dict[str, list[Path]] = {}
+    for path in run_dirs(root) if among is None else among:
+        by_arm.setdefault(glance(path).arm, []).append(path)
+    if name not in by_arm:
+        hint = close_match(name, by_arm) or f"the arms are {', '.join(sorted(by_arm)) or 'none'}"
+        raise PlanError([f"there is no run, cell or arm {name!r} in {root}; {hint}"])
+    if len(cells := sorted({path.parent.name for path in by_arm[name]})) > 1:
+        raise PlanError([f"arm {name} has {len(cells)} cells; name one of them: {', '.join(cells)}"])
+    return [runs.read_run(path) for path in by_arm[name]]
+
+
+def settings_that_differ(first: runs.Run, second: runs.Run) -> list[tuple[str, Any, Any]]:
+    """(key, value of the first, value of the second) of every setting that makes the result; None: it has no such."""
+    one, other = (dict(leaves(run.config)) for run in (first, second))
+    keys = [
+        key for key in dict.fromkeys([*one, *other]) if key.partition(".")[0] not in (*runs.VOLATILE, *runs.DERIVED)
+    ]
+    return [(key, one.get(key), other.get(key)) for key in keys if one.get(key) != other.get(key)]
+
+
+def results(first: Sequence[runs.Run], second: Sequence[runs.Run]) -> Iterator[pd.DataFrame]:
+    """For every benchmark that both sides have been evaluated on, and every k: Pass@k of both, and the difference.
+
+    Columns: benchmark, k; estimate, lo and hi of each of first, second, difference (paired, second less first); method
+    and speaks_of of the difference (see analysis.estimates.passk_curves).
+
+    Raises:
+        analysis.io.study.FrameError: an evaluation that cannot be read, or two that cannot be compared.
+    """
+    from analysis.estimates.passk_curves import collect, curve_table, gain_table
+    from analysis.io.study import Study
+
+    study = Study("compare", "", (*_named(first, "first"), *_named(second, "second")))
+    for benchmark in study.benchmarks:
+        evaluations = collect(study, benchmark)
+        if evaluations is None or not {"first", "second"} <= evaluations.correct.keys():
+            continue
+        curves = curve_table(evaluations).drop_duplicates(["arm", "k"])  # an arm's mean stands before its seeds
+        sides = [curves[curves["arm"] == side].set_index("k")[_INTERVAL].add_prefix(f"{side} ") for side in _SIDES]
+        gain = gain_table(evaluations, "first").set_index("k")
+        difference = gain[_INTERVAL].add_prefix("difference ")
+        table = sides[0].join([sides[1], difference, gain[["benchmark", "method", "speaks_of"]]])
+        yield table.dropna(subset="difference estimate").reset_index()
+
+
+def print_comparison(
+    console: Console, names: tuple[str, str], first: Sequence[runs.Run], second: Sequence[runs.Run]
+) -> None:
+    """Settings, then results.
+
+    Raises:
+        analysis.io.study.FrameError: as of `results`.
+    """
+    differ = settings_that_differ(first[0], second[0])
+    if len(first) > 1 or len(second) > 1:
+        differ = [setting for setting in differ if setting[0] != "seed"]
+    settings = Table("setting", *map(escape, names), box=None, pad_edge=False)
+    for setting in differ:
+        settings.add_row(*(Text("–" if cell is None else str(cell)) for cell in setting))
+    console.print(settings if differ else "no setting differs")
+    found = list(results(first, second))
+    for table in found:
+        one = table.iloc[0]
+        console.print(
+            f"\nPass@k (%) on {one.benchmark}; 95 % intervals: {one.method}, for {one.speaks_of}", markup=False
+        )
+        shown = Table("k", *map(escape, names), "difference", box=None, pad_edge=False)
+        for _, row in table.iterrows():
+            shown.add_row(str(row["k"]), *(_percent(row, side) for side in (*_SIDES, "difference")))
+        console.print(shown)
+    if not found:
+        console.print("no benchmark that both have been evaluated on")
+
+
+def _named(side: Sequence[runs.Run], name: str) -> list[runs.Run]:
+    """As analysis groups them: by arm."""
+    return [replace(run, config={**run.config, "arm": name}) for run in side]
+
+
+def _percent(row: pd.Series, side: str) -> str:
+    estimate, lo, hi = (f"{100 * row[f'{side} {column}']:.1f}" for column in _INTERVAL)
+    return f"{estimate} [{lo}, {hi}]" if lo != "nan" else estimate

@@ -1,0 +1,129 @@
+"""Cells → frozen configs on disk → what is still to do.
+
+Every cell is composed, validated and written before the first run starts: a YAML edited (or a branch
+checked out) while a sweep is under way cannot change the runs that wait, and a typo in the last cell costs no
+GPU-hour.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from agrae_lab import runs
+from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, raise_if_asked
+from sweeps.spec.experiments import Cell
+
+Freeze = Callable[[DictConfig], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a launch comes down to. Making it writes nothing; `write` puts it on disk."""
+
+    planned: tuple[runs.Run, ...]  # equal cells merged, in the order of their first mention
+    experiments: tuple[tuple[Path, runs.Experiment], ...]  # (root, manifest)
+
+    @property
+    def finished(self) -> list[runs.Run]:
+        """Runs that are not started again."""
+        return [run for run in self.planned if run.status in runs.FINAL_STATUSES]
+
+    @property
+    def todo(self) -> list[runs.Run]:
+        return [run for run in self.planned if run.status not in runs.FINAL_STATUSES]
+
+    def write(self) -> None:
+        """Write the configs of what is to do, then the manifests of the experiments."""
+        for run in self.todo:
+            runs.create_run(run.config)
+        for root, experiment in self.experiments:
+            experiment.write(root)
+
+
+def make_plan(cells: Sequence[Cell], freeze: Freeze) -> Plan:
+    """Compose and validate every cell and compare it with what is on disk; nothing is written.
+
+    Args:
+        cells: in the order in which the runs are to start.
+        freeze: composed config → resolved plain dict; raises ValueError with one sentence for a bad config.
+
+    Raises:
+        PlanError: any cell is bad, or a run directory holds something else; lists every fault.
+    """
+    configs = freeze_all(cells, freeze)
+    return Plan(plan_runs(configs), _manifests(configs))
+
+
+def plan_runs(configs: Iterable[dict[str, Any]]) -> tuple[runs.Run, ...]:
+    """The runs of frozen configs as they stand on disk, equal ones once.
+
+    Raises:
+        PlanError: a run directory holds something else.
+    """
+    planned: dict[Path, runs.Run] = {}
+    faults: dict[Path, str] = {}
+    for config in configs:
+        run_dir = runs.run_dir_for(config)
+        try:
+            if run_dir in planned:
+                config = runs.joined_evaluations(planned[run_dir].config, config)
+            run = _run_on_disk(run_dir, config)
+            runs.check_same_run(run, config)
+        except runs.RunError as error:
+            faults[run_dir] = str(error)
+            continue
+        unfinished = run.status in runs.FINAL_STATUSES and not runs.is_finished(run, config)
+        meta = {**run.meta, "status": "pending"} if unfinished else run.meta  # evaluations are asked that it lacks
+        planned[run_dir] = replace(run, config=config, meta=meta)
+    if faults:
+        raise PlanError(faults.values())
+    return tuple(planned.values())
+
+
+def freeze_all(cells: Sequence[Cell], freeze: Freeze) -> list[dict[str, Any]]:
+    """Resolved configs of all cells.
+
+    Raises:
+        PlanError: one sentence for each different fault, with the first cell that has it.
+    """
+    frozen = []
+    faulty: dict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        try:
+            frozen.append(freeze(cell.compose()))
+        except CONFIG_ERRORS as error:
+            raise_if_asked(error)
+            faulty[one_sentence(error)].append(cell.label)
+    if faulty:
+        raise PlanError(
+            f"{labels[0]}{f' (and {len(labels) - 1} more)' if len(labels) > 1 else ''}: {message}"
+            for message, labels in faulty.items()
+        )
+    return frozen
+
+
+def _run_on_disk(run_dir: Path, config: dict[str, Any]) -> runs.Run:
+    return runs.read_run(run_dir) if (run_dir / "config.yaml").exists() else runs.Run(run_dir, config)
+
+
+def _manifests(configs: Sequence[Mapping[str, Any]]) -> tuple[tuple[Path, runs.Experiment], ...]:
+    """The experiments that the configs name, each with its runs; a config may name none."""
+    questions: dict[tuple[Path, str], str] = {}
+    arms: dict[tuple[Path, str], dict[str, str]] = defaultdict(dict)  # run key → arm
+    for config in configs:
+        experiment = config.get("experiment") or {}
+        if experiment.get("name"):
+            which = (Path(config["root"]), str(experiment["name"]))
+            questions[which] = str(experiment.get("question") or "")
+            run = runs.Run(runs.run_dir_for(config), dict(config))
+            arms[which].setdefault(run.key, run.arm)
+    return tuple(
+        (root, runs.Experiment(name, question, tuple(arms[root, name]), arms[root, name]))
+        for (root, name), question in questions.items()
+    )

@@ -1,0 +1,1 @@
+"""Specification of a sweep: studies, axes, experiments, composed configs, objectives."""

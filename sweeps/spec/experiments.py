@@ -1,0 +1,96 @@
+"""Experiments and overrides → cells."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from sweeps.errors import CONFIG_ERRORS, PlanError, close_match, one_sentence, raise_if_asked
+from sweeps.spec.compose import CONFIG_DIR, CONFIG_NAME, compose, config_dir
+from sweeps.spec.read import shipped_studies
+
+__all__ = ["CONFIG_DIR", "Cell", "config_dir", "expand", "experiment_cells"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One configuration to run; `label` names it in messages as the person wrote it."""
+
+    label: str
+    compose: Callable[[], DictConfig]
+
+
+def experiment_cells(experiments: Sequence[str], overrides: Sequence[str]) -> list[Cell]:
+    """One cell for each point of each experiment's grid, in the order in which they are named.
+
+    An experiment's axes stand in its `hydra.sweeper.params`; an override of the same key takes an axis'
+    place; an override that is itself a sweep (`seed=0,1`, `seed=range(0,3)`, `advantage=glob(*)`) adds one.
+
+    Raises:
+        PlanError: an experiment that does not exist, or an override that cannot be read.
+    """
+    choices = GlobalHydra.instance().config_loader().get_group_options("experiment")
+    _check_experiments(experiments, choices)
+    cells = []
+    for name in experiments:
+        try:
+            points = expand([*_file_axes(name), *overrides])
+        except PlanError:
+            raise
+        except CONFIG_ERRORS as error:
+            raise_if_asked(error)
+            raise PlanError([f"{name}: {one_sentence(error)}"]) from error
+        shared = set(points[0]).intersection(*points)
+        for point in points:
+            label = " ".join([name, *(override for override in point if override not in shared)])
+            cells.append(Cell(label, partial(compose, [f"+experiment={name}", *point])))
+    return cells
+
+
+def expand(overrides: Sequence[str]) -> list[list[str]]:
+    """The product of all sweeps among `overrides`, as Hydra's own sweeper forms it; a key's last word counts.
+
+    Raises:
+        PlanError: a sweep that has no finite list of values, such as `interval(0,1)`.
+        hydra.errors.OverrideParseException: an override that is not one.
+    """
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    last = {(o.key_or_group, o.package): o for o in parser.parse_overrides(list(overrides))}
+    return [list(point) for point in itertools.product(*(_values(override) for override in last.values()))]
+
+
+def _values(override: Override) -> list[str]:
+    if not override.is_sweep_override():
+        return [str(override.input_line)]
+    if not override.is_discrete_sweep():
+        raise PlanError(
+            [f"'{override.input_line}' has no finite list of values; write range(start, stop, step) or a,b,c"]
+        )
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+def _file_axes(experiment: str) -> list[str]:
+    config = hydra.compose(CONFIG_NAME, [f"+experiment={experiment}"], return_hydra_config=True)
+    return [f"{key}={values}" for key, values in (config.hydra.sweeper.params or {}).items()]
+
+
+def _check_experiments(names: Sequence[str], choices: Sequence[str]) -> None:
+    listed = ", ".join(choices) or "none: conf/experiment is empty"
+    if not names:
+        raise PlanError([f"name at least one experiment (choices: {listed})"])
+    unknown = [name for name in names if name not in choices]
+    if unknown:
+        raise PlanError([f"there is no experiment '{name}' (choices: {listed}){_study_hint(name)}" for name in unknown])
+
+
+def _study_hint(name: str) -> str:
+    close = close_match(name, shipped_studies())
+    return f"; or a study: {close}" if close else ""

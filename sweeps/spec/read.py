@@ -1,0 +1,110 @@
+"""Reading of studies: YAML file → checked Study, one sentence for each mistake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sweeps.errors import PlanError, close_match, one_sentence
+from sweeps.spec import rules
+from sweeps.spec.study import Axes, Constraint, Dimension, Objective, Resources, Search, Stop, Study
+
+STUDIES_DIR = Path(__file__).parents[1] / "studies"
+
+
+def is_study(word: str) -> bool:
+    """Whether a word of the command line names a study: a shipped one, or any YAML file."""
+    return word.endswith((".yaml", ".yml")) or word in shipped_studies()
+
+
+def shipped_studies() -> list[str]:
+    return sorted(path.stem for path in STUDIES_DIR.glob("*.yaml"))
+
+
+def read_study(name_or_path: str | Path) -> Study:
+    """Read and check a study: a shipped one by its name, any other by the path of its YAML file.
+
+    Raises:
+        PlanError: no such study, or mistakes in it; one sentence each, with file and key.
+    """
+    word = str(name_or_path)
+    path = Path(word) if word.endswith((".yaml", ".yml")) else STUDIES_DIR / f"{word}.yaml"
+    if not path.is_file():
+        known = shipped_studies()
+        close = close_match(word, known) or f"shipped are {', '.join(known)}; any other is named by its .yaml file"
+        raise PlanError([f"there is no study {word!r}; {close}"])
+    try:
+        loaded = OmegaConf.load(path)
+        if not isinstance(loaded, DictConfig):
+            raise ValueError("a study is a mapping of keys to values")
+        plain: Any = OmegaConf.to_container(loaded)
+        return parse_study({"name": path.stem, **plain})
+    except PlanError as error:
+        raise PlanError(f"{path}: {sentence}" for sentence in error.sentences) from error
+    except (ValueError, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise PlanError([f"{path}: {one_sentence(error)}"]) from error
+
+
+def parse_study(plain: Mapping[str, Any]) -> Study:
+    """A study from plain data; the inverse of as_data.
+
+    Raises:
+        PlanError: one sentence for each mistake, beginning with its key.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        study = TypeAdapter(Study).validate_json(json.dumps(plain, default=str))
+    except ValidationError as error:
+        raise PlanError(_sentence(dict(fault)) for fault in error.errors()) from error
+    if faults := list(rules.faults(study)):
+        raise PlanError(faults)
+    return study
+
+
+def as_data(study: Study) -> dict[str, Any]:
+    """The study as plain data, in a fixed order."""
+    data: dict[str, Any] = json.loads(json.dumps(asdict(study)))
+    return data
+
+
+def _sentence(fault: Mapping[str, Any]) -> str:
+    """One of pydantic's faults in our words."""
+    *above, last = fault["loc"]
+    where = _dotted(fault["loc"])
+    if fault["type"] == "unexpected_keyword_argument":
+        section = "space" if above[:2] == ["search", "space"] else above[0] if above else ""
+        known = [one.name for one in fields(_CLASSES[section])]
+        hint = close_match(str(last), known) or f"it has {', '.join(known)}"
+        return f"{_dotted(above) or 'a study'} has no key {last!r}; {hint}"
+    if fault["type"] == "missing":
+        return f"{where} is missing"
+    if fault["type"] == "too_short":
+        return f"{where} is empty, so there is no run; give at least one"
+    wanted = (
+        str(fault["msg"]).replace("Input should be", "must be").replace("array", "list").replace("object", "section")
+    )
+    return f"{where} {wanted}, got {fault['input']!r}"
+
+
+_CLASSES: Mapping[str, Any] = {
+    "": Study,
+    "axes": Axes,
+    "objective": Objective,
+    "constraints": Constraint,
+    "search": Search,
+    "space": Dimension,
+    "stop": Stop,
+    "resources": Resources,
+}
+
+
+def _dotted(parts: Sequence[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")

@@ -1,0 +1,179 @@
+"""Pass@k figures read back from their drawings: bands, what is hatched, shaded and hollow, all of it in the CSV."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from evaluated import DIFFICULTY_P, binomial, evaluations
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from agrae_lab.runs import list_experiments
+from analysis import published
+from analysis.estimates.passk_curves import gain_table
+from analysis.figures import passk, passk_gain
+from analysis.io.study import Study, View, load_study
+from analysis.presentation.render import build
+from analysis.presentation.style import STYLE, colour, label, sort_arms
+
+MODEL = "Qwen2.5-Math-7B"
+
+
+def load(root, name: str = "group_symmetry") -> Study:
+    return next(load_study(root.path, e) for e in list_experiments(root.path) if e.name == name)
+
+
+@pytest.fixture(scope="module")
+def study(demo_root) -> Study:
+    return load(demo_root)
+
+
+def draw(module, table: pd.DataFrame) -> Figure:
+    with mpl.rc_context(STYLE):
+        return build(module, table)
+
+
+def areas(ax: Axes) -> list[np.ndarray]:
+    return [c.get_paths()[0].vertices for c in ax.collections if isinstance(c, PolyCollection)]
+
+
+def hollow(ax: Axes) -> list:
+    return [line for line in ax.get_lines() if line.get_markerfacecolor() == "none" and len(line.get_xdata())]
+
+
+@pytest.mark.parametrize("module", [passk, passk_gain])
+def test_both_bands_are_those_of_the_csv(module, study: Study) -> None:
+    """For each arm of a panel the simultaneous band, then the pointwise interval within it."""
+    table = module.table(study)
+    csv = pd.read_csv(io.StringIO(table.to_csv(index=False)))
+    figure = draw(module, table)
+    for ax, (_, panel) in zip(figure.axes, csv.groupby("panel", sort=False), strict=True):
+        found = iter(areas(ax))
+        for arm in sort_arms(list(panel["arm"].unique())):
+            rows = panel[panel["arm"] == arm]
+            for bounds in (("band_lo", "band_hi"), ("lo", "hi")):
+                corners = rows[["k", *bounds]].dropna()
+                area = next(found)
+                for bound in bounds:
+                    expected = corners[["k", bound]].to_numpy(dtype=float)
+                    distances = np.abs(area[None] - expected[:, None]).max(axis=2)
+                    assert (distances.min(axis=1) < 1e-12).all()
+            assert (rows["band_lo"].isna() | (rows["band_lo"] <= rows["lo"])).all()
+        assert next(found, None) is None
+
+
+def test_captions_name_both_bands(study: Study) -> None:
+    for module in (passk, passk_gain):
+        caption = module.caption(module.table(study))
+        assert "Dark bands: pointwise in k; light bands: simultaneous, min-p" in caption
+        assert " arms and " in caption
+        assert "none (" not in caption
+
+
+def test_above_half_of_n_the_panel_is_shaded(study: Study) -> None:
+    """n = 64 in the fixture: a dashed line at k = 32, shade from there on; all k up to n are drawn, none is hollow."""
+    table = passk.table(study)
+    assert table["k"].max() == 64
+    ax = draw(passk, table).axes[0]
+    (line,) = [line for line in ax.get_lines() if list(line.get_xdata()) == [32.0, 32.0]]
+    assert line.get_linestyle() == "--"
+    (shade,) = ax.patches
+    left, right = shade.get_x(), shade.get_x() + shade.get_width()
+    assert left == 32.0
+    assert right == pytest.approx(ax.get_xlim()[1])
+    assert not hollow(ax)
+    assert "Shaded: k > n/2" in passk.caption(table)
+    unshaded = table[table["k"] <= 32]
+    assert not draw(passk, unshaded).axes[0].patches
+    assert "Shaded" not in passk.caption(unshaded)
+
+
+def test_published_numbers_are_hollow_and_touch_no_statistic(study: Study) -> None:
+    shown = replace(study, view=View(published=f"{MODEL}/AMC23"))
+    plain, table = passk.table(study), passk.table(shown)
+    ours = table[table["source"] == "recorded"]
+    pd.testing.assert_frame_equal(ours[plain.columns], plain, check_dtype=False)
+    ax = draw(passk, table).axes[0]
+    expected = published.match(f"{MODEL}/AMC23", "countdown_test")
+    drawn = {line.get_color(): line for line in hollow(ax)}
+    filled = {line.get_label(): line for line in ax.get_lines() if line.get_linestyle() != "None"}
+    for arm in ("base", "grpo", "positive_dominant", "negative_dominant"):
+        rows = expected[expected["arm"] == arm]
+        line = drawn.pop(filled[label(arm)].get_color())
+        np.testing.assert_allclose(line.get_xydata(), rows[["k", "estimate"]].to_numpy(dtype=float))
+        assert line.get_marker() == filled[label(arm)].get_marker()
+        assert line.get_zorder() < filled[label(arm)].get_zorder()
+    assert ax.get_xlim()[0] < 1 < 256 < ax.get_xlim()[1]  # none is cut off, though n = 64 ends our curves before
+    assert not drawn  # methods of the paper that this study lacks are in the table alone
+    assert [text for text in ax.get_legend_handles_labels()[1] if text == "published"] == ["published"]
+    assert f"Hollow: numbers published in the paper for {MODEL} (AMC23)" in passk.caption(table)
+    csv = pd.read_csv(io.StringIO(table.to_csv(index=False)))
+    assert set(csv.loc[csv["source"] == "published", "model"]) == {MODEL}
+    assert "(40 problems): n = 64 samples" in passk.caption(table)
+
+
+def test_published_numbers_of_another_benchmark_stay_away(study: Study) -> None:
+    shown = passk.table(replace(study, view=View(published=MODEL)))  # the paper has no countdown_test
+    assert set(shown["source"]) == {"recorded"}
+    assert "Hollow" not in passk.caption(shown)
+
+
+def test_an_unfinished_arm_is_hatched_and_named(new_root) -> None:
+    root = new_root(num_problems=12, num_samples=16)
+    running = root.run("a_grae", status="interrupted")
+    root.samples("a_grae", 0, running.samples_path("countdown_test"))
+    root.experiment("x", [root.run("grpo"), running])
+    table = passk.table(load(root, "x"))
+    figure = draw(passk, table)
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    assert "GRPO" in lines
+    assert "A-GRAE (unfinished)" in lines
+    assert lines["A-GRAE (unfinished)"].get_linewidth() < lines["GRPO"].get_linewidth()
+    (hatched,) = [c for c in figure.axes[0].collections if c.get_hatch() is not None]
+    assert to_hex(hatched.get_edgecolor()[0]) == colour("a_grae").lower()
+    assert hatched.get_edgecolor()[0][3] == 1.0  # the hatch of a faint area would be faint
+    assert "Hatched: no finished run (A-GRAE)" in passk.caption(table)
+
+
+def test_single_seeds_are_thin_lines(new_root) -> None:
+    root = new_root(num_problems=12, num_samples=16)
+    root.experiment("x", [root.run("grpo", seed) for seed in (0, 1, 2)])
+    table = passk.table(load(root, "x"))
+    thin = [line for line in draw(passk, table).axes[0].get_lines() if line.get_linewidth() < 0.5]
+    for seed, line in zip(("0", "1", "2"), thin, strict=True):
+        rows = table[(table["seed"] == seed) & (table["arm"] == "grpo") & (table["method"] == "")]
+        np.testing.assert_allclose(line.get_xydata(), rows[["k", "estimate"]].to_numpy(dtype=float))
+    caption = passk.caption(table)
+    assert "Thin lines: single seeds" in caption
+    assert "Fewer than 5 seeds" in caption
+
+
+def test_seeds_are_counted_benchmark_by_benchmark(new_root) -> None:
+    """Of two seeds one is evaluated on the other benchmark too, where it cannot speak of the method."""
+    root = new_root(num_problems=12, num_samples=16)
+    runs = [root.run("grpo", seed) for seed in (0, 1)]
+    root.samples("grpo", 0, runs[0].path / "eval" / "other-1234abcd" / "samples.parquet")
+    root.experiment("x", runs)
+    caption = passk.caption(passk.table(load(root, "x")))
+    assert "Seeds: GRPO 2 on countdown_test; GRPO 1 on other." in caption
+    assert "One seed says nothing of the method" in caption
+    assert "Fewer than 5 seeds" in caption
+
+
+def test_a_wide_band_does_not_set_the_axis() -> None:
+    """A Bonferroni band over three seeds may span hundreds of points; the axis shows estimates and intervals."""
+    counts = {"grpo": np.stack([binomial(DIFFICULTY_P + shift, i) for i, shift in enumerate((0.0, 0.6, 1.2))])}
+    counts["a_grae"] = np.stack([binomial(DIFFICULTY_P + shift, 9 + i) for i, shift in enumerate((0.9, 0.1, 0.4))])
+    table = gain_table(evaluations(counts), "grpo").dropna(subset="estimate").assign(panel="x")
+    figure = build(passk_gain, table)
+    low, high = figure.axes[0].get_ylim()
+    assert table["band_hi"].max() > table["hi"].max() + 0.2
+    assert table["lo"].min() > low > table["lo"].min() - 0.1
+    assert table["hi"].max() < high < table["hi"].max() + 0.1

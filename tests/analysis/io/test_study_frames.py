@@ -1,0 +1,88 @@
+"""Which runs answer a question, and what is said of those that cannot be used."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from analysis_lab import BENCHMARK
+
+from agrae_lab.runs import Experiment, list_experiments
+from analysis.io.study import load_study, merge_studies, model_name, split_by_model
+
+
+def test_missing_and_unreadable_runs_are_named(new_root) -> None:
+    root = new_root()
+    run, broken = root.run("grpo"), root.run("a_grae")
+    (broken.path / "meta.json").write_text('{"schema_version": 7}')
+    experiment = Experiment("x", "?", (run.key, broken.key, "hard_focused-00000000/seed-0"))
+    study = load_study(root.path, experiment)
+    assert [found.key for found in study.runs] == [run.key]
+    assert "schema version 7" in study.refused[0]
+    assert "hard_focused-00000000/seed-0 has not started" in study.problems[0]
+
+
+@pytest.mark.parametrize("lost", ["seed", "advantage"])
+def test_a_run_whose_config_lacks_what_all_go_by_is_named(lost: str, new_root) -> None:
+    root = new_root()
+    run, broken = root.run("grpo"), root.run("a_grae")
+    config = {key: value for key, value in broken.config.items() if key != lost}
+    (broken.path / "config.yaml").write_text(yaml.safe_dump(config))
+    study = load_study(root.path, Experiment("x", "?", (run.key, broken.key)))
+    assert list(study.arms) == ["grpo"]
+    assert f"{broken.path / 'config.yaml'} is no config of a run: it lacks {lost}" in study.refused[0]
+
+
+def test_two_configurations_of_an_arm_are_two_arms(new_root) -> None:
+    root = new_root()
+    a, b = root.run("grpo"), root.run("grpo", engine="other")
+    study = load_study(root.path, Experiment("x", "?", (a.key, b.key)))
+    assert sorted(study.arms) == sorted([a.path.parent.name, b.path.parent.name])
+    assert "several configurations of grpo" in study.settings_differ[0]
+
+
+def test_settings_that_differ_are_named(new_root) -> None:
+    root = new_root()
+    a = root.run("grpo")
+    train = root.config("a_grae", 0)["train"] | {"num_prompts": 99}
+    b = root.run("a_grae", train=train)
+    study = load_study(root.path, Experiment("x", "?", (a.key, b.key)))
+    assert study.settings_differ == [f"train.num_prompts is not the same in all runs: 16 in {a.key}; 99 in {b.key}"]
+
+
+def test_a_union_holds_each_run_once(demo_root) -> None:
+    studies = [load_study(demo_root.path, experiment) for experiment in list_experiments(demo_root.path)]
+    union = merge_studies(studies, name="all", question="?")
+    assert len(union.runs) == 6
+    assert union.benchmarks == [BENCHMARK]
+
+
+def test_runs_of_another_schema_version_are_left_out_and_named(new_root) -> None:
+    root = new_root()
+    now, old = root.run("grpo"), root.run("a_grae")
+    meta = old.path / "meta.json"
+    meta.write_text(meta.read_text().replace('"schema_version": 1', '"schema_version": 0'))
+    study = load_study(root.path, Experiment("x", "?", (now.key, old.key)))
+    assert [run.key for run in study.runs] == [now.key]
+    assert str(old.path) in study.refused[0]
+    assert "was written by schema version 0, but this agrae_lab reads version 1" in study.refused[0]
+
+
+def test_unfinished_runs_are_kept_and_named(new_root) -> None:
+    root = new_root()
+    runs = [root.run("grpo"), root.run("a_grae", status="running", steps=5), root.run("hard_focused", status="failed")]
+    study = load_study(root.path, Experiment("x", "?", tuple(run.key for run in runs)))
+    assert [run.key for run in study.unfinished] == [run.key for run in runs[1:]]
+    assert len(study.runs) == 3
+
+
+def test_a_study_of_two_models_becomes_two(new_root) -> None:
+    root = new_root()
+    a, b = root.run("grpo", model={"path": "/weights/small"}), root.run("grpo", model={"path": "hub/large"})
+    study = load_study(root.path, Experiment("x", "?", (a.key, b.key)))
+    assert study.models == ["large", "small"]
+    parts = {part.name: part.runs for part in split_by_model(study)}
+    assert {name: [model_name(run) for run in runs] for name, runs in parts.items()} == {
+        "x/large": ["large"],
+        "x/small": ["small"],
+    }
+    assert split_by_model(split_by_model(study)[0])[0].name == "x/large"

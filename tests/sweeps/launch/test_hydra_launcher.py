@@ -1,0 +1,167 @@
+"""The Hydra adapters: found by Hydra's plugin scan, however they are installed, and at work in a real application."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from fake_train import steps
+from sweep_lab import Lab, environment
+
+from agrae_lab import runs
+
+ROOT = Path(__file__).resolve().parents[3]
+PLUGINS = ROOT / "sweeps" / "plugins"
+
+APPLICATION = """\
+import sys
+sys.path.append({plugins!r})
+import hydra
+
+@hydra.main(version_base="1.3", config_path={conf!r}, config_name="config")
+def main(cfg):
+    raise AssertionError("the launcher executes runs through the train module, not through the task function")
+
+if __name__ == "__main__":
+    main()
+"""
+
+HYDRA = """
+hydra:
+  output_subdir: null
+  run: {dir: .}
+  sweep: {dir: "${root}", subdir: .}
+  launcher: {train_module: fake_train, preload: [], slots: 2}
+"""
+
+
+@pytest.fixture
+def application(lab: Lab, tmp_path: Path) -> Path:
+    config = (lab.conf / "config.yaml").read_text()
+    config = config.replace(
+        "  - _self_\n", "  - _self_\n  - override hydra/launcher: agrae\n  - override hydra/sweeper: agrae\n"
+    )
+    (lab.conf / "config.yaml").write_text(config + HYDRA)
+    shutil.copytree(ROOT / "conf" / "hydra", lab.conf / "hydra")
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "app.py").write_text(APPLICATION.format(plugins=str(PLUGINS), conf=str(lab.conf)))
+    return work
+
+
+def _multirun(
+    application: Path, lab: Lab, *overrides: str, path: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`path`: of packages that are to be taken before those of this environment."""
+    argv = [sys.executable, "app.py", "-m", *overrides, f"root={lab.root}"]
+    env = environment()
+    if path is not None:
+        env["PYTHONPATH"] += f"{os.pathsep}{path}"
+    return subprocess.run(argv, cwd=application, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_multirun_is_parallel_isolated_and_resumable(application: Path, lab: Lab) -> None:
+    lab.add_experiment("two", arm="ok,sigkill")
+    words = ("+experiment=two", "seed=0,1")
+    told = _multirun(application, lab, *words)
+    assert told.returncode == 1, told.stderr
+    assert lab.statuses() == {"ok 0": "done", "ok 1": "done", "sigkill 0": "failed", "sigkill 1": "failed"}
+    assert "Traceback" not in told.stderr
+    again = _multirun(application, lab, *words, "arm=ok")
+    assert again.returncode == 0, again.stderr
+    assert all(len(steps(run.path)) == 2 for name, run in lab.runs().items() if name.startswith("ok"))
+    assert sorted(path.name for path in application.iterdir()) == ["app.py"]  # no outputs/, no multirun/, no logs
+
+
+def test_an_axis_of_the_command_line_takes_the_place_of_the_experiments(application: Path, lab: Lab) -> None:
+    lab.add_experiment("two", arm="ok,raise", **{"train.num_steps": "range(1,3)"})
+    told = _multirun(application, lab, "+experiment=two", "arm=ok", "seed=4,5")
+    assert told.returncode == 0, told.stderr
+    found = sorted((run.seed, run.config["train"]["num_steps"]) for run in runs.list_runs(lab.root))
+    assert found == [(4, 1), (4, 2), (5, 1), (5, 2)]
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("train.num_steps=1,0", "train.num_steps=0 root="),
+        ("train.num_step=1,2", "no key 'train.num_step'; did you mean 'train.num_steps'?"),
+        ("seed=interval(0,1)", "has no finite list of values"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence_and_nothing_is_written(
+    application: Path, lab: Lab, override: str, sentence: str
+) -> None:
+    told = _multirun(application, lab, override)
+    assert told.returncode == 2, told.stderr
+    fault, end = told.stderr.splitlines()[-2:]
+    assert sentence in fault
+    assert end == "nothing was started"
+    assert "Traceback" not in told.stderr
+    assert not lab.root.exists()
+    assert sorted(path.name for path in application.iterdir()) == ["app.py"]
+
+
+INFO = ["-m", "agrae_lab.train", "--info", "plugins"]
+
+
+def test_an_editable_install_has_the_plugins(tmp_path: Path) -> None:
+    told = subprocess.run([sys.executable, *INFO], cwd=tmp_path, capture_output=True, text=True, check=True)
+    _check_plugins(told.stdout)
+
+
+@pytest.mark.slow
+def test_a_wheel_has_the_plugins_and_what_they_need(tmp_path: Path) -> None:
+    source, wheel, installed = tmp_path / "source", tmp_path / "wheel", tmp_path / "installed"
+    for name in ("agrae_lab", "analysis", "conf", "sweeps"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)  # a copy, since building leaves its traces beside the sources
+    build = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", f"--wheel-dir={wheel}", str(source)]
+    subprocess.run([sys.executable, *build], check=True, stdout=subprocess.DEVNULL)
+    (built,) = wheel.glob("agrae_lab-*.whl")
+    zipfile.ZipFile(built).extractall(installed)
+
+    def ask(*words: str) -> str:
+        env = {**os.environ, "PYTHONPATH": str(installed)}
+        told = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+        )
+        return told.stdout
+
+    find = "from importlib.util import find_spec; print(*(find_spec(n).origin for n in ('agrae_lab', 'sweeps')))"
+    assert all(Path(path).is_relative_to(installed) for path in ask("-c", find).split())
+    _check_plugins(ask(*INFO))
+    choices = yaml.safe_load(ask("-m", "agrae_lab.train", "--cfg", "hydra"))["hydra"]["runtime"]["choices"]
+    assert (choices["hydra/launcher"], choices["hydra/sweeper"]) == ("agrae", "agrae")
+    shipped = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
+    assert shipped == {str(path.relative_to(installed)) for path in (installed / "conf").rglob("*.yaml")}
+
+
+def _check_plugins(listed: str) -> None:
+    assert "AgraeLauncher" in listed
+    assert "AgraeSweeper" in listed
+
+
+@pytest.mark.slow
+def test_the_coming_version_of_hydra(application: Path, lab: Lab, tmp_path: Path) -> None:
+    """1.4 is not released yet; its release candidate is taken for this test alone."""
+    packages = tmp_path / "packages"
+    install = ["-m", "pip", "install", "--quiet", "--pre", f"--target={packages}", "hydra-core>=1.4.0rc3,<1.5"]
+    told = subprocess.run([sys.executable, *install], capture_output=True, text=True, check=False)
+    if told.returncode != 0:
+        pytest.skip(f"hydra-core 1.4 cannot be installed here: {told.stderr.strip().splitlines()[-1]}")
+    lab.add_experiment("two", arm="ok,sigkill")
+    words = ("+experiment=two", "seed=0,1")
+    told = _multirun(application, lab, *words, path=packages)
+    assert told.returncode == 1, told.stderr
+    assert lab.statuses() == {"ok 0": "done", "ok 1": "done", "sigkill 0": "failed", "sigkill 1": "failed"}
+    bad = _multirun(application, lab, "train.num_step=1,2", path=packages)
+    assert bad.returncode == 2, bad.stderr
+    assert "no key 'train.num_step'; did you mean 'train.num_steps'?" in bad.stderr
