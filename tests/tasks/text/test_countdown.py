@@ -93,7 +93,7 @@ def test_the_shipped_files_are_the_generators_and_disjoint():
 
 
 def test_tasks_are_found_by_their_file():
-    own = [name for name in task_names() if (DATA.parent / f"{name}.py").is_file()]
+    own = [name for name in task_names() if list(DATA.parent.glob(f"*/{name}.py"))]
     assert own == ["countdown", "shapes", "shapes_strange"]
 
 
