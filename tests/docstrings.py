@@ -1,6 +1,6 @@
 """Check of docstrings and names, part of `make lint`: `python -m tests.docstrings [file or folder ...]`.
 
-A docstring's first sentence says what the object is (a noun phrase) or does (a verb), and ends with a full stop. It never
+A docstring's first sentence names the object (a noun phrase) or its work (a verb), and ends with a full stop. It never
 opens with a question word. A private name says what its function returns or does.
 """
 
