@@ -33,6 +33,7 @@ MAY_IMPORT = {
         *("agrae_lab.config", "agrae_lab.evaluation", "agrae_lab.models", "agrae_lab.runs", "agrae_lab.tasks"),
         "agrae_lab.training",
     ),
+    "agrae_lab.__main__": (),  # names commands by their modules and imports none
     "agrae_lab.train": (
         *("agrae_lab.config", "agrae_lab.evaluation.benchmarks", "agrae_lab.lifecycle", "agrae_lab.models"),
         "agrae_lab.runs",

@@ -1,0 +1,47 @@
+"""Console script `agrae-lab`: every command answers --help with its purpose and examples, and starts no work."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from agrae_lab.__main__ import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = ("agrae_lab.tasks", "sweeps", "analysis.pareto", "benchmarks")
+
+
+def call(*words):
+    return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("words", [("agrae_lab", name) for name in COMMANDS] + [(name,) for name in MODULES])
+def test_help_says_what_a_command_does_with_two_examples(words, tmp_path):
+    answer = call(*words, "--help")
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    called = f"python -m {words[0]}" if len(words) == 1 else words[1]
+    examples = [line for line in answer.stdout.splitlines() if "python -m " in line or "agrae-lab " in line]
+    assert len(examples) >= 2, f"{called}: {answer.stdout}"
+
+
+def test_the_script_is_declared():
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["agrae-lab"]
+
+
+def test_without_a_command_it_lists_all(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert all(f"agrae-lab {name} " in out for name in COMMANDS)
+
+
+def test_a_misspelt_command_is_refused_with_the_nearest(capsys):
+    assert main(["trian"]) == 2
+    assert capsys.readouterr().err == "agrae-lab: there is no command 'trian'; did you mean train?\n"
+
+
+def test_a_command_s_words_and_exit_status_are_its_module_s():
+    answer = call("agrae_lab", "audit", "nowhere.csv")
+    assert answer.returncode != 0
+    assert "nowhere.csv" in answer.stderr
