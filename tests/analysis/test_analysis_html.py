@@ -101,7 +101,6 @@ def result_of(root, name: str) -> Result:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")
     (folder / "passk.svg").write_bytes(SVG)
-    (folder / "passk.dark.svg").write_bytes(SVG)
     (folder / "old.png").write_bytes(PNG)
     return folder
 
