@@ -7,13 +7,15 @@ Lengths are inches; an axes has four margins, in the order left, right, bottom, 
 
 from __future__ import annotations
 
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.gridspec import GridSpec
 
 PAD = 3 / 72  # about the figure's edge
@@ -82,19 +84,27 @@ def _axis_margins(axis: Axis, length: float, renderer: Any, *, across: int) -> t
     """How far from the axis its label begins, and how far tick labels reach beyond its ends."""
     tick: Any = axis.get_major_ticks(1)[0]
     label = tick.label1
-    font = label.get_fontproperties()
+    size_of_text = partial(_size, font=label.get_fontproperties(), renderer=renderer)
     offset = (tick.get_tick_padding() + tick.get_pad()) / 72
     deepest, before, after = 0.0, 0.0, 0.0
     for where, text in _tick_labels(axis):
-        size = np.zeros(2)
-        for line in text.split("\n"):
-            wide, high, _ = renderer.get_text_width_height_descent(line, font, ismath=False)
-            size = np.array([max(size[0], wide), size[1] + high])
-        along, deep = (size if across == 0 else size[::-1]) / renderer.dpi
+        along, deep = size_of_text(text) if across == 0 else size_of_text(text)[::-1]
         deepest = max(deepest, deep)
         before = max(before, along / 2 - where * length)
         after = max(after, along / 2 - (1 - where) * length)
     return offset + deepest + axis.labelpad / 72, (before, after)
+
+
+def _size(text: str, font: FontProperties, renderer: Any) -> tuple[float, float]:
+    """Width and height of a text of one or more lines."""
+    sizes = [_size_of_line(line, font, renderer.dpi) for line in text.split("\n")]
+    return max(width for width, _ in sizes), sum(height for _, height in sizes)
+
+
+@lru_cache(maxsize=4096)  # panels share most of their tick labels
+def _size_of_line(line: str, font: FontProperties, dpi: float) -> tuple[float, float]:
+    width, height, _ = RendererAgg(1, 1, dpi).get_text_width_height_descent(line, font, ismath=False)
+    return width / dpi, height / dpi
 
 
 def _tick_labels(axis: Axis) -> list[tuple[float, str]]:

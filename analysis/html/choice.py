@@ -18,9 +18,10 @@ def spread(num_items: int, num_chosen: int) -> list[int]:
 
 
 def outcome(correct: pd.Series, valid: pd.Series) -> pd.Series:
-    """right, wrong, or undecided where the verifier could not decide."""
-    known = np.where(correct.fillna(False).astype(bool), RIGHT, WRONG)
-    return pd.Series(np.where(valid.fillna(False).astype(bool), known, UNDECIDED), index=correct.index)
+    """right, wrong, or undecided where the verifier could not decide; a category, in alphabetical order."""
+    right, decided = (marks.fillna(False).to_numpy(dtype=bool) for marks in (correct, valid))
+    codes = np.where(decided, np.where(right, 0, 2), 1)
+    return pd.Series(pd.Categorical.from_codes(codes, [RIGHT, UNDECIDED, WRONG]), index=correct.index)
 
 
 def choose(rows: pd.DataFrame, num: int, *, seed: int) -> pd.DataFrame:
@@ -29,24 +30,22 @@ def choose(rows: pd.DataFrame, num: int, *, seed: int) -> pd.DataFrame:
     The order of prompts depends on the seed and their names alone, so that arms show the same ones. rows: prompt,
     sample, outcome.
     """
-    return rows.iloc[chosen(rows["prompt"], rows["sample"], rows["outcome"], num, seed=seed)]
-
-
-def chosen(prompt: pd.Series, sample: pd.Series, outcome: pd.Series, num: int, *, seed: int) -> np.ndarray:
-    """Positions of the rows that `choose` takes, in its order."""
-    codes, unique = pd.factorize(prompt.astype(str).to_numpy(dtype=object))
-    keys = pd.util.hash_array(unique, hash_key=f"{seed:016d}"[-16:])
-    order = np.lexsort((unique, keys))
-    sizes = np.bincount(codes, minlength=len(unique))[order]
+    prompt, outcomes = (rows[name].astype("category").cat for name in ("prompt", "outcome"))
+    names = prompt.categories.astype(str).to_numpy(dtype=object)
+    keys = pd.util.hash_array(names, hash_key=f"{seed:016d}"[-16:])
+    codes = prompt.codes.to_numpy()
+    order = np.lexsort((names, keys))
+    order = order[np.isin(order, codes)]
+    sizes = np.bincount(codes[codes >= 0], minlength=len(names))[order]
     enough = int(np.searchsorted(sizes.cumsum(), num)) + 1
-    place = np.full(len(unique), -1)
-    kept = order[: max(enough, -(-num // _OF_A_PROMPT))]
-    place[kept] = np.arange(len(kept))
-    rows = np.flatnonzero(place[codes] >= 0)
-    rows = rows[np.argsort(sample.to_numpy()[rows], kind="stable")]
-    some = pd.DataFrame({"place": place[codes[rows]], "outcome": outcome.to_numpy(dtype=object)[rows]})
+    wanted = order[: max(enough, -(-num // _OF_A_PROMPT))]
+    place = np.full(len(names) + 1, -1)  # the last: no prompt is named
+    place[wanted] = np.arange(len(wanted))
+    at = np.flatnonzero(place[codes] >= 0)
+    at = at[np.argsort(rows["sample"].to_numpy()[at], kind="stable")]
+    some = pd.DataFrame({"place": place[codes[at]], "outcome": outcomes.codes.to_numpy()[at]})
     some["turn"] = some.groupby(["place", "outcome"], sort=False).cumcount()
-    return rows[some.sort_values(["turn", "place", "outcome"], kind="stable").index.to_numpy()[:num]]
+    return rows.iloc[at[np.lexsort((some["outcome"], some["place"], some["turn"]))[:num]]]
 
 
 def clip(text: str, most: int) -> tuple[str, str, int]:

@@ -17,7 +17,7 @@ from agrae_lab.runs import SCHEMA_VERSION, Run
 from ..frames import BASE, FrameError, Study
 from ..scan import AGAIN
 from . import thumbnails
-from .choice import chosen, clip, outcome, spread, within
+from .choice import choose, clip, outcome, spread, within
 
 PER_CELL = 240  # completions of one arm and one source, over its seeds
 MOST_CHARACTERS = 4_000  # of one completion
@@ -209,8 +209,12 @@ def _table(
 
 def _picked(table: pa.Table, num: int, *, seed: int) -> pd.DataFrame:
     """The rows that are chosen, with their outcomes; the text of the others, most of all there is, is left as it is."""
-    about = table.select(["prompt", "sample", "correct", "valid"]).to_pandas()
-    at = chosen(about["prompt"], about["sample"], outcome(about["correct"], about["valid"]), num, seed=seed)
+    marks = table.select(["correct", "valid"]).to_pandas()
+    prompts = table["prompt"].combine_chunks().dictionary_encode().to_pandas()
+    about = pd.DataFrame(
+        {"prompt": prompts, "sample": table["sample"].to_numpy(), "outcome": outcome(marks["correct"], marks["valid"])}
+    )
+    at = choose(about, num, seed=seed).index.to_numpy()
     frame = table.take(pa.array(at, pa.int64())).to_pandas()
     frame["outcome"] = outcome(frame["correct"], frame["valid"])
     frame["completion"] = frame["completion"].fillna("").astype(str)
