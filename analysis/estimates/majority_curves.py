@@ -7,15 +7,16 @@ Shapes: P problems, S seeds, K values of k, N scores of all arms, seeds and prob
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from analysis.estimates.passk_curves import bounded_share, interval_columns
-from analysis.io.parquet import file_of
+from analysis.io.parquet import file_of, state_of
 from analysis.io.study import BASE, Study, read_counts
 from analysis.presentation.style import label
 from analysis.statistics.contrasts import contrast_intervals
@@ -67,7 +68,10 @@ def collect_votes(study: Study, evaluations: Evaluations) -> Votes | None:
         if not answers or len(answers) < len(read):
             missing.append(label(arm))
             continue
-        drawn = [majority_at_k(found, ks, seed=evaluations.seed) for found in answers]
+        drawn = [
+            _drawn(state_of(path), evaluations.num_samples, frozenset(everywhere), ks, evaluations.seed)
+            for path in arm_paths
+        ]
         scores[arm] = np.stack([means_PK for means_PK, _ in drawn])
         variance_K = sum(variances_PK.sum(axis=0) for _, variances_PK in drawn)
         errors[arm] = np.sqrt(variance_K) / (len(everywhere) * len(drawn))
@@ -83,6 +87,16 @@ def collect_votes(study: Study, evaluations: Evaluations) -> Votes | None:
         num_draws=num_draws_for(len(everywhere)),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+@lru_cache(maxsize=256)  # studies share arms, the base model at least
+def _drawn(
+    state: tuple[Path, int, int], first: int, problems: frozenset[str], ks: tuple[int, ...], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """maj@k of one evaluation, which has answers, on these problems: as `majority_at_k`."""
+    found = read_answers(state[0], first=first)
+    assert found is not None
+    return majority_at_k(_on(found, problems), ks, seed=seed)
 
 
 def _places(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -105,7 +119,7 @@ def _paths(study: Study, evaluations: Evaluations, arm: str) -> list[Path]:
     return [runs[seed].samples_path(benchmark) for seed in evaluations.seeds[arm]]
 
 
-def _on(answers: Answers, problems: set[str]) -> Answers:
+def _on(answers: Answers, problems: Collection[str]) -> Answers:
     """The answers to some of the problems."""
     kept = [i for i, name in enumerate(answers.problem_ids) if name in problems]
     return replace(

@@ -89,7 +89,9 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     mesh = ax.pcolormesh(
         cells.columns, cells.index, cells.to_numpy(), norm=scale, cmap="cividis", shading="nearest", rasterized=True
     )
-    ax.figure.colorbar(mesh, ax=ax, label="Prompts", pad=0.02)
+    place = ax.get_subplotspec()
+    if place is None or place.is_last_col():  # one scale for all panels
+        ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0.0, 0.045, 1.0)), label="Prompts")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(visible=False)

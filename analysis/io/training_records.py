@@ -46,15 +46,14 @@ def read_metrics(run: Run, columns: Iterable[str], *, keep_infinite: bool = Fals
     if not run.metrics_path.is_file():
         return pd.DataFrame({name: pd.Series(dtype=float) for name in wanted})
     with parquet.file_of(run.path):
-        frame = _read_metrics(parquet.state_of(run.metrics_path), tuple(wanted.items()))
-    if keep_infinite:
-        return frame.copy(deep=False)  # copied on write
-    numbers = frame.select_dtypes("number")
-    return frame.assign(**numbers.replace([np.inf, -np.inf], np.nan))  # gaps.py names them
+        frame = _read_metrics(parquet.state_of(run.metrics_path), tuple(wanted.items()), keep_infinite)
+    return frame.copy(deep=False)  # copied on write
 
 
-@lru_cache(maxsize=512)  # several figures ask for the same columns
-def _read_metrics(state: tuple[Path, int, int], wanted: tuple[tuple[str, str], ...]) -> pd.DataFrame:
+@lru_cache(maxsize=2048)  # several figures ask for the same columns
+def _read_metrics(
+    state: tuple[Path, int, int], wanted: tuple[tuple[str, str], ...], keep_infinite: bool
+) -> pd.DataFrame:
     path = state[0]
     frame = parquet.read(path, dict(wanted)).to_pandas().sort_values("step", ignore_index=True)
     repeated = frame["step"][frame["step"].duplicated()]
@@ -62,7 +61,10 @@ def _read_metrics(state: tuple[Path, int, int], wanted: tuple[tuple[str, str], .
         raise FrameError(
             f"{path} records step {repeated.iloc[0]} twice, but a run has one row per step; {parquet.AGAIN}"
         )
-    return frame
+    if keep_infinite:
+        return frame
+    numbers = frame.select_dtypes("number")
+    return frame.assign(**numbers.replace([np.inf, -np.inf], np.nan))  # gaps.py names them
 
 
 def read_groups(run: Run) -> pd.DataFrame:

@@ -8,22 +8,24 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
 from agrae_lab.runs import replacing
 from analysis.io.simulation import Simulation
 from analysis.io.study import FrameError, Study, on_sound_runs
 from analysis.presentation.captions import describe_reward
-from analysis.presentation.style import ONE_COLUMN, STYLE, TWO_COLUMNS, dark, sort_arms
+from analysis.presentation.placing import PAD, place_panels
+from analysis.presentation.style import ONE_COLUMN, STYLE, TWO_COLUMNS, sort_arms
 from analysis.presentation.table_layout import Layout, latex, markdown
 
-FIGURE_ENDINGS = ("svg", "dark.svg", "csv", "md")
+FIGURE_ENDINGS = ("svg", "csv", "md")
 FORMATS = ("pdf", "png")  # drawn where they are asked for: they take most of the time
 MOST_SVG = 500_000  # bytes; a larger drawing (many points) is shown in a report as PNG
 TABLE_ENDINGS = ("csv", "md", "tex")
@@ -52,7 +54,7 @@ class Rendered:
 def render(
     module: ModuleType, study: Study | Simulation, folder: Path, *, formats: Collection[str] = FORMATS
 ) -> Rendered:
-    """Write `<NAME>.{svg,dark.svg}`, `.csv` and `.md` (caption) into the folder; say so where there is no data.
+    """Write `<NAME>.svg`, `.csv` and `.md` (caption) into the folder; say so where there is no data.
 
     The PNG, which travels alone, carries the caption; PDF and SVG are for pages that set it beside them. A PDF or PNG
     of an earlier call that is not asked for now goes where the data have changed.
@@ -72,7 +74,6 @@ def render(
         figure = build(module, drawn)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
-        figure.set_layout_engine("none")  # everything is in its place now, in all formats alike
         drawing = text.getvalue()
         wanted = {*formats, *(["png"] if len(drawing.encode()) > MOST_SVG else [])}
         if "pdf" in wanted:
@@ -85,7 +86,6 @@ def render(
     for name in set(FORMATS) - wanted if changed else ():
         (folder / f"{module.NAME}.{name}").unlink(missing_ok=True)
     _write_text(drawing, folder / f"{module.NAME}.svg")
-    _write_text(dark(drawing), folder / f"{module.NAME}.dark.svg")
     return replace(outcome, caption=caption)
 
 
@@ -152,14 +152,13 @@ def build(module: ModuleType, table: pd.DataFrame, caption: str = "") -> Figure:
     rows = -(-len(panels) // columns)
     width = ONE_COLUMN if columns == 1 else TWO_COLUMNS
     figure = Figure(figsize=(width, _PANEL_HEIGHT[columns] * rows))
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax, panel in zip(axes, panels, strict=False):
+    grid = figure.add_gridspec(rows, columns)
+    for i, panel in enumerate(panels):
+        ax = figure.add_subplot(grid[i])
         module.draw(table[table["panel"] == panel], ax)
         ax.set_title(_title(panel, width / columns))
-    for ax in axes[len(panels) :]:
-        ax.remove()
-    if handles := _handles(figure):
-        _add_legend(figure, handles)
+    legend = _add_legend(figure, handles) if (handles := _handles(figure)) else 0.0
+    place_panels(figure, grid, above=legend)
     if caption:
         add_caption(figure, caption)
     return figure
@@ -181,17 +180,24 @@ def _handles(figure: Figure) -> dict[str, Artist]:
     return {label: handles[label] for label in sorted(handles, key=places.__getitem__)}
 
 
-def _add_legend(figure: Figure, handles: Mapping[str, Artist]) -> None:
-    """Above the panels, in as many columns as the width holds; the figure grows by its height."""
-    renderer: Any = FigureCanvasAgg(figure).get_renderer()
+def _add_legend(figure: Figure, handles: Mapping[str, Artist]) -> float:
+    """Above the panels, in as many columns as the width holds; the figure grows by its height, in inches."""
     width, height = figure.get_size_inches()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    font = FontProperties(size=mpl.rcParams["legend.fontsize"])
+    widths = [renderer.get_text_width_height_descent(label, font, ismath=False)[0] / figure.dpi for label in handles]
+    size = font.get_size_in_points() / 72
+    key = size * (mpl.rcParams["legend.handlelength"] + mpl.rcParams["legend.handletextpad"])
+    gap, border = size * mpl.rcParams["legend.columnspacing"], 2 * size * mpl.rcParams["legend.borderpad"]
     for columns in range(min(len(handles), _MOST_COLUMNS), 0, -1):
-        legend = figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=columns)
-        extent = legend.get_window_extent(renderer)
-        if extent.width <= width * figure.dpi or columns == 1:
-            figure.set_size_inches(width, height + extent.height / figure.dpi)
-            return
-        legend.remove()
+        texts = sum(max(part) for part in np.array_split(widths, columns))
+        if texts + columns * key + (columns - 1) * gap + border <= width:
+            break
+    legend = figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=columns, borderaxespad=0.0)
+    added = float(legend.get_window_extent(renderer).height / figure.dpi)
+    figure.set_size_inches(width, height + added)
+    legend.set_bbox_to_anchor((0.5, 1 - PAD / (height + added)), figure.transFigure)
+    return added
 
 
 def add_caption(figure: Figure, caption: str) -> None:

@@ -14,13 +14,13 @@ from analysis.io.study import BASE
 ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9  # inches: the widths of a two-column paper
 
 STYLE: dict[Any, Any] = {
-    "figure.constrained_layout.use": True,
     "figure.dpi": 100,
     "savefig.dpi": 300,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],  # the first ships with Matplotlib and has the Greek
     "font.size": 8,
     "axes.titlesize": 8,
+    "axes.titley": 1.0,  # above the axes without a search at every drawing: no ticks are there
     "axes.labelsize": 8,
     "legend.fontsize": 7,
     "legend.frameon": False,
@@ -168,7 +168,7 @@ _LUMA = (0.2126, 0.7152, 0.0722)
 def dark(svg: str) -> str:
     """The same SVG for a dark page: arms in their colours for it, everything else with its lightness mirrored.
 
-    Element names get a prefix of their own, so that the light and the dark file can stand in one document.
+    Element names get a prefix of their own, so that the light and the dark drawing can stand in one document.
     """
     svg = re.sub(r'((?:fill|stroke|stop-color)(?:: |="))(#[0-9a-f]{6})', lambda m: m[1] + on_dark(m[2]), svg)
     svg = re.sub(r'( id="|url\(#|href="#)', r"\1dark-", svg)

@@ -18,9 +18,10 @@ def spread(num_items: int, num_chosen: int) -> list[int]:
 
 
 def outcome(correct: pd.Series, valid: pd.Series) -> pd.Series:
-    """right, wrong, or undecided where the verifier could not decide."""
-    known = np.where(correct.fillna(False).astype(bool), RIGHT, WRONG)
-    return pd.Series(np.where(valid.fillna(False).astype(bool), known, UNDECIDED), index=correct.index)
+    """right, wrong, or undecided where the verifier could not decide; a category, in alphabetical order."""
+    right, decided = (marks.fillna(False).to_numpy(dtype=bool) for marks in (correct, valid))
+    codes = np.where(decided, np.where(right, 0, 2), 1)
+    return pd.Series(pd.Categorical.from_codes(codes, pd.Index([RIGHT, UNDECIDED, WRONG])), index=correct.index)
 
 
 def choose(rows: pd.DataFrame, num: int, *, seed: int) -> pd.DataFrame:
@@ -29,17 +30,22 @@ def choose(rows: pd.DataFrame, num: int, *, seed: int) -> pd.DataFrame:
     The order of prompts depends on the seed and their names alone, so that arms show the same ones. rows: prompt,
     sample, outcome.
     """
-    prompts = rows["prompt"].astype(str)
-    names = pd.Index(prompts.unique())
-    keys = pd.util.hash_array(names.to_numpy(dtype=object), hash_key=f"{seed:016d}"[-16:])
-    names = names[np.lexsort((names, keys))]
-    sizes = prompts.value_counts().reindex(names)
-    enough = int(np.searchsorted(sizes.cumsum().to_numpy(), num)) + 1
-    place = pd.Series(range(len(names)), index=names)[: max(enough, -(-num // _OF_A_PROMPT))]
-    some = rows[prompts.isin(place.index)].sort_values("sample", kind="stable")
-    turn = some.groupby(["prompt", "outcome"], sort=False).cumcount()
-    order = some.assign(_turn=turn, _place=some["prompt"].astype(str).map(place))
-    return order.sort_values(["_turn", "_place", "outcome"], kind="stable")[rows.columns].head(num)
+    prompt, outcomes = (rows[name].astype("category").cat for name in ("prompt", "outcome"))
+    names = prompt.categories.astype(str).to_numpy(dtype=object)
+    keys = pd.util.hash_array(names, hash_key=f"{seed:016d}"[-16:])
+    codes = prompt.codes.to_numpy()
+    order = np.lexsort((names, keys))
+    order = order[np.isin(order, codes)]
+    sizes = np.bincount(codes[codes >= 0], minlength=len(names))[order]
+    enough = int(np.searchsorted(sizes.cumsum(), num)) + 1
+    wanted = order[: max(enough, -(-num // _OF_A_PROMPT))]
+    place = np.full(len(names) + 1, -1)  # the last: no prompt is named
+    place[wanted] = np.arange(len(wanted))
+    at = np.flatnonzero(place[codes] >= 0)
+    at = at[np.argsort(rows["sample"].to_numpy()[at], kind="stable")]
+    some = pd.DataFrame({"place": place[codes[at]], "outcome": outcomes.codes.to_numpy()[at]})
+    some["turn"] = some.groupby(["place", "outcome"], sort=False).cumcount()
+    return rows.iloc[at[np.lexsort((some["outcome"], some["place"], some["turn"]))[:num]]]
 
 
 def clip(text: str, most: int) -> tuple[str, str, int]:

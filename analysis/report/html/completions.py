@@ -162,9 +162,8 @@ def _read(source: _Source, num: int, *, seed: int) -> tuple[pd.DataFrame, int, b
             looked_at = {
                 group: groups[group] for group in map(list(groups).__getitem__, spread(len(groups), _ROW_GROUPS))
             }
-            rows, whole = _rows(file, path, "problem_id", looked_at, _TEXT_OF_FILE, decoding=source.decoding)
-        chosen = choose(rows, num, seed=seed)
-        return chosen, sum(groups.values()), not whole or len(looked_at) < len(groups)
+            table, whole = _table(file, path, "problem_id", looked_at, _TEXT_OF_FILE, decoding=source.decoding)
+        return _picked(table, num, seed=seed), sum(groups.values()), not whole or len(looked_at) < len(groups)
     recorded = sum(_num_rows(path) for path in source.paths)
     steps, in_part = [], False
     places = spread(len(source.paths), min(STEPS, num))
@@ -172,17 +171,17 @@ def _read(source: _Source, num: int, *, seed: int) -> tuple[pd.DataFrame, int, b
         path = source.paths[place]
         with _opened(path) as file:
             groups = {i: file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)}
-            rows, whole = _rows(file, path, "prompt_id", groups, _TEXT_OF_STEP)
-        steps.append(choose(rows, num // len(places), seed=seed))
+            table, whole = _table(file, path, "prompt_id", groups, _TEXT_OF_STEP)
+        steps.append(_picked(table, num // len(places), seed=seed))
         in_part |= not whole
     # turn by turn, so that a cut for size leaves every step with something
     turns = pd.concat([step.assign(_turn=range(len(step))) for step in steps]) if steps else pd.DataFrame()
     return (turns.sort_values("_turn", kind="stable") if len(turns) else turns), recorded, in_part
 
 
-def _rows(
+def _table(
     file: pq.ParquetFile, path: Path, prompt: str, groups: Mapping[int, int], most: int, *, decoding: str | None = None
-) -> tuple[pd.DataFrame, bool]:
+) -> tuple[pa.Table, bool]:
     """Rows of row groups (→ rows wanted of each), until `most` bytes are read in all; whether those were all rows."""
     names = file.schema_arrow.names
     extra = (prompt, *(["decoding"] if decoding else ["step"]))
@@ -204,10 +203,21 @@ def _rows(
     versions = pc.unique(table["schema_version"]).to_pylist()
     if versions not in ([SCHEMA_VERSION], []):
         raise FrameError(f"{path} has schema version {versions}, but this analysis reads version {SCHEMA_VERSION}")
-    frame = table.to_pandas().rename(columns={prompt: "prompt"})
+    return table.rename_columns({prompt: "prompt"}), whole
+
+
+def _picked(table: pa.Table, num: int, *, seed: int) -> pd.DataFrame:
+    """The rows that are chosen, with their outcomes; the text of the others, most of all there is, is left as it is."""
+    marks = table.select(["correct", "valid"]).to_pandas()
+    prompts = table["prompt"].combine_chunks().dictionary_encode().to_pandas()
+    about = pd.DataFrame(
+        {"prompt": prompts, "sample": table["sample"].to_numpy(), "outcome": outcome(marks["correct"], marks["valid"])}
+    )
+    at = choose(about, num, seed=seed).index.to_numpy()
+    frame = table.take(pa.array(at, pa.int64())).to_pandas()
     frame["outcome"] = outcome(frame["correct"], frame["valid"])
     frame["completion"] = frame["completion"].fillna("").astype(str)
-    return frame, whole
+    return frame
 
 
 def _groups_with(file: pq.ParquetFile, decoding: str) -> dict[int, int]:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from analysis.claims.verdicts import NO_DATA, RULE
 from analysis.presentation.render import MOST_SVG, Rendered
-from analysis.presentation.style import label, sort_arms
+from analysis.presentation.style import dark, label, sort_arms
 from analysis.report import result as report
 from analysis.report.html import completions, configs, intervals, provenance, reproduce
 from analysis.report.html.completions import COLUMNS, Sample
@@ -29,7 +29,7 @@ _PIXELS_PER_POINT = 1.8  # a figure over two columns of a paper fills the page's
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as images: on light ground, and on dark where there is such a file."""
+    """A figure as images: on light ground, and on dark where it is a drawing."""
 
     name: str
     question: str
@@ -120,12 +120,13 @@ def _place_in_paper(made: Rendered) -> tuple[float, str]:
 
 def _picture(figure: Rendered, folder: Path) -> Picture:
     about = (figure.name, figure.question, figure.caption, figure.paper)
-    drawn = [folder / f"{figure.name}{ending}" for ending in (".svg", ".dark.svg")]
-    if all(path.is_file() and path.stat().st_size <= MOST_SVG for path in drawn):
-        light, dark = (path.read_bytes() for path in drawn)
-        points = re.search(rb'<svg[^>]* width="([\d.]+)pt"', light)
+    drawn = folder / f"{figure.name}.svg"
+    if drawn.is_file() and drawn.stat().st_size <= MOST_SVG:
+        light = drawn.read_text(encoding="utf-8")
+        points = re.search(r'<svg[^>]* width="([\d.]+)pt"', light)
         width = round(float(points[1]) * _PIXELS_PER_POINT) if points else None
-        return Picture(*about, width, data_uri("image/svg+xml", light), data_uri("image/svg+xml", dark))
+        on_both = (data_uri("image/svg+xml", text.encode()) for text in (light, dark(light)))
+        return Picture(*about, width, *on_both)
     return Picture(*about, None, data_uri("image/png", (folder / f"{figure.name}.png").read_bytes()), None)
 
 

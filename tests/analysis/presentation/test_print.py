@@ -23,7 +23,7 @@ from analysis import figures
 from analysis.figures import mass_vs_p, passk, passk_gain
 from analysis.io.study import Study, load_study, merge_studies
 from analysis.presentation.render import FIGURE_ENDINGS, build, render
-from analysis.presentation.style import STYLE, label
+from analysis.presentation.style import STYLE, dark, label
 
 SMALLEST_POINTS = 6.0
 SVG = "{http://www.w3.org/2000/svg}"
@@ -124,8 +124,9 @@ def test_every_font_of_the_pdf_is_embedded_truetype(folder: Path) -> None:
 
 
 def test_svg_keeps_text_as_text_on_no_ground_of_its_own(folder: Path, study: Study) -> None:
-    for name in ("passk.svg", "passk.dark.svg"):
-        root = ElementTree.parse(folder / name).getroot()
+    drawing = (folder / "passk.svg").read_text()
+    for text in (drawing, dark(drawing)):
+        root = ElementTree.fromstring(text)
         texts = {"".join(element.itertext()).strip() for element in root.iter(f"{SVG}text")}
         assert {"Pass@k (%)", "64", *(label(arm) for arm in study.arms)} <= texts
         ground = root.find(f".//{SVG}path")
@@ -135,11 +136,11 @@ def test_svg_keeps_text_as_text_on_no_ground_of_its_own(folder: Path, study: Stu
 
 
 def test_light_and_dark_share_no_element_name(folder: Path) -> None:
-    light, dark = (
-        set(re.findall(r' id="(.*?)"', (folder / name).read_text())) for name in ("passk.svg", "passk.dark.svg")
-    )
+    drawing = (folder / "passk.svg").read_text()
+    light, turned = (set(re.findall(r' id="(.*?)"', text)) for text in (drawing, dark(drawing)))
     assert light
-    assert {f"dark-{name}" for name in light} == dark
+    assert {f"dark-{name}" for name in light} == turned
+    assert not list(folder.glob("*dark*"))  # reports make it of the light one
 
 
 def test_the_same_figure_is_the_same_bytes(folder: Path, study: Study, tmp_path: Path) -> None:
@@ -157,10 +158,10 @@ def test_names_are_hostile(new_root, tmp_path: Path) -> None:
     module = panels(["<script>alert(1)</script> & $\\alpha", '"]]>'])
     module.__dict__["caption"] = lambda _: "caption <b>"
     render(module, None, tmp_path)  # type: ignore[arg-type]
-    for name in ("panels.svg", "panels.dark.svg"):
-        root = ElementTree.parse(tmp_path / name).getroot()
-        assert not list(root.iter(f"{SVG}script"))
-        assert "<script" not in (tmp_path / name).read_text()
+    drawing = (tmp_path / "panels.svg").read_text()
+    for text in (drawing, dark(drawing)):
+        assert not list(ElementTree.fromstring(text).iter(f"{SVG}script"))
+        assert "<script" not in text
 
 
 def test_every_figure_says_what_of_the_paper_it_is() -> None:

@@ -33,7 +33,6 @@ from analysis.statistics.intervals import Interval
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")
     (folder / "passk.svg").write_bytes(SVG)
-    (folder / "passk.dark.svg").write_bytes(SVG)
     (folder / "old.png").write_bytes(PNG)
     return folder
 
