@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 import torch
 import yaml
+from hydra import initialize_config_dir
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
@@ -74,7 +75,8 @@ def arms(name, *overrides):
     """A frozen config of every arm (and seed) of an experiment, as `python -m agrae_lab.train -m` would run them."""
     experiment = f"paper/{name}"
     axes = yaml.safe_load((CONF_DIR / "experiment" / f"{experiment}.yaml").read_text())["hydra"]["sweeper"]["params"]
-    points = expand([*(f"{key}={values}" for key, values in axes.items()), *overrides])
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        points = expand([*(f"{key}={values}" for key, values in axes.items()), *overrides])
     return [compose_config(f"+experiment={experiment}", *point) for point in points]
 
 

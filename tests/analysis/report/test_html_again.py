@@ -4,37 +4,30 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import hydra
 import pytest
+from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agrae_lab.config import CONF_DIR, freeze, register_advantages
+from agrae_lab.config import CONF_DIR
 from agrae_lab.runs import Run, run_dir_for
 from analysis.io.study import Study, View
 from analysis.report.html.configs import differences
 from analysis.report.html.provenance import facts, took
 from analysis.report.html.reproduce import _value, script
 from sweeps.spec.experiments import expand
+from tests.training.conftest import compose_config
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 HARD_QUESTION = """Is it "true" that 'they' cost $5, `not` \\ 4\\' {a: b}, [c]? "Ja"!"""
 
 
-@pytest.fixture
-def composing() -> Iterator[None]:
-    register_advantages()
-    with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        yield
-
-
 def run_of(*words: str, root: str = "somewhere") -> Run:
-    config = freeze(hydra.compose("config", [*words, f"root={root}", "experiment.name=x"]))
+    config = compose_config(*words, f"root={root}", "experiment.name=x")
     return Run(run_dir_for(config), config, {"attempts": [{"git_revision": REVISION}]})
 
 
@@ -50,7 +43,6 @@ def carried_out(text: str) -> list[list[str]]:
     return [line.strip("\0").split("\0") for line in done.stdout.split("\0\n\0") if line.strip("\0")]
 
 
-@pytest.mark.usefixtures("composing")
 def test_the_commands_make_the_same_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "my_file.py"
     own.write_text(
@@ -75,15 +67,16 @@ def test_the_commands_make_the_same_runs(tmp_path: Path, monkeypatch: pytest.Mon
     made = set()
     for command in commands[1:-1]:
         assert command[2] == "-m"
-        for point in expand(command[3:]):
-            config = freeze(hydra.compose("config", point))
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            points = expand(command[3:])
+        for point in points:
+            config = compose_config(*point)
             assert config["experiment"] == {"name": "x", "question": HARD_QUESTION}
             made.add(run_dir_for(config).relative_to("runs/again"))
     assert made == {run.path.relative_to("somewhere") for run in runs}
     assert commands[-1] == ["-m", "analysis", "runs=runs/again", "experiment=x"]
 
 
-@pytest.mark.usefixtures("composing")
 def test_the_view_and_the_revision_are_part_of_the_commands() -> None:
     run = run_of()
     text = script(study_of(run, published="A B/math", smooth=5, seed=2, intersect=True), "x")
@@ -110,7 +103,6 @@ def test_a_value_keeps_its_kind(value: object) -> None:
     assert (type(found), found) == (type(value), value)
 
 
-@pytest.mark.usefixtures("composing")
 def test_only_settings_in_which_arms_differ_are_shown() -> None:
     study = study_of(run_of("seed=1"), run_of("seed=2"), run_of("advantage=positive_dominant", "train.num_steps=9"))
     assert {d.key: d.values for d in differences(study)} == {
@@ -121,7 +113,6 @@ def test_only_settings_in_which_arms_differ_are_shown() -> None:
     }
 
 
-@pytest.mark.usefixtures("composing")
 def test_provenance_names_the_runs_where_it_is_not_the_same() -> None:
     meta = {"packages": {"torch": "2.9"}, "python": "3.11.7", "machine": "Linux x86_64"}
     a, b = run_of("seed=0"), run_of("seed=1")
