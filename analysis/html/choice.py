@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,10 @@ def spread(num_items: int, num_chosen: int) -> list[int]:
 
 def outcome(correct: pd.Series, valid: pd.Series) -> pd.Series:
     """right, wrong, or undecided where the verifier could not decide; a category, in alphabetical order."""
-    right, decided = (marks.fillna(False).to_numpy(dtype=bool) for marks in (correct, valid))
-    codes = np.where(decided, np.where(right, 0, 2), 1)
-    return pd.Series(pd.Categorical.from_codes(codes, [RIGHT, UNDECIDED, WRONG]), index=correct.index)
+    right, decided = (known.fillna(False).to_numpy(dtype=bool) for known in (correct, valid))
+    codes: Any = np.where(decided, np.where(right, 0, 2), 1)
+    marks = pd.Categorical.from_codes(codes, categories=[RIGHT, UNDECIDED, WRONG])
+    return pd.Series(marks, index=correct.index)
 
 
 def choose(rows: pd.DataFrame, num: int, *, seed: int) -> pd.DataFrame:
