@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,8 +20,8 @@ def spread(num_items: int, num_chosen: int) -> list[int]:
 def outcome(correct: pd.Series, valid: pd.Series) -> pd.Series:
     """right, wrong, or undecided where the verifier could not decide; a category, in alphabetical order."""
     right, decided = (known.fillna(False).to_numpy(dtype=bool) for known in (correct, valid))
-    codes: Any = np.where(decided, np.where(right, 0, 2), 1)
-    marks = pd.Categorical.from_codes(codes, categories=[RIGHT, UNDECIDED, WRONG])
+    codes = np.where(decided, np.where(right, 0, 2), 1)
+    marks = pd.Categorical.from_codes(codes.tolist(), categories=pd.Index([RIGHT, UNDECIDED, WRONG]))
     return pd.Series(marks, index=correct.index)
 
 
