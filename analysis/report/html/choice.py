@@ -19,9 +19,10 @@ def spread(num_items: int, num_chosen: int) -> list[int]:
 
 def outcome(correct: pd.Series, valid: pd.Series) -> pd.Series:
     """right, wrong, or undecided where the verifier could not decide; a category, in alphabetical order."""
-    right, decided = (marks.fillna(False).to_numpy(dtype=bool) for marks in (correct, valid))
+    right, decided = (known.fillna(False).to_numpy(dtype=bool) for known in (correct, valid))
     codes = np.where(decided, np.where(right, 0, 2), 1)
-    return pd.Series(pd.Categorical.from_codes(codes, pd.Index([RIGHT, UNDECIDED, WRONG])), index=correct.index)
+    marks = pd.Categorical.from_codes(codes.tolist(), categories=pd.Index([RIGHT, UNDECIDED, WRONG]))
+    return pd.Series(marks, index=correct.index)
 
 
 def choose(rows: pd.DataFrame, num: int, *, seed: int) -> pd.DataFrame:
