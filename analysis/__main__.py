@@ -37,7 +37,8 @@ from analysis.arguments import SIMULATION_KEYS, Request, UsageError, formats, pa
 from analysis.claims import judge
 from analysis.estimates.passk_curves import LEFT_OUT, collect, curve_table
 from analysis.io.gaps import incomplete
-from analysis.io.study import FrameError, Study, load_study, merge_studies, on_sound_runs, split_by_model
+from analysis.io.parquet import FrameError
+from analysis.io.study import Study, load_study, merge_studies, on_sound_runs, split_by_model
 from analysis.presentation.render import Rendered, render, render_table
 from analysis.report import html, terminal
 from analysis.report.html.completions import Sample, sample_completions

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.estimates.passk_curves import bounded_share, interval_columns
+from analysis.io.eval_counts import read_counts
 from analysis.io.parquet import file_of
-from analysis.io.study import BASE, Study, read_counts
+from analysis.io.study import BASE, Study
 from analysis.presentation.style import label
 from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.evaluations import CHECKPOINTS, Contrast, Evaluations

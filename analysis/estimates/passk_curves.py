@@ -14,17 +14,13 @@ import numpy as np
 import pandas as pd
 
 from agrae_lab.runs import Run
-from analysis.io.parquet import file_of
-from analysis.io.study import BASE, FrameError, Study, check_comparable, intersect_counts, read_counts
+from analysis.io.eval_counts import check_comparable, intersect_counts, read_counts
+from analysis.io.parquet import FrameError, file_of
+from analysis.io.study import BASE, Study
 from analysis.statistics.contrasts import contrast_intervals
-from analysis.statistics.evaluations import CHECKPOINTS, NO_VARIATION, TOO_FEW, WILSON, Contrast, Evaluations
+from analysis.statistics.evaluations import CHECKPOINTS, NO_VARIATION, TOO_FEW, WILSON, Evaluations
 from analysis.statistics.intervals import Interval, wilson_interval
 from analysis.statistics.passk import KS, pass_at_k
-
-__all__ = [
-    "WILSON", "Contrast", "Evaluations", "bounded_share", "collect", "contrast_intervals", "curve_table", "gain_table",
-    "interval_columns", "name_families",
-]  # fmt: skip
 
 _BASE_MODEL = "the base model"
 LEFT_OUT = "the base model is left out"

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.io.study import ACCURACY, Study, read_rollout_groups, reward_name
+from analysis.io.study import ACCURACY, Study, reward_name
+from analysis.io.training_records import read_rollout_groups
 from analysis.presentation.captions import each
 from analysis.presentation.style import colour, dash, label, line_style, sort_arms
 from analysis.statistics import update_mass

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 
 SCHEMA_VERSION = 1
 

@@ -16,33 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agrae_lab.runs import Experiment, Run, RunError, read_run
-from analysis.io.eval_counts import Counts, check_comparable, intersect_counts, read_counts
 from analysis.io.parquet import AGAIN, FrameError
-from analysis.io.training_records import read_groups, read_metrics, read_p_histogram, read_rollout_groups
-
-__all__ = [
-    "ACCURACY",
-    "BASE",
-    "Counts",
-    "FrameError",
-    "Study",
-    "View",
-    "at_step",
-    "check_comparable",
-    "intersect_counts",
-    "leaves",
-    "load_study",
-    "merge_studies",
-    "model_name",
-    "on_sound_runs",
-    "read_counts",
-    "read_groups",
-    "read_metrics",
-    "read_p_histogram",
-    "read_rollout_groups",
-    "reward_name",
-    "split_by_model",
-]
 
 Answer = TypeVar("Answer")
 

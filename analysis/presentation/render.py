@@ -17,8 +17,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from agrae_lab.runs import replacing
+from analysis.io.parquet import FrameError
 from analysis.io.simulation import Simulation
-from analysis.io.study import FrameError, Study, on_sound_runs
+from analysis.io.study import Study, on_sound_runs
 from analysis.presentation.captions import describe_reward
 from analysis.presentation.style import ONE_COLUMN, STYLE, TWO_COLUMNS, dark, sort_arms
 from analysis.presentation.table_layout import Layout, latex, markdown

@@ -51,7 +51,8 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
-from analysis.io.study import Study, read_metrics
+from analysis.io.study import Study
+from analysis.io.training_records import read_metrics
 
 COLUMNS = ("fully_unsolved", "num_prompts", "greedy_accuracy")
 UNSOLVED, GREEDY, DIVERGED = "fully unsolved prompts", "greedy accuracy", "diverged"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats as scipy_stats
 
-from analysis.io.study import BASE, FrameError
+from analysis.io.parquet import FrameError
+from analysis.io.study import BASE
 from analysis.statistics.evaluations import (
     BASE_MODEL,
     CHECKPOINTS,

@@ -23,8 +23,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.io.parquet import columns_of, state_of
-from analysis.io.study import FrameError, read_counts
+from analysis.io.eval_counts import read_counts
+from analysis.io.parquet import FrameError, columns_of, state_of
 
 NO_ANSWER = -1
 MOST_DRAWS, LEAST_DRAWS = 1000, 50

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import special
 from scipy import stats as scipy_stats
 
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 from analysis.statistics.evaluations import NO_SPREAD, Evaluations
 from analysis.statistics.intervals import LEVEL, Interval, satterthwaite, t_p_value, t_quantile, varies, welch
 from analysis.statistics.passk import pass_at_k

@@ -19,7 +19,8 @@ from agrae_lab.runs import list_experiments
 from analysis.estimates.majority_curves import collect_votes, vote_gain_table, vote_table
 from analysis.estimates.passk_curves import collect, curve_table
 from analysis.figures import majority as figure_module
-from analysis.io.study import FrameError, Study, View, load_study
+from analysis.io.parquet import FrameError
+from analysis.io.study import Study, View, load_study
 from analysis.presentation.render import build, render
 from analysis.presentation.style import STYLE, label
 from analysis.statistics.evaluations import METHOD, OVER_BOTH, OVER_PROBLEMS

@@ -12,7 +12,8 @@ import pytest
 from analysis_lab import samples_frame
 
 from analysis.io import parquet
-from analysis.io.study import Counts, FrameError, check_comparable, intersect_counts, read_counts
+from analysis.io.eval_counts import Counts, check_comparable, intersect_counts, read_counts
+from analysis.io.parquet import FrameError
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ from analysis_lab import metrics_frame, rollouts_frame, samples_frame
 
 from agrae_lab.runs import Run
 from analysis.io import parquet
-from analysis.io.study import FrameError, read_counts, read_groups, read_metrics, read_p_histogram
+from analysis.io.eval_counts import read_counts
+from analysis.io.parquet import FrameError
+from analysis.io.training_records import read_groups, read_metrics, read_p_histogram
 
 SAMPLES, ROLLOUTS, METRICS = "eval/b/samples.parquet", "rollouts/step-000001.parquet", "metrics.parquet"
 ROWS: dict[str, Callable[[], pd.DataFrame]] = {

@@ -10,8 +10,8 @@ import pytest
 from analysis_lab import rollouts_frame
 
 from agrae_lab.runs import Run
-from analysis.io.study import FrameError, read_groups, read_metrics, read_p_histogram, read_rollout_groups
-from analysis.io.training_records import GROUP_COLUMNS
+from analysis.io.parquet import FrameError
+from analysis.io.training_records import GROUP_COLUMNS, read_groups, read_metrics, read_p_histogram, read_rollout_groups
 
 
 @pytest.fixture
