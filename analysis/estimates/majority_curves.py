@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis.estimates.passk_curves import bounded_share, interval_columns
 from analysis.io.eval_counts import read_counts
-from analysis.io.parquet import file_of
+from analysis.io.parquet import run_named_in_errors
 from analysis.io.study import BASE, Study
 from analysis.presentation.style import label
 from analysis.statistics.contrasts import contrast_intervals
@@ -62,7 +62,7 @@ def collect_votes(study: Study, evaluations: Evaluations) -> Votes | None:
     for arm, arm_paths in paths.items():
         read = []
         for path in arm_paths:
-            with file_of(path.parents[2]):  # <run>/eval/<benchmark>/samples.parquet
+            with run_named_in_errors(path.parents[2]):  # <run>/eval/<benchmark>/samples.parquet
                 read.append(read_answers(path, first=evaluations.num_samples))
         answers = [_on(found, everywhere) for found in read if found is not None]
         if not answers or len(answers) < len(read):

@@ -80,9 +80,9 @@ def _mixed_groups(run: Run) -> pd.DataFrame:
     """A run's groups with 0 < p < 1, with the closed forms at their p and their step's ω; NaN where none is known."""
     groups = read_groups(run)
     steps = groups.groupby("step")
-    decided = steps["size"].sum() - steps["undecided"].sum()
+    decided = steps["size"].sum() - steps["invalid"].sum()
     omega = groups["step"].map(steps["correct"].sum() / decided)
-    mixed = (groups["undecided"] == 0) & (groups["p"] > 0) & (groups["p"] < 1)
+    mixed = (groups["invalid"] == 0) & (groups["p"] > 0) & (groups["p"] < 1)
     kept = groups[mixed]
     forms = None
     if len(kept) and not _is_shaped(run):

@@ -186,7 +186,6 @@ def test_answers_are_read_by_problem_and_sample(tmp_path: Path) -> None:
         groups = pd.Series(found.codes_Pn[i]).groupby(said, dropna=False).nunique()
         assert (groups == 1).all()
         assert (found.codes_Pn[i] == NO_ANSWER).tolist() == rows["answer"].isna().tolist()
-    assert found.num_unanswered == sampled["answer"].isna().sum()
     assert found.disputed == ()
     right_PK, _ = majority_at_k(found, (1,), seed=0)
     assert right_PK[:, 0].tolist() == [1.0, 0.0, 3 / 8]

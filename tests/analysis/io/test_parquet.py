@@ -159,5 +159,5 @@ def test_metrics_that_are_damaged_are_not_replaced_by_rollouts(tmp_path: Path) -
 def test_codes_of_texts_that_no_row_has_are_not_given_out() -> None:
     known = {"b": 0}
     texts = pa.DictionaryArray.from_arrays(pa.array([2, 0, 2]), pa.array(["a", "unused", "b"]))
-    assert parquet.codes(texts, known).tolist() == [0, 1, 0]
+    assert parquet.text_codes(texts, known).tolist() == [0, 1, 0]
     assert known == {"b": 0, "a": 1}
