@@ -36,8 +36,9 @@ from analysis import audit, figures, simulation, tables
 from analysis.arguments import SIMULATION_KEYS, Request, UsageError, formats, parse, read_words
 from analysis.claims import judge
 from analysis.estimates.passk_curves import LEFT_OUT, collect, curve_table
-from analysis.io.gaps import incomplete
-from analysis.io.study import FrameError, Study, load_study, merge_studies, on_sound_runs, split_by_model
+from analysis.io.gaps import gap_sentences
+from analysis.io.parquet import FrameError
+from analysis.io.study import Study, load_study, merge_studies, on_sound_runs, split_by_model
 from analysis.presentation.render import Rendered, render, render_table
 from analysis.report import html, terminal
 from analysis.report.html.completions import Sample, sample_completions
@@ -118,7 +119,7 @@ def _progress(total: int) -> Iterator[int]:
 
 def evaluate(study: Study) -> Result:
     """Verdicts and Pass@k table; what is refused is noted and the rest goes on."""
-    result = Result(study, refused=[*study.refused, *incomplete(study)])
+    result = Result(study, refused=[*study.refused, *gap_sentences(study)])
     curves = []
     for benchmark in study.benchmarks:
         try:

@@ -18,10 +18,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from agrae_lab.runs import Run, RunError, read_run
-from analysis.estimates.passk_curves import bounded_share, collect, contrast_intervals
-from analysis.io.study import BASE, FrameError, Study
+from analysis.estimates.passk_curves import bounded_share, collect
+from analysis.io.parquet import FrameError
+from analysis.io.study import BASE, Study
 from analysis.presentation.render import render
 from analysis.presentation.style import LABELS, PERCENT
+from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.intervals import FEW_SEEDS, t_interval
 
 NAME = "pareto"

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.estimates.passk_curves import bounded_share, interval_columns
-from analysis.io.parquet import file_of, state_of
-from analysis.io.study import BASE, Study, read_counts
+from analysis.io.eval_counts import read_counts
+from analysis.io.parquet import file_state, run_named_in_errors
+from analysis.io.study import BASE, Study
 from analysis.presentation.style import label
 from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.evaluations import CHECKPOINTS, Contrast, Evaluations
@@ -62,14 +63,14 @@ def collect_votes(study: Study, evaluations: Evaluations) -> Votes | None:
     for arm, arm_paths in paths.items():
         read = []
         for path in arm_paths:
-            with file_of(path.parents[2]):  # <run>/eval/<benchmark>/samples.parquet
+            with run_named_in_errors(path.parents[2]):  # <run>/eval/<benchmark>/samples.parquet
                 read.append(read_answers(path, first=evaluations.num_samples))
         answers = [_on(found, everywhere) for found in read if found is not None]
         if not answers or len(answers) < len(read):
             missing.append(label(arm))
             continue
         drawn = [
-            _drawn(state_of(path), evaluations.num_samples, frozenset(everywhere), ks, evaluations.seed)
+            _drawn(file_state(path), evaluations.num_samples, frozenset(everywhere), ks, evaluations.seed)
             for path in arm_paths
         ]
         scores[arm] = np.stack([means_PK for means_PK, _ in drawn])

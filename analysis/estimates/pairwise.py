@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.evaluations import CHECKPOINTS, METHOD, SEEDS, Contrast, Evaluations
 from analysis.statistics.intervals import Interval

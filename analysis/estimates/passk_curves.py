@@ -14,17 +14,13 @@ import numpy as np
 import pandas as pd
 
 from agrae_lab.runs import Run
-from analysis.io.parquet import file_of
-from analysis.io.study import BASE, FrameError, Study, check_comparable, intersect_counts, read_counts
+from analysis.io.eval_counts import check_comparable, intersect_counts, read_counts
+from analysis.io.parquet import FrameError, run_named_in_errors
+from analysis.io.study import BASE, Study
 from analysis.statistics.contrasts import contrast_intervals
-from analysis.statistics.evaluations import CHECKPOINTS, NO_VARIATION, TOO_FEW, WILSON, Contrast, Evaluations
+from analysis.statistics.evaluations import CHECKPOINTS, NO_VARIATION, TOO_FEW, WILSON, Evaluations
 from analysis.statistics.intervals import Interval, wilson_interval
 from analysis.statistics.passk import KS, pass_at_k
-
-__all__ = [
-    "WILSON", "Contrast", "Evaluations", "bounded_share", "collect", "contrast_intervals", "curve_table", "gain_table",
-    "interval_columns", "name_families",
-]  # fmt: skip
 
 _BASE_MODEL = "the base model"
 LEFT_OUT = "the base model is left out"
@@ -44,7 +40,7 @@ def collect(study: Study, benchmark: str) -> Evaluations | None:
         return None
     named = []
     for run in (run for runs in chosen.values() for run in runs):
-        with file_of(run.path):
+        with run_named_in_errors(run.path):
             named.append((run.key, read_counts(run.samples_path(benchmark))))
     bases, notes = _base_paths(chosen, benchmark)
     try:
@@ -57,9 +53,9 @@ def collect(study: Study, benchmark: str) -> Evaluations | None:
     else:
         check_comparable(named)
     notes += [
-        f"{name}: the verifier could not decide {counts.num_undecided} samples; they count as not correct"
+        f"{name}: the verifier could not decide {counts.num_invalid} samples; they count as not correct"
         for name, counts in named
-        if counts.num_undecided
+        if counts.num_invalid
     ]
     by_key = dict(named)
     correct = {arm: np.stack([by_key[run.key].correct_P for run in runs]) for arm, runs in chosen.items()}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.io.study import FrameError, Study, read_metrics
+from analysis.io.parquet import FrameError
+from analysis.io.study import Study
+from analysis.io.training_records import read_metrics
 from analysis.statistics.collapse import collapse_table
 from analysis.statistics.intervals import t_quantile
 

@@ -9,7 +9,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.ticker import MaxNLocator
 
 from agrae_lab.runs import Run
-from analysis.io.study import Study, read_p_histogram
+from analysis.io.study import Study
+from analysis.io.training_records import read_p_histogram
 from analysis.presentation.captions import each
 from analysis.presentation.style import label, sort_arms
 from analysis.statistics.intervals import t_quantile

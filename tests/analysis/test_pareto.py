@@ -13,7 +13,9 @@ from analysis_lab import BENCHMARK, Root
 
 from agrae_lab.runs import Run
 from analysis import pareto
-from analysis.io.study import BASE, FrameError, read_counts
+from analysis.io.eval_counts import read_counts
+from analysis.io.parquet import FrameError
+from analysis.io.study import BASE
 from analysis.presentation.render import build
 from analysis.presentation.style import STYLE
 from analysis.statistics.passk import pass_at_k

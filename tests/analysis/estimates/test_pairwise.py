@@ -9,9 +9,9 @@ import pytest
 from evaluated import DIFFICULTY_P, binomial, evaluations
 from scipy import stats as scipy_stats
 
-from analysis.estimates.pairwise import Evaluations, compare, compare_family, pairwise_differences
+from analysis.estimates.pairwise import compare, compare_family, pairwise_differences
 from analysis.estimates.passk_curves import gain_table
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 from analysis.statistics.evaluations import (
     CHECKPOINTS,
     METHOD,
@@ -24,6 +24,7 @@ from analysis.statistics.evaluations import (
     OWN_BOTH,
     OWN_SEEDS,
     SEEDS,
+    Evaluations,
 )
 from analysis.statistics.multiplicity import benjamini_hochberg, holm
 from analysis.statistics.passk import pass_at_k

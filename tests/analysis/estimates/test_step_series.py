@@ -28,7 +28,8 @@ from analysis.figures import (
     omega,
     p_histogram,
 )
-from analysis.io.study import FrameError, Study, View
+from analysis.io.parquet import FrameError
+from analysis.io.study import Study, View
 from analysis.presentation.render import build, render
 from analysis.presentation.style import STYLE, label
 

@@ -14,7 +14,9 @@ from analysis_lab import metrics_frame, rollouts_frame, samples_frame
 
 from agrae_lab.runs import Run
 from analysis.io import parquet
-from analysis.io.study import FrameError, read_counts, read_groups, read_metrics, read_p_histogram
+from analysis.io.eval_counts import read_counts
+from analysis.io.parquet import FrameError
+from analysis.io.training_records import read_groups, read_metrics, read_p_histogram
 
 SAMPLES, ROLLOUTS, METRICS = "eval/b/samples.parquet", "rollouts/step-000001.parquet", "metrics.parquet"
 ROWS: dict[str, Callable[[], pd.DataFrame]] = {
@@ -157,5 +159,5 @@ def test_metrics_that_are_damaged_are_not_replaced_by_rollouts(tmp_path: Path) -
 def test_codes_of_texts_that_no_row_has_are_not_given_out() -> None:
     known = {"b": 0}
     texts = pa.DictionaryArray.from_arrays(pa.array([2, 0, 2]), pa.array(["a", "unused", "b"]))
-    assert parquet.codes(texts, known).tolist() == [0, 1, 0]
+    assert parquet.text_codes(texts, known).tolist() == [0, 1, 0]
     assert known == {"b": 0, "a": 1}

@@ -10,8 +10,8 @@ import pytest
 from analysis_lab import rollouts_frame
 
 from agrae_lab.runs import Run
-from analysis.io.study import FrameError, read_groups, read_metrics, read_p_histogram, read_rollout_groups
-from analysis.io.training_records import GROUP_COLUMNS
+from analysis.io.parquet import FrameError
+from analysis.io.training_records import GROUP_COLUMNS, read_groups, read_known_groups, read_metrics, read_p_histogram
 
 
 @pytest.fixture
@@ -47,13 +47,13 @@ def test_a_step_recorded_twice_is_refused(tmp_path: Path) -> None:
 def test_groups_equal_those_of_a_loop(run: Run) -> None:
     groups = read_groups(run)
     assert tuple(groups.columns) == GROUP_COLUMNS
-    assert groups["undecided"].sum() > 0
+    assert groups["invalid"].sum() > 0
     rows = pd.concat(pd.read_parquet(path) for path in run.rollout_paths())
     keys = ["step", "group"]
     assert groups[keys].to_numpy().tolist() == rows[keys].drop_duplicates().sort_values(keys).to_numpy().tolist()
     for group in groups.itertuples():
         own = rows[(rows["step"] == group.step) & (rows["group"] == group.group)]
-        assert (group.size, group.correct, group.undecided) == (8, sum(own["correct"]), sum(~own["valid"]))
+        assert (group.size, group.correct, group.invalid) == (8, sum(own["correct"]), sum(~own["valid"]))
         assert group.p == own["correct"].mean()
         for name, prefix in (("advantage", "adv"), ("advantage_grpo", "grpo")):
             advantages = own[name].tolist()
@@ -66,8 +66,8 @@ def test_groups_equal_those_of_a_loop(run: Run) -> None:
 
 
 def test_groups_with_an_undecided_completion_have_no_known_rate(run: Run) -> None:
-    groups, known = read_groups(run), read_rollout_groups(run)
-    decided = groups[groups["undecided"] == 0]
+    groups, known = read_groups(run), read_known_groups(run)
+    decided = groups[groups["invalid"] == 0]
     assert 0 < len(known) == len(decided) < len(groups)
     assert known["abs_sum"].tolist() == decided["adv_abs_sum"].tolist()
     assert list(known.columns) == ["step", "p", "size", "abs_sum"]
@@ -95,7 +95,7 @@ def test_changed_and_added_rollouts_are_read_again(run: Run) -> None:
 def test_no_rollouts_are_no_rows(tmp_path: Path, make: bool) -> None:
     if make:
         (tmp_path / "rollouts").mkdir()
-    for read in (read_groups, read_rollout_groups, read_p_histogram):
+    for read in (read_groups, read_known_groups, read_p_histogram):
         frame = read(Run(tmp_path, {}))
         assert len(frame) == 0
         assert "step" in frame

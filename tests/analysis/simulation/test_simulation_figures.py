@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from agrae_lab.advantages.simulator.__main__ import main as simulate
 from analysis import simulation
 from analysis.__main__ import main
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 from analysis.presentation.render import FIGURE_ENDINGS, FORMATS, build
 from analysis.presentation.style import STYLE, label
 from analysis.simulation import dynamics, load_simulation, symmetries

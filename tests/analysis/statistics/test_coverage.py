@@ -15,10 +15,10 @@ import pytest
 from evaluated import evaluations, rate
 from scipy import stats as scipy_stats
 
-from analysis.estimates.pairwise import Evaluations, compare
+from analysis.estimates.pairwise import compare
 from analysis.estimates.passk_curves import gain_table
 from analysis.statistics import multiplicity, seeds
-from analysis.statistics.evaluations import METHOD, SEEDS
+from analysis.statistics.evaluations import METHOD, SEEDS, Evaluations
 from analysis.statistics.multiplicity import holm
 from analysis.statistics.passk import KS, pass_at_k
 from analysis.statistics.seeds import interquartile_mean, probability_of_improvement

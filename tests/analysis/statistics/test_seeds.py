@@ -7,7 +7,7 @@ import pytest
 from evaluated import DIFFICULTY_P, binomial, evaluations
 from scipy import stats as scipy_stats
 
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 from analysis.statistics.evaluations import NO_SPREAD
 from analysis.statistics.intervals import t_interval
 from analysis.statistics.seeds import (
