@@ -412,9 +412,9 @@ def test_files_that_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["a.csv", "b.csv"], "name one table, not 2"),
         (["a.csv", "tolerance=1"], "cannot read tolerance="),
         (["a.csv", "out="], "out= has no value"),
-        (["a.csv", "problems=AMC23"], "'AMC23', which is not benchmark:count"),
-        (["a.csv", "problems=AMC23:0"], "which is not benchmark:count"),
-        (["a.csv", "claim=A"], "which is not a claim"),
+        (["a.csv", "problems=AMC23"], "'AMC23' is not benchmark:count"),
+        (["a.csv", "problems=AMC23:0"], "is not benchmark:count"),
+        (["a.csv", "claim=A"], "is not a claim"),
     ],
 )
 def test_bad_arguments(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -473,7 +473,7 @@ def test_names_from_the_file_stay_text(write: Write, capsys: pytest.CaptureFixtu
 def test_an_output_that_cannot_be_written(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tidy({"m": genuine_row()}))
     assert main([str(path), f"out={path}"]) == 2
-    assert f"cannot write {path}" in capsys.readouterr().err
+    assert f"{path}: cannot be written" in capsys.readouterr().err
 
 
 def test_unreadable_tables_raise_for_callers(tmp_path: Path) -> None:

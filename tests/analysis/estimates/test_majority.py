@@ -225,7 +225,7 @@ def test_undecided_samples_judge_nothing(tmp_path: Path) -> None:
 
 def test_answers_that_cannot_be_trusted_are_refused(tmp_path: Path) -> None:
     frame = with_answers(samples_frame(np.array([1, 2]), 4), 0)
-    with pytest.raises(FrameError, match=r"samples\.parquet holds int64 in its column answer, but should hold text"):
+    with pytest.raises(FrameError, match=r"samples\.parquet: its column answer holds int64 but should hold text"):
         read_answers(written(tmp_path, frame.assign(answer=3)))
     with pytest.raises(FrameError, match="more than once"):
         read_answers(written(tmp_path, frame.assign(sample=0)))

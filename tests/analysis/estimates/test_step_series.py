@@ -144,7 +144,7 @@ def test_a_window_counts_steps_not_recorded_values() -> None:
 
 @pytest.mark.parametrize("window", [0, 1, 2, 4])
 def test_a_window_without_a_centre_is_refused(study: Study, window: int) -> None:
-    with pytest.raises(FrameError, match=f"an odd number of at least 3 steps, got smooth={window}"):
+    with pytest.raises(FrameError, match=f"smooth={window}: .* an odd number of at least 3 steps"):
         series_table(replace(study, view=View(smooth=window)), "entropy")
 
 

@@ -78,7 +78,7 @@ def test_one_seed_is_refused_with_the_reason() -> None:
     ):
         with pytest.raises(FrameError, match=r"one seed shows no spread between seeds, .* run two or more"):
             refuse()
-    with pytest.raises(FrameError, match="all recorded seeds are alike"):
+    with pytest.raises(FrameError, match="all recorded seeds have one score"):
         recorded_spread(np.array([0.4, 0.4]), np.array([0.5, 0.5]))
 
 
@@ -88,7 +88,7 @@ def test_scores_are_taken_of_seeds_that_have_all_benchmarks() -> None:
     scores_SM, seeds = seed_scores([first, second], "grpo", 1)
     assert seeds == (0, 1)
     assert scores_SM[1] == pytest.approx([(e.correct["grpo"][1] / 64).mean() for e in (first, second)])
-    with pytest.raises(FrameError, match="no seed of a_grae is evaluated on all of bench, bench"):
+    with pytest.raises(FrameError, match="a_grae: no seed is evaluated on all of bench, bench"):
         seed_scores([first, second], "a_grae", 1)
 
 
