@@ -72,7 +72,7 @@ def figure_of(module: ModuleType, table: pd.DataFrame) -> Figure:
 
 
 def csv_of(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """What a reader of the CSV finds."""
+    """Return the table as read back from its CSV."""
     table.to_csv(folder / "figure.csv", index=False)
     return pd.read_csv(folder / "figure.csv", keep_default_na=False, na_values={"lo": "", "hi": ""})
 

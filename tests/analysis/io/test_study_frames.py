@@ -1,4 +1,4 @@
-"""Which runs answer a question, and what is said of those that cannot be used."""
+"""Studies: the runs of an experiment, and the sentences on unusable ones."""
 
 from __future__ import annotations
 

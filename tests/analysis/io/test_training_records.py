@@ -1,4 +1,4 @@
-"""What training recorded: metrics by step, groups of rollouts, histograms of the success rate."""
+"""Training records: metrics by step, groups of rollouts, histograms of the success rate."""
 
 from __future__ import annotations
 

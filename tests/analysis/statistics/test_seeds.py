@@ -45,7 +45,7 @@ def test_with_one_benchmark_and_three_seeds_it_is_the_mean_with_students_interva
 
 
 def test_benchmarks_that_share_their_seeds_error_do_not_narrow_the_interval() -> None:
-    """What differs between seeds is the same on each benchmark: 20 benchmarks know no more than one."""
+    """Seed effects shared by all benchmarks: 20 benchmarks tell no more than one."""
     effect_S1 = np.random.default_rng(2).normal(0, 0.05, (5, 1))
     one, twenty = (interquartile_mean(np.repeat(effect_S1, m, axis=1), rng=rng()) for m in (1, 20))
     assert twenty.hi - twenty.lo > 0.7 * (one.hi - one.lo)
