@@ -1,21 +1,29 @@
-"""`python -m analysis runs=<root> [experiment=<name>] [out=<dir>] …`: figures, tables, verdicts, a report.
+"""Make figures, tables, verdicts and a report from run directories.
 
-For every experiment under the root, `<out>/<experiment>/` receives report.html, which can be sent as it is, and what it
-is made of: figures, tables, passk_table.{csv,md} and summary.md. Runs that start from different models are told apart:
+    python -m analysis runs=<root> [experiment=<name>] [out=<dir>] [options]
+    python -m analysis simulation=<dir> [out=<dir>] [formats=...]
+    python -m analysis audit <table.csv>
+
+Examples:
+
+    python -m analysis runs=runs/demo                                     # every experiment → runs/demo/figures/
+    python -m analysis runs=runs/demo experiment=a_grae formats=pdf,png   # one experiment, figures for a paper
+
+Every experiment under the root gets `<out>/<experiment>/` with report.html (one file), its figures and tables,
+passk_table.{csv,md} and summary.md. Runs that start from different models are kept apart:
 `<out>/<experiment>/<model>/`. `<out>/summary.md` judges all claims on the runs of all experiments together.
-out is `<root>/figures` unless given. Further words:
 
-    formats=pdf,png                   files of figures beside SVG, which reports need (none)
-    published=<model>[/<benchmark>]   the paper's numbers for that model beside ours
-    smooth=<steps>                    a centred moving mean over so many steps, drawn over the recorded line
-    seed=<n>                          of every random draw, the completions shown among them (0)
-    --intersect                       compare arms on what all of them have, where problems or n differ
+    out=<dir>                         folder of the results (default: <root>/figures)
+    formats=pdf,png                   files of figures beside SVG (default: none)
+    published=<model>[/<benchmark>]   show the paper's numbers for that model beside ours
+    smooth=<steps>                    draw a centred moving mean over that many steps (odd) above the recorded line
+    seed=<n>                          seed of every random draw (default: 0)
+    --intersect                       where problems or n differ, compare arms on what all of them have
 
-`python -m analysis simulation=<dir> [out=<dir>]` draws what `python -m agrae_lab.advantages.simulator` recorded, into
-`<dir>/figures` unless told. `python -m analysis audit <table.csv>` checks a published Pass@k table.
+`simulation=<dir>` draws the records of `python -m agrae_lab.advantages.simulator`, by default into `<dir>/figures`.
+`audit` checks a published Pass@k table; `python -m analysis audit --help` describes it.
 
-Exit status: 0; 1 if some data were refused or are incomplete (the rest is done); 2 if the command cannot be carried
-out.
+Exit status: 0 done; 1 some data were refused or are incomplete, the rest is done; 2 the command cannot be carried out.
 """
 
 from __future__ import annotations
@@ -49,7 +57,10 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 def main(arguments: Sequence[str], *, num_workers: int = 1) -> int:
-    """Run the command in `num_workers` processes; returns the exit status."""
+    """Run the command in `num_workers` processes and return the exit status."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
     if arguments and arguments[0] == "audit":
         return audit.main(arguments[1:])
     try:
@@ -64,7 +75,7 @@ def main(arguments: Sequence[str], *, num_workers: int = 1) -> int:
 
 
 def report(request: Request, *, num_workers: int) -> int:
-    """Everything that is asked for of a root of runs; returns the exit status."""
+    """Write figures, tables, verdicts and reports of a root of runs, and return the exit status."""
     studies = _load(request, request.experiments)
     together = merge_studies(
         _load(request, request.everything, split=False),
@@ -72,17 +83,7 @@ def report(request: Request, *, num_workers: int) -> int:
         question=f"The paper's claims on the runs of {', '.join(e.name for e in request.everything)} together.",
     )
     unions = split_by_model(replace(together, view=request.view))
-    tasks: dict[tuple[str, str, str], Callable[[], Any]] = {}  # (what, study, name) → its work
-    for study in (*studies, *unions):
-        tasks["verdicts", study.name, ""] = partial(evaluate, study)
-    for study in studies:
-        folder = request.out / study.name
-        tasks["completions", study.name, ""] = partial(sample_completions, study)
-        for module in figures.discover():
-            tasks["figure", study.name, module.NAME] = partial(_draw, module.NAME, study, folder, request.formats)
-        for module in tables.discover():
-            tasks["table", study.name, module.NAME] = partial(_tabulate, module.NAME, study, folder)
-    done = dict(zip(tasks, carry_out(list(tasks.values()), num_workers=num_workers), strict=True))
+    done = _carry_out_tasks(request, studies, unions, num_workers=num_workers)
     results = [done["verdicts", study.name, ""] for study in studies]
     judged = [done["verdicts", union.name, ""] for union in unions]
     for result in results:
@@ -95,17 +96,34 @@ def report(request: Request, *, num_workers: int) -> int:
     return 1 if any(result.refused for result in (*results, *judged)) else 0
 
 
+def _carry_out_tasks(
+    request: Request, studies: Sequence[Study], unions: Sequence[Study], *, num_workers: int
+) -> dict[tuple[str, str, str], Any]:
+    """Return (kind, study, name) → answer, for the verdicts, completions, figures and tables of all studies."""
+    tasks: dict[tuple[str, str, str], Callable[[], Any]] = {}
+    for study in (*studies, *unions):
+        tasks["verdicts", study.name, ""] = partial(evaluate, study)
+    for study in studies:
+        folder = request.out / study.name
+        tasks["completions", study.name, ""] = partial(sample_completions, study)
+        for module in figures.discover():
+            tasks["figure", study.name, module.NAME] = partial(_draw, module.NAME, study, folder, request.formats)
+        for module in tables.discover():
+            tasks["table", study.name, module.NAME] = partial(_tabulate, module.NAME, study, folder)
+    return dict(zip(tasks, carry_out(list(tasks.values()), num_workers=num_workers), strict=True))
+
+
 def carry_out(tasks: Sequence[Callable[[], Any]], *, num_workers: int) -> list[Any]:
-    """The tasks' answers, in their order."""
+    """Return the answers of the tasks in their order."""
     if num_workers == 1:
         return [task() for task in tasks]
-    # forked while this process has read nothing yet and so has no threads: the imports are not paid again
+    # fork: workers need not import again. It is safe here, since nothing was read yet and there are no threads
     with ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("fork")) as pool:
         return [answer for _, answer in zip(_progress(len(tasks)), pool.map(_call, tasks), strict=False)]
 
 
 def _progress(total: int) -> Iterator[int]:
-    """Count to `total`; on a terminal with a line that is overwritten, elsewhere with one every half a minute."""
+    """Count to `total` and print progress: one line that is overwritten on a terminal, else a line per half minute."""
     overwrites, last = sys.stderr.isatty(), time.monotonic()
     for done in range(total):
         if overwrites or time.monotonic() - last > _SECONDS_BETWEEN_LINES:
@@ -118,7 +136,7 @@ def _progress(total: int) -> Iterator[int]:
 
 
 def evaluate(study: Study) -> Result:
-    """Verdicts and Pass@k table; what is refused is noted and the rest goes on."""
+    """Return the verdicts and the Pass@k table of a study. Refused data are named in the result."""
     result = Result(study, refused=[*study.refused, *gap_sentences(study)])
     curves = []
     for benchmark in study.benchmarks:
@@ -142,7 +160,7 @@ def evaluate(study: Study) -> Result:
 
 
 def write(result: Result, completions: Sample, folder: Path) -> None:
-    """passk_table.{csv,md}, summary.md and report.html, beside the figures and tables that are there already."""
+    """Write passk_table.{csv,md}, summary.md and report.html beside the figures and tables of the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "passk_table.csv") as path:
         result.table.to_csv(path, index=False)
@@ -157,14 +175,14 @@ def write(result: Result, completions: Sample, folder: Path) -> None:
 
 
 def draw_simulation(given: Mapping[str, str]) -> int:
-    """The figures of a simulation's directory; returns the exit status.
+    """Draw the figures of a simulation's directory and return the exit status.
 
     Raises:
-        UsageError: keys beside `simulation` and `out`, or a directory that holds no whole simulation.
+        UsageError: another key beside `simulation`, `out` and `formats`, or no readable simulation.
     """
     if others := sorted(given.keys() - set(SIMULATION_KEYS)):
         raise UsageError(
-            f"simulation= goes with out= and formats= alone, not with {', '.join(others)}; draw runs by themselves"
+            f"simulation= takes out= and formats= only, not {', '.join(others)}; draw runs in a command of their own"
         )
     path = Path(given["simulation"])
     try:
@@ -184,15 +202,15 @@ def _load(request: Request, experiments: Sequence[Experiment], *, split: bool = 
 
 
 def _collect(result: Result, done: Mapping[tuple[str, str, str], Any]) -> None:
-    """Put the study's figures and tables into its result."""
-    mine = [(what, answer) for (what, study, _), answer in done.items() if study == result.study.name]
-    result.figures = [answer for what, answer in mine if what == "figure"]
-    result.tables = [answer for what, answer in mine if what == "table"]
+    """Add the study's figures and tables, and the reasons for those refused, to its result."""
+    own = [(kind, answer) for (kind, study, _), answer in done.items() if study == result.study.name]
+    result.figures = [answer for kind, answer in own if kind == "figure"]
+    result.tables = [answer for kind, answer in own if kind == "table"]
     by_reason: dict[str, list[str]] = {}
-    for made in (*result.figures, *result.tables):
-        result.refused += made.left_out
-        if made.refused:
-            by_reason.setdefault(made.reason, []).append(made.name)
+    for rendered in (*result.figures, *result.tables):
+        result.refused += rendered.left_out
+        if rendered.refused:
+            by_reason.setdefault(rendered.reason, []).append(rendered.name)
     result.refused += [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
     result.refused = list(dict.fromkeys(result.refused))
 

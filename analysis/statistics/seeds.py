@@ -93,7 +93,7 @@ def _resample_whole_seeds(
     """Return a statistic with an interval from resampled seeds: one group at a time, its variances added as Welch's."""
     sizes = [len(group) for group in groups]
     if min(sizes) < 2:
-        raise FrameError("one seed shows no spread between seeds and cannot speak of the method; run two or more seeds")
+        raise FrameError("one seed shows no spread between seeds, so it cannot speak of the method; run two or more")
     recorded = [np.asarray(group, dtype=float)[None] for group in groups]
     estimate = float(statistic(recorded)[0])
     parts = []

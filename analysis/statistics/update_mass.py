@@ -117,9 +117,9 @@ def _base_masses(link: Mapping[str, Any], p: np.ndarray, group_size: int) -> Mas
 
 
 def _easy_divisor(link: Mapping[str, Any], p: np.ndarray) -> np.ndarray:
-    return (
-        np.sqrt(1 - p) if link["easy_form"] == "sqrt_of_failure" else 1 - np.sqrt(p)
-    )  # the second form: the authors' code
+    if link["easy_form"] == "sqrt_of_failure":
+        return np.sqrt(1 - p)
+    return 1 - np.sqrt(p)  # the authors' code
 
 
 def _sample_masses(link: Mapping[str, Any], found: Masses, p: np.ndarray, omega: float | np.ndarray) -> Masses | None:

@@ -50,7 +50,7 @@ def test_undecided_samples_count_as_not_correct(samples: Path) -> None:
 def test_repeated_rows_are_refused(samples: Path) -> None:
     frame = pd.read_parquet(samples)
     pd.concat([frame, frame[frame["sample"] == 5].head(1)]).to_parquet(samples)
-    with pytest.raises(FrameError, match=r"holds sample 5 of problem 'problem-00\d' more than once \(1 repeated"):
+    with pytest.raises(FrameError, match=r"sample 5 of problem 'problem-00\d' occurs more than once \(1 repeated"):
         read_counts(samples)
 
 
@@ -75,7 +75,7 @@ def test_an_unknown_sampling_setting_is_refused(samples: Path, unknown: float | 
     for values in ([unknown] * len(table), [unknown, *[0.6] * (len(table) - 1)]):
         lacking = table.set_column(table.schema.get_field_index("temperature"), "temperature", [values])
         pq.write_table(lacking, samples)
-        with pytest.raises(FrameError, match="has rows without temperature, so it cannot be compared"):
+        with pytest.raises(FrameError, match="some rows have no temperature, so it cannot be compared"):
             read_counts(samples)
 
 
@@ -146,7 +146,7 @@ def test_samples_are_numbered_from_0_without_gaps(samples: Path, numbers, found:
     sampled = frame["decoding"] == "sample"
     frame.loc[sampled, "sample"] = numbers(frame.loc[sampled, "sample"])
     frame.to_parquet(samples)
-    with pytest.raises(FrameError, match=f"numbers its samples {found}, though each problem has 8"):
+    with pytest.raises(FrameError, match=f"samples are numbered {found}, but each problem has 8"):
         read_counts(samples)
 
 

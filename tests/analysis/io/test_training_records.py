@@ -1,4 +1,4 @@
-"""What training recorded: metrics by step, groups of rollouts, histograms of the success rate."""
+"""Training records: metrics by step, groups of rollouts, histograms of the success rate."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_metrics_of_a_run_that_has_none_are_empty(tmp_path: Path) -> None:
 def test_a_step_recorded_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "metrics.parquet"
     pd.DataFrame({"schema_version": 1, "step": [1, 2, 2], "entropy": [1.0, 0.9, 0.8]}).to_parquet(path)
-    with pytest.raises(FrameError, match=r"metrics\.parquet records step 2 twice"):
+    with pytest.raises(FrameError, match=r"metrics\.parquet: step 2 is recorded twice"):
         read_metrics(Run(tmp_path, {}), ["entropy"])
 
 
@@ -112,14 +112,14 @@ def test_no_rollouts_are_no_rows(tmp_path: Path, make: bool) -> None:
 def test_a_file_holds_the_step_that_it_is_named_for(run: Run, change, found: str) -> None:
     path = run.rollout_paths()[0]
     rewrite(path, change)
-    with pytest.raises(FrameError, match=rf"step-000001\.parquet has {found} but its name promises step 000001 alone"):
+    with pytest.raises(FrameError, match=rf"step-000001\.parquet: {found} but its name says step 000001"):
         read_groups(run)
 
 
 def test_a_name_without_a_step_is_refused(run: Run) -> None:
     path = run.rollout_paths()[0]
     path.rename(path.with_name("step-one.parquet"))
-    with pytest.raises(FrameError, match=r"step-one\.parquet has rows of step 1, but its name promises step one"):
+    with pytest.raises(FrameError, match=r"step-one\.parquet: rows of step 1, but its name says step one"):
         read_groups(run)
 
 
@@ -127,13 +127,15 @@ def test_groups_of_different_sizes_are_refused(run: Run) -> None:
     """Part of a group is lost: p = c/G would be of another G than its neighbours'."""
     rewrite(run.rollout_paths()[0], lambda frame: frame[(frame["group"] != 4) | (frame["sample"] < 5)])
     for read in (read_groups, read_p_histogram):
-        with pytest.raises(FrameError, match=r"step-000001\.parquet has groups of 5 to 8 completions, but those of a"):
+        with pytest.raises(
+            FrameError, match=r"step-000001\.parquet: groups of 5 to 8 completions, but all groups of a"
+        ):
             read(run)
 
 
 def test_a_completion_recorded_twice_is_refused(run: Run) -> None:
     rewrite(run.rollout_paths()[1], lambda frame: pd.concat([frame, frame[3:4]]))
-    with pytest.raises(FrameError, match=r"step-000002\.parquet holds a completion \(group, sample\) more than once"):
+    with pytest.raises(FrameError, match=r"step-000002\.parquet: a completion \(group, sample\) occurs more than once"):
         read_groups(run)
 
 
