@@ -204,12 +204,14 @@ def _check_unchanged(run: Run, sets: Mapping[str, Problems], *, is_trained: bool
     for name, problems in sets.items():
         if fingerprint_problems(problems) != run.config["data_fingerprints"][name]:
             raise RunError(
-                f"the problems of {name!r} have changed since {run.path} was made; restore them, or start anew"
+                f"the problems of {name!r} have changed since {run.path} was made. Restore them, or train another run"
             )
     fingerprint = fingerprint_model(run.config["model"]["path"])
     expected = run.config["model_fingerprint"] or run.meta.get("model_fingerprint", fingerprint)
     if expected != fingerprint:
-        raise RunError(f"the model at model.path has changed since {run.path} was begun; restore it, or start anew")
+        raise RunError(
+            f"the model at model.path has changed since {run.path} was made. Restore it, or train another run"
+        )
     if not is_trained:
         _check_code(run)
     if is_main():
@@ -221,8 +223,8 @@ def _check_code(run: Run) -> None:
     current = training_code(run.config, estimator_of(run.config))
     if changed := changed_files(run.config["code"]["training"], current):
         raise RunError(
-            f"{', '.join(changed)} changed since {run.path} was made, and half a run of each is no result. Restore "
-            f"{'it' if len(changed) == 1 else 'them'}, or launch again: that makes another run"
+            f"{', '.join(changed)} changed since {run.path} was made, and one run cannot mix two versions. Restore "
+            f"{'it' if len(changed) == 1 else 'them'}, or launch again, which makes another run"
         )
 
 

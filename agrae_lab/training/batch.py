@@ -29,7 +29,7 @@ class GenerationBatch(ScoredBatch):
     problem_ids_N: list[str] = field(init=False)  # _measure, as all below but the last two
     completions_N: list[str] = field(init=False)
     num_tokens_N: Tensor = field(init=False)  # the policy's
-    truncated_N: Tensor = field(init=False)  # whether it was cut off at the limit
+    truncated_N: Tensor = field(init=False)  # whether it ended without an end token
     mean_logprob_N: Tensor = field(init=False)  # nats a token, of the policy that sampled
     mean_entropy_N: Tensor = field(init=False)  # the same
     grpo_PG: Tensor = field(init=False)  # plain GRPO's advantages

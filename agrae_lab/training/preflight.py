@@ -98,10 +98,10 @@ def check_fit(config: Mapping[str, Any], model: PretrainedConfig, work: Workload
             f"tokens with their prompt needs {_gib(group)} of KV cache, and {device} has {_gib(max(room, 0))} left for "
             f"it; {advice}"
         )
-    if (wanted := peak(table)) > TIGHT * (memory - share):
+    if (needed_at_peak := peak(table)) > TIGHT * (memory - share):
         logger.warning(
             "memory may not suffice: about %s are needed and %s has %s, most of it for %s; %s",
-            *(_gib(wanted), device, _gib(memory - share), (row := largest(table)), LOWERS[row]),
+            *(_gib(needed_at_peak), device, _gib(memory - share), (row := largest(table)), LOWERS[row]),
         )
 
 
@@ -170,7 +170,7 @@ class PromptSize:
     """Size of a prompt as a model's input."""
 
     tokens: int
-    picture_tokens: int = 0  # of `tokens`, those that stand for images
+    image_tokens: int = 0  # of `tokens`, those that stand for images
     picture_numbers: int = 0  # values of its pixel tensors, after resizing
 
 
@@ -181,8 +181,8 @@ def prompt_sizes(model: PretrainedConfig, processing: Any, prompts: Iterable[Any
 
     def size(inputs: Mapping[str, torch.Tensor]) -> PromptSize:
         ids, pixels = inputs["input_ids"], inputs.get("pixel_values")
-        is_picture = ids == getattr(model, "image_token_id", -1)
-        return PromptSize(ids.shape[1], int(is_picture.sum()), 0 if pixels is None else pixels.numel())
+        is_image = ids == getattr(model, "image_token_id", -1)
+        return PromptSize(ids.shape[1], int(is_image.sum()), 0 if pixels is None else pixels.numel())
 
     return [size(encode(processing, prompt)) for prompt in prompts]
 
@@ -225,9 +225,9 @@ def _check_images(
     bounds = [(limit, "train.max_prompt_length"), (positions, "the model's positions")]
     for most, key in ((most, key) for most, key in bounds if most is not None):
         for problem, size in zip(problems, sizes, strict=True):
-            if size.picture_tokens > most:
+            if size.image_tokens > most:
                 raise ValueError(
-                    f"problem {str(problem['id'])!r} of {name!r}: its images are {size.picture_tokens} tokens to the "
+                    f"problem {str(problem['id'])!r} of {name!r}: its images are {size.image_tokens} tokens to the "
                     f"model, more than {key} = {most} allow. Lower task.max_pixels, or scale the images down"
                 )
 

@@ -292,8 +292,8 @@ class AdvantageStages:
             if not path.is_file():
                 raise ValueError(
                     f"checkpoint {checkpoint} has no {STATE_FILE}: it was not made under advantage "
-                    f"{self.estimator.name!r}, which remembers earlier batches; resume with the estimator it was made "
-                    "under, or start anew"
+                    f"{self.estimator.name!r}, which keeps a state from batch to batch. Resume with the estimator "
+                    "that it was made under, or train from the start"
                 )
             self.advantage_state = json.loads(path.read_text())
 
