@@ -83,23 +83,21 @@ def find_sources(
         method = OVER_PROBLEMS if np.isnan(exact_p) else EXACT
         if is_share and np.isin(problem_P, (0.0, 1.0)).all():
             method = WILSON
-        named = BASE_MODEL if set(contrast) == {BASE} else CHECKPOINTS
-        return Sources(
-            named, reason or method, problem_P, variance, df, {}, 0.0, np.inf, 0.0, 1, reason, exact_p, is_share
-        )
+        scope = BASE_MODEL if set(contrast) == {BASE} else CHECKPOINTS
+        method = reason or method
+        return Sources(scope, method, problem_P, variance, df, {}, 0.0, np.inf, 0.0, 1, reason, exact_p, is_share)
     deviations, seed_variance, seed_df, paired = _over_seeds(values, seeds)
-    fixed = 0.0
     if scope == METHOD and seed_variance == 0:  # the seeds' means are tied, but seeds differ on single problems
         seed_variance = _interaction(values, seeds)
     if scope == METHOD and is_share and reason in (NO_VARIATION, TOO_FEW) and seed_variance > 0:
         # scores in [0, 1] vary at most as much as zeros and ones
         mean = float(problem_P.mean())
         variance, df, reason = mean * (1 - mean) / len(problem_P), len(problem_P) - 1.0, ""
+    fixed, num_seeds = 0.0, min(map(len, seeds.values()))
     if scope == SEEDS:
         reason, variance = "" if seed_variance > 0 else NO_SPREAD, 0.0
         fixed = _base_variance(strata, contrast, problem_P, is_passk=scores is None) if BASE in contrast else 0.0
     method = _seed_method(scope, paired=paired, several=len(seeds) > 1)
-    num_seeds = min(map(len, seeds.values()))
     return Sources(
         scope, reason or method, problem_P, variance, df, deviations, seed_variance, seed_df, fixed, num_seeds, reason,
         is_share=is_share,
