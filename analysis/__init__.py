@@ -1,4 +1,4 @@
-"""From run directories to figures, tables, verdicts and a report: `python -m analysis runs=<root>`.
+"""Analysis of run directories: figures, tables, verdicts and a report, by `python -m analysis runs=<root>`.
 
 Rooms, in the order in which they may import each other:
     io/            run directories and their Parquet files → checked frames

@@ -112,3 +112,19 @@ def each(counts: pd.Series) -> str:
     if counts.nunique() == 1 and len(counts) > 1:
         return f"{counts.iloc[0]:,} each"
     return ", ".join(f"{label(arm)} {count:,}" for arm, count in counts.items())
+
+
+def summarize_setting(table: pd.DataFrame) -> str:
+    """Return one sentence for a caption: benchmarks, n, seeds and the scope of the intervals.
+
+    Args:
+        table: Rows with the columns of curve_table.
+    """
+    evaluated = table.drop_duplicates("benchmark")
+    names = [f"{row.benchmark} ({row.problems} problems, n = {row.n})" for row in evaluated.itertuples()]
+    seeds = table.loc[table["seeds"] > 0, "seeds"]
+    counts = "–".join(str(int(count)) for count in sorted({seeds.min(), seeds.max()})) if len(seeds) else ""
+    trained = f"; seeds per arm: {counts}" if counts else ""
+    scopes = table.loc[table["lo"].notna() & (table["speaks_of"] != ""), "speaks_of"].unique()
+    scope = f"; intervals describe {' or '.join(scopes)}" if len(scopes) else ""
+    return f"Data: {', '.join(names)}{trained}{scope}."

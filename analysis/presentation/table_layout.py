@@ -74,7 +74,7 @@ def markdown(layout: Layout) -> str:
         title = f"{_escape(block.title)}\n\n" if block.title else ""
         parts.append(title + "\n".join("| " + " | ".join(line) + " |" for line in lines))
     if layout.notes:
-        parts.append(_escape(" ".join(layout.notes)))
+        parts.append(f"Details: {_escape(' '.join(layout.notes))}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -102,7 +102,7 @@ def latex(layout: Layout, name: str) -> str:
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table*}",
-        rf"\caption{{{latex_text(' '.join((layout.caption, *layout.notes)))}}}",
+        rf"\caption{{{latex_text(layout.caption)}}}",
         rf"\label{{tab:{name}}}",
         r"\vspace{4pt}\centering\footnotesize\setlength{\tabcolsep}{2pt}",
         rf"\begin{{tabular}}{{{columns}}}",
@@ -116,7 +116,8 @@ def latex(layout: Layout, name: str) -> str:
             lines.append(rf"\multicolumn{{{len(layout.head)}}}{{l}}{{\textit{{{latex_text(block.title)}}}}} \\")
         for row in block.rows:
             lines += _latex_row(row)
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}", ""])
+    notes = [rf"\par\vspace{{4pt}}\raggedright {latex_text(' '.join(layout.notes))}"] if layout.notes else []
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *notes, r"\end{table*}", ""])
 
 
 def _latex_spans(spans: Sequence[tuple[str, int]]) -> list[str]:

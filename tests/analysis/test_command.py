@@ -45,7 +45,7 @@ def test_a_whole_root(new_root: Callable, tmp_path: Path, capsys: pytest.Capture
         root.experiment(name, [runs[arm] for arm in arms])
     assert main([f"runs={root.path}", f"out={tmp_path}"]) == 0
     expected = {f"passk.{ending}" for ending in FIGURE_ENDINGS} | {f"table_main.{ending}" for ending in TABLE_ENDINGS}
-    expected |= {"passk_table.csv", "passk_table.md", "summary.md", "report.html"}
+    expected |= {"summary.md", "report.html"}
     for name in EXPERIMENTS:
         folder = tmp_path / name
         assert {path.name for path in folder.iterdir()} == expected
@@ -64,7 +64,7 @@ def test_a_whole_root(new_root: Callable, tmp_path: Path, capsys: pytest.Capture
     printed = capsys.readouterr().out
     assert f"{tmp_path / 'summary.md'}" in printed
     assert f"{tmp_path / 'a_grae/report.html'}" in printed
-    assert printed.count("Pass@k (%) on countdown_test: 20 problems, n = 16") == 1
+    assert printed.count("Pass@k (%) on countdown_test (20 problems, n = 16") == 1
     for words in ("Base model", "A-GRAE", "C8 "):
         assert words in printed
 
@@ -87,15 +87,21 @@ def test_page_and_summary_say_the_same(demo_root, tmp_path: Path, no_figures: No
         assert words in page
 
 
-def test_the_table_is_tidy_and_the_markdown_says_the_same(demo_root, tmp_path: Path, no_figures: None) -> None:
+def test_the_table_is_tidy_and_the_summary_holds_it(demo_root, tmp_path: Path, monkeypatch) -> None:
+    from analysis.tables import main as table_main
+
+    monkeypatch.setattr(figures, "discover", list)
+    monkeypatch.setattr(tables, "discover", lambda: [table_main])
     main([f"runs={demo_root.path}", "experiment=a_grae", f"out={tmp_path}"])
-    table = pd.read_csv(tmp_path / "a_grae/passk_table.csv")
+    table = pd.read_csv(tmp_path / "a_grae/table_main.csv")
     assert list(table["arm"].unique()) == ["base", "grpo", "a_grae"]
     assert len(table) == 27
     row = table[(table["arm"] == "grpo") & (table["k"] == 4)].iloc[0]
     cell = f"{100 * row['estimate']:.1f} [{100 * row['lo']:.1f}, {100 * row['hi']:.1f}]"
-    line = next(x for x in (tmp_path / "a_grae/passk_table.md").read_text().splitlines() if x.startswith("| GRPO"))
-    assert line.split(" | ")[4] == cell
+    summary = (tmp_path / "a_grae/summary.md").read_text()
+    line = next(line for line in summary.splitlines() if line.startswith("| GRPO"))
+    assert line.split(" | ")[3].replace("*", "") == cell
+    assert (tmp_path / "a_grae/table_main.md").read_text() in summary
     assert line.endswith("| – | – |")  # k = 128, 256 exceed n = 64
     assert table.loc[table["k"] > 64, ["estimate", "lo", "hi"]].isna().all(axis=None)
     assert not (tmp_path / "group_symmetry").exists()
@@ -118,7 +124,7 @@ def test_the_table_is_tidy_and_the_markdown_says_the_same(demo_root, tmp_path: P
         (["runs=.", "smooth=4"], "smooth=4: a centred window is odd; choose 3 or 5"),
         (["runs=.", "published=nobody"], "published=nobody: "),
         (["runs=.", "published=Qwen2.5-Math-7B/"], "published=Qwen2.5-Math-7B/: "),
-        (["simulation=x", "seed=1"], "simulation= takes out= and formats= only, not seed"),
+        (["simulation=x", "seed=1"], "simulation= goes with out= and formats= only, not with seed"),
     ],
 )
 def test_what_cannot_be_carried_out_is_one_sentence(
@@ -160,7 +166,11 @@ def test_the_options_are_every_studys_view(demo_root, tmp_path: Path, no_figures
     assert "published=Qwen2.5-Math-7B/MATH smooth=5 seed=7 --intersect" in page
 
 
-def test_models_are_told_apart(new_root: Callable, tmp_path: Path, capsys, no_figures: None) -> None:
+def test_models_are_separated(new_root: Callable, tmp_path: Path, capsys, monkeypatch) -> None:
+    from analysis.tables import main as table_main
+
+    monkeypatch.setattr(figures, "discover", list)
+    monkeypatch.setattr(tables, "discover", lambda: [table_main])
     root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     small, large = ({"path": f"hub/{name}"} for name in ("small", "large"))
     root.experiment(
@@ -168,7 +178,7 @@ def test_models_are_told_apart(new_root: Callable, tmp_path: Path, capsys, no_fi
     )
     assert main([f"runs={root.path}", f"out={tmp_path / 'out'}"]) == 0
     assert {path.name for path in (tmp_path / "out/x").iterdir()} == {"small", "large"}
-    table = pd.read_csv(tmp_path / "out/x/small/passk_table.csv")
+    table = pd.read_csv(tmp_path / "out/x/small/table_main.csv")
     assert set(table["arm"]) == {"base", "grpo", "a_grae"}
     assert "from the\nmodel <bdi>large</bdi>" in (tmp_path / "out/x/large/report.html").read_text()
     top = (tmp_path / "out/summary.md").read_text()
@@ -184,9 +194,10 @@ def test_audit_is_a_command_of_its_own(capsys: pytest.CaptureFixture) -> None:
 
 
 def test_several_processes_do_the_same(new_root: Callable, tmp_path: Path, monkeypatch) -> None:
-    from analysis.figures import entropy
+    from analysis.figures import find
 
-    monkeypatch.setattr(figures, "discover", lambda: [entropy])
+    drawn = [find("entropy")]
+    monkeypatch.setattr(figures, "discover", lambda: drawn)
     monkeypatch.setattr(tables, "discover", list)
     root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     root.experiment("x", [root.run("grpo"), root.run("a_grae")])
@@ -225,9 +236,10 @@ def test_unfinished_and_missing_runs_are_named(new_root: Callable, tmp_path: Pat
 
 
 def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_path: Path, capsys, monkeypatch) -> None:
-    from analysis.figures import entropy, passk
+    from analysis.figures import find, passk
 
-    monkeypatch.setattr(figures, "discover", lambda: [entropy, passk])
+    drawn = [find("entropy"), passk]
+    monkeypatch.setattr(figures, "discover", lambda: drawn)
     monkeypatch.setattr(tables, "discover", list)
 
     root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
@@ -240,15 +252,15 @@ def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_pat
     for text in (summary, printed):
         assert "their problem sets differ (12 problems in" in text
     assert not (folder / "passk.svg").exists()
-    assert (folder / f"{entropy.NAME}.svg").exists()
-    assert "No data yet" in (folder / "passk_table.md").read_text()
+    assert (folder / "entropy.svg").exists()
+    assert "No data yet" in summary
 
 
 def test_diverged_runs_are_said_to_be_an_outcome(new_root: Callable, tmp_path: Path, no_figures: None) -> None:
     root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     root.experiment("x", [root.run("grpo"), root.run("grpo", 1, status="diverged", steps=10)])
     main([f"runs={root.path}", f"out={tmp_path}"])
-    assert "A diverged run is an outcome too" in (tmp_path / "x/summary.md").read_text()
+    assert "A diverged run is an outcome, too" in (tmp_path / "x/summary.md").read_text()
 
 
 def test_the_room_imports_nothing_heavy() -> None:

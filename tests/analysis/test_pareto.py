@@ -101,7 +101,7 @@ def test_the_command_draws_and_what_is_drawn_is_in_the_csv(
     assert "3 of 4 trials have values" in (path / "figures" / "pareto.md").read_text()
     csv = pd.read_csv(path / "figures" / "pareto.csv")
     with mpl.rc_context(STYLE):
-        figure = build(pareto, csv, "caption")
+        figure = build(pareto, csv)
     (ax,) = figure.axes
     drawn = {tuple(point) for line in ax.get_lines() for point in np.round(np.column_stack(line.get_data()), 9)}
     assert {(round(x, 9), round(y, 9)) for x, y in zip(csv["x"], csv["y"], strict=True)} <= drawn

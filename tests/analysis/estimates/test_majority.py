@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_lab import BENCHMARK, Root, samples_frame
+from analysis_lab import BENCHMARK, Root, description, samples_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -323,8 +323,8 @@ def test_picture_and_csv_agree(study: Study, tmp_path: Path) -> None:
         for arm, rows in csv[csv["panel"] == panel].groupby("arm"):
             (line,) = (line for line in ax.get_lines() if line.get_label() == label(arm))
             assert np.column_stack(line.get_data()) == pytest.approx(rows[["k", "estimate"]].to_numpy())
-    for words in ("(40 problems): n = 16", "750 random subsets", "seed 0", "samples without an answer abstain"):
-        assert words in figure_module.caption(table)
+    for words in ("(40 problems): n = 16", "750 random subsets", "seed 0", "A sample without an answer abstains"):
+        assert words in description(figure_module, table)
 
 
 def test_old_runs_are_named_and_left_out(new_root, tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_old_runs_are_named_and_left_out(new_root, tmp_path: Path) -> None:
     table = figure_module.table(study)
     votes = table[table["quantity"] == "maj@k"]
     assert set(votes["arm"]) == {"grpo"}
-    caption = figure_module.caption(table)
+    caption = description(figure_module, table)
     assert "No answers recorded: Base model, A-GRAE." in caption
     assert f"votes as two answers: 1, such as “7” to “{name}”." in caption
     assert "GRPO: right samples without an answer, which abstain: 1." in caption
@@ -358,4 +358,4 @@ def test_the_seed_of_the_view_is_used(study: Study) -> None:
     first, second = (figure_module.table(s) for s in (study, other))
     middle = (first["quantity"] == "maj@k") & (first["k"] == 4)
     assert (first.loc[middle, "estimate"].to_numpy() != second.loc[middle, "estimate"].to_numpy()).any()
-    assert "seed 5" in figure_module.caption(second)
+    assert "seed 5" in description(figure_module, second)

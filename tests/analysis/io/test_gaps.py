@@ -15,14 +15,15 @@ from analysis_lab import BENCHMARK, Root
 from agrae_lab.runs import Run
 from analysis import figures, tables
 from analysis.__main__ import main
-from analysis.figures import entropy, mass_vs_p, passk
+from analysis.figures import find, mass_vs_p, passk
 from analysis.tables import main as table_main
 
 
 @pytest.fixture
 def lab(new_root: Callable[..., Root], monkeypatch: pytest.MonkeyPatch) -> tuple[Root, Run]:
     """Three arms, and the run of the second, which tests break; a figure of each kind of file, and a table."""
-    monkeypatch.setattr(figures, "discover", lambda: [passk, entropy, mass_vs_p])
+    drawn = [passk, find("entropy"), mass_vs_p]
+    monkeypatch.setattr(figures, "discover", lambda: drawn)
     monkeypatch.setattr(tables, "discover", lambda: [table_main])
     root = new_root(num_problems=12, num_samples=8, num_steps=32, all_rollouts=True)
     runs = [root.run(arm) for arm in ("grpo", "a_grae", "positive_dominant")]

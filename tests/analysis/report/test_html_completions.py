@@ -110,7 +110,7 @@ def test_a_study_is_sampled_from_training_evaluation_and_the_base_model(demo_roo
         assert (row.start, row.outcome) == (true["completion"], "right" if true["correct"] else "wrong")
 
 
-def test_undecided_completions_are_a_third_kind(new_root: Callable) -> None:
+def test_invalid_completions_are_a_third_kind(new_root: Callable) -> None:
     root = new_root(num_problems=6, num_samples=8)
     run = root.run("grpo")
     root.experiment("x", [run])
@@ -119,7 +119,7 @@ def test_undecided_completions_are_a_third_kind(new_root: Callable) -> None:
     frame.to_parquet(run.samples_path(BENCHMARK))
     rows = sample_completions(study_of(root)).rows
     mine = rows[(rows["arm"] == "grpo") & (rows["source"] == SAMPLED)]
-    assert (mine["outcome"] == "undecided").tolist() == (mine["sample"] % 2 == 1).tolist()
+    assert (mine["outcome"] == "invalid").tolist() == (mine["sample"] % 2 == 1).tolist()
 
 
 def test_seeds_share_what_is_shown_of_an_arm(new_root: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

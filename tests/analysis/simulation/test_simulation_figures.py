@@ -32,7 +32,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def drawn(module, path: Path) -> Figure:
     with mpl.rc_context(STYLE):
-        return build(module, module.table(load_simulation(path)), "caption")
+        return build(module, module.table(load_simulation(path)))
 
 
 def test_the_command_draws_every_figure(recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
