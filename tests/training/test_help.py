@@ -21,7 +21,7 @@ def test_help_starts_no_work(tmp_path, command, words):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         [sys.executable, "-m", f"agrae_lab.{command}", "--help"],
-        capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120,
+        capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=400,
     )  # fmt: skip
     assert result.returncode == 0
     assert all(word in result.stdout for word in words)
