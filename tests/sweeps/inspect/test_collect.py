@@ -1,4 +1,4 @@
-"""What a study hands on: a table, a comparison, an archive; and what may be thrown away."""
+"""Collect, compare, export and gc of a study."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _write_samples(path: Path, correct_P: np.ndarray) -> None:
 
 def test_collect_gives_a_row_per_run_with_settings_and_values(night: StudyLab) -> None:
     assert night.do("collect") == 0
-    table = pd.read_parquet(night.ledger.path / "runs.parquet").set_index("run")
+    table = pd.read_parquet(night.directory.path / "runs.parquet").set_index("run")
     assert len(table) == 4
     for run in runs.list_runs(night.root):
         row = table.loc[run.key]

@@ -1,4 +1,4 @@
-"""The Hydra adapters: found by Hydra's plugin scan, however they are installed, and at work in a real application."""
+"""Hydra's launcher and sweeper: found by Hydra's plugin scan in every kind of installation, and working."""
 
 from __future__ import annotations
 

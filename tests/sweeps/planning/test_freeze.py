@@ -35,7 +35,7 @@ def test_a_bad_cell_anywhere_starts_and_writes_nothing(lab: Lab, capsys: pytest.
         (["plain", "seed=interval(0,1)"], "has no finite list of values"),
         (["plain", "arm=${nowhere}"], "Interpolation key 'nowhere' not found"),
         (["plain", "broken"], "broken.yaml"),
-        (["plain", "--slots", "0"], "at least 1 run at a time"),
+        (["plain", "--slots", "0"], "slots is 0, but must be at least 1"),
     ],
 )
 def test_faults_are_told_in_one_sentence(

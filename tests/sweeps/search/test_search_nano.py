@@ -1,4 +1,4 @@
-"""A real search in the nano world, through the command line, down to its Pareto front."""
+"""A real search in the nano world, through the command line, to its Pareto front."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pruning is the controller's: it reads what runs record, stops them, and tells a pruned trial from a whole one."""
+"""Pruning by the controller: it reads recorded values, stops runs, and marks their trials as pruned."""
 
 from __future__ import annotations
 
