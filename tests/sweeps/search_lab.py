@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 import fake_search_train
 import optuna
 import pytest
+from sweep_lab import environment
 
 from agrae_lab import runs
 from sweeps.execution.executor import ActiveRun, run_all
@@ -167,9 +167,8 @@ class SearchLab:
     def start(self, plain: str, *, slots: int = 1) -> subprocess.Popen[str]:
         """Start a search in a process group of its own; the study as JSON."""
         argv = [sys.executable, "-c", CONTROLLER, str(self.conf), str(self.root), plain, str(slots)]
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "CUDA_VISIBLE_DEVICES": ""}
         process = subprocess.Popen(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, start_new_session=True
+            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), start_new_session=True
         )
         self._started.append(process)
         return process

@@ -136,7 +136,9 @@ class Lab:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "CUDA_VISIBLE_DEVICES": ""}
+    """Return the environment of a process that imports this folder's train modules and this repository's packages."""
+    here = Path(__file__).parent
+    return {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parents[1]}", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def ctrl_c(controller: subprocess.Popen[str]) -> None:

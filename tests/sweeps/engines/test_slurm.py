@@ -31,8 +31,8 @@ SECONDS = 60.0  # an element starts two interpreters, and others may be at work 
 def _reason_for_no_cluster() -> str:
     if shutil.which("sbatch") is None:
         return "this machine has no sbatch"
-    told = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, check=False, timeout=60)
-    return "" if told.returncode == 0 else f"no Slurm controller answers: {(told.stdout + told.stderr).strip()}"
+    output = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, check=False, timeout=60)
+    return "" if output.returncode == 0 else f"no Slurm controller answers: {(output.stdout + output.stderr).strip()}"
 
 
 NO_CLUSTER = _reason_for_no_cluster()

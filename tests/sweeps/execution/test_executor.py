@@ -197,10 +197,10 @@ def test_a_log_gets_few_lines(lab: Lab, capsys: pytest.CaptureFixture[str]) -> N
 def test_a_module_that_cannot_be_preloaded_is_told_before_anything_starts(lab: Lab) -> None:
     (lab.conf / "broken_preload.py").write_text("raise RuntimeError('no libcuda')\n")
     controller = lab.start("plain", preload="broken_preload")
-    told, _ = controller.communicate(timeout=30)
+    output, _ = controller.communicate(timeout=30)
     assert controller.returncode == 1
-    assert "no libcuda" in told
-    assert "loading broken_preload failed" in told
+    assert "no libcuda" in output
+    assert "loading broken_preload failed" in output
     assert lab.statuses() == {"ok 0": "pending"}
 
 
@@ -211,9 +211,9 @@ def test_ctrl_c_while_modules_are_loaded_ends_quietly(lab: Lab) -> None:
     controller = lab.start("plain", preload="slow_preload")
     wait_until(loading.exists)
     ctrl_c(controller)
-    told, _ = controller.communicate(timeout=30)
-    assert controller.returncode == 130, told
-    assert told.splitlines() == [
+    output, _ = controller.communicate(timeout=30)
+    assert controller.returncode == 130, output
+    assert output.splitlines() == [
         "runs: 1 to do, 0 finished before, 1 at a time",
         "stopped; run the same command to resume",
     ]

@@ -78,8 +78,8 @@ def _results(lab: Lab) -> dict[str, object]:
 def test_two_controllers_share_a_sweep_and_what_its_runs_have_in_common(lab: Lab) -> None:
     words = ("plain", "arm=shared", "seed=range(0,4)", "train.num_steps=5", "train.step_seconds=0.1", "--slots", "2")
     controllers = [lab.start(*words), lab.start(*words)]
-    told = [controller.communicate(timeout=60)[0] for controller in controllers]
-    assert {controller.returncode for controller in controllers} <= {0, 1}, told  # 1: it found a run busy
+    output = [controller.communicate(timeout=60)[0] for controller in controllers]
+    assert {controller.returncode for controller in controllers} <= {0, 1}, output  # 1: it found a run busy
     assert set(lab.statuses().values()) == {"done"}
     assert len((lab.root / "base" / "shared" / "made").read_text().splitlines()) == 1
     for run in lab.runs().values():

@@ -35,22 +35,22 @@ def _executed(lab: StudyLab) -> dict[str, int]:
 def test_plan_shows_the_cells_and_writes_nothing(night: StudyLab, capsys: pytest.CaptureFixture[str]) -> None:
     assert night.do("plan") == 0
     assert not night.root.exists()
-    told = capsys.readouterr().out
-    assert [line.split() for line in told.splitlines()[1:3]] == [
+    output = capsys.readouterr().out
+    assert [line.split() for line in output.splitlines()[1:3]] == [
         ["arm=ok", f"train.num_steps={number}", "ok", "0", "1", "pending"] for number in (1, 2)
     ]
-    assert "4 of 4 were not frozen before" in told
-    assert "duration unknown" in told
+    assert "4 of 4 were not frozen before" in output
+    assert "duration unknown" in output
     night.do("run", "--slots", "2")
     before = night.tree()
     capsys.readouterr()
     night.write(axes={"grid": GRID}, seeds=[0, 1, 2])
     assert night.do("plan", "--slots", "2") == 0
     assert night.tree() == before
-    told = capsys.readouterr().out
-    assert "4 finished, 2 to do" in told
-    assert "2 of 6 were not frozen before" in told
-    assert "the median of the 4 finished" in told
+    output = capsys.readouterr().out
+    assert "4 finished, 2 to do" in output
+    assert "2 of 6 were not frozen before" in output
+    assert "the median of the 4 finished" in output
 
 
 def test_a_study_runs_once_and_the_same_command_finds_it_done(
@@ -90,8 +90,8 @@ def test_a_value_left_out_later_keeps_its_runs_and_the_rest_of_the_study(
     capsys.readouterr()
     assert night.do("run") == 0
     assert night.do("status", "--json") == 0
-    told = capsys.readouterr().out
-    assert [row["cell"] for row in json.loads(told[told.index("[\n") :])] == ["arm=ok train.num_steps=2"] * 2
+    output = capsys.readouterr().out
+    assert [row["cell"] for row in json.loads(output[output.index("[\n") :])] == ["arm=ok train.num_steps=2"] * 2
     assert len(night.by_settings()) == 4
 
 
@@ -229,8 +229,8 @@ def test_changed_problems_are_refused_and_on_request_make_another_run(
     assert night.do("run", "--allow-drift") == 1
     assert len(runs.list_runs(night.root)) == 3  # what is done stays, what is not is begun with the new problems
     assert night.do("status", "--json") == 0
-    told = capsys.readouterr().out
-    rows = json.loads(told[told.index("[\n") :])
+    output = capsys.readouterr().out
+    rows = json.loads(output[output.index("[\n") :])
     assert [row["arm"] for row in rows] == ["ok", "raise"]
     assert old not in [row["run"] for row in rows]
 

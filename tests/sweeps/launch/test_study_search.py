@@ -43,9 +43,9 @@ def test_a_search_is_planned_begun_and_found_done(lab: SearchLab, capsys: pytest
     assert "2 trials by random, each with seeds (0, 1): none started yet" in capsys.readouterr().out
     lab.make_storage()
     assert _do(lab, "run") == 0
-    told = capsys.readouterr().out
-    assert "[4/4]" in told
-    assert f"all trials: {lab.directory().path / 'trials.csv'}" in told
+    output = capsys.readouterr().out
+    assert "[4/4]" in output
+    assert f"all trials: {lab.directory().path / 'trials.csv'}" in output
     (experiment,) = runs.list_experiments(lab.root)
     assert len(experiment.runs) == 4
     before = {run.key: run.meta["updated"] for run in lab.runs()}

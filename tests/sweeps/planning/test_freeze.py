@@ -16,8 +16,8 @@ from sweeps.__main__ import main
 def test_a_bad_cell_anywhere_starts_and_writes_nothing(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     assert lab.sweep("plain", "train.num_steps=2,0,-1", "seed=0,1") == 2
     assert not lab.root.exists()
-    told = capsys.readouterr().err.splitlines()
-    assert told == [
+    output = capsys.readouterr().err.splitlines()
+    assert output == [
         "plain train.num_steps=0 seed=0 (and 1 more): train.num_steps is 0, but a run takes at least 1 step",
         "plain train.num_steps=-1 seed=0 (and 1 more): train.num_steps is -1, but a run takes at least 1 step",
         "nothing was started",

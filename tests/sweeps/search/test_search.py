@@ -162,7 +162,7 @@ def test_constraints_keep_a_trial_off_the_front(lab: SearchLab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "output"),
     [
         ({"seeds": [0, 1]}, "seeds was [0] and is [0, 1]"),
         ({"base": ["train.num_steps=3"]}, "train.num_steps was 2 and is 3"),
@@ -185,14 +185,14 @@ def test_constraints_keep_a_trial_off_the_front(lab: SearchLab) -> None:
     ],
 )
 def test_a_search_that_was_begun_otherwise_is_refused_with_what_changed(
-    lab: SearchLab, changes: dict[str, Any], told: str
+    lab: SearchLab, changes: dict[str, Any], output: str
 ) -> None:
     lab.search(quest(search={"num_trials": 1}), inline=True)
     before = lab.directory().path / "trials.csv"
     changed = {**quest(), **changes, "search": {**quest()["search"], **changes.get("search", {})}}
     with pytest.raises(PlanError) as refused:
         lab.search(changed)
-    assert told in str(refused.value)
+    assert output in str(refused.value)
     assert len(refused.value.sentences) == 1
     assert len(lab.table()) == 1
     assert before.is_file()
@@ -200,7 +200,7 @@ def test_a_search_that_was_begun_otherwise_is_refused_with_what_changed(
 
 
 @pytest.mark.parametrize(
-    ("search", "told"),
+    ("search", "output"),
     [
         ({"space": {"train.y": PLAIN_X}}, "the configuration has no value 'train.y'; did you mean 'train.x'?"),
         ({"space": {"train": PLAIN_X}}, "the configuration has no value 'train'"),
@@ -220,11 +220,11 @@ def test_a_search_that_was_begun_otherwise_is_refused_with_what_changed(
     ],
 )
 def test_a_bad_space_is_told_in_one_sentence_before_anything_starts(
-    lab: SearchLab, search: dict[str, Any], told: str
+    lab: SearchLab, search: dict[str, Any], output: str
 ) -> None:
     with pytest.raises(PlanError) as refused:
         lab.search(quest(search=search))
-    assert told in str(refused.value)
+    assert output in str(refused.value)
     assert len(refused.value.sentences) == 1
     assert lab.runs() == []
 
@@ -236,17 +236,17 @@ def test_an_objective_that_no_run_will_have_is_told_before_anything_starts(lab: 
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "output"),
     [
         ("sqlite:////nowhere/at/all/optuna.db", "sqlite:////nowhere/at/all/optuna.db cannot be used"),
         ("postgresql://me:secret@127.0.0.1:1/x", "the storage postgresql://me:***@127.0.0.1:1/x cannot be used"),
         ("nonsense", "the storage of the search cannot be used"),
     ],
 )
-def test_a_storage_that_cannot_be_reached_is_told_before_anything_starts(lab: SearchLab, url: str, told: str) -> None:
+def test_a_storage_that_cannot_be_reached_is_told_before_anything_starts(lab: SearchLab, url: str, output: str) -> None:
     with pytest.raises(PlanError) as refused:
         lab.search(quest(), storage=url)
-    assert told in str(refused.value)
+    assert output in str(refused.value)
     assert "secret" not in str(refused.value)
     assert "\n" not in str(refused.value)
     assert lab.runs() == []
@@ -290,12 +290,12 @@ def test_the_command_line_begins_continues_and_sums_up_a_search(
 
     assert do("plan", 2)[0] == 0
     assert lab.runs() == []
-    code, told = do("run", 2)
+    code, output = do("run", 2)
     assert code == 0
-    assert str(lab.directory().path / "trials.csv") in told
-    code, told = do("plan", 3)
-    assert "3 trials by tpe" in told
-    assert "2 done" in told
+    assert str(lab.directory().path / "trials.csv") in output
+    code, output = do("plan", 3)
+    assert "3 trials by tpe" in output
+    assert "2 done" in output
     assert do("run", 3)[0] == 0
     assert [row["status"] for row in lab.table()] == ["done"] * 3
     assert [steps(run.path) for run in lab.runs()] == [[1, 2]] * 3

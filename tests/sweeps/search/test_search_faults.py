@@ -71,8 +71,8 @@ def test_a_stopped_search_goes_on_where_it_was(lab: SearchLab) -> None:
     controller = lab.start(json.dumps(plain), slots=1)
     _wait_until(lambda: any(steps(run.path) for run in lab.runs()))
     os.killpg(controller.pid, signal.SIGTERM)
-    told, _ = controller.communicate(timeout=60)
-    assert controller.returncode == 130, told
+    output, _ = controller.communicate(timeout=60)
+    assert controller.returncode == 130, output
     assert [row["status"] for row in lab.table()] == ["taken up", "waiting"]
     assert [run.status for run in lab.runs()] == ["interrupted"]
     (lab.root / "go").touch()
