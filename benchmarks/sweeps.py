@@ -21,7 +21,7 @@ from agrae_lab.train import freeze
 from sweeps.launch.cells import PRELOAD, TRAIN_MODULE
 from sweeps.planning.drift import read_code
 from sweeps.planning.plan import plan_study
-from sweeps.planning.study_directory import Ledger
+from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec.compose import CONFIG_DIR, compose, config_dir
 from sweeps.spec.read import read_study
 
@@ -70,12 +70,12 @@ def resuming(study: Path, root: Path) -> None:
 
 def _finish(study_file: Path, root: Path) -> None:
     study, code = read_study(study_file), read_code(TRAIN_MODULE)
-    ledger = Ledger(root, study.name)
+    directory = StudyDirectory(root, study.name)
     with config_dir(CONFIG_DIR):
-        planned = plan_study(study, ledger, train_module=TRAIN_MODULE, code=code)
-    with ledger.held():
+        planned = plan_study(study, directory, train_module=TRAIN_MODULE, code=code)
+    with directory.controller_lock():
         planned.plan.write()
-        ledger.record(study, planned.cells, code)
+        directory.record(study, planned.cells, code)
     for run in planned.planned:
         runs.update_meta(run.path, status="done", timings={"train_seconds": 60.0})
 

@@ -1,4 +1,4 @@
-"""Run directories of a root, read at a glance: name and meta.json, without the config."""
+"""Run directories of a root, read without their configs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from agrae_lab import runs
 
 
-def glance(path: Path) -> runs.Run:
-    """A run as its name and its meta.json tell it, without the config, which takes fifty times as long to read.
+def read_run_meta(path: Path) -> runs.Run:
+    """Return a run with its arm, seed and meta.json. Its whole config would take fifty times as long to read.
 
     Raises:
         agrae_lab.runs.RunError: meta.json cannot be read, or is of another schema version.
@@ -21,11 +21,11 @@ def glance(path: Path) -> runs.Run:
     except ValueError:
         meta = None
     if not isinstance(meta, dict) or meta.get("schema_version") != runs.SCHEMA_VERSION:
-        return runs.read_run(path)  # which says what is wrong
+        return runs.read_run(path)  # raises the error
     arm, seed = path.parent.name.rpartition("-")[0], int(path.name.removeprefix("seed-"))
     return runs.Run(path, {"arm": meta.get("arm", arm), "seed": seed}, meta)
 
 
-def run_dirs(root: Path) -> list[Path]:
-    """All run directories of a root, sorted by name; [] where there is none."""
+def list_run_dirs(root: Path) -> list[Path]:
+    """Return all run directories of a root, sorted by name; [] where there is none."""
     return [path.parent for path in sorted(root.glob("*/seed-*/config.yaml"))]
