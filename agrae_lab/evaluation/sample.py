@@ -25,7 +25,7 @@ from agrae_lab.evaluation.engines.base import Completions, Decoding, Engine
 from agrae_lab.evaluation.streams import sample_seeds
 from agrae_lab.runs import SCHEMA_VERSION, RunError, replacing
 from agrae_lab.tasks import Problem, Task
-from agrae_lab.tasks.encoding import map_pictures, pictures_of
+from agrae_lab.tasks.encoding import images_in, map_images
 
 GREEDY = -1  # the `sample` of a greedy row
 SAMPLES_PER_CHUNK = 32
@@ -144,10 +144,10 @@ def _remove_used(chunks_dir: Path, *, num_samples: int) -> None:
 
 
 def prompt_length(prompt: Any) -> int:
-    """How long a prompt is beside others: characters, and 784 pixels of a picture count as one."""
-    pictures = pictures_of(prompt)
-    text = prompt if not pictures else map_pictures(prompt, lambda picture: "")
-    return len(str(text)) + sum(picture.width * picture.height for picture in pictures) // 784
+    """How long a prompt is beside others: characters, and 784 pixels of an image count as one."""
+    images = images_in(prompt)
+    text = prompt if not images else map_images(prompt, lambda image: "")
+    return len(str(text)) + sum(image.width * image.height for image in images) // 784
 
 
 def plan_chunks(prompt_lengths: Sequence[int], *, first: int, num_samples: int) -> Iterator[Chunk]:
@@ -198,7 +198,7 @@ def _chunk_table(
 ) -> pa.Table:
     rows, greedy = chunk.rows, not chunk.samples
     chosen = [problems[i] for i, _ in rows]
-    made = {i: task.prompt(problems[i]) for i in chunk.problems}  # once a problem: it may mean reading a picture
+    made = {i: task.prompt(problems[i]) for i in chunk.problems}  # once a problem: it may mean reading an image
     seeds = (
         None
         if greedy

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agrae_lab.models.generation import Settings, end_token_ids, without_habits
 from agrae_lab.models.memory import is_out_of_memory
-from agrae_lab.models.vision import model_class, processor_class, reads_pictures
+from agrae_lab.models.vision import model_class, processor_class, reads_images
 from agrae_lab.tasks.encoding import tokenizer_of
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def load_processing(name: str) -> Any:
     from transformers import AutoTokenizer
 
     config = load_config(name)
-    loader = processor_class(config) if reads_pictures(config) else AutoTokenizer
+    loader = processor_class(config) if reads_images(config) else AutoTokenizer
     with _saying_what_is_missing(name):
         processing = loader.from_pretrained(local_path(name) or name)
     tokenizer = tokenizer_of(processing)

@@ -1,6 +1,6 @@
 """LoRA (arXiv 2106.09685): W + (α/rank)·B·A with A [rank, inputs] and B [outputs, rank] trained, and W left alone.
 
-Every linear layer but the head is adapted, in the part for pictures too. The frozen weights W may lie in bfloat16; A
+Every linear layer but the head is adapted, in the part for images too. The frozen weights W may lie in bfloat16; A
 and B are float32.
 """
 

@@ -2,7 +2,7 @@
 
 Counted are the tensors that grow with the model or the batch. Parameters, gradients and Adam's moments are exact;
 activations follow what autograd keeps for a decoder with gated MLPs (Llama, Qwen2 and their like), and for a part that
-sees pictures what its matrices and norms are given and give; the allocator's waste and the libraries' own memory are
+sees images what its matrices and norms are given and give; the allocator's waste and the libraries' own memory are
 not counted, so a run that fits with less than TIGHT to spare may not fit.
 
 Legend: L layers, H hidden size, V vocabulary, S tokens of a sequence, b sequences of a forward and backward pass.
@@ -31,15 +31,15 @@ GIB = 2**30
 TILE_TOKENS, TILE_WORDS = 4096, 32768
 
 PERSISTENT = ("parameters", "gradients", "optimiser", "reference model")
-TRAINING = ("bfloat16 copies", "activations", "logits", "pictures")
-SAMPLING = ("KV cache", "pictures")
+TRAINING = ("bfloat16 copies", "activations", "logits", "images")
+SAMPLING = ("KV cache", "images")
 
 
 @dataclass(frozen=True)
 class Workload:
     """What a run asks of one device."""
 
-    prompt_length: int  # tokens, the longest; those of pictures included
+    prompt_length: int  # tokens, the longest; those of images included
     completion_length: int  # tokens, the longest
     micro_batch: int  # sequences of one forward and backward pass
     sampled_at_once: int  # sequences that this process samples side by side; 0: another engine has its own memory
@@ -50,8 +50,8 @@ class Workload:
     num_processes: int = 1
     parameter_shards: int = 1  # devices that one copy of the parameters is spread over
     optimizer_shards: int = 1  # the same for gradients and Adam's moments
-    picture_numbers: int = 0  # that a prompt's pictures come as, after resizing: colours of pixels, the most
-    pictures_held: int = 0  # completions whose prompts' pictures wait on the device: a step's, of this process
+    image_numbers: int = 0  # that a prompt's images come as, after resizing: colours of pixels, the most
+    images_held: int = 0  # completions whose prompts' images wait on the device: a step's, of this process
 
     @property
     def max_length(self) -> int:
@@ -74,7 +74,7 @@ class Size:
 
     parameters: int
     adapted: int  # Σ (inputs + outputs) over the linear layers that LoRA adapts: all but the head
-    seeing: int = 0  # what of `adapted` lies outside the text decoder: in the part for pictures
+    seeing: int = 0  # what of `adapted` lies outside the text decoder: in the part for images
 
 
 def measure(config: PretrainedConfig) -> Size:
@@ -117,10 +117,10 @@ def estimate(config: PretrainedConfig, work: Workload) -> dict[str, int]:
         "reference model": weight * size.parameters // work.parameter_shards if work.reference_model else 0,
         "bfloat16 copies": BFLOAT16 * size.parameters if copies else 0,  # autocast keeps them for the whole pass
         "activations": _activations(text, work, residual=weight, half=half)
-        + _activations_of_pictures(config, size, work, residual=weight, half=half),
+        + _vision_activations(config, size, work, residual=weight, half=half),
         "logits": _logits(text, work, half=half, trains_head=not lora),
         "KV cache": kv_cache(config, work.sampled_at_once * work.max_length, key=weight, value=half),
-        "pictures": FLOAT32 * work.picture_numbers * work.pictures_held,
+        "images": FLOAT32 * work.image_numbers * work.images_held,
     }
 
 
@@ -140,8 +140,8 @@ def _activations(text: PretrainedConfig, work: Workload, *, residual: int, half:
     return work.micro_batch * work.max_length * token
 
 
-def _activations_of_pictures(config: PretrainedConfig, size: Size, work: Workload, *, residual: int, half: int) -> int:
-    """The same of the part for pictures, whose positions are patches; 0 where its config does not say what it is.
+def _vision_activations(config: PretrainedConfig, size: Size, work: Workload, *, residual: int, half: int) -> int:
+    """The same of the part for images, whose positions are patches; 0 where its config does not say what it is.
 
     Rougher: the inputs and outputs of its matrices and norms, though some are kept twice, and others not at all.
     """
@@ -149,11 +149,11 @@ def _activations_of_pictures(config: PretrainedConfig, size: Size, work: Workloa
     hidden = getattr(vision, "embed_dim", getattr(vision, "hidden_size", 0))
     blocks = getattr(vision, "depth", getattr(vision, "num_hidden_layers", 0))
     side = getattr(vision, "patch_size", 0)
-    if not (work.picture_numbers and hidden and blocks and side):
+    if not (work.image_numbers and hidden and blocks and side):
         return 0
     channels = getattr(vision, "in_channels", getattr(vision, "num_channels", 3))
     area = side**2 if isinstance(side, int) else math.prod(side)
-    patches = work.picture_numbers // (channels * area * getattr(vision, "temporal_patch_size", 1))
+    patches = work.image_numbers // (channels * area * getattr(vision, "temporal_patch_size", 1))
     kept = half * size.seeing + 2 * residual * hidden * blocks
     token = blocks * residual * hidden + kept // blocks if work.gradient_checkpointing else kept
     return work.micro_batch * patches * token

@@ -1,4 +1,4 @@
-"""The nano_vl model: a Qwen2.5-VL of 0.35M parameters that reads single characters and pictures of 64 × 64 pixels.
+"""The nano_vl model: a Qwen2.5-VL of 0.35M parameters that reads single characters and images of 64 × 64 pixels.
 
 Taught by imitation to answer the questions of the task shapes, and stopped while it is often wrong, which is what a
 base model is to RLVR: success rates are spread over 0 to 1, and more samples find more right answers.
@@ -24,7 +24,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLFo
 from agrae_lab.models.imitation import fit
 from agrae_lab.models.load import load_processing
 from agrae_lab.tasks import Problem
-from agrae_lab.tasks.encoding import pictures_of
+from agrae_lab.tasks.encoding import images_in
 from agrae_lab.tasks.vision.shapes import SIDE, TASK, content, make_files, random_problems, solve
 
 PATH = Path(__file__).parent / "nano_vl"
@@ -126,13 +126,13 @@ def imitate(model: Qwen2_5_VLForConditionalGeneration, processor: Any, *, num_st
 
 
 def encode(problems: Sequence[Problem], processor: Any) -> dict[str, Tensor]:
-    """Left-padded prompt + lesson, and the pictures' patches; the loss counts the lesson only."""
+    """Left-padded prompt + lesson, and the images' patches; the loss counts the lesson only."""
     tokenizer, prompts = processor.tokenizer, [TASK.prompt(p) for p in problems]
     lessons = [lesson(p) for p in problems]
     texts = tokenizer.apply_chat_template(prompts, tokenize=False, add_generation_prompt=True)
     inputs = processor(
         text=[text + lesson for text, lesson in zip(texts, lessons, strict=True)],
-        images=[picture for prompt in prompts for picture in pictures_of(prompt)],
+        images=[image for prompt in prompts for image in images_in(prompt)],
         padding=True,
         return_tensors="pt",
     )
@@ -143,7 +143,7 @@ def encode(problems: Sequence[Problem], processor: Any) -> dict[str, Tensor]:
 
 
 def lesson(problem: Problem) -> str:
-    """The solution, and in a second turn all that the picture shows: so it learns to see within minutes, not hours."""
+    """The solution, and in a second turn all that the image shows: so it learns to see within minutes, not hours."""
     solution = solve(problem["problem"], problem["scene"])
     return f"{solution}{EOS}\n{START}read{EOS}\n{START}{problem['scene']}{EOS}"
 

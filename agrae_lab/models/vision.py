@@ -1,4 +1,4 @@
-"""Vision-language models: which models read pictures, and their processors where torchvision is absent."""
+"""Vision-language models: which models read images, and their processors where torchvision is absent."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 
-def reads_pictures(config: PretrainedConfig) -> bool:
-    """Whether a model has a part for pictures beside the one for text."""
+def reads_images(config: PretrainedConfig) -> bool:
+    """Whether a model has a part for images beside the one for text."""
     return getattr(config, "vision_config", None) is not None
 
 
@@ -20,13 +20,13 @@ def model_class(config: PretrainedConfig) -> Any:
     """The auto class that such models are loaded by."""
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-    return AutoModelForImageTextToText if reads_pictures(config) else AutoModelForCausalLM
+    return AutoModelForImageTextToText if reads_images(config) else AutoModelForCausalLM
 
 
 def processor_class(config: PretrainedConfig) -> Any:
     """The class of a model's processor: transformers' own choice, or the same without video support.
 
-    Processors that read videos too want torchvision for them. Where there is none, pictures go without.
+    Processors that read videos too want torchvision for them. Where there is none, images go without.
     """
     from transformers import AutoProcessor
     from transformers.models.auto import PROCESSOR_MAPPING

@@ -14,7 +14,7 @@
             policies/step-000020/           of evaluation.at_steps: model/ until it is evaluated, and eval/ as above
             log.txt
         base/<benchmark>-<hash8>/samples.parquet   evaluations of base models, shared by all runs that start there
-        pictures/                           of the problems, small, for reports (training/thumbnails.py)
+        pictures/                           thumbnails of the problems, for reports (training/thumbnails.py)
 
 This package imports neither torch nor pandas: displays and launchers read run directories in milliseconds.
 """

@@ -42,7 +42,7 @@ _VISUAL_SETTINGS = ("max_pixels", "on_bad_row")
 
 
 def task_names() -> list[str]:
-    """The tasks with a file of their own, then those of mathematics, then those with real pictures."""
+    """The tasks with a file of their own, then those of mathematics, then those with real images."""
     return [*sorted(_modules()), *SPLITS, *VISUAL_SPLITS]
 
 
@@ -57,7 +57,7 @@ def load_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
 
     Args:
         settings: a run's section `task`; of its keys, `prompt_template` and `verifier` are for the tasks of
-            mathematics, `max_pixels` and `on_bad_row` for those with real pictures, and the same for training and
+            mathematics, `max_pixels` and `on_bad_row` for those with real images, and the same for training and
             every benchmark. `reward` pays the task that `name` trains on.
 
     Raises:

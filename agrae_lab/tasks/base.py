@@ -35,7 +35,7 @@ class Verdict:
     rule: str | None = None
 
     @classmethod
-    def undecided(cls, rule: str | None = None) -> Verdict:
+    def invalid(cls, rule: str | None = None) -> Verdict:
         return cls(correct=False, reward=float("nan"), valid=False, rule=rule)
 
 
@@ -50,7 +50,7 @@ class Task(Protocol):
     parts: tuple[str, ...]
 
     def prompt(self, problem: Problem) -> str | list[dict[str, Any]]:
-        """The text, or the chat messages, that the policy continues. A message with pictures is a list of blocks:
+        """The text, or the chat messages, that the policy continues. A message with images is a list of blocks:
         {"type": "image", "image": <PIL image, mode RGB>} and {"type": "text", "text": …}."""
         ...
 
@@ -205,7 +205,7 @@ def fingerprint_problems(problems: Sequence[Mapping[str, Any]]) -> str:
 def count_shared(task: Task, problems: Sequence[Problem], of_task: Task, others: Sequence[Problem]) -> int:
     """Return the number of `problems` that are among `others` too, whatever their ids and answers say.
 
-    Problems are the same if the columns that ask agree: text in any case and spacing, pictures in their content.
+    Problems are the same if the columns that ask agree: text in any case and spacing, images in their content.
     """
     known = {_asked(of_task, problem) for problem in others}
     return sum(_asked(task, problem) in known for problem in problems)

@@ -1,6 +1,6 @@
-"""What a model is given of a prompt: tokens and, for a prompt with pictures, the pictures' numbers beside them.
+"""What a model is given of a prompt: tokens and, for a prompt with images, the images' numbers beside them.
 
-A prompt is text, or chat messages; a message's content is text, or a list of blocks of text and pictures. Processing is
+A prompt is text, or chat messages; a message's content is text, or a list of blocks of text and images. Processing is
 a tokenizer, or the processor of a vision-language model. Legend: n prompts, L tokens of the longest.
 """
 
@@ -20,16 +20,16 @@ def tokenizer_of(processing: Any) -> Any:
     return getattr(processing, "tokenizer", processing)
 
 
-def pictures_of(prompt: Any) -> list[Any]:
-    """The pictures in a prompt, in order."""
+def images_in(prompt: Any) -> list[Any]:
+    """The images in a prompt, in order."""
     if isinstance(prompt, str):
         return []
     blocks = [block for message in prompt if not isinstance(message["content"], str) for block in message["content"]]
     return [block["image"] for block in blocks if block["type"] == "image"]
 
 
-def map_pictures(prompt: Any, change: Any) -> Any:
-    """The same prompt with `change(picture)` in the place of each picture."""
+def map_images(prompt: Any, change: Any) -> Any:
+    """The same prompt with `change(image)` in the place of each image."""
     if isinstance(prompt, str):
         return prompt
 
@@ -42,17 +42,17 @@ def map_pictures(prompt: Any, change: Any) -> Any:
 
 
 def encode(processing: Any, prompt: Any) -> Inputs:
-    """One prompt's inputs: `input_ids` and `attention_mask` [1, L], and whatever else the model's pictures come as.
+    """One prompt's inputs: `input_ids` and `attention_mask` [1, L], and whatever else the model's images come as.
 
     Raises:
-        ValueError: messages for a model without a chat template, or pictures for one that reads text alone.
+        ValueError: messages for a model without a chat template, or images for one that reads text alone.
     """
     tokenizer = tokenizer_of(processing)
     if isinstance(prompt, str):
         return _of_text(tokenizer(prompt, return_tensors="pt"))
-    if processing is tokenizer and pictures_of(prompt):
+    if processing is tokenizer and images_in(prompt):
         raise ValueError(
-            "the task's prompts have pictures, and the model at model.path reads text alone; choose a vision-language "
+            "the task's prompts have images, and the model at model.path reads text alone; choose a vision-language "
             "model"
         )
     if not getattr(processing, "chat_template", None):
@@ -74,9 +74,9 @@ def _in_blocks(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def collate(encoded: Sequence[Inputs], *, pad_token_id: int) -> dict[str, Tensor]:
-    """The inputs of several prompts as one batch: tokens [n, L] padded on the left, pictures one after another.
+    """The inputs of several prompts as one batch: tokens [n, L] padded on the left, images one after another.
 
-    Pictures are kept by models as rows of patches, tiles or pictures, or in a row a prompt, which is padded with zeros
+    Images are kept by models as rows of patches, tiles or images, or in a row a prompt, which is padded with zeros
     to the largest; as processors do it for a batch.
     """
     import torch

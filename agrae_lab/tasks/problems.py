@@ -1,7 +1,7 @@
 """Where problems come from: a file, a folder with `<set>.jsonl`, what ships with the project, or the Hugging Face hub.
 
 The sets of mathematical problems are named here once, each with its copy on the hub at a pinned commit; those with
-pictures are in visual_sets.py.
+images are in visual_sets.py.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def load_problems(
 
     Raises:
         ValueError: `file` cannot be used (see read_problems), `data_dir` is no directory, the task has no such split,
-            the hub cannot be reached or holds something else, an answer is empty, a picture cannot be used.
+            the hub cannot be reached or holds something else, an answer is empty, a image cannot be used.
     """
     if task.name in VISUAL_SPLITS:
         problems, bad = load_visual_problems(task, split, file=file, data_dir=data_dir, limit=limit)

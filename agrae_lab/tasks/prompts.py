@@ -1,4 +1,4 @@
-r"""Prompt templates for mathematics and for pictures, the same in training and evaluation, and how long prompts are.
+r"""Prompt templates for mathematics and for images, the same in training and evaluation, and how long prompts are.
 
 The instruction and the first two templates are those of the paper's code (its own fill-in of the chat formats, so that
 a base model without a chat template gets the same prompt). No template holds a begin-of-text token: tokenizers add it.
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from jinja2 import TemplateError
 
 from agrae_lab.tasks.base import Problem, Task
-from agrae_lab.tasks.encoding import encode, pictures_of, tokenizer_of
+from agrae_lab.tasks.encoding import encode, images_in, tokenizer_of
 
 P = TypeVar("P", bound=Problem)
 
@@ -57,23 +57,23 @@ def opens_thought(template: str) -> bool:
 
 
 def visual_text(problem: str, choices: Sequence[str] | None) -> str:
-    """Problem, choices by letter, instruction: what a problem with pictures asks, its image tags where they stand."""
+    """Problem, choices by letter, instruction: what a problem with images asks, its image tags where they stand."""
     lines = [problem]
     if choices:
         letters = LETTERS[: len(choices)]
-        in_picture = list(choices) == list(letters)  # which shows what each letter stands for
+        in_image = list(choices) == list(letters)  # which shows what each letter stands for
         lines += ["Choices, of which the letter is the answer:"]
-        lines += [f"({a})" if in_picture else f"({a}) {choice}" for a, choice in zip(letters, choices, strict=True)]
+        lines += [f"({a})" if in_image else f"({a}) {choice}" for a, choice in zip(letters, choices, strict=True)]
     return "\n".join([*lines, VISUAL_INSTRUCTION])
 
 
 def render(processing: Any, prompts: Iterable[Any]) -> list[list[int]]:
-    """The tokens of each prompt (all texts, or all messages) as the model will see them, those of pictures included.
+    """The tokens of each prompt (all texts, or all messages) as the model will see them, those of images included.
 
-    Prompts are taken one by one, so that no more than one prompt's pictures need be in memory.
+    Prompts are taken one by one, so that no more than one prompt's images need be in memory.
 
     Raises:
-        ValueError: messages for a model that has no chat template, or pictures for one that reads text alone.
+        ValueError: messages for a model that has no chat template, or images for one that reads text alone.
     """
     tokenizer = tokenizer_of(processing)
     rest = iter(prompts)
@@ -81,7 +81,7 @@ def render(processing: Any, prompts: Iterable[Any]) -> list[list[int]]:
     prompts = chain([first], rest)
     if isinstance(first, str):
         return tokenizer(list(prompts))["input_ids"]
-    if processing is not tokenizer or pictures_of(first):
+    if processing is not tokenizer or images_in(first):
         return [encode(processing, prompt)["input_ids"][0].tolist() for prompt in prompts]
     if not getattr(tokenizer, "chat_template", None):
         others = ", ".join(name for name in TEMPLATES if name != CHAT)

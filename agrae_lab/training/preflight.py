@@ -62,7 +62,7 @@ def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
     if config["model"]["path"] in SHIPPED:  # fits anywhere
         return
     longest = {name: size.tokens for name, size in largest_prompts.items()}
-    work = workload(config, prompt_length=longest["train"], picture_numbers=largest_prompts["train"].picture_numbers)
+    work = workload(config, prompt_length=longest["train"], image_numbers=largest_prompts["train"].image_numbers)
     table = estimate(model, work)
     device, memory = device_memory(config)
     if is_main:
@@ -116,11 +116,11 @@ _WHAT_LOWERS = {
     "activations": f"{_SMALLER_PASS}, or set hardware.gradient_checkpointing=true",
     "logits": _SMALLER_PASS,
     "KV cache": "set engine=vllm, use more processes, or lower train.num_prompts or train.max_completion_length",
-    "pictures": "lower task.max_pixels or train.num_prompts, or use more processes",
+    "images": "lower task.max_pixels or train.num_prompts, or use more processes",
 }
 
 
-def workload(config: Mapping[str, Any], *, prompt_length: int, picture_numbers: int = 0) -> Workload:
+def workload(config: Mapping[str, Any], *, prompt_length: int, image_numbers: int = 0) -> Workload:
     """What this process will ask of its device, under the launcher that has started it."""
     train, lora = config["train"], config["model"].get("lora")
     per_process, per_device = divide_minibatch(config)
@@ -137,8 +137,8 @@ def workload(config: Mapping[str, Any], *, prompt_length: int, picture_numbers: 
         num_processes=num_processes(),
         parameter_shards=parameter_shards,
         optimizer_shards=optimizer_shards,
-        picture_numbers=picture_numbers,
-        pictures_held=per_process * train["num_minibatches"],
+        image_numbers=image_numbers,
+        images_held=per_process * train["num_minibatches"],
     )
 
 
@@ -185,7 +185,7 @@ class PromptSize:
 
     tokens: int
     picture_tokens: int = 0  # of them
-    picture_numbers: int = 0  # that its pictures come as: colours of pixels, after resizing
+    image_numbers: int = 0  # that its pictures come as: colours of pixels, after resizing
 
 
 def prompt_sizes(model: PretrainedConfig, processing: Any, prompts: Iterable[Any]) -> list[PromptSize]:

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PreTrainedModel
 from trl import GRPOTrainer
 
-from agrae_lab.tasks.encoding import map_pictures
+from agrae_lab.tasks.encoding import map_images
 
 
 class PromptingTrainer(GRPOTrainer):
@@ -27,7 +27,7 @@ class PromptingTrainer(GRPOTrainer):
         made = {i: self._prompt_of(i) for i in dict.fromkeys(row["problem_id"] for row in inputs)}
         self._prompts = [made[row["problem_id"]] for row in inputs]
         # TRL copies a batch's prompts, sends them to all processes and keeps them: there they go without pictures
-        bare = [map_pictures(prompt, lambda picture: None) for prompt in self._prompts]
+        bare = [map_images(prompt, lambda picture: None) for prompt in self._prompts]
         try:
             return super()._generate_and_score_completions(
                 [{**row, "prompt": prompt} for row, prompt in zip(inputs, bare, strict=True)]

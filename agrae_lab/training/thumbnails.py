@@ -17,7 +17,7 @@ from typing import Any
 
 from agrae_lab.runs import SCHEMA_VERSION, Run, RunBusyError, lock, replacing, write_json
 from agrae_lab.tasks import Problem, Task, load_task
-from agrae_lab.tasks.encoding import pictures_of
+from agrae_lab.tasks.encoding import images_in
 
 SIDE = 256  # pixels
 
@@ -45,7 +45,7 @@ def _keep(task: Task, problems: Sequence[Problem], index: Path) -> None:
 def _pictures(task: Task, problem: Problem) -> list[Any]:
     """The pictures of a problem's prompt; none where they cannot be loaded, which is for the trainer to complain of."""
     try:
-        return pictures_of(task.prompt(problem))
+        return images_in(task.prompt(problem))
     except ValueError:
         return []
 

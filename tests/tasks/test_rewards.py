@@ -58,7 +58,7 @@ def test_undecided_completions_are_paid_nothing_at_all():
         name, columns, parts = "undecided", ("id",), ("accuracy", "format")
 
         def verify(self, completion, problem):
-            return Verdict.undecided()
+            return Verdict.invalid()
 
     verdict = paid_by(Undecided(), "code").verify("", {})
     assert not verdict.valid
@@ -83,7 +83,7 @@ def test_the_reward_is_that_of_the_task_that_is_trained_on():
     assert load_task("math", {**section, "verifier": "official"}).verifier == "official"
 
 
-def test_tasks_with_pictures_are_paid_as_the_code_does():
+def test_tasks_with_images_are_paid_as_the_code_does():
     task = load_task("geo3k")
     assert reward_of(task) == default_reward(task) == "code"
     assert task_settings({"name": "geo3k"}, ["mathvision"])["reward"] == "code"

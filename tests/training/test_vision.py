@@ -11,7 +11,7 @@ from agrae_lab import runs
 from agrae_lab.config import problem_sets
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import fingerprint_model, load_model
-from agrae_lab.tasks.encoding import encode, pictures_of
+from agrae_lab.tasks.encoding import encode, images_in
 from agrae_lab.training.session import build_trainer, train
 from tests.models.tiny_vision import MODELS
 from tests.training.distributed_lab import run_processes
@@ -201,7 +201,7 @@ def test_pictures_are_in_memory_for_one_batch_and_made_once(small_vision_run):
     assert trainer.train_dataset.column_names == ["problem_id"]
     kept = [*trainer._prompts, *trainer._logs["prompt"]]
     assert len(kept) == 16
-    assert [picture for prompt in kept for picture in pictures_of(prompt) if picture is not None] == []
+    assert [picture for prompt in kept for picture in images_in(prompt) if picture is not None] == []
 
 
 def test_pictures_that_are_more_tokens_than_a_prompt_may_have(small_vision_run):
@@ -237,5 +237,5 @@ def test_a_model_that_reads_text_alone_is_refused_pictures(room):
     config = vision_config(room / "text", room / "models" / "llava")
     nano = {"model": {"path": "nano", "dtype": "float32"}, "model_fingerprint": fingerprint_model("nano")}
     run_dir = runs.create_run(config | nano)
-    with pytest.raises(ValueError, match=r"have pictures, and the model at model\.path reads text alone; choose"):
+    with pytest.raises(ValueError, match=r"have images, and the model at model\.path reads text alone; choose"):
         execute(run_dir)

@@ -37,7 +37,7 @@ class Completions:
 
 
 class Engine(Protocol):
-    """Draws completions from one model. A prompt is text, or chat messages, with or without pictures."""
+    """Draws completions from one model. A prompt is text, or chat messages, with or without images."""
 
     def sample(self, prompts: Sequence[Any], decoding: Decoding, *, seeds: Sequence[int]) -> Completions:
         """One completion per prompt, each from its own 64-bit seed: the same in whatever batch, up to rounding."""

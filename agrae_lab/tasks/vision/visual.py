@@ -1,4 +1,4 @@
-r"""Problems with pictures: Geometry3K, MathVision, MathVerse and medical images, or any file in their form.
+r"""Problems with images: Geometry3K, MathVision, MathVerse and medical images, or any file in their form.
 
 A row has `problem`, `answer`, `image` (a path from the file's folder, or a list of them) and, if it is a matter of
 choice, `choices`; its answer is then a letter or the text of one of them. The tasks differ in their problems alone
@@ -18,7 +18,7 @@ from typing import Any
 from agrae_lab.tasks.base import Problem, Verdict
 from agrae_lab.tasks.prompts import LETTERS, visual_text
 from agrae_lab.tasks.vision.choices import read_choice
-from agrae_lab.tasks.vision.images import Picture, check_picture, fit, load_picture
+from agrae_lab.tasks.vision.images import ImageFile, check_image, fit, load_image
 from agrae_lab.verify import Judgement, judge
 from agrae_lab.verify.answers import boxed_answer
 from agrae_lab.verify.limits import MAX_CHARS
@@ -33,7 +33,7 @@ _TAG = re.compile(r"<image([0-9]{0,3})>")
 class VisualTask:
     """One of visual_sets.VISUAL_SPLITS.
 
-    max_pixels: larger pictures are scaled down to it; None: they stay.
+    max_pixels: larger images are scaled down to it; None: they stay.
     on_bad_row: `refuse` a set with a row that cannot be used, or `skip` such rows.
 
     Raises:
@@ -52,17 +52,17 @@ class VisualTask:
             raise ValueError(f"task.on_bad_row must be one of {', '.join(BAD_ROWS)}, got {self.on_bad_row!r}")
 
     def prompt(self, problem: Problem) -> list[dict[str, Any]]:
-        """One message whose content is blocks of text and, at their places, pictures in mode RGB, loaded anew."""
-        pictures = [self._load(picture) for picture in problem["image"]]
-        pieces = place_pictures(visual_text(problem["problem"], problem["choices"]), len(pictures))
+        """One message whose content is blocks of text and, at their places, images in mode RGB, loaded anew."""
+        images = [self._load(image) for image in problem["image"]]
+        pieces = place_images(visual_text(problem["problem"], problem["choices"]), len(images))
         content = [
-            {"type": "text", "text": piece} if isinstance(piece, str) else {"type": "image", "image": pictures[piece]}
+            {"type": "text", "text": piece} if isinstance(piece, str) else {"type": "image", "image": images[piece]}
             for piece in pieces
         ]
         return [{"role": "user", "content": content}]
 
-    def _load(self, picture: Picture) -> Any:
-        image = load_picture(picture.path)
+    def _load(self, image: ImageFile) -> Any:
+        image = load_image(image.path)
         return image if self.max_pixels is None else fit(image, max_pixels=self.max_pixels)
 
     def verify(self, completion: str, problem: Problem) -> Verdict:
@@ -83,7 +83,7 @@ def _is_letter(answer: str) -> bool:
 
 def _judged(completion: str, judgement: Judgement) -> Verdict:
     if not judgement.decided:
-        return Verdict.undecided(judgement.rule)
+        return Verdict.invalid(judgement.rule)
     correct = judgement.outcome == "correct"
     return _verdict(completion, correct=correct, answer=judgement.answer, rule=judgement.rule)
 
@@ -109,7 +109,7 @@ def is_formatted(completion: str) -> bool:
 
 
 def visual_problem(row: Mapping[str, Any], problem: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """What training and evaluation need of a row: `problem`'s id, problem and answer, with `image` (checked pictures)
+    """What training and evaluation need of a row: `problem`'s id, problem and answer, with `image` (checked images)
     and `choices` (texts or None; the answer is then a letter).
 
     Raises:
@@ -124,9 +124,9 @@ def visual_problem(row: Mapping[str, Any], problem: Mapping[str, Any], folder: P
         answer = letter
     given = row.get("image")
     entries = [] if given is None else given if isinstance(given, list) else [given]
-    place_pictures(visual_text(problem["problem"], choices), len(entries))
-    pictures = [_find_picture(entry, folder) for entry in entries]
-    return {"id": problem["id"], "problem": problem["problem"], "answer": answer, "image": pictures, "choices": choices}
+    place_images(visual_text(problem["problem"], choices), len(entries))
+    images = [_find_image(entry, folder) for entry in entries]
+    return {"id": problem["id"], "problem": problem["problem"], "answer": answer, "image": images, "choices": choices}
 
 
 def _read_choices(given: Any) -> list[str] | None:
@@ -137,42 +137,40 @@ def _read_choices(given: Any) -> list[str] | None:
     return [str(choice).strip() for choice in given]
 
 
-def _find_picture(entry: Any, folder: Path) -> Picture:
-    if isinstance(entry, Picture):
-        return check_picture(entry.path)
+def _find_image(entry: Any, folder: Path) -> ImageFile:
+    if isinstance(entry, ImageFile):
+        return check_image(entry.path)
     if not isinstance(entry, str) or not entry:
         raise ValueError(f"image must be a path or a list of paths, got {entry!r}")
-    return check_picture(folder / entry)
+    return check_image(folder / entry)
 
 
-def place_pictures(text: str, num_pictures: int) -> list[str | int]:
-    """The text cut at its image tags: pieces of text and, where they go, the numbers of pictures from 0.
+def place_images(text: str, num_images: int) -> list[str | int]:
+    """The text cut at its image tags: pieces of text and, where they go, the numbers of images from 0.
 
-    <image1>, <image2>, … are pictures by number, <image> is the next one. A picture without a tag goes first, and so
-    does one that has several numbers: sets such as MathVision draw all parts of a problem into one picture, labelled by
+    <image1>, <image2>, … are images by number, <image> is the next one. An image without a tag goes first, and so
+    does one that has several numbers: sets such as MathVision draw all parts of a problem into one image, labelled by
     these tags.
 
     Raises:
-        ValueError: no picture, or pictures and tags that do not match; to be said after the row's name.
+        ValueError: no image, or images and tags that do not match; to be said after the row's name.
     """
     tags = list(_TAG.finditer(text))
     named = f"the image tags {', '.join(tag[0] for tag in tags)}" if tags else "no image tag"
     bare = itertools.count(1)
     numbers = [int(tag[1]) if tag[1] else next(bare) for tag in tags]
-    if num_pictures == 0:
-        raise ValueError(f"has {named} and no picture")
+    if num_images == 0:
+        raise ValueError(f"has {named} and no image")
     are_labels = len(set(numbers)) > 1 and all(tag[1] for tag in tags)
-    if num_pictures == 1 and (not tags or are_labels):
+    if num_images == 1 and (not tags or are_labels):
         return [0, text]
-    if set(numbers) != set(range(1, num_pictures + 1)):
-        pictures = f"{num_pictures} picture{'s' if num_pictures > 1 else ''}"
-        raise ValueError(
-            f"has {named} and {pictures}; every tag needs its picture, and of several pictures each its tag"
-        )
+    if set(numbers) != set(range(1, num_images + 1)):
+        images = f"{num_images} image{'s' if num_images > 1 else ''}"
+        raise ValueError(f"has {named} and {images}; every tag needs its image, and of several images each its tag")
     pieces: list[str | int] = []
     at = 0
     for i, (tag, number) in enumerate(zip(tags, numbers, strict=True)):
-        if number not in numbers[:i]:  # a picture is shown once, and only named after that
+        if number not in numbers[:i]:  # an image is shown once, and only named after that
             pieces += [text[at : tag.start()], number - 1]
             at = tag.end()
     return [piece for piece in (*pieces, text[at:]) if piece != ""]

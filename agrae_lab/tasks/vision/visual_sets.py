@@ -1,4 +1,4 @@
-"""The sets of problems with pictures: where they come from, and what is checked of their rows before a run starts."""
+"""The sets of problems with images: where they come from, and what is checked of their rows before a run starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from agrae_lab.tasks.base import Task, find_set, read_rows, text_problem, with_ids
 from agrae_lab.tasks.hub import give_a_file, hub_rows, named
 from agrae_lab.tasks.prompts import LETTERS
-from agrae_lab.tasks.vision.images import Picture, keep_picture
+from agrae_lab.tasks.vision.images import ImageFile, store_image
 from agrae_lab.tasks.vision.visual import visual_problem
 
 COLUMNS = "problem, answer, image and, for multiple choice, choices"
@@ -24,7 +24,7 @@ _CHOICE = re.compile(r"^([A-Z])\s*[:.]\s*(.*)$", flags=re.MULTILINE)
 
 @dataclass(frozen=True)
 class VisualHubSet:
-    """A set on the Hugging Face hub: a commit, its columns (that of the picture apart), and how a row is read."""
+    """A set on the Hugging Face hub: a commit, its columns (that of the image apart), and how a row is read."""
 
     repo: str
     revision: str
@@ -40,7 +40,7 @@ def _mathvision(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mathverse(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The choices stand in the question (`Choices:`, then `A:40°` and so on), or with all of it in the picture."""
+    """The choices stand in the question (`Choices:`, then `A:40°` and so on), or with all of it in the image."""
     question, choices = split_choices(row["question"])
     return {"problem": question or "Answer the question in the picture.", "answer": row["answer"], "choices": choices}
 
@@ -92,7 +92,7 @@ VISUAL_SPLITS: dict[str, dict[str, str | None]] = {
 def load_visual_problems(
     task: Task, split: str, *, file: str | Path | None, data_dir: str | Path | None, limit: int | None
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The problems of a task with pictures (see problems.load_problems), and a sentence for each row left out.
+    """The problems of a task with images (see problems.load_problems), and a sentence for each row left out.
 
     Raises:
         ValueError: a file, folder or set that cannot be used, a row that cannot be unless task.on_bad_row = skip, or
@@ -129,7 +129,7 @@ def _usable(
 
 
 def _in_our_form(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with `image`, which Geometry3K on the hub calls `images`; lists are lists, and pictures that came within
+    """A row with `image`, which Geometry3K on the hub calls `images`; lists are lists, and images that came within
     the table are files."""
     ours = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in row.items()}
     given = ours.pop("images", None) if ours.get("image") is None else ours["image"]
@@ -138,13 +138,13 @@ def _in_our_form(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kept(entry: Any) -> Any:
-    """A picture given by its bytes, as a file in the hub's cache; anything else as it is."""
+    """An image given by its bytes, as a file in the hub's cache; anything else as it is."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("bytes"), bytes):
         return entry
     from huggingface_hub.constants import HF_HOME
 
-    path = keep_picture(entry["bytes"], Path(HF_HOME) / "agrae_lab" / "pictures")
-    return Picture(path, path.name)
+    path = store_image(entry["bytes"], Path(HF_HOME) / "agrae_lab" / "images")
+    return ImageFile(path, path.name)
 
 
 def _named(name: str) -> str:

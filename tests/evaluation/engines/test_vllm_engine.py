@@ -94,7 +94,7 @@ def test_vllm_is_asked_for_the_config_alone(fake_vllm, tmp_path, settings, ends)
     assert greedy == {"temperature": 0.0, "max_tokens": 8, "stop_token_ids": ends}
 
 
-def test_a_vllm_never_draws_a_part_of_a_picture():
+def test_a_vllm_never_draws_a_part_of_a_image():
     assert sampling_rule("nano_vl") == {"stop_token_ids": [3], "bad_words": ["<|image_pad|>"]}
 
 
