@@ -1,4 +1,4 @@
-"""What made a run: code, packages, machine."""
+"""Provenance of a run: code, packages, machine."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ PACKAGES = (
 
 
 def provenance() -> dict[str, Any]:
-    """Git revision (with "+" where the tree has changes; None outside a repository), packages, Python, machine."""
+    """Return git revision, package versions, Python version and machine."""
     return {
         "git_revision": git_revision(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "packages": {name: found for name in PACKAGES if (found := package_version(name)) is not None},
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
     }
 
 
 def git_revision() -> str | None:
+    """Return the revision of the code, with "+" for a tree with changes; None outside a repository."""
     here = Path(__file__).parents[1]
 
     def git(*arguments: str) -> str:
@@ -47,7 +48,8 @@ def git_revision() -> str | None:
         return None
 
 
-def _version(name: str) -> str | None:
+def package_version(name: str) -> str | None:
+    """Return the version of an installed package; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

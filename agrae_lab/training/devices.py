@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from agrae_lab.runs.processes import local_rank, num_local_processes, num_processes
+
 
 def runs_on_cpu(config: Mapping[str, Any]) -> bool:
     return config["hardware"]["device"] == "cpu" or not torch.cuda.is_available()
@@ -17,10 +19,6 @@ def uses_checkpointing(config: Mapping[str, Any]) -> bool:
     """Whether layers are computed again in the backward pass: as hardware.gradient_checkpointing says, or on a GPU."""
     wished = config["hardware"].get("gradient_checkpointing")
     return not runs_on_cpu(config) if wished is None else wished
-
-
-def num_processes() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def divide_minibatch(config: Mapping[str, Any]) -> tuple[int, int]:
@@ -55,6 +53,6 @@ def device_memory(config: Mapping[str, Any]) -> tuple[str, int]:
     """Name and bytes of the device that this process trains on; a machine's RAM is shared by its processes."""
     if runs_on_cpu(config):
         ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return "the CPU", ram // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    index = int(os.environ.get("LOCAL_RANK", "0"))
+        return "the CPU", ram // num_local_processes()
+    index = local_rank()
     return f"cuda:{index}", torch.cuda.get_device_properties(index).total_memory

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -25,14 +24,13 @@ from agrae_lab.models.memory import (
     render,
     weights_for_sampling,
 )
-from agrae_lab.runs import Run
+from agrae_lab.runs import Run, processes
 from agrae_lab.tasks import Problem, load_task
 from agrae_lab.tasks.encoding import encode, tokenizer_of
 from agrae_lab.tasks.prompts import render as render_prompts
 from agrae_lab.training.devices import (
     device_memory,
     divide_minibatch,
-    num_processes,
     num_shards,
     runs_on_cpu,
     uses_checkpointing,
@@ -50,7 +48,7 @@ def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
             are not over-long; parameters, gradients and optimiser that are larger than the device; a group of
             completions that the KV cache cannot hold.
     """
-    config, is_main = run.config, int(os.environ.get("RANK", "0")) == 0
+    config, is_main = run.config, processes.is_main()
     _check_device(config)
     model, processing = load_config(config["model"]["path"]), load_processing(config["model"]["path"])
     _check_tokens(model, processing)
@@ -134,7 +132,7 @@ def workload(config: Mapping[str, Any], *, prompt_length: int, image_numbers: in
         gradient_checkpointing=uses_checkpointing(config),
         lora_rank=None if lora is None else lora["rank"],
         reference_model=config["loss"]["kl_coefficient"] > 0 and lora is None,
-        num_processes=num_processes(),
+        num_processes=processes.num_processes(),
         parameter_shards=parameter_shards,
         optimizer_shards=optimizer_shards,
         image_numbers=image_numbers,

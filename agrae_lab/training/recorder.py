@@ -46,8 +46,8 @@ class GenerationBatch:
 def rollout_table(batch: GenerationBatch) -> pa.Table:
     """One row per completion."""
     n, g = len(batch.completions), batch.num_generations
-    part_names = sorted({name for v in batch.verdicts for name in v.parts})
-    parts = {f"reward_{name}": [v.parts.get(name) for v in batch.verdicts] for name in part_names}
+    part_names = sorted({name for v in batch.verdicts for name in v.components})
+    parts = {f"reward_{name}": [v.components.get(name) for v in batch.verdicts] for name in part_names}
     return pa.table(
         {
             "schema_version": [SCHEMA_VERSION] * n,

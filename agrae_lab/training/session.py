@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from agrae_lab.evaluation.benchmarks import kept_steps
 from agrae_lab.models.load import load_model
 from agrae_lab.models.lora import lora_config, merge_adapter
 from agrae_lab.models.memory import is_out_of_memory, out_of_memory_means
-from agrae_lab.runs import Run, update_meta
+from agrae_lab.runs import Run, processes, update_meta
 from agrae_lab.tasks import Problem, Task, load_task
 from agrae_lab.tasks.prompts import drop_overlong
 from agrae_lab.training.checkpoints import MarkComplete, last_checkpoint, number_of, remove_torn
@@ -51,7 +50,7 @@ def train(
         DivergedError: the loss or gradient is no longer finite.
         ConnectionError: another process of the run has ended, or does not answer any more.
     """
-    is_main = int(os.environ.get("RANK", "0")) == 0
+    is_main = processes.is_main()
     checkpoints = run.path / "checkpoints"
     if not (run.path / "model").is_dir():
         if is_main:
@@ -146,7 +145,7 @@ def build_trainer(
     task = load_task(config["task"]["name"], config["task"])
     short = _short_enough(run, task, processing, problem_sets["train"])
     problems: dict[str, Problem] = {str(problem["id"]): problem for problem in short}
-    is_main = int(os.environ.get("RANK", "0")) == 0
+    is_main = processes.is_main()
     with vllm_like_the_run(config):
         trainer = AdvantageTrainer(
             model=model,
@@ -173,7 +172,7 @@ def _short_enough(run: Run, task: Task, processing: Any, problems: list[dict[str
     if limit is None:
         return problems
     kept, dropped = drop_overlong(problems, task, processing, max_length=limit)
-    if int(os.environ.get("RANK", "0")) == 0:
+    if processes.is_main():
         update_meta(run.path, overlong_prompts=dropped)
         if dropped:
             logger.warning(

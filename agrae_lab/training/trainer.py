@@ -51,7 +51,7 @@ class TaskReward:
 
     def __init__(self, task: Task, problems: dict[str, Problem]) -> None:
         self._task, self._problems = task, problems
-        self.parts, self.is_shaped = task.parts, is_shaped(task)
+        self.parts, self.is_shaped = task.components, is_shaped(task)
         self.verdicts: list[Verdict] = []
         self.seconds = 0.0
 
@@ -161,7 +161,7 @@ class AdvantageTrainer(AdvantageMixin, PromptingTrainer):
         """The verifier's parts, name → [P, G]; NaN where it could not decide."""
         assert self._rewards_NF is not None
         names = self._reward.parts
-        parts = [[v.parts[name] if v.valid else math.nan for v in self._verdicts] for name in names]
+        parts = [[v.components[name] if v.valid else math.nan for v in self._verdicts] for name in names]
         columns = self._rewards_NF.new_tensor(parts).view(len(names), -1, self.num_generations)
         return dict(zip(names, columns, strict=True))
 

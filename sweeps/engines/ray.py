@@ -112,7 +112,7 @@ def execute(run_dir: str) -> str:
         ray.cancel(task)
         ray.wait([task], timeout=GRACE_SECONDS)
     if code == BUSY_EXIT:
-        raise runs.RunBusyError(f"another process is at work in {run_dir}")
+        raise runs.RunBusyError(f"{run_dir} is in use by another process")
     if code != 0:
         sys.exit(code)
     return runs.read_run(run_dir).status

@@ -7,12 +7,11 @@ import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from agrae_lab import runs
-from agrae_lab.runs.provenance import git_revision
+from agrae_lab.runs.provenance import git_revision, package_version
 
 PACKAGES = ("torch", "trl", "transformers")
 _NO_RESULT = (*runs.VOLATILE, "arm", "world", "method", "schema_version")
@@ -37,7 +36,7 @@ def read_code(train_module: str) -> Code:
     """The code as it lies on disk now, committed or not."""
     sources = _sources(train_module.partition(".")[0])
     files = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for name, path in sources}
-    packages = {name: found for name in PACKAGES if (found := _version(name)) is not None}
+    packages = {name: found for name in PACKAGES if (found := package_version(name)) is not None}
     return Code(git_revision(), files, packages)
 
 
@@ -99,10 +98,3 @@ def _sources(package: str) -> Iterator[tuple[str, Path]]:
     for location in spec.submodule_search_locations:
         for path in sorted(Path(location).rglob("*.py")):
             yield str(path.relative_to(Path(location).parent)), path
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

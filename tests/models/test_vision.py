@@ -147,7 +147,7 @@ def test_images_for_a_model_that_reads_text_alone():
     tokenizer = load_processing("nano")
     for read in (lambda: render(tokenizer, PROMPTS), lambda: encode(tokenizer, PROMPTS[0])):
         with pytest.raises(
-            ValueError, match=r"have images, and the model at model\.path reads text alone; choose a vis"
+            ValueError, match=r"have images, and the model at model\.path reads text alone. Choose a vis"
         ):
             read()
 
@@ -175,7 +175,7 @@ def test_the_parameters_that_lora_trains(name, models):
     adapted = peft.get_peft_model(model, adapters)
     size = measure(load_config(str(models / name)))
     assert 3 * size.adapted == sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-    assert 0 < size.seeing < size.adapted
+    assert 0 < size.vision_adapted < size.adapted
 
 
 def test_published_size_of_qwen2_5_vl_3b():

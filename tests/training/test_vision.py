@@ -237,5 +237,5 @@ def test_a_model_that_reads_text_alone_is_refused_pictures(room):
     config = vision_config(room / "text", room / "models" / "llava")
     nano = {"model": {"path": "nano", "dtype": "float32"}, "model_fingerprint": fingerprint_model("nano")}
     run_dir = runs.create_run(config | nano)
-    with pytest.raises(ValueError, match=r"have images, and the model at model\.path reads text alone; choose"):
+    with pytest.raises(ValueError, match=r"have images, and the model at model\.path reads text alone. Choose"):
         execute(run_dir)

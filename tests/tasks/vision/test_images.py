@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agrae_lab.tasks.vision.images import MOST_PIXELS, check_image, fit, load_image, store_image
+from agrae_lab.tasks.vision.images import MAX_PIXELS, check_image, fit, load_image, store_image
 
 SIZE = (8, 6)
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -131,7 +131,7 @@ def test_bombs_are_refused_by_their_header(tmp_path, side):
     path = png_of_size(tmp_path / "bomb.png", side, side)
     with pytest.raises(ValueError, match=r"image .*bomb.png has .*pixels.* allowed"):
         check_image(path)
-    with pytest.raises(ValueError, match=f"more than the {MOST_PIXELS} (pixels )?allowed"):
+    with pytest.raises(ValueError, match=f"more than the {MAX_PIXELS} (pixels )?allowed"):
         load_image(path)
 
 

@@ -85,8 +85,13 @@ def test_only_the_answer_counts_and_the_reckoning_does_not():
     assert TASK.verify("4", COUNT).correct
     assert TASK.verify("9+9=4", COUNT).correct
     wrong, broken = TASK.verify("1+2+1+0=5", COUNT), TASK.verify("4!", COUNT)
-    assert (wrong.correct, wrong.reward, wrong.parts, wrong.answer) == (False, 0, {"accuracy": 0, "format": 1}, "5")
-    assert (broken.correct, broken.reward, broken.parts, broken.answer) == (
+    assert (wrong.correct, wrong.reward, wrong.components, wrong.answer) == (
+        False,
+        0,
+        {"accuracy": 0, "format": 1},
+        "5",
+    )
+    assert (broken.correct, broken.reward, broken.components, broken.answer) == (
         False,
         0,
         {"accuracy": 0, "format": 0},

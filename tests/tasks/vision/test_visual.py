@@ -197,9 +197,9 @@ def test_verdicts_have_both_parts():
         boxed("?"),
     ]
     verdicts = TASK.verify_all(texts, [problem] * len(texts))
-    assert [tuple(v.parts.values()) for v in verdicts] == [(1, 1), (1, 0), (0, 1), (0, 0), (0, 0), (0, 1), (0, 1)]
+    assert [tuple(v.components.values()) for v in verdicts] == [(1, 1), (1, 0), (0, 1), (0, 0), (0, 0), (0, 1), (0, 1)]
     assert [v.answer for v in verdicts] == ["B", "B", "A", None, None, "x" * 80, "?"]
-    assert all(v.valid and v.correct == bool(v.parts["accuracy"]) == bool(v.reward) for v in verdicts)
+    assert all(v.valid and v.correct == bool(v.components["accuracy"]) == bool(v.reward) for v in verdicts)
     assert TASK.verify(texts[0], problem) == verdicts[0]
 
 
@@ -265,13 +265,13 @@ def test_hostile_completions_take_no_time_to_speak_of(unit):
         ({"image": None}, "has no image tag and no image"),
         ({"image": []}, "has no image tag and no image"),
         ({"image": None, "problem": "In <image1>?"}, "has the image tags <image1> and no image"),
-        ({"image": ["a.png", "b.png"]}, "has no image tag and 2 images; every tag needs"),
-        ({"image": ["a.png", "b.png"], "problem": "<image>?"}, "has the image tags <image> and 2 images; every"),
+        ({"image": ["a.png", "b.png"]}, "has no image tag and 2 images. Every tag needs"),
+        ({"image": ["a.png", "b.png"], "problem": "<image>?"}, "has the image tags <image> and 2 images. Every"),
         (
             {"image": ["a.png", "b.png"], "problem": "<image1> <image3>?"},
             "has the image tags <image1>, <image3> and 2 images",
         ),
-        ({"problem": "<image> and <image>?"}, "has the image tags <image>, <image> and 1 image; every"),
+        ({"problem": "<image> and <image>?"}, "has the image tags <image>, <image> and 1 image. Every"),
         ({"image": 7}, "image must be a path or a list of paths, got 7"),
         ({"answer": "C"}, "choices '3', '4' do not hold the answer 'C'"),
         ({"answer": "5"}, "choices '3', '4' do not hold the answer '5'"),
@@ -294,9 +294,7 @@ def test_a_bad_row_is_one_sentence_or_left_out(folder, change, message):
 
 
 def test_a_set_without_a_usable_row_is_refused_either_way(folder):
-    with pytest.raises(
-        ValueError, match=r"has no row that can be used; the first: .*row 1.*nowhere.png does not exist"
-    ):
+    with pytest.raises(ValueError, match=r"has no usable row. The first fault: .*row 1.*nowhere.png does not exist"):
         load(folder, {**ROW, "image": "nowhere.png"}, task=VisualTask("geo3k", on_bad_row="skip"))
 
 
@@ -385,7 +383,7 @@ def test_sets_in_the_form_of_the_hub(cache, monkeypatch, name, row, expected):
     assert (problem["problem"], problem["answer"], problem["choices"]) == expected
     assert (0, 255, 0) in blocks(task.prompt(problem))
     monkeypatch.setitem(HUB_SETS, name, replace(HUB_SETS[name], image="nothing"))
-    with pytest.raises(ValueError, match="has no column nothing; it has "):
+    with pytest.raises(ValueError, match="has no column nothing. It has "):
         read_visual_hub_set(name)
 
 
@@ -406,10 +404,10 @@ def test_every_set_is_pinned_or_says_what_it_needs(monkeypatch, tmp_path):
             read_visual_hub_set(name)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ValueError, match=r"dataset MathLLMs/MathVision at revision .* cannot be loaded .*; give mathv"):
+    with pytest.raises(ValueError, match=r"dataset MathLLMs/MathVision at revision .* cannot be loaded .*. Give mathv"):
         load_problems(load_task("mathvision"), "test", data_dir=tmp_path)
     with pytest.raises(
-        ValueError, match=r"task 'medical_ct' has no problems to train on; give a file as task.train_file"
+        ValueError, match=r"task 'medical_ct' has no problems to train on. Give a file as task.train_file"
     ):
         load_problems(load_task("medical_ct"), "train")
 
