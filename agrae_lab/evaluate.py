@@ -38,10 +38,11 @@ from hydra.errors import HydraException
 
 from agrae_lab import runs
 from agrae_lab.config import ConfigError, problem_sets, with_evaluation
-from agrae_lab.evaluation.benchmarks import check_kept, is_main
+from agrae_lab.evaluation.benchmarks import check_kept
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
 from agrae_lab.runs import Run, RunError
+from agrae_lab.runs.processes import is_main
 
 SECTIONS = ("evaluation", "hardware")
 WATCHED_PARENT = "AGRAE_WATCHED_PARENT"  # id of the controller's process, with which a run in a sweep ends
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
-    if runs.has_been_handed_a_lock():
+    if runs.has_inherited_lock():
         _restore_process()
     words = [word for word in arguments if "=" in word or word.startswith("~")]
     paths = [word for word in arguments if word not in words]
@@ -73,7 +74,7 @@ def _evaluate(run: Run, config: dict[str, Any]) -> int:
     """Evaluate one run, print its status, and return the exit status."""
     try:
         if is_main():
-            runs.ask(run, config)
+            runs.request(run, config)
         status = execute(run.path, config=config)
     except (ConfigError, ModelError, RunError) as error:
         print(f"agrae_lab: {error}", file=sys.stderr)

@@ -26,11 +26,10 @@ from agrae_lab.evaluation.benchmarks import (
     evaluate_policy,
     evaluate_steps,
     evaluations_of,
-    is_main,
-    num_processes,
     trained_policy,
 )
 from agrae_lab.runs import Run, RunError
+from agrae_lab.runs.processes import is_main, num_processes
 from agrae_lab.runs.provenance import provenance
 from agrae_lab.tasks import count_shared, fingerprint_problems, load_task
 

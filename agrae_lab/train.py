@@ -17,11 +17,11 @@ from omegaconf import DictConfig
 
 from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, ConfigError, freeze, register_advantages
-from agrae_lab.evaluation.benchmarks import is_main
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
 from agrae_lab.models.memory import is_out_of_memory
 from agrae_lab.runs import RunError
+from agrae_lab.runs.processes import is_main
 
 __all__ = ["execute", "freeze", "main"]
 

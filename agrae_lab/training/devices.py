@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from agrae_lab.evaluation.benchmarks import num_processes
+from agrae_lab.runs.processes import num_processes
 
 
 def runs_on_cpu(config: Mapping[str, Any]) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from transformers import PretrainedConfig
 
-from agrae_lab.evaluation.benchmarks import is_main, num_processes
 from agrae_lab.models.generation import end_token_ids, habits
 from agrae_lab.models.load import SHIPPED, load_config, load_generation_settings, load_processing
 from agrae_lab.models.memory import (
@@ -26,6 +25,7 @@ from agrae_lab.models.memory import (
     weights_for_sampling,
 )
 from agrae_lab.runs import Run
+from agrae_lab.runs.processes import is_main, num_processes
 from agrae_lab.tasks import Problem, load_task
 from agrae_lab.tasks.encoding import encode, tokenizer_of
 from agrae_lab.tasks.prompts import render as render_prompts
@@ -62,7 +62,7 @@ def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
     if config["model"]["path"] in SHIPPED:  # fits anywhere
         return
     longest = {name: size.tokens for name, size in largest_prompts.items()}
-    work = workload(config, prompt_length=longest["train"], picture_numbers=largest_prompts["train"].picture_numbers)
+    work = workload(config, prompt_length=longest["train"], image_numbers=largest_prompts["train"].image_numbers)
     table = estimate(model, work)
     device, memory = device_memory(config)
     if is_main():
@@ -105,7 +105,7 @@ def check_fit(config: Mapping[str, Any], model: PretrainedConfig, work: Workload
         )
 
 
-def workload(config: Mapping[str, Any], *, prompt_length: int, picture_numbers: int = 0) -> Workload:
+def workload(config: Mapping[str, Any], *, prompt_length: int, image_numbers: int = 0) -> Workload:
     """Return the sizes that decide how much memory this process needs, under the launcher that has started it."""
     train, lora = config["train"], config["model"].get("lora")
     per_process, per_device = divide_minibatch(config)
@@ -122,8 +122,8 @@ def workload(config: Mapping[str, Any], *, prompt_length: int, picture_numbers: 
         num_processes=num_processes(),
         parameter_shards=parameter_shards,
         optimizer_shards=optimizer_shards,
-        picture_numbers=picture_numbers,
-        pictures_held=per_process * train["num_minibatches"],
+        image_numbers=image_numbers,
+        images_held=per_process * train["num_minibatches"],
     )
 
 
@@ -171,7 +171,7 @@ class PromptSize:
 
     tokens: int
     image_tokens: int = 0  # of `tokens`, those that stand for images
-    picture_numbers: int = 0  # values of its pixel tensors, after resizing
+    image_numbers: int = 0  # values of its pixel tensors, after resizing
 
 
 def prompt_sizes(model: PretrainedConfig, processing: Any, prompts: Iterable[Any]) -> list[PromptSize]:

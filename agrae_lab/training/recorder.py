@@ -41,8 +41,8 @@ _VLLM_METRICS = {
 def rollout_table(batch: GenerationBatch) -> pa.Table:
     """Return one row per completion."""
     n, g = len(batch.completions_N), batch.rewards_PG.shape[1]
-    component_names = sorted({name for v in batch.verdicts_N for name in v.parts})
-    components = {f"reward_{name}": [v.parts.get(name) for v in batch.verdicts_N] for name in component_names}
+    component_names = sorted({name for v in batch.verdicts_N for name in v.components})
+    components = {f"reward_{name}": [v.components.get(name) for v in batch.verdicts_N] for name in component_names}
     return pa.table(
         {
             "schema_version": [SCHEMA_VERSION] * n,

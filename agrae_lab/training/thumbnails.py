@@ -17,7 +17,7 @@ from typing import Any
 
 from agrae_lab.runs import SCHEMA_VERSION, Run, RunBusyError, lock, replacing, write_json
 from agrae_lab.tasks import Problem, Task, load_task
-from agrae_lab.tasks.encoding import pictures_of
+from agrae_lab.tasks.encoding import images_in
 
 SIDE = 256  # pixels
 
@@ -46,7 +46,7 @@ def _write_set(task: Task, problems: Sequence[Problem], index: Path) -> None:
 def _images(task: Task, problem: Problem) -> list[Any]:
     """Return the images of a problem's prompt; none where they cannot be loaded, which the trainer reports."""
     try:
-        return pictures_of(task.prompt(problem))
+        return images_in(task.prompt(problem))
     except ValueError:
         return []
 

@@ -41,7 +41,7 @@ from agrae_lab.advantages.adapters.trl import AdvantageStages, policy_mask
 from agrae_lab.advantages.statistics import mean_over_tokens
 from agrae_lab.models.memory import out_of_memory_means
 from agrae_lab.tasks import Problem, Task, is_shaped
-from agrae_lab.tasks.encoding import map_pictures
+from agrae_lab.tasks.encoding import map_images
 from agrae_lab.training.batch import GenerationBatch
 from agrae_lab.training.memory_advice import sampling_advice
 from agrae_lab.training.recorder import Recorder, step_metrics, update_metrics
@@ -129,7 +129,7 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         made = {i: self._task.prompt(self._problems[i]) for i in dict.fromkeys(batch.problem_ids_n)}
         batch.prompts_n = [made[i] for i in batch.problem_ids_n]
         return [
-            {"problem_id": problem_id, "prompt": map_pictures(prompt, lambda image: None)}
+            {"problem_id": problem_id, "prompt": map_images(prompt, lambda image: None)}
             for problem_id, prompt in zip(batch.problem_ids_n, batch.prompts_n, strict=True)
         ]
 
@@ -163,7 +163,8 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
     def _reward_components(self, batch: GenerationBatch) -> Mapping[str, Tensor]:  # type: ignore[override]
         """Return the components of the verdicts' rewards, name → [P, G]; NaN where a completion is invalid."""
         columns = {
-            name: [v.parts[name] if v.valid else math.nan for v in batch.verdicts_N] for name in self._task.parts
+            name: [v.components[name] if v.valid else math.nan for v in batch.verdicts_N]
+            for name in self._task.components
         }
         new_tensor = batch.rewards_NF.new_tensor
         return {name: new_tensor(column).view(-1, self.num_generations) for name, column in columns.items()}

@@ -8,7 +8,7 @@ from typing import Any
 from trl import GRPOConfig
 
 from agrae_lab.models.load import load_config
-from agrae_lab.models.vision import reads_pictures
+from agrae_lab.models.vision import reads_images
 from agrae_lab.training.devices import divide_minibatch, runs_on_cpu, uses_checkpointing
 from agrae_lab.training.vllm_colocate import vllm_arguments
 
@@ -36,7 +36,7 @@ def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:
         gradient_checkpointing=uses_checkpointing(config),
         # a text model uses all its parameters, and the search takes time in every step; a vision tower may have layers
         # whose output the model does not read, and prompts without an image skip it: there TRL's default searches
-        ddp_find_unused_parameters=None if reads_pictures(load_config(config["model"]["path"])) else False,
+        ddp_find_unused_parameters=None if reads_images(load_config(config["model"]["path"])) else False,
         max_steps=train["num_steps"] * updates,
         per_device_train_batch_size=per_device,
         gradient_accumulation_steps=per_process // per_device,

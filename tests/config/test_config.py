@@ -162,7 +162,7 @@ def test_parts_of_a_reward_must_be_there(monkeypatch):
     from agrae_lab.tasks.text.countdown import Countdown
 
     compose_config("advantage=gdpo")
-    monkeypatch.setattr(Countdown, "parts", ("accuracy",))
+    monkeypatch.setattr(Countdown, "components", ("accuracy",))
     with pytest.raises(ConfigError, match=r"'gdpo' weighs the parts of a reward apart, but .*'countdown' have but one"):
         compose_config("advantage=gdpo")
 
@@ -170,7 +170,7 @@ def test_parts_of_a_reward_must_be_there(monkeypatch):
 def test_a_task_file_with_a_missing_column(tmp_path):
     (tmp_path / "bad.jsonl").write_text('{"id": "a", "digits": "123"}\n')
     with pytest.raises(
-        ConfigError, match=r"bad.jsonl, row 1: column target is missing; the task needs id, digits, target"
+        ConfigError, match=r"bad.jsonl, row 1: column target is missing. The task needs id, digits, target"
     ):
         compose_config(f"task.train_file={tmp_path}/bad.jsonl")
 

@@ -112,7 +112,7 @@ def test_a_real_model_run_begins_with_its_estimate(small_run, real_model, tmp_pa
     assert run.status == "done"
     before, _, after = caplog.text.partition("memory, estimated for one device:")
     assert "parameters" in after
-    assert "there is, on the CPU" in after
+    assert "available on the CPU" in after
     assert "evaluate base" not in before
     assert (
         "train.max_completion_length = 56 and a prompt of 9 tokens (train) exceed the model's 64 positions"

@@ -21,7 +21,7 @@ def test_invalid_completions_are_left_out_and_counted(small_run, tmp_path, monke
     judge = Countdown.verify
 
     def verify(self, completion, problem):
-        return Verdict.undecided() if completion.endswith("2") else judge(self, completion, problem)
+        return Verdict.invalid() if completion.endswith("2") else judge(self, completion, problem)
 
     monkeypatch.setattr(Countdown, "verify", verify)
     run = small_run("advantage=a_grae", "train.num_steps=2", root=tmp_path)

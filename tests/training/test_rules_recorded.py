@@ -29,6 +29,6 @@ def test_rollouts_say_by_which_rule():
 
 
 def test_a_task_without_rules_has_nulls_of_the_same_type():
-    table = table_of([Verdict(True, 1.0), Verdict.undecided()])
+    table = table_of([Verdict(True, 1.0), Verdict.invalid()])
     assert table["rule"].to_pylist() == [None, None]
     assert str(table.schema.field("rule").type) == "string"

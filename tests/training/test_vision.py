@@ -11,7 +11,7 @@ from agrae_lab import runs
 from agrae_lab.config import problem_sets
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import fingerprint_model, load_model
-from agrae_lab.tasks.encoding import encode, pictures_of
+from agrae_lab.tasks.encoding import encode, images_in
 from agrae_lab.training.session import build_trainer, train
 from tests.models.tiny_vision import MODELS
 from tests.training.distributed_lab import run_processes
@@ -202,7 +202,7 @@ def test_images_are_in_memory_for_one_batch_and_made_once(small_vision_run, monk
     assert not hasattr(trainer._batch, "prompts_n")
     kept = trainer._logs["prompt"]
     assert len(kept) == 16
-    assert [image for prompt in kept for image in pictures_of(prompt) if image is not None] == []
+    assert [image for prompt in kept for image in images_in(prompt) if image is not None] == []
 
 
 def test_images_that_are_more_tokens_than_a_prompt_may_have(small_vision_run):
@@ -238,5 +238,5 @@ def test_a_model_that_reads_text_alone_is_refused_images(room):
     config = vision_config(room / "text", room / "models" / "llava")
     nano = {"model": {"path": "nano", "dtype": "float32"}, "model_fingerprint": fingerprint_model("nano")}
     run_dir = runs.create_run(config | nano)
-    with pytest.raises(ValueError, match=r"have pictures, and the model at model\.path reads text alone; choose"):
+    with pytest.raises(ValueError, match=r"have images, and the model at model\.path reads text alone. Choose"):
         execute(run_dir)
