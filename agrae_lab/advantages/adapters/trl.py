@@ -172,7 +172,7 @@ class AdvantageMixin:
         """
         rewards_PG = self._total_rewards().view(-1, self.num_generations)
         context = self._advantage_context(output)
-        advantages = self.estimator(rewards_PG, context)
+        advantages, self.advantage_state = self.estimator.step(rewards_PG, context, state=self.advantage_state)
         n, num_tokens = output["completion_mask"].shape
         mine = slice(self.accelerator.process_index * n, (self.accelerator.process_index + 1) * n)
         if self.estimator.is_token_level:
@@ -228,7 +228,7 @@ class AdvantageMixin:
         needed = self.estimator.requires
         mask_nT = policy_mask(output)
         correct_PG = self._correct()
-        given: dict[str, Any] = {"state": self.advantage_state, "correct_PG": correct_PG}
+        given: dict[str, Any] = {"correct_PG": correct_PG}
         if "lengths" in needed:
             given["lengths_PG"] = self._of_all_processes(mask_nT.sum(dim=1))
         if "parts" in needed:
