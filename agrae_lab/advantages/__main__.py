@@ -1,8 +1,9 @@
-"""The estimators at a glance, their page, and a check of one's own.
+"""Table of all estimators, details of one, their page, and the check of a user's own link.
 
 python -m agrae_lab.advantages                                print the table of all estimators
+python -m agrae_lab.advantages show a_grae                    print purpose, formula, settings and example of one
 python -m agrae_lab.advantages page [out=docs]                write estimators.md and its figure
-python -m agrae_lab.advantages check my_file:MyEstimator      hold one's own link to the laws it declares
+python -m agrae_lab.advantages check my_file:MyEstimator      hold a link of yours to the laws it declares
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from agrae_lab.advantages.catalogue.page import LAW_HEADS
 from agrae_lab.advantages.estimator import SLOTS, unknown
 from agrae_lab.advantages.properties.check import check
 
-_COMMANDS = ("table", "page", "check")
+_COMMANDS = ("table", "show", "page", "check")
 _WIDTH = 24  # of the names
 
 
 def main(arguments: list[str]) -> int:
-    """0: done. 1: the link checked breaks its word. 2: the command line is wrong."""
+    """Run a command; return 0, 1 if a checked link breaks a law it declares, or 2 for a wrong command line."""
     command, *rest = arguments or ["table"]
     try:
         if command in ("-h", "--help", "help"):
@@ -32,6 +33,8 @@ def main(arguments: list[str]) -> int:
             return _check(rest)
         elif command == "page":
             _page(rest)
+        elif command == "show":
+            print("\n\n".join(_details(rest)))
         else:
             print(table())
     except (ValueError, ModuleNotFoundError) as error:
@@ -41,7 +44,7 @@ def main(arguments: list[str]) -> int:
 
 
 def table() -> str:
-    """Every preset, then the links of the other slots: laws kept, needs, and formula with source beneath."""
+    """Return every preset, then the links of the other slots: laws kept, needs, formula and source."""
     heads = " ".join(f"{head:5}" for head in LAW_HEADS.values())
     lines = [f"{'':{_WIDTH}}{heads} needs", ""]
     for entry in facts.presets():
@@ -64,6 +67,18 @@ def _rows(entry: facts.Entry, slots: str) -> list[str]:
         source = f"   ({text.source})" if text.source else ""
         rows.append(f"    {' '.join(text.formula.split())}{source}")
     return rows
+
+
+def _details(names: list[str]) -> list[str]:
+    """Return the section of each name: a preset, or links of the other slots."""
+    entries = [*facts.presets(), *(entry for slot in SLOTS[1:] for entry in facts.other_links(slot))]
+    known = list(dict.fromkeys(entry.name for entry in entries))
+    if not names:
+        raise ValueError(f"show takes names of estimators; choose from {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise ValueError(unknown("estimator", name, known))
+    return [page.section(entry) for name in names for entry in entries if entry.name == name]
 
 
 def _page(arguments: list[str]) -> None:

@@ -203,7 +203,7 @@ def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
 def _check_parts(estimator: advantages.Estimator, section: Mapping[str, Any]) -> None:
     if "parts" in estimator.requires and len(load_task(section["name"], section).components) < 2:
         raise ConfigError(
-            f"advantage {estimator.name!r} weighs the parts of a reward apart, but the rewards of task.name = "
+            f"advantage {estimator.name!r} weighs the reward components apart, but the rewards of task.name = "
             f"{section['name']!r} have but one; choose another estimator, or a task whose `components` name several"
         )
 

@@ -200,7 +200,7 @@ class AdvantageStages:
         correct_PG = self._correct(batch)
         batch.rewards_PG = self._total_rewards(batch, correct_PG)
         context = self._context(batch, correct_PG)
-        advantages = self.estimator(batch.rewards_PG, context)
+        advantages, self.advantage_state = self.estimator.step(batch.rewards_PG, context, state=self.advantage_state)
         n, num_tokens = batch.loss_inputs["completion_mask"].shape
         mine = slice(self.accelerator.process_index * n, (self.accelerator.process_index + 1) * n)
         if self.estimator.is_token_level:
@@ -254,7 +254,7 @@ class AdvantageStages:
         """Return the inputs that the estimator requires, of all processes."""
         required = self.estimator.requires
         mask_nT = policy_mask(batch.loss_inputs)
-        given: dict[str, Any] = {"state": self.advantage_state, "correct_PG": correct_PG}
+        given: dict[str, Any] = {"correct_PG": correct_PG}
         if "lengths" in required:
             given["lengths_PG"] = self._gather_groups(mask_nT.sum(dim=1))
         if "parts" in required:
