@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO   := runs/demo
 
-.PHONY: setup demo test test-slow lint bench gpu-check clean
+.PHONY: setup demo test test-quick test-slow lint bench gpu-check clean
 setup: $(READY)
 
 # torch first and by its exact version, so that pip does not choose another build for a range.
@@ -23,8 +23,21 @@ demo: $(READY)
 	if [ $$status -gt 1 ]; then exit $$status; fi; \
 	$(BIN)/python -m analysis runs=$(DEMO) && exit $$status
 
+# All cores, a file of tests to each: tests of one file share trained runs and the browser, and tests/conftest.py puts
+# the long files first.
+PYTEST := $(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile --no-loadscope-reorder
+
 test: $(READY)
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST)
+
+# For the inner loop, under a minute on two cores: the rooms whose tests neither train nor start processes nor draw.
+QUICK := tests/advantages/test_*.py tests/tasks tests/verify/test_[agt]*.py tests/config/test_config.py \
+	tests/runs/test_runs.py tests/models/test_memory.py tests/sweeps/spec tests/sweeps/planning/test_study_directory.py \
+	tests/analysis/io/test_[!g]*.py tests/analysis/statistics/test_[!c]*.py tests/analysis/estimates/test_p*.py \
+	tests/analysis/claims tests/analysis/audit tests/analysis/published
+
+test-quick: $(READY)
+	$(PYTEST) $(QUICK)
 
 # The real language model of one of these tests comes in a package; without it that test says so and is skipped.
 test-slow: $(READY)

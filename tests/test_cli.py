@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agrae_lab.__main__ import COMMANDS, main
+from tests import forked
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = ("agrae_lab.tasks", "sweeps", "analysis.pareto", "benchmarks")
@@ -19,7 +20,7 @@ def call(*words):
 
 @pytest.mark.parametrize("words", [("agrae_lab", name) for name in COMMANDS] + [(name,) for name in MODULES])
 def test_help_says_what_a_command_does_with_two_examples(words, tmp_path):
-    answer = call(*words, "--help")
+    answer = forked.run("-m", *words, "--help")
     assert answer.returncode == 0, answer.stderr[-2000:]
     called = f"python -m {words[0]}" if len(words) == 1 else words[1]
     examples = [line for line in answer.stdout.splitlines() if "python -m " in line or "agrae-lab " in line]

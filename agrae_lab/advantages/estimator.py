@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import importlib
 import math
 import pkgutil
@@ -128,10 +129,15 @@ def link(slot: str, name: str) -> Callable[[type[T]], type[T]]:
 
 def links(slot: str) -> dict[str, Any]:
     """Return all links of a slot, name → class. The first call imports every module in the slot's folder."""
+    _import_links(slot)
+    return dict(sorted(_LINKS[slot].items()))
+
+
+@functools.cache
+def _import_links(slot: str) -> None:
     package = importlib.import_module(f"agrae_lab.advantages.{slot}")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
-    return dict(sorted(_LINKS[slot].items()))
 
 
 def field_names(cls_or_link: Any) -> list[str]:

@@ -6,15 +6,15 @@ from functools import cache
 import pytest
 import torch
 import yaml
-from hydra import compose, initialize_config_dir
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from agrae_lab import runs
-from agrae_lab.config import CONF_DIR, freeze, problem_sets
+from agrae_lab.config import CONF_DIR, problem_sets
 from agrae_lab.lifecycle import execute
 from agrae_lab.training.session import train
 from sweeps.spec.experiments import expand
+from tests.training.conftest import compose_config
 from tests.training.test_runs_end_to_end import metrics, rollouts
 
 GROUP = {"grpo", "positive_dominant", "negative_dominant"}
@@ -74,9 +74,8 @@ def arms(name, *overrides):
     """A frozen config of every arm (and seed) of an experiment, as `python -m agrae_lab.train -m` would run them."""
     experiment = f"paper/{name}"
     axes = yaml.safe_load((CONF_DIR / "experiment" / f"{experiment}.yaml").read_text())["hydra"]["sweeper"]["params"]
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        points = expand([*(f"{key}={values}" for key, values in axes.items()), *overrides])
-        return [freeze(compose("config", overrides=[f"+experiment={experiment}", *point])) for point in points]
+    points = expand([*(f"{key}={values}" for key, values in axes.items()), *overrides])
+    return [compose_config(f"+experiment={experiment}", *point) for point in points]
 
 
 def on_file(problems):

@@ -32,7 +32,7 @@ def test_unknown_rewards_and_missing_parts_are_named():
     with pytest.raises(ValueError, match=r"task\.reward must be one of accuracy, code, paper, got 'cod'"):
         shaped({"accuracy": 1.0}, "cod")
     with pytest.raises(
-        ValueError, match="weighs accuracy and format, and the verdict has no format. Its reward components are acc"
+        ValueError, match=r"weighs accuracy and format, and the verdict has no format. Its reward components are acc"
     ):
         shaped({"accuracy": 1.0}, "code")
 

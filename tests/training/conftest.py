@@ -1,10 +1,19 @@
 """Small real runs in the nano world: seconds each, on one core."""
 
+import copy
+import os
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 
+import hydra
 import pytest
-from hydra import compose, initialize_config_dir
+from filelock import FileLock
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
 
 from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, freeze, register_advantages
@@ -26,20 +35,48 @@ SMALL = [
 ]
 
 
+@cache
+def _is_group(key: str) -> bool:
+    return bool(GlobalHydra.instance().config_loader().get_group_options(key))
+
+
+@cache
+def _composed(choices: tuple[str, ...]) -> DictConfig:
+    return hydra.compose("config", overrides=list(choices))
+
+
+def compose(*overrides: str) -> DictConfig:
+    """`hydra.compose("config", overrides)`, which takes 0.4 s, in a tenth of it; once for each choice of groups.
+
+    Hydra follows the defaults list by the choices of groups alone, and sets all other values in the finished config.
+    """
+    with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        values = [o for o in parsed if not o.is_sweep_override() and not _is_group(o.key_or_group)]
+        config = copy.deepcopy(_composed(tuple(o.input_line for o in parsed if o not in values)))
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+    return config
+
+
 def compose_config(*overrides: str) -> dict:
     """Return a frozen config as `python -m agrae_lab.train <overrides>` would make it."""
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return freeze(compose("config", overrides=list(overrides)))
+    return freeze(compose(*overrides))
 
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory) -> Callable[..., runs.Run]:
     """Return a function that makes a finished small run, or finds it again, under a root that all tests share."""
-    shared_root = tmp_path_factory.mktemp("runs")
+    # workers of pytest-xdist have folders of their own beneath one that they share
+    base = tmp_path_factory.getbasetemp()
+    shared_root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small_runs"
+    locks = shared_root.with_name("small_runs_locks")
+    locks.mkdir(exist_ok=True)
 
     def make(*overrides: str, root: Path = shared_root) -> runs.Run:
-        run_dir = runs.create_run(compose_config(f"root={root}", *SMALL, *overrides))
-        execute(run_dir)
+        config = compose_config(f"root={root}", *SMALL, *overrides)
+        with FileLock(locks / runs.run_dir_for(config).parent.name) if root == shared_root else nullcontext():
+            run_dir = runs.create_run(config)
+            execute(run_dir)
         return runs.read_run(run_dir)
 
     return make

@@ -10,7 +10,6 @@ nothing but the number of processes tells two runs apart.
 import functools
 import os
 import socket
-import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from agrae_lab.config import problem_sets
 from agrae_lab.lifecycle import execute
 from agrae_lab.training import session
 from agrae_lab.training.trainer import AdvantageTrainer
+from tests.forked import Forked
 
 EXECUTE = ("-m", "tests.training.distributed_lab", "execute")
 REPLAY = ("-m", "tests.training.distributed_lab", "replay")
@@ -35,14 +35,7 @@ def processes(*command, num=2, **environment):
         port = probe.getsockname()[1]
     world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(num), "LOCAL_WORLD_SIZE": str(num)}
     started = [
-        subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            env={**os.environ, **world, **environment, "RANK": str(i), "LOCAL_RANK": str(i), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).resolve().parents[2],
-        )
+        Forked(*command, env={**os.environ, **world, **environment, "RANK": str(i), "LOCAL_RANK": str(i)})
         for i in range(num)
     ]
     try:

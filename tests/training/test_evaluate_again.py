@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 
 import pandas as pd
@@ -14,8 +12,9 @@ from agrae_lab.evaluation.benchmarks import base_policy
 from agrae_lab.lifecycle import execute
 from agrae_lab.runs import RunError
 from agrae_lab.tasks.problems import shipped_file
+from tests.forked import Forked
 from tests.training.conftest import SMALL, compose_config
-from tests.training.test_interruptions import EXECUTE, start, wait_for
+from tests.training.test_interruptions import start, wait_for
 
 ADDED = "+evaluation.benchmarks.{}={{task: countdown, file: {}}}"
 TINY = [*SMALL, "train.num_steps=2", "train.validate_every=0"]
@@ -105,7 +104,7 @@ def test_a_kill_while_samples_are_added_changes_nothing(tmp_path, where):
     cut = runs.read_run(run.path)
     assert cut.status == "running"
     assert len(pd.read_parquet(folder)) == 33 * 16  # what was there is whole meanwhile
-    subprocess.run([sys.executable, "-c", EXECUTE, str(run.path)], check=True, timeout=240, stderr=subprocess.DEVNULL)
+    assert start(run.path).wait() == 0
     again = runs.read_run(run.path)
     assert again.status == "done"
     for name in ("samples_path", "base_samples_path"):
@@ -175,12 +174,8 @@ def test_further_processes_leave_the_base_model_to_the_run_that_has_its_lock(tmp
     run = runs.read_run(runs.create_run(compose_config(f"root={tmp_path}", *TINY, more, "evaluation.num_samples=96")))
     places = [base_policy(run).directory(run.config, name) for name in ("countdown_test", "one")]
     launch = {**os.environ, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", BASE, str(run.path)]
     with runs.lock(places[1]):  # another run is at it
-        both = [
-            subprocess.Popen(command, env={**launch, "RANK": str(rank)}, stdout=subprocess.PIPE, text=True)
-            for rank in (0, 1)
-        ]
+        both = [Forked("-c", BASE, run.path, env={**launch, "RANK": str(rank)}) for rank in (0, 1)]
         wait_for(places[0] / ".lock", both[0])
         time.sleep(3)
         assert not list(tmp_path.glob("base/*/chunks/*"))

@@ -16,14 +16,15 @@ from agrae_lab.advantages import make
 from agrae_lab.lifecycle import execute
 from agrae_lab.tasks.problems import shipped_file
 from agrae_lab.training.checkpoints import COMPLETE, last_checkpoint, mark_complete, remove_torn
+from tests.forked import Forked
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_runs_end_to_end import TIMES, metrics, policy_gradient_norm, rollouts
 
 EXECUTE = "import sys; from agrae_lab.lifecycle import execute; execute(sys.argv[1])"
 
 
-def start(run_dir) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", EXECUTE, str(run_dir)], stderr=subprocess.DEVNULL)
+def start(run_dir) -> Forked:
+    return Forked("-c", EXECUTE, run_dir)
 
 
 def wait_for(path, process, *, seconds=240) -> None:

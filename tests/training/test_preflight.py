@@ -18,6 +18,7 @@ from agrae_lab.tasks.prompts import render
 from agrae_lab.tasks.text.countdown import TASK
 from agrae_lab.training.preflight import check_fit, workload
 from sweeps.execution.failures import classify
+from tests import forked
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_runs_end_to_end import rollouts
 
@@ -216,7 +217,7 @@ main()
 def test_out_of_memory_ends_the_command_with_a_sentence(tmp_path):
     many = ["train.num_prompts=2048", "train.num_generations=16", "train.num_minibatches=32"]
     arguments = [f"root={tmp_path}", *SMALL, "train.num_steps=1", "train.validate_every=0", *many]
-    result = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True, timeout=240)
+    result = forked.run("-c", COMMAND, *arguments)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("agrae_lab: out of memory (")
     assert "; to need less memory in sampling (32768 completions side by side on each process), set" in result.stderr

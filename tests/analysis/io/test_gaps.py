@@ -25,7 +25,7 @@ def lab(new_root: Callable[..., Root], monkeypatch: pytest.MonkeyPatch) -> tuple
     drawn = [passk, find("entropy"), mass_vs_p]
     monkeypatch.setattr(figures, "discover", lambda: drawn)
     monkeypatch.setattr(tables, "discover", lambda: [table_main])
-    root = new_root(num_problems=12, num_samples=8, num_steps=32, all_rollouts=True)
+    root = new_root(num_problems=12, num_samples=8, num_steps=12, all_rollouts=True)
     runs = [root.run(arm) for arm in ("grpo", "a_grae", "positive_dominant")]
     root.experiment("x", runs)
     return root, runs[1]
@@ -119,7 +119,7 @@ def drop_step(run: Run) -> None:
 
 
 def drop_last_steps(run: Run) -> None:
-    for step in (31, 32):
+    for step in (11, 12):
         (run.path / "rollouts" / f"step-{step:06d}.parquet").unlink()
 
 
@@ -142,7 +142,7 @@ def no_metrics(run: Run) -> None:
     ("damage", "words"),
     [
         (drop_step, "rollouts lack step 7"),
-        (drop_last_steps, "rollouts lack steps 31, 32"),
+        (drop_last_steps, "rollouts lack steps 11, 12"),
         (drop_metrics_step, "metrics.parquet lacks step 9"),
         (nan_entropy, "metric entropy is NaN or infinite at steps 4, 5"),
         (no_metrics, "it is done, but has no metrics.parquet"),

@@ -1,0 +1,158 @@
+"""Share of deliberate faults that the tests catch, room by room.
+
+    python -m benchmarks mutations          60 faults, about two hours of two cores
+    python -m benchmarks.mutations 12 7     12 faults chosen by seed 7
+
+Each fault changes one expression of one file, in a copy of the repository, and runs the tests of the file's room until
+the first failure. A fault is caught if a test fails or the tests do not end in time; it survives if all of them pass.
+Every survivor is printed with its file, line and change: either a test is missing, or the change means the same.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("agrae_lab", "sweeps", "analysis", "conf", "benchmarks", "tests", "docs")
+COPIED_FILES = ("pyproject.toml", "README.md", "Makefile", "constraints.txt", "CITATION.cff")
+SECONDS = 300
+
+# Room → its tests; of rooms that take minutes, a part of them.
+SAME_NAME = ("io", "statistics", "estimates", "claims", "figures", "tables", "simulation", "audit", "report")
+TESTS = {
+    **{f"analysis/{name}": (f"tests/analysis/{name}",) for name in SAME_NAME},
+    "agrae_lab/advantages": ("tests/advantages",),
+    "agrae_lab/tasks": ("tests/tasks",),
+    "agrae_lab/verify": ("tests/verify",),
+    "agrae_lab/models": ("tests/models",),
+    "agrae_lab/config": ("tests/config/test_config.py",),
+    "agrae_lab/runs": ("tests/runs",),
+    "agrae_lab/evaluation": ("tests/evaluation", "tests/training/test_evaluate_again.py"),
+    "agrae_lab/training": (
+        *("tests/training/test_runs_end_to_end.py", "tests/training/test_preflight.py"),
+        *("tests/training/test_interruptions.py", "tests/training/test_trl_adapter.py"),
+    ),
+    "sweeps/spec": ("tests/sweeps/spec", "tests/sweeps/launch"),
+    "sweeps/planning": ("tests/sweeps/planning", "tests/sweeps/launch"),
+    "sweeps/execution": ("tests/sweeps/execution",),
+    "sweeps/engines": ("tests/sweeps/engines",),
+    "sweeps/search": ("tests/sweeps/search",),
+    "sweeps/inspect": ("tests/sweeps/inspect", "tests/sweeps/launch"),
+    "sweeps/launch": ("tests/sweeps/launch",),
+    "analysis/presentation": ("tests/analysis/presentation", "tests/analysis/figures"),
+}
+
+FLIPPED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
+FLIPPED |= {ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}
+SWAPPED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.And: ast.Or, ast.Or: ast.And}
+
+
+def changed(node: ast.AST) -> ast.AST | None:
+    """Return a broken copy of an expression or statement; None if there is no way to break it."""
+    match node:
+        case ast.Compare(left, [op], [right]) if type(op) in FLIPPED:
+            return ast.Compare(left, [FLIPPED[type(op)]()], [right])
+        case ast.BinOp(left, op, right) if type(op) in SWAPPED and not _is_text(left) and not _is_text(right):
+            return ast.BinOp(left, SWAPPED[type(op)](), right)
+        case ast.BoolOp(op, values):
+            return ast.BoolOp(SWAPPED[type(op)](), values)
+        case ast.UnaryOp(ast.Not(), operand):
+            return operand
+        case ast.Constant(bool(value)):
+            return ast.Constant(not value)
+        case ast.Constant(int(value)):
+            return ast.Constant(value + 1)
+        case ast.Return(value) if value is not None and not isinstance(value, ast.Constant):
+            return ast.Return(ast.Constant(None))
+    return None
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def expressions(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes inside functions, without annotations, default values and f-strings."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            for statement in child.body:
+                yield from ast.walk(statement)
+        elif isinstance(child, ast.ClassDef):
+            yield from expressions(child)
+
+
+def faults(path: Path) -> list[tuple[ast.AST, ast.AST]]:
+    """Return every (node, broken node) of a file."""
+    found = [(node, new) for node in expressions(ast.parse(path.read_text())) if (new := changed(node)) is not None]
+    return [(node, new) for node, new in found if getattr(node, "end_lineno", None) == getattr(node, "lineno", 0)]
+
+
+def replaced(text: str, node: ast.AST, new: ast.AST) -> str:
+    """Return a source text with one node in the place of another; the rest stays as it is, byte for byte."""
+    lines = text.encode().splitlines(keepends=True)
+    line = lines[node.lineno - 1]  # type: ignore[attr-defined]
+    code = ast.unparse(ast.fix_missing_locations(new))
+    code = code if isinstance(new, ast.Return) else f"({code})"
+    lines[node.lineno - 1] = line[: node.col_offset] + code.encode() + line[node.end_col_offset :]  # type: ignore[attr-defined]
+    return b"".join(lines).decode()
+
+
+def survives(copy: Path, tests: tuple[str, ...]) -> bool:
+    """Return True if all tests of a room pass in a copy, within the time."""
+    command = [sys.executable, "-m", "pytest", "-m", "not slow", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    env = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    with subprocess.Popen(command, cwd=copy, env=env, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        try:
+            return process.wait(timeout=SECONDS) == 0
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def chosen(number: int, seed: int) -> list[tuple[str, Path, ast.AST, ast.AST]]:
+    """Return (room, file, node, broken node) of `number` faults, drawn room by room in turn."""
+    draw = random.Random(seed)
+    rooms = draw.sample(sorted(TESTS), len(TESTS))
+    found = {
+        room: [(path, *fault) for path in sorted((ROOT / room).rglob("*.py")) for fault in faults(path)]
+        for room in rooms
+    }
+    return [(room, *draw.choice(found[room])) for room in itertools.islice(itertools.cycle(rooms), number)]
+
+
+def main(number: int = 60, seed: int = 0) -> None:
+    caught: dict[str, list[bool]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in COPIED:
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in COPIED_FILES:
+            shutil.copy(ROOT / name, copy / name)
+        for room, path, node, new in chosen(number, seed):
+            name, text = path.relative_to(ROOT), path.read_text()
+            (copy / name).write_text(replaced(text, node, new))
+            is_caught = not survives(copy, TESTS[room])
+            (copy / name).write_text(text)
+            caught.setdefault(room, []).append(is_caught)
+            change = f"{ast.unparse(node)} → {ast.unparse(new)}"
+            print(f"{'caught' if is_caught else 'SURVIVED':8} {name}:{node.lineno}: {change}", flush=True)  # type: ignore[attr-defined]
+    for room, outcomes in sorted(caught.items()):
+        print(f"{room:24} {sum(outcomes)} of {len(outcomes)} caught")
+    print(f"{sum(map(sum, caught.values()))} of {number} caught (seed {seed})")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,156 @@
+"""Python processes of tests, forked from one that has loaded torch, transformers and trl: 0.1 s each instead of 10 s.
+
+`Forked("-m", "agrae_lab.train", "seed=1")` does what `subprocess.Popen([sys.executable, "-m", ...])` does, in a process
+of its own with its own environment, as far as tests need it. Variables that a library reads on import come too late;
+a test of those, or of imports, starts an interpreter.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import gc
+import importlib
+import json
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PRELOAD = ("agrae_lab.train", "agrae_lab.training.session", "agrae_lab.training.preflight", "analysis.__main__")
+
+
+class Forked:
+    """A process as of subprocess.Popen; its output is kept in files until it has been waited for."""
+
+    def __init__(self, *command: object, env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> None:
+        self.args, self.returncode = [str(word) for word in command], None
+        self._folder = Path(tempfile.mkdtemp(prefix="forked-"))
+        request = {"command": self.args, "folder": str(self._folder), "cwd": str(cwd)}
+        stdin = _server().stdin
+        assert stdin is not None
+        stdin.write(json.dumps({**request, "env": dict(os.environ if env is None else env)}) + "\n")
+        stdin.flush()
+        _wait_until((self._folder / "pid").exists, seconds=240, what=self.args)
+        self.pid = int((self._folder / "pid").read_text())
+
+    def poll(self) -> int | None:
+        """Return the exit code, negative for a signal; None while the process runs."""
+        if self.returncode is None and (self._folder / "returncode").exists():
+            self.returncode = int((self._folder / "returncode").read_text())
+        return self.returncode
+
+    def wait(self, timeout: float = 240) -> int:
+        """Return the exit code once the process has ended; TimeoutExpired after `timeout` seconds."""
+        _wait_until(lambda: self.poll() is not None, seconds=timeout, what=self.args)
+        assert self.returncode is not None
+        return self.returncode
+
+    def communicate(self, timeout: float = 240) -> tuple[str, str]:
+        """Wait and return the text of stdout and stderr; both are empty the second time."""
+        self.wait(timeout)
+        texts = [path.read_text() if path.exists() else "" for path in (self._folder / "1", self._folder / "2")]
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return texts[0], texts[1]
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Fork, wait and return what subprocess.run returns with capture_output and text."""
+    process = Forked(*command, **settings)  # type: ignore[arg-type]
+    stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.wait(), stdout, stderr)
+
+
+def _wait_until(condition: Callable[[], bool], *, seconds: float, what: list[str]) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise subprocess.TimeoutExpired(what, seconds)
+        time.sleep(0.005)
+
+
+@functools.cache
+def _server() -> subprocess.Popen[str]:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.forked"], cwd=ROOT, env=env, stdin=subprocess.PIPE, text=True
+    )
+
+    def close() -> None:
+        assert server.stdin is not None
+        server.stdin.close()
+        server.wait()
+
+    atexit.register(close)
+    return server
+
+
+def serve() -> None:
+    """Fork a process for each line of stdin."""
+    for module in PRELOAD:
+        importlib.import_module(module)
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in iter(sys.stdin.readline, ""):
+        if os.fork() == 0:
+            _watch(json.loads(line))
+            return  # in the process that was asked for; the interpreter ends as any other
+
+
+def _watch(request: dict) -> None:
+    """Fork once more and return in the child when its command has ended; the parent keeps the child's exit code."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    folder = Path(request["folder"])
+    child = os.fork()
+    if child == 0:
+        _carry_out(request)
+        return
+    _write(folder / "pid", child)
+    _write(folder / "returncode", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    os._exit(0)
+
+
+def _write(path: Path, number: int) -> None:
+    if path.parent.is_dir():
+        temporary = path.with_suffix(".part")
+        temporary.write_text(str(number))
+        temporary.rename(path)
+
+
+def _carry_out(request: dict) -> None:
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number in (1, 2):
+        os.dup2(os.open(f"{request['folder']}/{number}", os.O_WRONLY | os.O_CREAT), number)
+    kind, *words = request["command"]
+    if kind == "-m":
+        sys.argv = words
+        sys.modules.pop(words[0], None)
+        sys.modules.pop(f"{words[0]}.__main__", None)
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    elif kind == "-c":
+        sys.argv = ["-c", *words[1:]]
+        exec(compile(words[0], "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        sys.argv = [kind, *words]
+        runpy.run_path(kind, run_name="__main__")
+
+
+if __name__ == "__main__":
+    serve()
