@@ -16,7 +16,7 @@ from analysis_lab import ARMS, BENCHMARK, EXPERIMENTS, samples_frame
 
 from agrae_lab.runs import list_experiments, list_runs
 from analysis import __main__ as command
-from analysis import figures, tables
+from analysis import figures, pareto, tables
 from analysis.__main__ import main
 from analysis.arguments import parse
 from analysis.claims import judge
@@ -114,7 +114,6 @@ def test_the_table_is_tidy_and_the_summary_holds_it(demo_root, tmp_path: Path, m
         (["runs=nowhere"], "runs=nowhere: there is no such directory"),
         (["run=x"], "cannot read 'run=x'; did you mean runs? give runs=..., experiment=..., out=..., formats=..."),
         (["runs="], "cannot read 'runs=': it has no value"),
-        (["--help"], "cannot read '--help'; give runs=..."),
         (["--intersec", "runs=x"], "did you mean --intersect? give"),
         (["intersect=1"], "cannot read 'intersect=1'"),
         (["runs=.", "runs=."], "runs is given twice"),
@@ -135,6 +134,17 @@ def test_what_cannot_be_carried_out_is_one_sentence(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("run", "words"), [(main, []), (main, ["audit"]), (pareto.main, [])])
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_describes_the_command_with_two_examples(
+    run: Callable[[list[str]], int], words: list[str], flag: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert run([*words, flag]) == 0
+    examples = capsys.readouterr().out.partition("Examples:")[2].strip().split("\n\n")[0].splitlines()
+    assert len(examples) == 2
+    assert all(line.strip().startswith("python -m analysis") for line in examples)
 
 
 def test_runs_of_no_experiment_are_compared_with_each_other(demo_root, tmp_path: Path) -> None:

@@ -364,7 +364,7 @@ def test_decimals_are_the_table_s(write: Write) -> None:
 BAD = {
     "": "columns none; a table needs method, k and pass_at_k",
     "method,k,pass_at_k\n": "a header but no rows",
-    "method,k,pass_at_k\nm,1,\n": "every cell below its header is empty",
+    "method,k,pass_at_k\nm,1,\n": "every cell below the header is empty",
     "method,k\nm,1\n": "columns method, k; a table needs",
     "k,pass_at_k\n1,2\n": "columns k, pass_at_k; a table needs method",
     "method,k,pass_at_k,k\nm,1,2,1\n": "line 1: the column 'k' occurs twice",

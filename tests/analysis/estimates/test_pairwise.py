@@ -132,7 +132,9 @@ def test_what_makes_no_sense_is_refused() -> None:
         compare(e, "dapo", "grpo", 1, scope="checkpoints")
     with pytest.raises(ValueError, match="cannot be compared with itself"):
         compare(e, "grpo", "grpo", 1, scope="checkpoints")
-    with pytest.raises(ValueError, match="no scope 'samples'; choose from checkpoints, seeds, method"):
+    with pytest.raises(
+        ValueError, match="scope=samples: there is no such scope; choose from checkpoints, seeds, method"
+    ):
         compare(e, "grpo", "base", 1, scope="samples")
 
 
