@@ -1,6 +1,6 @@
-"""A step of the shared trainer, recording and all, against stock TRL on the same model, batch and machine.
+"""Benchmark of a trainer step, recording included, against stock TRL on the same model, batch and machine.
 
-The two trainers run in one process and take turns, one step each, so that what slows the machine slows both.
+Both trainers run in one process and take turns, one step each, so that load on the machine slows both.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WARM_UP = 5
 
 
 class TakesTurns(TrainerCallback):
-    """Times each step, from one generation batch to the next, and lets the other trainer take one in between."""
+    """Callback that times each step, from one generation batch to the next, and alternates with the other trainer."""
 
     def __init__(self, updates: int, mine: threading.Semaphore, other: threading.Semaphore) -> None:
         self._updates, self._mine, self._other = updates, mine, other
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def take_turns(config: dict) -> tuple[list[float], list[float]]:
-    """Seconds of the steps of our trainer and of stock TRL, all but the last step, on the same config."""
+    """Return seconds of the steps of our trainer and of stock TRL, all but the last step, on the same config."""
     first, second = threading.Semaphore(1), threading.Semaphore(0)
     updates = config["train"]["num_minibatches"]
     ours, stock = TakesTurns(updates, first, second), TakesTurns(updates, second, first)
@@ -78,12 +78,12 @@ def take_turns(config: dict) -> tuple[list[float], list[float]]:
 
 
 def pair_quartiles(ours: list[float], stock: list[float]) -> list[float]:
-    """Quartiles of ours / stock over adjacent steps."""
+    """Return quartiles of ours / stock over adjacent steps."""
     return statistics.quantiles([a / b for a, b in zip(ours, stock, strict=True)], n=4)
 
 
 def _train(trainer: GRPOTrainer, turns: TakesTurns) -> None:
-    torch.set_num_threads(1)  # two thread pools would get in each other's way
+    torch.set_num_threads(1)  # two thread pools would compete
     trainer.add_callback(turns)
     try:
         trainer.train()

@@ -132,6 +132,7 @@ def _conflict_message(config: Mapping[str, Any], key: str) -> str:
 
 def _task_identity(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
     """Return a task's name with the settings of a run's section `task` that it uses."""
+    from agrae_lab.tasks import settings_of_task  # imports pandas
 
     used = settings_of_task(name, section)
     return {"name": name, **{key: value for key, value in used.items() if key not in _NOT_OF_TASKS}}
