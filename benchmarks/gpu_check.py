@@ -64,9 +64,7 @@ GROUP = 8
 def main(arguments: Sequence[str] = ()) -> int:
     """Run the check, print the table, write the figures as JSON; return 1 if a test failed, 2 without a GPU."""
     if {"-h", "--help"} & set(arguments):
-        print(
-            f"{__doc__}\nexamples:\n  python -m benchmarks.gpu_check\n  python -m benchmarks.gpu_check size=tiny out=check.json"
-        )
+        print(__doc__)
         return 0
     given = dict(argument.split("=", 1) for argument in arguments)
     size, out = given.get("size", "full"), Path(given.get("out", "gpu_check.json"))

@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from agrae_lab import runs
-from agrae_lab.config import CONF_DIR, freeze
+from agrae_lab.config import CONF_DIR, freeze, register_advantages
 from agrae_lab.lifecycle import execute
 
 # 3 generation batches after the checkpoint at step 4, so that a run can be cut off between checkpoints
@@ -26,6 +26,7 @@ SMALL = [
 
 def compose_config(*overrides: str) -> dict:
     """A frozen config as `python -m agrae_lab.train <overrides>` would make it."""
+    register_advantages()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         return freeze(compose("config", overrides=list(overrides)))
 
