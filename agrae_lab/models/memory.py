@@ -200,7 +200,7 @@ def largest(table: dict[str, int]) -> str:
 
 
 def floor(table: dict[str, int]) -> int:
-    """Bytes that are needed whatever the batch."""
+    """Return bytes that a run needs at any batch size."""
     return sum(table[name] for name in PERSISTENT)
 
 

@@ -72,8 +72,8 @@ def _compare_single(gold: str, answer: str, wanted: Shape, found: Shape, algebra
         return compare(gold, rf"\frac{{{found.items[0]}}}{{{found.items[1]}}}", algebra)
     if found.kind not in ("scalar", "words", "matrix"):
         return Outcome(False, KIND)
-    texts = [s.items[0] if s.kind in ("scalar", "words") else text for s, text in ((wanted, gold), (found, answer))]
-    return compare_scalars(*texts, algebra)
+    other = found.items[0] if found.kind in ("scalar", "words") else answer
+    return compare_scalars(wanted.items[0], other, algebra)
 
 
 def _compare_unordered(wanted: Shape, found: Shape, algebra: Algebra) -> Outcome:

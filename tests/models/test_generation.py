@@ -1,4 +1,4 @@
-"""What a model is loaded with of its generation_config.json: special tokens, and no habits."""
+"""Special tokens and habits of a loaded model's generation_config.json."""
 
 import json
 

@@ -34,7 +34,7 @@ def test_a_tokenizer_without_padding_pads_with_the_end_of_sequence(tmp_path):
 def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path):
     path = model_with_tokenizer(tmp_path / "model")
     for load in (load_processing, lambda name: load_model(name, dtype="float32")):
-        with pytest.raises(ValueError, match="neither a padding token nor an end-of-sequence token"):
+        with pytest.raises(ValueError, match=r"neither a padding token nor an end-of-sequence token\. Set tokenizer"):
             load(path)
 
 

@@ -22,7 +22,7 @@ without_torchvision = pytest.mark.skipif(find_spec("torchvision") is not None, r
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Where the tiny models lie, by their names."""
+    """Folder of the tiny models, by name."""
     root = tmp_path_factory.mktemp("models")
     for name, make in MODELS.items():
         make(root / name)

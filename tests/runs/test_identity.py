@@ -1,4 +1,4 @@
-"""What names a run, and what names an evaluation; edited code; locks that hold; old run directories."""
+"""Identities of runs and evaluations, edited code, locks, old run directories."""
 
 import json
 import multiprocessing

@@ -32,7 +32,7 @@ def test_unknown_rewards_and_missing_parts_are_named():
     with pytest.raises(ValueError, match=r"task\.reward must be one of accuracy, code, paper, got 'cod'"):
         shaped({"accuracy": 1.0}, "cod")
     with pytest.raises(
-        ValueError, match=r"weighs accuracy and format, and the verdict has no format. Its reward components are acc"
+        ValueError, match=r"weighs accuracy and format, and the verdict has no format\. Its reward components are acc"
     ):
         shaped({"accuracy": 1.0}, "code")
 
@@ -57,9 +57,9 @@ def test_a_task_pays_by_its_reward_and_judges_as_before(name, rewards):
         assert (reward_of(twin), twin.verify(WELL_FORMED, PROBLEM).reward) == (name, rewards[1])
 
 
-def test_undecided_completions_are_paid_nothing_at_all():
+def test_invalid_completions_have_no_reward():
     class Undecided:
-        name, columns, components = "undecided", ("id",), ("accuracy", "format")
+        name, columns, components = "invalid", ("id",), ("accuracy", "format")
 
         def verify(self, completion, problem):
             return Verdict.invalid()

@@ -122,7 +122,7 @@ def test_bases_are_compared_and_never_converted(number, base, other):
 
 @PATIENT
 @given(st.integers(0, 23), st.integers(0, 59), st.integers(0, 23), st.integers(0, 59))
-def test_times_are_equal_or_wrong_and_never_undecided(h, m, hour, minute):
+def test_times_are_equal_or_wrong_and_never_invalid(h, m, hour, minute):
     expected = "correct" if (h, m) == (hour, minute) else "incorrect"
     assert verdict(f"{hour}:{minute:02d}", f"{h}:{m:02d}") == expected
 

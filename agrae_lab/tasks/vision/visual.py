@@ -61,8 +61,8 @@ class VisualTask:
         ]
         return [{"role": "user", "content": content}]
 
-    def _load(self, image: ImageFile) -> Any:
-        image = load_image(image.path)
+    def _load(self, file: ImageFile) -> Any:
+        image = load_image(file.path)
         return image if self.max_pixels is None else fit(image, max_pixels=self.max_pixels)
 
     def verify(self, completion: str, problem: Problem) -> Verdict:

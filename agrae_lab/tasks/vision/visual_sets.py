@@ -95,8 +95,7 @@ def load_visual_problems(
     """Return the problems of a task with images (see problems.load_problems), and a sentence per skipped row.
 
     Raises:
-        ValueError: a file, folder or set is unusable; a row is unusable and task.on_bad_row is not skip; or all rows
-            are unusable.
+        ValueError: a file, folder or set is unusable; a row is unusable, unless task.on_bad_row = skip; or all are.
     """
     path = find_set(VISUAL_SPLITS, task.name, split, file=file, data_dir=data_dir)
     if isinstance(path, str):

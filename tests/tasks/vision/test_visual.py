@@ -383,7 +383,7 @@ def test_sets_in_the_form_of_the_hub(cache, monkeypatch, name, row, expected):
     assert (problem["problem"], problem["answer"], problem["choices"]) == expected
     assert (0, 255, 0) in blocks(task.prompt(problem))
     monkeypatch.setitem(HUB_SETS, name, replace(HUB_SETS[name], image="nothing"))
-    with pytest.raises(ValueError, match=r"has no column nothing. It has "):
+    with pytest.raises(ValueError, match=r"has no column nothing\. It has "):
         read_visual_hub_set(name)
 
 
