@@ -14,7 +14,7 @@ from tests.training.conftest import SMALL, compose_config
 
 
 def command(module, *arguments) -> subprocess.CompletedProcess:
-    """What a user types, in an interpreter of its own; `forked.run` does the same faster."""
+    """Run a user's command in an interpreter of its own; `forked.run` does the same faster."""
     return subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, timeout=300)
 
 

@@ -1,4 +1,4 @@
-"""What made a run: code, packages, machine."""
+"""Provenance of a run: code revision, package versions, machine."""
 
 from __future__ import annotations
 

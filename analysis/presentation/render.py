@@ -23,7 +23,7 @@ from analysis.io.parquet import FrameError
 from analysis.io.simulation import Simulation
 from analysis.io.study import Study, on_sound_runs
 from analysis.presentation.captions import describe_reward
-from analysis.presentation.placing import PAD, place_panels
+from analysis.presentation.panel_layout import PAD, place_panels
 from analysis.presentation.style import ONE_COLUMN, STYLE, TWO_COLUMNS, sort_arms
 from analysis.presentation.table_layout import Layout, latex, markdown
 

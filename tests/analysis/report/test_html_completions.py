@@ -1,4 +1,4 @@
-"""Which completions the report shows: how they are chosen, what is read, what is refused."""
+"""Completions in the report: their choice, the columns read, the files refused."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Where the panels of a figure stand: margins as wide as what is written in them, measured once.
+"""Layout of a figure's panels: margins as wide as the text in them, measured once.
 
-Matplotlib's constrained layout does the same by drawing everything several times, which took half of an analysis.
+Matplotlib's constrained layout gives the same result by drawing everything several times, half the time of an analysis.
 
 Lengths are inches; an axes has four margins, in the order left, right, bottom, top.
 """
@@ -19,15 +19,15 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.gridspec import GridSpec
 
 PAD = 3 / 72  # about the figure's edge
-_GAP = 11 / 72  # between what belongs to two panels
-_ROUNDS = 2  # ticks depend on the room that they leave
+_GAP = 11 / 72  # between the margins of two panels
+_ROUNDS = 2  # the choice of ticks depends on the size of the panel
 
 
 def place_panels(figure: Figure, grid: GridSpec, *, above: float = 0.0) -> None:
-    """Give all panels of the grid the same size, and each column and row the margins that its widest panel needs.
+    """Give all panels of a grid the same size, and each column and row the margins of its widest panel.
 
     Args:
-        above: height that is left free at the top, for a legend.
+        above: free height at the top, for a legend.
     """
     renderer = FigureCanvasAgg(figure).get_renderer()
     width, height = figure.get_size_inches()
@@ -49,7 +49,7 @@ def place_panels(figure: Figure, grid: GridSpec, *, above: float = 0.0) -> None:
 
 
 def _spans(length: float, margins: list[Any], places: list[int], num: int) -> list[tuple[float, float]]:
-    """Start and end of each of `num` columns, or rows, of one size, whose margins are the largest of their panels'."""
+    """Return start and end of `num` columns (or rows) of equal size, each with the largest margins of its panels."""
     widest = np.zeros((num, 2))
     np.maximum.at(widest, places, margins)
     size = max((length - 2 * PAD - (num - 1) * _GAP - widest.sum()) / num, 0.1)
@@ -58,7 +58,7 @@ def _spans(length: float, margins: list[Any], places: list[int], num: int) -> li
 
 
 def _margins(ax: Axes, renderer: Any) -> tuple[float, float, float, float]:
-    """How far ticks, labels, title, notes and axes beside an axes reach beyond it; its axis labels are put in place."""
+    """Return the space that ticks, labels, title, notes and child axes need beside an axes; place its axis labels."""
     dpi = renderer.dpi
     box = ax.get_window_extent(renderer)
     bottom, (before, after) = _axis_margins(ax.xaxis, box.width / dpi, renderer, across=0)
@@ -81,7 +81,7 @@ def _margins(ax: Axes, renderer: Any) -> tuple[float, float, float, float]:
 
 
 def _axis_margins(axis: Axis, length: float, renderer: Any, *, across: int) -> tuple[float, tuple[float, float]]:
-    """How far from the axis its label begins, and how far tick labels reach beyond its ends."""
+    """Return the distance from an axis to its label, and the overhang of tick labels beyond its two ends."""
     tick: Any = axis.get_major_ticks(1)[0]
     label = tick.label1
     size_of_text = partial(_size, font=label.get_fontproperties(), renderer=renderer)
@@ -96,7 +96,7 @@ def _axis_margins(axis: Axis, length: float, renderer: Any, *, across: int) -> t
 
 
 def _size(text: str, font: FontProperties, renderer: Any) -> tuple[float, float]:
-    """Width and height of a text of one or more lines."""
+    """Return width and height of a text of one or more lines."""
     sizes = [_size_of_line(line, font, renderer.dpi) for line in text.split("\n")]
     return max(width for width, _ in sizes), sum(height for _, height in sizes)
 
@@ -108,7 +108,7 @@ def _size_of_line(line: str, font: FontProperties, dpi: float) -> tuple[float, f
 
 
 def _tick_labels(axis: Axis) -> list[tuple[float, str]]:
-    """Where on the axis (0 to 1) its tick labels stand, and what they say."""
+    """Return position on the axis (0 to 1) and text of each tick label."""
     transform = axis.get_transform()
     low, high = transform.transform(np.sort(axis.get_view_interval()))
     found = []
