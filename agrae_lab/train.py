@@ -1,7 +1,7 @@
-"""Train and evaluate one run, or many.
+"""Train and evaluate one run, or all runs of an experiment.
 
-python -m agrae_lab.train advantage=a_grae seed=1                 one run, here
-python -m agrae_lab.train -m +experiment=group_symmetry           an experiment, side by side in processes
+python -m agrae_lab.train advantage=a_grae seed=1                 one run, in this process
+python -m agrae_lab.train -m +experiment=group_symmetry           an experiment, in parallel processes
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ register_advantages()
 
 
 def _join_experiment(config: Mapping[str, Any], run_dir: Path) -> None:
-    """List a run that is launched alone among those of the experiment that its config names."""
+    """Add a run that is launched alone to the experiment that its config names."""
     name, question = config["experiment"]["name"], config["experiment"]["question"]
     if name is not None:
         key = runs.read_run(run_dir).key
@@ -38,7 +38,7 @@ def _join_experiment(config: Mapping[str, Any], run_dir: Path) -> None:
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> None:
-    """One run in this process."""
+    """Train and evaluate one run in this process."""
     try:
         config = freeze(cfg)
         run_dir = runs.create_run(config)
@@ -48,7 +48,7 @@ def main(cfg: DictConfig) -> None:
     except (ConfigError, ModelError, RunError) as error:
         sys.exit(f"agrae_lab: {error}")
     except KeyboardInterrupt:
-        sys.exit("stopped; the same command continues this run")
+        sys.exit("agrae_lab: interrupted. The same command resumes this run")
     except Exception as error:
         if not is_out_of_memory(error):
             raise

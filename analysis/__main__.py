@@ -1,21 +1,29 @@
-"""`python -m analysis runs=<root> [experiment=<name>] [out=<dir>] …`: figures, tables, verdicts, a report.
+"""Make figures, tables, verdicts and a report from run directories.
 
-For every experiment under the root, `<out>/<experiment>/` receives the figures, the tables, summary.md, and
-report.html, a single file with all of them. Runs that start from different models are separated:
-`<out>/<experiment>/<model>/`.
-`<out>/summary.md` judges all claims on the runs of all experiments together. The default of out is `<root>/figures`.
-Further words (defaults in parentheses):
+    python -m analysis runs=<root> [experiment=<name>] [out=<dir>] [options]
+    python -m analysis simulation=<dir> [out=<dir>] [formats=...]
+    python -m analysis audit <table.csv>
 
-    formats=pdf,png                   further files of each figure; the SVG is always written (none)
-    published=<model>[/<benchmark>]   show the paper's numbers for that model, too (none)
-    smooth=<steps>                    draw a centred moving mean over that many steps over the recorded line (none)
-    seed=<n>                          seed of every random draw, including the choice of completions (0)
-    --intersect                       if problems or n differ, compare arms on what all of them have
+Examples:
 
-`python -m analysis simulation=<dir> [out=<dir>]` draws the records of `python -m agrae_lab.advantages.simulator`, by
-default into `<dir>/figures`. `python -m analysis audit <table.csv>` checks a published Pass@k table.
+    python -m analysis runs=runs/demo                                     # every experiment → runs/demo/figures/
+    python -m analysis runs=runs/demo experiment=a_grae formats=pdf,png   # one experiment, figures for a paper
 
-Exit status: 0; 1 if some data were refused or are incomplete (the rest is done); 2 if the command cannot run.
+Every experiment under the root gets `<out>/<experiment>/` with report.html (one file), its figures and tables,
+and summary.md. Runs that start from different models are kept apart: `<out>/<experiment>/<model>/`.
+`<out>/summary.md` judges all claims on the runs of all experiments together.
+
+    out=<dir>                         folder of the results (default: <root>/figures)
+    formats=pdf,png                   files of figures beside SVG (default: none)
+    published=<model>[/<benchmark>]   show the paper's numbers for that model beside ours
+    smooth=<steps>                    draw a centred moving mean over that many steps (odd) above the recorded line
+    seed=<n>                          seed of every random draw (default: 0)
+    --intersect                       where problems or n differ, compare arms on what all of them have
+
+`simulation=<dir>` draws the records of `python -m agrae_lab.advantages.simulator`, by default into `<dir>/figures`.
+`audit` checks a published Pass@k table; `python -m analysis audit --help` describes it.
+
+Exit status: 0 done; 1 some data were refused or are incomplete, the rest is done; 2 the command cannot be carried out.
 """
 
 from __future__ import annotations
@@ -36,8 +44,9 @@ from analysis import audit, figures, simulation, tables
 from analysis.arguments import SIMULATION_KEYS, Request, UsageError, formats, parse, read_words
 from analysis.claims import judge
 from analysis.estimates.passk_curves import LEFT_OUT, collect
-from analysis.io.gaps import incomplete
-from analysis.io.study import FrameError, Study, load_study, merge_studies, on_sound_runs, split_by_model
+from analysis.io.gaps import gap_sentences
+from analysis.io.parquet import FrameError
+from analysis.io.study import Study, load_study, merge_studies, on_sound_runs, split_by_model
 from analysis.presentation.render import Rendered, lay_out, render, render_table
 from analysis.presentation.table_layout import Layout
 from analysis.report import html, terminal
@@ -52,7 +61,10 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 def main(arguments: Sequence[str], *, num_workers: int = 1) -> int:
-    """Run the command in `num_workers` processes; return the exit status."""
+    """Run the command in `num_workers` processes and return the exit status."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
     if arguments and arguments[0] == "audit":
         return audit.main(arguments[1:])
     try:
@@ -67,7 +79,7 @@ def main(arguments: Sequence[str], *, num_workers: int = 1) -> int:
 
 
 def report(request: Request, *, num_workers: int) -> int:
-    """Write and print the results of a root of runs; return the exit status."""
+    """Write figures, tables, verdicts and reports of a root of runs, and return the exit status."""
     studies = _load(request, request.experiments)
     together = merge_studies(
         _load(request, request.everything, split=False),
@@ -129,8 +141,8 @@ def _progress(total: int) -> Iterator[int]:
 
 
 def evaluate(study: Study) -> Result:
-    """Return the study's verdicts, its notes and its refused data."""
-    result = Result(study, refused=[*study.refused, *incomplete(study)])
+    """Return the verdicts of a study, its notes and its refused data."""
+    result = Result(study, refused=[*study.refused, *gap_sentences(study)])
     for benchmark in study.benchmarks:
         try:
             evaluations, left_out = on_sound_runs(partial(collect, benchmark=benchmark), study)
@@ -159,14 +171,14 @@ def write(result: Result, completions: Sample, folder: Path) -> None:
 
 
 def draw_simulation(given: Mapping[str, str]) -> int:
-    """Draw the figures of a simulation's directory; return the exit status.
+    """Draw the figures of a simulation's directory and return the exit status.
 
     Raises:
-        UsageError: keys that do not go with `simulation`, or a directory without a complete simulation.
+        UsageError: another key beside `simulation`, `out` and `formats`, or no readable simulation.
     """
     if others := sorted(given.keys() - set(SIMULATION_KEYS)):
         raise UsageError(
-            f"simulation= goes with out= and formats= only, not with {', '.join(others)}. Draw runs in another call"
+            f"simulation= takes out= and formats= only, not {', '.join(others)}; draw runs in a command of their own"
         )
     path = Path(given["simulation"])
     try:

@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from agrae_lab.runs import list_experiments, list_runs
-from analysis.estimates.passk_curves import Evaluations, collect, contrast_intervals
-from analysis.io.study import load_study, read_counts, read_groups
+from analysis.estimates.passk_curves import collect
+from analysis.io.eval_counts import read_counts
+from analysis.io.study import load_study
+from analysis.io.training_records import read_groups
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.passk import KS
 
 

@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 
 from agrae_lab.runs import Run
 from analysis.io import parquet
-from analysis.io.study import read_counts, read_groups
+from analysis.io.eval_counts import read_counts
+from analysis.io.training_records import read_groups
 from analysis.statistics.passk import KS, pass_at_k
 from benchmarks._records import BENCHMARK, PAPER, Sizes, write_records
 

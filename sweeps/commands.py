@@ -152,7 +152,7 @@ def gc(given: Namespace) -> int:
 
 @contextmanager
 def _frames_are_read() -> Iterator[None]:
-    from analysis.io.study import FrameError
+    from analysis.io.parquet import FrameError
 
     try:
         yield

@@ -21,7 +21,17 @@ from agrae_lab.advantages import SLOTS, Estimator
 from agrae_lab.tasks import load_task
 
 PACKAGE = Path(__file__).resolve().parents[1]
-_WATCHING = ("__init__", "checkpoints", "devices", "preflight", "recorder", "thumbnails", "tracking", "validation")
+_WATCHING = (
+    "__init__",
+    "checkpoints",
+    "devices",
+    "memory_advice",
+    "preflight",
+    "recorder",
+    "thumbnails",
+    "tracking",
+    "validation",
+)
 
 
 def training_code(config: Mapping[str, Any], estimator: Estimator) -> dict[str, str]:

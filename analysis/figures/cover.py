@@ -9,20 +9,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.estimates.passk_curves import (
-    WILSON,
-    Evaluations,
-    bounded_share,
-    collect,
-    contrast_intervals,
-    interval_columns,
-    name_families,
-)
+from analysis.estimates.passk_curves import bounded_share, collect, interval_columns, name_families
 from analysis.figures._curves import limit_to_intervals
 from analysis.io.study import BASE, Study
 from analysis.presentation.captions import describe_setting, summarize_setting
 from analysis.presentation.style import PERCENT, colour, label, line_style, sort_arms
+from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.count_metrics import cover_at
+from analysis.statistics.evaluations import WILSON, Evaluations
 
 NAME = "cover"
 QUESTION = "How many problems does an arm solve reliably, and how many only now and then?"

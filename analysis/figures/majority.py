@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.estimates.majority_curves import Votes, collect_votes, vote_gain_table, vote_table
-from analysis.estimates.passk_curves import Evaluations, collect, curve_table
+from analysis.estimates.passk_curves import collect, curve_table
 from analysis.figures._curves import describe_evaluation, draw_curves
 from analysis.io.study import BASE, Study
 from analysis.presentation.captions import summarize_setting
 from analysis.presentation.style import label
+from analysis.statistics.evaluations import Evaluations
 
 NAME = "majority"
 QUESTION = "Is the answer that most of k samples give right, and does an arm's gain in Pass@k reach it?"

@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.estimates.passk_curves import Evaluations, collect, contrast_intervals
+from analysis.estimates.passk_curves import collect
 from analysis.io.study import Study
 from analysis.presentation.captions import describe_setting, summarize_setting
 from analysis.presentation.style import PERCENT, colour, label, sort_arms
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import Evaluations
 
 NAME = "mass_control"
 QUESTION = "How much of an arm's effect remains when its update mass is plain GRPO's?"

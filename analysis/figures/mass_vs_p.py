@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.io.study import ACCURACY, Study, read_rollout_groups, reward_name
+from analysis.io.study import ACCURACY, Study, reward_name
+from analysis.io.training_records import read_known_groups
 from analysis.presentation.captions import each
 from analysis.presentation.style import colour, dash, label, line_style, sort_arms
 from analysis.statistics import update_mass
@@ -31,7 +32,7 @@ def table(study: Study) -> pd.DataFrame:
     """
     frames = []
     for arm, runs in study.arms.items():
-        groups = pd.concat([read_rollout_groups(run) for run in runs], ignore_index=True)
+        groups = pd.concat([read_known_groups(run) for run in runs], ignore_index=True)
         if groups.empty:
             continue
         by_p = groups.groupby("p", as_index=False)["abs_sum"]

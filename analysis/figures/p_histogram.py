@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from agrae_lab.runs import Run
 from analysis.figures._steps import STEP_AXIS
-from analysis.io.study import Study, read_p_histogram
+from analysis.io.study import Study
+from analysis.io.training_records import read_p_histogram
 from analysis.presentation.captions import each
 from analysis.presentation.style import label, sort_arms
 from analysis.statistics.intervals import t_quantile

@@ -8,10 +8,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import published
-from analysis.estimates.passk_curves import Evaluations, collect, curve_table
+from analysis.estimates.passk_curves import collect, curve_table
 from analysis.figures._curves import describe_evaluation, draw_curves
 from analysis.io.study import Study
 from analysis.presentation.captions import PUBLISHED, RECORDED, stack, summarize_setting
+from analysis.statistics.evaluations import Evaluations
 
 NAME = "passk"
 QUESTION = "How often does at least one of k samples solve a problem, before and after training?"

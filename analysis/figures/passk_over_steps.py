@@ -9,11 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis.estimates.passk_curves import Contrast, Evaluations, collect, contrast_intervals
+from analysis.estimates.passk_curves import collect
 from analysis.figures._steps import STEP_AXIS
 from analysis.io.study import BASE, Study, at_step
 from analysis.presentation.captions import summarize_setting
 from analysis.presentation.style import PERCENT, colour, label, line_style, sort_arms
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import Contrast, Evaluations
 
 NAME = "passk_over_steps"
 QUESTION = "Does coverage (Pass@k at the largest k) shrink while Pass@1 grows, and from which step on?"

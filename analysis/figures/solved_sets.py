@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.estimates.passk_curves import Evaluations, bounded_share, collect, contrast_intervals, interval_columns
+from analysis.estimates.passk_curves import bounded_share, collect, interval_columns
 from analysis.io.study import BASE, Study
 from analysis.presentation.captions import describe_setting, summarize_setting
 from analysis.presentation.style import PERCENT, colour, label, sort_arms
+from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.count_metrics import solved_sets
-from analysis.statistics.evaluations import CHECKPOINTS, NO_VARIATION
+from analysis.statistics.evaluations import CHECKPOINTS, NO_VARIATION, Evaluations
 from analysis.statistics.intervals import Interval
 from analysis.statistics.multiplicity import holm
 

@@ -1,4 +1,4 @@
-"""Where the panels of a figure stand: margins as wide as what is written in them, measured once.
+"""Positions of the panels of a figure: margins as wide as their text, measured once.
 
 Matplotlib's constrained layout does the same by drawing everything several times, which took half of an analysis.
 
@@ -58,7 +58,7 @@ def _spans(length: float, margins: list[Any], places: list[int], num: int) -> li
 
 
 def _margins(ax: Axes, renderer: Any) -> tuple[float, float, float, float]:
-    """How far ticks, labels, title, notes and axes beside an axes reach beyond it; its axis labels are put in place."""
+    """Return the margins that ticks, labels, title, notes and inset axes need; set the positions of the axis labels."""
     dpi = renderer.dpi
     box = ax.get_window_extent(renderer)
     bottom, (before, after) = _axis_margins(ax.xaxis, box.width / dpi, renderer, across=0)
@@ -81,7 +81,7 @@ def _margins(ax: Axes, renderer: Any) -> tuple[float, float, float, float]:
 
 
 def _axis_margins(axis: Axis, length: float, renderer: Any, *, across: int) -> tuple[float, tuple[float, float]]:
-    """How far from the axis its label begins, and how far tick labels reach beyond its ends."""
+    """Return the distance of the axis label from the axis, and the overhang of tick labels beyond both ends."""
     tick: Any = axis.get_major_ticks(1)[0]
     label = tick.label1
     size_of_text = partial(_size, font=label.get_fontproperties(), renderer=renderer)
@@ -108,7 +108,7 @@ def _size_of_line(line: str, font: FontProperties, dpi: float) -> tuple[float, f
 
 
 def _tick_labels(axis: Axis) -> list[tuple[float, str]]:
-    """Where on the axis (0 to 1) its tick labels stand, and what they say."""
+    """Return the position (0 to 1 along the axis) and the text of each tick label."""
     transform = axis.get_transform()
     low, high = transform.transform(np.sort(axis.get_view_interval()))
     found = []

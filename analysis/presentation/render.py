@@ -19,8 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
 from agrae_lab.runs import replacing
+from analysis.io.parquet import FrameError
 from analysis.io.simulation import Simulation
-from analysis.io.study import FrameError, Study, on_sound_runs
+from analysis.io.study import Study, on_sound_runs
 from analysis.presentation.captions import describe_reward
 from analysis.presentation.placing import PAD, place_panels
 from analysis.presentation.style import ONE_COLUMN, STYLE, TWO_COLUMNS, sort_arms

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from analysis.estimates.passk_curves import Evaluations, collect
+from analysis.estimates.passk_curves import collect
 from analysis.io.study import Study
 from analysis.presentation.style import label
 from analysis.presentation.table_layout import NO_VALUE, Cell
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.passk import KS
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import published
-from analysis.estimates.passk_curves import Evaluations, collect, contrast_intervals, curve_table
+from analysis.estimates.passk_curves import collect, curve_table
 from analysis.io.study import BASE, Study
 from analysis.presentation.captions import (
     PUBLISHED,
@@ -23,6 +23,8 @@ from analysis.presentation.captions import (
 )
 from analysis.presentation.style import label, sort_arms
 from analysis.presentation.table_layout import BEST, SECOND, Block, Cell, Layout, Row, percent, share_cell
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import LEVEL
 from analysis.statistics.passk import KS
 

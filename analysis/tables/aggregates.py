@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.passk_curves import Evaluations
 from analysis.io.study import BASE, Study
 from analysis.presentation.captions import each
 from analysis.presentation.style import label, sort_arms
 from analysis.presentation.table_layout import NO_VALUE, Block, Layout, Row, share_cell
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import FEW_SEEDS, Interval
 from analysis.statistics.seeds import interquartile_mean, probability_of_improvement, seed_scores
 from analysis.tables._evaluated import evaluated, half_k, row_name

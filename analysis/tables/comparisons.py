@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.estimates.pairwise import compare_family, pairwise_differences
-from analysis.estimates.passk_curves import Evaluations
 from analysis.io.study import BASE, Study
 from analysis.presentation.captions import describe_missing, describe_setting, summarize_setting
 from analysis.presentation.style import label, sort_arms
 from analysis.presentation.table_layout import NO_VALUE, Block, Cell, Layout, Row, share_cell
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import Interval
 from analysis.tables._evaluated import evaluated, half_k, p_cell, row_name
 

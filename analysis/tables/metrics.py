@@ -5,18 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.passk_curves import (
-    Evaluations,
-    bounded_share,
-    contrast_intervals,
-    interval_columns,
-    name_families,
-)
+from analysis.estimates.passk_curves import bounded_share, interval_columns, name_families
 from analysis.io.study import Study
 from analysis.presentation.captions import describe_missing, describe_setting, summarize_setting
 from analysis.presentation.style import sort_arms
 from analysis.presentation.table_layout import NO_VALUE, Block, Layout, Row, share_cell
+from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.count_metrics import area_under_curve, g_pass_at_k, mean_g_pass_at_k, pass_hat_k
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import Interval
 from analysis.statistics.passk import KS, pass_at_k
 from analysis.tables._evaluated import evaluated, half_k, row_name

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from agrae_lab.runs import Run
-from analysis.io.study import ACCURACY, Study, read_groups, reward_name
+from analysis.io.study import ACCURACY, Study, reward_name
+from analysis.io.training_records import read_groups
 from analysis.presentation.captions import each
 from analysis.presentation.style import label, sort_arms
 from analysis.presentation.table_layout import NO_VALUE, Block, Cell, Layout, Row
@@ -80,9 +81,9 @@ def _mixed_groups(run: Run) -> pd.DataFrame:
     """Return a run's groups with 0 < p < 1, and the closed forms at their p and their step's ω; NaN without one."""
     groups = read_groups(run)
     steps = groups.groupby("step")
-    decided = steps["size"].sum() - steps["undecided"].sum()
+    decided = steps["size"].sum() - steps["invalid"].sum()
     omega = groups["step"].map(steps["correct"].sum() / decided)
-    mixed = (groups["undecided"] == 0) & (groups["p"] > 0) & (groups["p"] < 1)
+    mixed = (groups["invalid"] == 0) & (groups["p"] > 0) & (groups["p"] < 1)
     kept = groups[mixed]
     forms = None
     if len(kept) and not _is_shaped(run):

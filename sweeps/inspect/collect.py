@@ -76,7 +76,7 @@ def _one_type_each(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _values(run: runs.Run) -> dict[str, float]:
-    from analysis.io.study import read_counts
+    from analysis.io.eval_counts import read_counts
     from analysis.statistics.passk import pass_at_k
 
     values: dict[str, float] = {}

@@ -115,7 +115,8 @@ def pass_by_problem(run: runs.Run, wanted: PassAtK) -> np.ndarray | None:
     Raises:
         analysis.io.study.FrameError: as `value_of`, and where there are fewer than k samples of a problem.
     """
-    from analysis.io.study import FrameError, read_counts
+    from analysis.io.eval_counts import read_counts
+    from analysis.io.parquet import FrameError
     from analysis.statistics.passk import pass_at_k
 
     path = run.samples_path(wanted.benchmark)
@@ -133,7 +134,7 @@ def recorded_series(run: runs.Run, column: str) -> pd.Series:
     Raises:
         analysis.io.study.FrameError: as `value_of`, and where the file lacks the column.
     """
-    from analysis.io.study import read_metrics
+    from analysis.io.training_records import read_metrics
 
     return read_metrics(run, [column], keep_infinite=True).set_index("step")[column].astype(float).dropna()
 

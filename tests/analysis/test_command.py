@@ -110,8 +110,8 @@ def test_the_table_is_tidy_and_the_summary_holds_it(demo_root, tmp_path: Path, m
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say where the runs are: python -m analysis runs=<root>"),
-        (["runs=nowhere"], "there is no directory nowhere"),
+        ([], "runs= is missing; name the folder of the runs: python -m analysis runs=<root>"),
+        (["runs=nowhere"], "runs=nowhere: there is no such directory"),
         (["run=x"], "cannot read 'run=x'; did you mean runs? give runs=..., experiment=..., out=..., formats=..."),
         (["runs="], "cannot read 'runs=': it has no value"),
         (["--help"], "cannot read '--help'; give runs=..."),
@@ -121,10 +121,10 @@ def test_the_table_is_tidy_and_the_summary_holds_it(demo_root, tmp_path: Path, m
         (["audits", "x.csv"], "or audit <table.csv>"),
         (["runs=.", "seed=-1"], "seed=-1: must be a whole number of at least 0"),
         (["runs=.", "smooth=1.5"], "smooth=1.5: must be a whole number of steps of at least 3"),
-        (["runs=.", "smooth=4"], "smooth=4: a centred window is odd; 3 or 5 would do"),
+        (["runs=.", "smooth=4"], "smooth=4: a centred window is odd; choose 3 or 5"),
         (["runs=.", "published=nobody"], "published=nobody: "),
         (["runs=.", "published=Qwen2.5-Math-7B/"], "published=Qwen2.5-Math-7B/: "),
-        (["simulation=x", "seed=1"], "simulation= goes with out= and formats= only, not with seed"),
+        (["simulation=x", "seed=1"], "simulation= takes out= and formats= only, not seed"),
     ],
 )
 def test_what_cannot_be_carried_out_is_one_sentence(
@@ -149,11 +149,11 @@ def test_runs_of_no_experiment_are_compared_with_each_other(demo_root, tmp_path:
 
 def test_a_root_without_runs_and_an_unknown_experiment(demo_root, tmp_path: Path, capsys) -> None:
     assert main([f"runs={tmp_path}"]) == 2
-    assert "holds no runs and lists no experiments" in capsys.readouterr().err
+    assert "it holds no runs and lists no experiments" in capsys.readouterr().err
     assert main([f"runs={demo_root.path}", "experiment=x"]) == 2
-    assert "has no experiment 'x'; choose from a_grae, group_symmetry, sample_symmetry" in capsys.readouterr().err
+    assert "has no such experiment; choose from a_grae, group_symmetry, sample_symmetry" in capsys.readouterr().err
     assert main([f"runs={demo_root.path}", "experiment=a_gre"]) == 2
-    assert "has no experiment 'a_gre'; did you mean a_grae? choose from" in capsys.readouterr().err
+    assert "has no such experiment; did you mean a_grae? choose from" in capsys.readouterr().err
 
 
 def test_the_options_are_every_studys_view(demo_root, tmp_path: Path, no_figures: None, monkeypatch) -> None:

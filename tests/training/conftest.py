@@ -7,10 +7,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from agrae_lab import runs
-from agrae_lab.config import CONF_DIR, freeze
+from agrae_lab.config import CONF_DIR, freeze, register_advantages
 from agrae_lab.lifecycle import execute
 
-# 3 generation batches after the checkpoint at step 4, so that a run can be cut off between checkpoints
+register_advantages()
+
+# checkpoints at steps 2 and 4, so that a run can be interrupted between them
 SMALL = [
     "train.num_steps=6",
     "train.num_prompts=8",
@@ -25,14 +27,14 @@ SMALL = [
 
 
 def compose_config(*overrides: str) -> dict:
-    """A frozen config as `python -m agrae_lab.train <overrides>` would make it."""
+    """Return a frozen config as `python -m agrae_lab.train <overrides>` would make it."""
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         return freeze(compose("config", overrides=list(overrides)))
 
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory) -> Callable[..., runs.Run]:
-    """Make (or give again) a finished small run under `root`, by default one that all tests share."""
+    """Return a function that makes a finished small run, or finds it again, under a root that all tests share."""
     shared_root = tmp_path_factory.mktemp("runs")
 
     def make(*overrides: str, root: Path = shared_root) -> runs.Run:

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from agrae_lab.runs import SCHEMA_VERSION, Run
-from analysis.io.parquet import AGAIN
-from analysis.io.study import BASE, FrameError, Study
+from analysis.io.parquet import AGAIN, FrameError
+from analysis.io.study import BASE, Study
 from analysis.report.html import thumbnails
 from analysis.report.html.choice import choose, clip, outcome, spread, within
 

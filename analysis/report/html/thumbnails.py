@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from agrae_lab.runs import SCHEMA_VERSION
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 from analysis.report.html.embed import data_uri
 
 BUDGET = 8_000_000  # bytes of all image files of a report

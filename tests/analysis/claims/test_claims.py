@@ -25,8 +25,9 @@ from analysis.claims.verdicts import (
     window_difference,
     window_interval,
 )
-from analysis.estimates.passk_curves import Evaluations, contrast_intervals
 from analysis.io.study import Study, load_study
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import Interval
 from analysis.statistics.passk import pass_at_k
 

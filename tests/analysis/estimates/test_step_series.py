@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from agrae_lab.runs import Run, read_run
 from analysis.estimates.step_series import metric_by_seed, moving_mean, series_table
 from analysis.figures import a_grae_dynamics, collapse, find, greedy, mass_by_sign, p_histogram
-from analysis.io.study import FrameError, Study, View
+from analysis.io.parquet import FrameError
+from analysis.io.study import Study, View
 from analysis.presentation.render import build, render
 from analysis.presentation.style import STYLE, label
 
@@ -62,7 +63,7 @@ def figure_of(module: ModuleType, table: pd.DataFrame) -> Figure:
 
 
 def csv_of(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """What a reader of the CSV finds."""
+    """Return the table as read back from its CSV."""
     table.to_csv(folder / "figure.csv", index=False)
     return pd.read_csv(folder / "figure.csv", keep_default_na=False, na_values={"lo": "", "hi": ""})
 
@@ -134,7 +135,7 @@ def test_a_window_counts_steps_not_recorded_values() -> None:
 
 @pytest.mark.parametrize("window", [0, 1, 2, 4])
 def test_a_window_without_a_centre_is_refused(study: Study, window: int) -> None:
-    with pytest.raises(FrameError, match=f"an odd number of at least 3 steps, got smooth={window}"):
+    with pytest.raises(FrameError, match=f"smooth={window}: .* an odd number of at least 3 steps"):
         series_table(replace(study, view=View(smooth=window)), "entropy")
 
 

@@ -91,12 +91,12 @@ def step_twice(run: Run) -> None:
     ("damage", "words"),
     [
         (break_meta, "meta.json is not readable as JSON"),
-        (cut_samples, "is not a whole Parquet file"),
-        (cut_metrics, "is not a whole Parquet file"),
-        (cut_rollouts, "is not a whole Parquet file"),
-        (no_verdict_in_samples, "1 rows that are valid and yet have no verdict"),
-        (no_verdict_in_rollouts, "1 rows that are valid and yet have no verdict"),
-        (step_twice, "records step 1 twice"),
+        (cut_samples, "not a whole Parquet file"),
+        (cut_metrics, "not a whole Parquet file"),
+        (cut_rollouts, "not a whole Parquet file"),
+        (no_verdict_in_samples, "1 rows are valid but have no verdict"),
+        (no_verdict_in_rollouts, "1 rows are valid but have no verdict"),
+        (step_twice, "step 1 is recorded twice"),
     ],
 )
 def test_a_broken_file_costs_its_own_run_in_one_sentence(

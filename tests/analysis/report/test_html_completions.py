@@ -1,4 +1,4 @@
-"""Which completions the report shows: how they are chosen, what is read, what is refused."""
+"""Completions of the report: their choice, the files read, and refused files."""
 
 from __future__ import annotations
 

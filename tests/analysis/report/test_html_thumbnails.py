@@ -12,7 +12,7 @@ from analysis_lab import BENCHMARK
 from html_lab import FINGERPRINTS, Document, check_harmless, data_of, pictured, png, result_of
 
 from agrae_lab.runs import SCHEMA_VERSION
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 from analysis.report import html
 from analysis.report.html import completions
 from analysis.report.html.completions import TRAINING, sample_completions

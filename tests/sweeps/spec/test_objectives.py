@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from agrae_lab import runs
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 from sweeps.errors import PlanError
 from sweeps.spec.objectives import metric_names_ok, value_of
 
