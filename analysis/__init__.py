@@ -3,13 +3,13 @@
 Rooms, in the order in which they may import each other:
     io/            run directories and their Parquet files → checked frames
     statistics/    intervals, tests and estimators from counts of correct samples and per-step values
-    presentation/  colours, captions and layouts; a figure or table module → files
+    presentation/  style, shared sentences and layouts; files of figures and tables
     estimates/     Pass@k and maj@k curves, per-step series and comparisons of a study's arms, with intervals
     claims/        the paper's claims C1 to C8, each judged by one rule
-    figures/       one module per figure: QUESTION, NAME, PAPER, table(study), caption(table), draw(table, ax)
-    tables/        one module per table: QUESTION, NAME, PAPER, table(study), layout(table)
+    figures/       one file per figure or family of figures; __init__.py names its parts
+    tables/        one file per table; __init__.py names its parts
     simulation/    figures of a recorded simulation (`simulation=<dir>`)
-    published/     the paper's numbers, shown beside ours
+    published/     the paper's numbers
     report/        summary.md, report.html and the lines on the terminal
 
 Commands:

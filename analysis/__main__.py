@@ -9,8 +9,8 @@ Examples:
     python -m analysis runs=runs/demo                                     # every experiment → runs/demo/figures/
     python -m analysis runs=runs/demo experiment=a_grae formats=pdf,png   # one experiment, figures for a paper
 
-Every experiment under the root gets `<out>/<experiment>/` with figures, tables, summary.md, and report.html, a single
-file with all of them. Runs that start from different models are kept apart: `<out>/<experiment>/<model>/`.
+Every experiment under the root gets `<out>/<experiment>/` with report.html (one file), its figures and tables,
+and summary.md. Runs that start from different models are kept apart: `<out>/<experiment>/<model>/`.
 `<out>/summary.md` judges all claims on the runs of all experiments together.
 
     out=<dir>                         folder of the results (default: <root>/figures)
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str], *, num_workers: int = 1) -> int:
 
 
 def report(request: Request, *, num_workers: int) -> int:
-    """Write and print the results of a root of runs; return the exit status."""
+    """Write figures, tables, verdicts and reports of a root of runs, and return the exit status."""
     studies = _load(request, request.experiments)
     together = merge_studies(
         _load(request, request.everything, split=False),
@@ -141,7 +141,7 @@ def _progress(total: int) -> Iterator[int]:
 
 
 def evaluate(study: Study) -> Result:
-    """Return the study's verdicts, its notes and its refused data."""
+    """Return the verdicts of a study, its notes and its refused data."""
     result = Result(study, refused=[*study.refused, *gap_sentences(study)])
     for benchmark in study.benchmarks:
         try:
@@ -171,14 +171,14 @@ def write(result: Result, completions: Sample, folder: Path) -> None:
 
 
 def draw_simulation(given: Mapping[str, str]) -> int:
-    """Draw the figures of a simulation's directory; return the exit status.
+    """Draw the figures of a simulation's directory and return the exit status.
 
     Raises:
-        UsageError: keys that do not go with `simulation`, or a directory without a complete simulation.
+        UsageError: another key beside `simulation`, `out` and `formats`, or no readable simulation.
     """
     if others := sorted(given.keys() - set(SIMULATION_KEYS)):
         raise UsageError(
-            f"simulation= goes with out= and formats= only, not with {', '.join(others)}. Draw runs in another call"
+            f"simulation= takes out= and formats= only, not {', '.join(others)}; draw runs in a command of their own"
         )
     path = Path(given["simulation"])
     try:

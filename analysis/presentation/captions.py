@@ -10,6 +10,7 @@ import pandas as pd
 from agrae_lab.runs import Run
 from analysis.io.study import ACCURACY, reward_name
 from analysis.presentation.style import label
+from analysis.statistics.evaluations import BASE_MODEL
 from analysis.statistics.intervals import FEW_SEEDS
 
 RECORDED, PUBLISHED = "recorded", "published"  # column `source` of tables that hold both
@@ -126,5 +127,6 @@ def summarize_setting(table: pd.DataFrame) -> str:
     counts = "–".join(str(int(count)) for count in sorted({seeds.min(), seeds.max()})) if len(seeds) else ""
     trained = f"; seeds per arm: {counts}" if counts else ""
     scopes = table.loc[table["lo"].notna() & (table["speaks_of"] != ""), "speaks_of"].unique()
-    scope = f"; intervals describe {' or '.join(scopes)}" if len(scopes) else ""
+    trained_scopes = [scope for scope in scopes if scope != BASE_MODEL] or list(scopes)
+    scope = f"; intervals describe {' and '.join(trained_scopes)}" if trained_scopes else ""
     return f"Data: {', '.join(names)}{trained}{scope}."

@@ -123,7 +123,7 @@ def test_the_table_is_tidy_and_the_summary_holds_it(demo_root, tmp_path: Path, m
         (["runs=.", "smooth=4"], "smooth=4: a centred window is odd; choose 3 or 5"),
         (["runs=.", "published=nobody"], "published=nobody: "),
         (["runs=.", "published=Qwen2.5-Math-7B/"], "published=Qwen2.5-Math-7B/: "),
-        (["simulation=x", "seed=1"], "simulation= goes with out= and formats= only, not with seed"),
+        (["simulation=x", "seed=1"], "simulation= takes out= and formats= only, not seed"),
     ],
 )
 def test_what_cannot_be_carried_out_is_one_sentence(

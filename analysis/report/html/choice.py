@@ -21,8 +21,8 @@ def outcome(correct: pd.Series, valid: pd.Series) -> pd.Series:
     """Return the outcomes as a category: right, wrong, or invalid if the verifier gave no verdict."""
     right, has_verdict = (known.fillna(False).to_numpy(dtype=bool) for known in (correct, valid))
     codes = np.where(has_verdict, np.where(right, 0, 2), 1)
-    marks = pd.Categorical.from_codes(codes.tolist(), categories=pd.Index([RIGHT, INVALID, WRONG]))
-    return pd.Series(marks, index=correct.index)
+    outcomes = pd.Categorical.from_codes(codes.tolist(), categories=pd.Index([RIGHT, INVALID, WRONG]))
+    return pd.Series(outcomes, index=correct.index)
 
 
 def choose(rows: pd.DataFrame, num: int, *, seed: int) -> pd.DataFrame:

@@ -81,7 +81,7 @@ class Browser:
         self.driver.get(self.url)
 
     def prefer(self, scheme: str) -> None:
-        """Set the colour scheme of the system: light or dark."""
+        """Set the system's preference: light or dark."""
         wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
 

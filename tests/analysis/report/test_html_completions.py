@@ -1,4 +1,4 @@
-"""Completions in the report: their choice, the columns read, the files refused."""
+"""Completions of the report: their choice, the files read, and refused files."""
 
 from __future__ import annotations
 
