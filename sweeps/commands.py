@@ -144,15 +144,15 @@ def gc(given: Namespace) -> int:
 
     where, found, _ = _directories(given)
     everything = not names_study(given.words)
-    waste = find_removable(where if everything else where.parents[1], found, everything=everything)
-    if not waste:
+    removable = find_removable(where if everything else where.parents[1], found, everything=everything)
+    if not removable:
         print(f"{where} has nothing to remove")
         return 0
-    print_removable(make_console(), waste)
+    print_removable(make_console(), removable)
     if given.yes:
-        print(f"removed: {total(remove(waste))}")
+        print(f"removed: {total(remove(removable))}")
     else:
-        print(f"nothing was removed: {total(waste)} go with --yes")
+        print(f"nothing was removed; --yes removes {total(removable)}")
     return 0
 
 
