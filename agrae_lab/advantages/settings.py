@@ -107,7 +107,7 @@ class Setting:
 
 
 @cache
-def settings_of(cls: type) -> tuple[Setting, ...]:
+def settings_of(cls: Any) -> tuple[Setting, ...]:
     """Return the declared settings of a link class, in the order of its definition."""
     try:
         hints = get_type_hints(cls, include_extras=True)
