@@ -2,6 +2,7 @@
 
 python -m agrae_lab.train advantage=a_grae seed=1                 one run, in this process
 python -m agrae_lab.train -m +experiment=group_symmetry           an experiment, in parallel processes
+python -m agrae_lab.train --help                                  every key, with its type, default and meaning
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import hydra
 from omegaconf import DictConfig
 
 from agrae_lab import runs
-from agrae_lab.config import CONF_DIR, ConfigError, freeze, register_advantages
+from agrae_lab.config import CONF_DIR, ConfigError, freeze
+from agrae_lab.config.help import help_text
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
 from agrae_lab.models.memory import is_out_of_memory
@@ -24,8 +26,6 @@ from agrae_lab.runs import RunError
 from agrae_lab.runs.processes import is_main
 
 __all__ = ["execute", "freeze", "main"]
-
-register_advantages()
 
 
 def _join_experiment(config: Mapping[str, Any], run_dir: Path) -> None:
@@ -61,6 +61,9 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(help_text())
+        sys.exit()
     # Hydra finds launcher plugins in the namespace package hydra_plugins, wherever it lies on the path.
     sys.path.append(str(CONF_DIR.parent / "sweeps" / "plugins"))
     main()

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agrae_lab import runs
-from agrae_lab.config import CONF_DIR, freeze, problem_sets, register_advantages
+from agrae_lab.config import CONF_DIR, freeze, problem_sets
 from agrae_lab.evaluation.engines.vllm import check_vllm
 from agrae_lab.models.load import load_processing
 from agrae_lab.runs.provenance import provenance
@@ -72,7 +72,6 @@ def main(arguments: Sequence[str] = ()) -> int:
         print("torch finds no GPU on this machine. Run the check without one by size=tiny", file=sys.stderr)
         return 2
     tests_failed = size == "full" and run_tests() != 0
-    register_advantages()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), size=size)
     figures = {"date": date.today().isoformat(), "tests_failed": tests_failed, **figures, **provenance()}

@@ -19,7 +19,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
 from agrae_lab import runs
-from agrae_lab.config import CONF_DIR, freeze, problem_sets, register_advantages
+from agrae_lab.config import CONF_DIR, freeze, problem_sets
 from agrae_lab.models.load import load_model
 from agrae_lab.tasks import load_task
 from agrae_lab.training.session import build_trainer
@@ -53,7 +53,6 @@ class TakesTurns(TrainerCallback):
 
 def main() -> None:
     """Measure, and print the medians and their ratio."""
-    register_advantages()
     with tempfile.TemporaryDirectory() as root:
         ours, stock = take_turns(_config(root))
     low, middle, high = pair_quartiles(ours[WARM_UP:], stock[WARM_UP:])

@@ -3,6 +3,7 @@
 python -m agrae_lab.advantages                                print the table of all estimators
 python -m agrae_lab.advantages show a_grae                    print purpose, formula, settings and example of one
 python -m agrae_lab.advantages page [out=docs]                write estimators.md and its figure
+python -m agrae_lab.advantages configs [out=conf]             write the files of the config group advantage
 python -m agrae_lab.advantages check my_file:MyEstimator      hold a link of yours to the laws it declares
 """
 
@@ -12,12 +13,12 @@ import os
 import sys
 from pathlib import Path
 
-from agrae_lab.advantages.catalogue import facts, page
+from agrae_lab.advantages.catalogue import configs, facts, page
 from agrae_lab.advantages.catalogue.page import LAW_HEADS
 from agrae_lab.advantages.estimator import SLOTS, unknown
 from agrae_lab.advantages.properties.check import check
 
-_COMMANDS = ("table", "show", "page", "check")
+_COMMANDS = ("table", "show", "page", "configs", "check")
 _WIDTH = 24  # of the names
 
 
@@ -31,8 +32,8 @@ def main(arguments: list[str]) -> int:
             raise ValueError(unknown("command", command, _COMMANDS))
         elif command == "check":
             return _check(rest)
-        elif command == "page":
-            _page(rest)
+        elif command in ("page", "configs"):
+            _write(command, rest)
         elif command == "show":
             print("\n\n".join(_details(rest)))
         else:
@@ -81,11 +82,13 @@ def _details(names: list[str]) -> list[str]:
     return [page.section(entry) for name in names for entry in entries if entry.name == name]
 
 
-def _page(arguments: list[str]) -> None:
-    settings = dict(a.split("=", 1) for a in arguments if "=" in a)
-    if strange := [a for a in arguments if not a.startswith("out=")]:
-        raise ValueError(f"page takes out=<directory>, not {strange[0]!r}")
-    for path in page.write(Path(settings.get("out", "docs"))):
+def _write(command: str, arguments: list[str]) -> None:
+    write, out = {"page": (page.write, "docs"), "configs": (configs.write, "conf")}[command]
+    for argument in arguments:
+        if not argument.startswith("out="):
+            raise ValueError(f"{command} takes out=<directory>, not {argument!r}")
+        out = argument.removeprefix("out=")
+    for path in write(Path(out)):
         print(path)
 
 

@@ -120,7 +120,7 @@ def link(slot: str, name: str) -> Callable[[type[T]], type[T]]:
         assert dataclasses.is_dataclass(cls), cls
         assert issubclass(cls, Link), cls
         assert name not in _LINKS[slot], f"{slot} link {name!r} is registered twice"
-        cls.name, cls.SLOT = name, slot  # type: ignore[attr-defined]
+        cls.name, cls.SLOT = name, slot
         _LINKS[slot][name] = cls
         return cls
 
@@ -210,16 +210,17 @@ class Estimator:
         """
         rewards_PG, context = widened(rewards_PG), (context or Context()).in_float32()
         self._check(rewards_PG, context)
-        new_state, advantages = dict(state or {}), None
-        for slot in SLOTS:
-            part = getattr(self, slot)
-            inputs = (rewards_PG, context) if advantages is None else (advantages, rewards_PG, context)
-            if getattr(part, "STATEFUL", False):
-                advantages, new_state[part.name] = part(*inputs, new_state.get(part.name))
-            else:
-                advantages = part(*inputs)
-            if slot == "base":
-                advantages = advantages.masked_fill(rewards_PG.isnan(), 0.0)
+        new_state = dict(state or {})
+
+        def apply(part: Any, *inputs: Any) -> Tensor:
+            if not getattr(part, "STATEFUL", False):
+                return part(*inputs)
+            advantages, new_state[part.name] = part(*inputs, new_state.get(part.name))
+            return advantages
+
+        advantages = apply(self.base, rewards_PG, context).masked_fill(rewards_PG.isnan(), 0.0)
+        for part in (self.sample, self.group, self.token, self.match):
+            advantages = apply(part, advantages, rewards_PG, context)
         return advantages, new_state
 
     @property

@@ -107,7 +107,7 @@ class Setting:
 
 
 @cache
-def settings_of(cls: type) -> tuple[Setting, ...]:
+def settings_of(cls: Any) -> tuple[Setting, ...]:
     """Return the declared settings of a link class, in the order of its definition."""
     try:
         hints = get_type_hints(cls, include_extras=True)
@@ -136,6 +136,7 @@ class Link:
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
-        for setting in settings_of(type(self)):
+        cls: Any = type(self)
+        for setting in settings_of(cls):
             value = setting.checked(f"advantage.{self.SLOT}.{setting.name}", getattr(self, setting.name))
             object.__setattr__(self, setting.name, value)

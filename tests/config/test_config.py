@@ -1,14 +1,19 @@
-"""Configs: every experiment composes, and bad input is one sentence with the key, its value and what would be right."""
+"""Configs: every experiment composes, and bad input gets one sentence with key, value and remedy."""
 
 import json
+import subprocess
+import sys
+from dataclasses import MISSING
 
 import pytest
 import torch
 import yaml
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from agrae_lab import advantages, runs
 from agrae_lab.config import CONF_DIR, ConfigError, estimator_of, freeze, schema
+from agrae_lab.config.help import help_text
 from agrae_lab.tasks.problems import shipped_file
 from tests.training.conftest import compose_config
 
@@ -306,3 +311,29 @@ def test_equal_numbers_are_equal_configs():
 def test_experiments_validate_on_a_benchmark_of_theirs(name):
     config = compose_config(f"+experiment={name}")
     assert config["train"]["validate_on"] in config["evaluation"]["benchmarks"]
+
+
+def test_the_defaults_of_the_schema_are_those_of_the_files():
+    """A key of conf/config.yaml and of tracking=wandb has one default, wherever it stands."""
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        composed = compose("config", overrides=["tracking=wandb", "tracking.name=none"])
+    for key, rule in schema.RULES.items():
+        if not rule.is_optional and rule.default is not MISSING and key != "hardware.data_dir":
+            assert OmegaConf.select(composed, key) == rule.default, key
+
+
+def test_help_has_every_key_group_and_two_examples():
+    text = help_text()
+    for key, rule in schema.RULES.items():
+        assert rule.sentence.endswith("."), key
+        assert key == "schema_version" or f"\n{key}: {rule.wanted}" in text
+    assert "advantage/group: attenuate, " in text
+    assert text.count("python -m agrae_lab.train ") == 2
+    assert max(len(line) for line in text.splitlines()) < 220
+
+
+def test_help_is_printed_before_anything_starts():
+    result = subprocess.run(
+        [sys.executable, "-m", "agrae_lab.train", "--help"], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == help_text() + "\n"

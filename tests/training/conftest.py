@@ -16,10 +16,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from agrae_lab import runs
-from agrae_lab.config import CONF_DIR, freeze, register_advantages
+from agrae_lab.config import CONF_DIR, freeze
 from agrae_lab.lifecycle import execute
-
-register_advantages()
 
 # checkpoints at steps 2 and 4, so that a run can be interrupted between them
 SMALL = [

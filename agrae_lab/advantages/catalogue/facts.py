@@ -129,9 +129,10 @@ def describe(cls: type) -> Description:
 def values(part: Any) -> list[Value]:
     """Return the settings of a link with their values."""
     official = getattr(part, "OFFICIAL", {})
+    cls: Any = type(part)
     return [
         Value(s.name, value := getattr(part, s.name), official.get(s.name, value), s.words, s.description)
-        for s in settings_of(type(part))
+        for s in settings_of(cls)
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,7 +59,8 @@ def steps(
     """Yield the steps of a simulation without end. Arguments as in `simulate`, unchecked."""
     generator = generator_for(seed, "draws")
     logits_PN, correct_PN = space.logits_PN, space.correct_PN
-    ever_sampled_PN, state = torch.zeros_like(correct_PN), {}
+    ever_sampled_PN = torch.zeros_like(correct_PN)
+    state: dict[str, Any] = {}
     while True:
         policy_PN = logits_PN.softmax(dim=1)
         draws_PG = draw(policy_PN, num_generations=num_generations, generator=generator)

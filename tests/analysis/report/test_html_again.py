@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agrae_lab.config import CONF_DIR, freeze, register_advantages
+from agrae_lab.config import CONF_DIR, freeze
 from agrae_lab.runs import Run, run_dir_for
 from analysis.io.study import Study, View
 from analysis.report.html.configs import differences
@@ -28,7 +28,6 @@ HARD_QUESTION = """Is it "true" that 'they' cost $5, `not` \\ 4\\' {a: b}, [c]? 
 
 @pytest.fixture
 def composing() -> Iterator[None]:
-    register_advantages()
     with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         yield
 
