@@ -252,7 +252,9 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
             yield file
     except (pa.ArrowException, OSError, KeyError) as error:
         cause = str(error).partition("\n")[0]
-        raise FrameError(f"{path}: not a complete Parquet file of agrae_lab: {cause}. {AGAIN}") from error
+        raise FrameError(
+            f"{path}: not a whole Parquet file (cut off, damaged, or another format): {cause}; {AGAIN}"
+        ) from error
 
 
 def _num_rows(path: Path) -> int:

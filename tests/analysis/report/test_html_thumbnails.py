@@ -38,7 +38,7 @@ def test_each_completion_has_its_problem_s_images_and_each_image_is_embedded_onc
         expected = [png(grey=number)] if row.source == TRAINING else [png(grey=100 + number)]
         expected += [png(5, 5)] if row.prompt == "problem-011" else []
         assert [decoded(sample.images[at]) for at in row.pictures] == expected
-    assert "Pictures of problems: at most 256 pixels wide and high." in completions.describe(sample)
+    assert "Images of problems are at most 256 pixels wide and high." in completions.describe(sample)
     page = html.report_page(result, sample, root.path)
     check_harmless(Document(page))
     data = data_of(page)
@@ -76,7 +76,7 @@ def test_how_many_are_shown_is_said(new_root: Callable, monkeypatch: pytest.Monk
     sample = sample_completions(result_of(root, "x").study)
     assert len(sample.images) == 10
     wanted = len({(row.source == TRAINING, row.prompt) for row in sample.rows.itertuples()})
-    assert f"wide and high, 10 of {wanted} are in this page." in completions.describe(sample)
+    assert f"wide and high; the page holds those of 10 of {wanted} problems." in completions.describe(sample)
 
 
 @pytest.mark.parametrize(
