@@ -1,11 +1,19 @@
-"""Evaluate trained runs: add benchmarks or samples, or go on with an evaluation that was cut off. Nothing is trained.
+"""Evaluate trained runs and their base models: add benchmarks or samples, or resume an evaluation. Nothing is trained.
 
-python -m agrae_lab.evaluate runs/a_grae-1a2b3c4d/seed-0
-python -m agrae_lab.evaluate runs/*/seed-* '+evaluation.benchmarks.more={task: countdown}' evaluation.num_samples=512
-torchrun --nproc-per-node 8 -m agrae_lab.evaluate runs/a_grae-1a2b3c4d/seed-0      eight GPUs share the samples
+    python -m agrae_lab.evaluate RUN… [KEY=VALUE…]
 
-Words with = are overrides of `evaluation` and `hardware` in Hydra's grammar, for every run; the others are runs, or
-roots, for all of their runs. The base models are evaluated alike.
+RUN         a run directory, or a root: all of its trained runs
+KEY=VALUE   an override of `evaluation` or `hardware` for every run, in Hydra's grammar (+ adds a key, ~ removes one)
+
+Examples:
+    # resume or complete the evaluations of one run
+    python -m agrae_lab.evaluate runs/a_grae-1a2b3c4d/seed-0
+    # another benchmark and more samples, for all runs of a root, on eight GPUs
+    torchrun --nproc-per-node 8 -m agrae_lab.evaluate runs '+evaluation.benchmarks.more={task: countdown}' \\
+        evaluation.num_samples=512
+
+Each run prints one JSON line with its status. The exit status is 0 if all are done, 1 if one is not, 2 for a mistake in
+the command.
 """
 
 from __future__ import annotations
@@ -30,40 +38,43 @@ from hydra.errors import HydraException
 
 from agrae_lab import runs
 from agrae_lab.config import ConfigError, problem_sets, with_evaluation
-from agrae_lab.evaluation.benchmarks import check_kept, is_main
+from agrae_lab.evaluation.benchmarks import check_kept
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
 from agrae_lab.runs import Run, RunError
+from agrae_lab.runs.processes import is_main
 
 SECTIONS = ("evaluation", "hardware")
-WATCHED_PARENT = "AGRAE_WATCHED_PARENT"  # process id of the one with which a run in a sweep ends
+WATCHED_PARENT = "AGRAE_WATCHED_PARENT"  # id of the controller's process, with which a run in a sweep ends
 _POLL_SECONDS = 1.0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry the runs to their end, with what the overrides ask for; returns the exit status."""
-    if runs.has_been_handed_a_lock():
-        _go_on_as_before()
+    """Evaluate the runs under the overrides; return the exit status."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    if runs.has_inherited_lock():
+        _restore_process()
     words = [word for word in arguments if "=" in word or word.startswith("~")]
     paths = [word for word in arguments if word not in words]
     if not paths:
-        print(
-            "say which runs: python -m agrae_lab.evaluate <run directory>… [evaluation.<key>=<value>…]", file=sys.stderr
-        )
+        print("agrae_lab: no run is named. python -m agrae_lab.evaluate RUN… [KEY=VALUE…]; see --help", file=sys.stderr)
         return 2
     try:
         overrides = parse_overrides(words)
-        asked = [(run, asked_for(run, overrides)) for path in paths for run in _runs_at(Path(path))]
+        configs = [(run, overridden_config(run, overrides)) for path in paths for run in _trained_runs(Path(path))]
     except (ConfigError, RunError) as error:
         print(f"agrae_lab: {error}", file=sys.stderr)
         return 2
-    return max(_evaluate(run, config) for run, config in asked)
+    return max(_evaluate(run, config) for run, config in configs)
 
 
 def _evaluate(run: Run, config: dict[str, Any]) -> int:
+    """Evaluate one run, print its status, and return the exit status."""
     try:
         if is_main():
-            runs.ask(run, config)
+            runs.request(run, config)
         status = execute(run.path, config=config)
     except (ConfigError, ModelError, RunError) as error:
         print(f"agrae_lab: {error}", file=sys.stderr)
@@ -73,25 +84,25 @@ def _evaluate(run: Run, config: dict[str, Any]) -> int:
     return 0 if status == "done" else 1
 
 
-def _runs_at(path: Path) -> list[Run]:
-    """The run in a directory, or all trained runs of a root.
+def _trained_runs(path: Path) -> list[Run]:
+    """Return the run in a directory, or all trained runs of a root.
 
     Raises:
-        RunError: neither, or a run that has not been trained.
+        RunError: the path is neither, or its run is not trained.
     """
     if not (path / "config.yaml").is_file() and (found := runs.list_runs(path)):
         return [run for run in found if (run.path / "model").is_dir()]
     run = runs.read_run(path)
     if not (run.path / "model").is_dir():
-        raise RunError(f"{run.path} holds no trained model/ yet; train it first: python -m agrae_lab.train")
+        raise RunError(f"{run.path}: no trained model/ yet. Train the run first: python -m agrae_lab.train")
     return [run]
 
 
 def parse_overrides(words: Sequence[str]) -> list[Override]:
-    """Overrides of `evaluation` and `hardware`.
+    """Return overrides of `evaluation` and `hardware`.
 
     Raises:
-        ConfigError: not in Hydra's grammar, or of another section.
+        ConfigError: one is not in Hydra's grammar, or is of another section.
     """
     try:
         overrides = OverridesParser.create().parse_overrides(list(words))
@@ -101,16 +112,16 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
         if override.key_or_group.split(".")[0] not in SECTIONS or override.is_sweep_override():
             raise ConfigError(
                 f"{override.input_line}: a trained run takes overrides of {' and '.join(SECTIONS)} alone, one value "
-                "each; for anything else train another run: python -m agrae_lab.train"
+                "each. For any other key train another run: python -m agrae_lab.train"
             )
     return overrides
 
 
-def asked_for(run: Run, overrides: Sequence[Override]) -> dict[str, Any]:
-    """The run's config with overrides.
+def overridden_config(run: Run, overrides: Sequence[Override]) -> dict[str, Any]:
+    """Return the run's config with overrides.
 
     Raises:
-        ConfigError, RunError: anything that could not be evaluated.
+        ConfigError, RunError: the config could not be evaluated.
     """
     sections = {name: deepcopy(run.config[name]) for name in SECTIONS}
     for override in overrides:
@@ -129,15 +140,16 @@ def asked_for(run: Run, overrides: Sequence[Override]) -> dict[str, Any]:
     return config
 
 
-def _go_on_as_before() -> None:
-    """Log as the program did in whose place this one goes on, and end with the same parent."""
+def _restore_process() -> None:
+    """Restore the log of the training program that this one has replaced, and the watch on its parent."""
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     if (parent := os.environ.get(WATCHED_PARENT)) is not None:
-        threading.Thread(target=_stop_with, args=(int(parent),), daemon=True).start()
+        threading.Thread(target=_terminate_with_parent, args=(int(parent),), daemon=True).start()
 
 
-def _stop_with(parent: int) -> None:
+def _terminate_with_parent(parent: int) -> None:
+    """Send SIGTERM to this process once its parent has ended."""
     while os.getppid() == parent:
         time.sleep(_POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

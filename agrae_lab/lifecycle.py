@@ -1,4 +1,4 @@
-"""Lifecycle of one run: lock its directory, train, evaluate, and keep its status, whatever happens."""
+"""Lifecycle of one run: lock its directory, train, evaluate, and record its status however it ends."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ from agrae_lab.evaluation.benchmarks import (
     evaluate_policy,
     evaluate_steps,
     evaluations_of,
-    is_main,
-    num_processes,
     trained_policy,
 )
 from agrae_lab.runs import Run, RunError
+from agrae_lab.runs.processes import is_main, num_processes
 from agrae_lab.runs.provenance import provenance
 from agrae_lab.tasks import count_shared, fingerprint_problems, load_task
 
@@ -40,26 +39,26 @@ Problems = list[dict[str, Any]]
 
 
 def execute(run_dir: str | Path, *, config: dict[str, Any] | None = None) -> str:
-    """Carry one run to its end from whatever state its directory is in; returns "done" or "diverged".
+    """Train and evaluate a run from the state that its directory is in; return "done" or "diverged".
 
     The directory is locked meanwhile. An exception leaves status "failed" with its text, SIGTERM or Ctrl-C status
-    "interrupted"; both can be executed again and continue from the last checkpoint.
+    "interrupted"; either run resumes from its last checkpoint when executed again.
 
     Args:
-        config: what is asked of the run; what its config.yaml says unless told.
+        config: the run's config with other evaluations; its config.yaml unless told.
 
     Raises:
-        RunError: not a usable run directory, or another process is at work in it.
+        RunError: not a usable run directory, or another process has locked it.
     """
     run = runs.read_run(run_dir)
-    if not is_main():  # a further process of the same run: the main one keeps the books
+    if not is_main():  # the main process writes the status
         _train_and_evaluate(run if config is None else replace(run, config=config))
         return "done"
     with runs.lock(run.path):
         run = runs.read_run(run_dir)
         if run.status in runs.FINAL_STATUSES:
             return run.status
-        signal.signal(signal.SIGTERM, _raise_stopped)
+        signal.signal(signal.SIGTERM, _raise_terminated)
         attempt = {"started": datetime.now(UTC).isoformat(timespec="seconds"), **provenance()}
         attempts = [*run.meta.get("attempts", []), attempt]
         runs.update_meta(
@@ -70,10 +69,11 @@ def execute(run_dir: str | Path, *, config: dict[str, Any] | None = None) -> str
             config_hash=runs.config_hash(run.config),
             attempts=attempts,
         )
-        return _keep_books(run)
+        return _execute_with_status(run)
 
 
-def _keep_books(run: Run) -> str:
+def _execute_with_status(run: Run) -> str:
+    """Train and evaluate; write the final status, and the error if there is one, to meta.json."""
     from agrae_lab.training.trainer import DivergedError
 
     try:
@@ -82,7 +82,7 @@ def _keep_books(run: Run) -> str:
         runs.update_meta(run.path, status="diverged", error=str(error))
         logger.warning("%s diverged: %s", run.key, error)
         return "diverged"
-    except (KeyboardInterrupt, _Stopped):
+    except (KeyboardInterrupt, _Terminated):
         runs.update_meta(run.path, status="interrupted")
         raise
     except BaseException as error:
@@ -96,39 +96,51 @@ def _keep_books(run: Run) -> str:
 def _train_and_evaluate(run: Run) -> None:
     """Train, evaluate the trained policy, and make sure that the base model's evaluation exists."""
     _Progress(run, "load")(0, 1)
-    trained, vllm = (run.path / "model").is_dir(), run.config["engine"] == "vllm"
+    is_trained, vllm = (run.path / "model").is_dir(), run.config["engine"] == "vllm"
+    sets = _check_run(run, is_trained=is_trained)
+    if num_processes() == 1 and not vllm:  # several must not wait for one of them here, nor two vLLMs share a GPU
+        evaluate_base(run, sets, wait=False, on_progress=_Progress(run, "evaluate base"))
+    if not is_trained:
+        from agrae_lab.training.session import train
+
+        with _timed(run, "train_seconds"):
+            train(run, sets, on_step=_Progress(run, "train"))
+        if vllm:
+            _restart_to_evaluate(run)
+    elif is_main():
+        shutil.rmtree(run.path / "checkpoints", ignore_errors=True)  # interrupted before their removal
+    _evaluate(run, sets)
+
+
+def _check_run(run: Run, *, is_trained: bool) -> dict[str, Problems]:
+    """Refuse a run that has changed or cannot work, before anything expensive starts; return its problems."""
     sets = _problem_sets(run)
-    _check_unchanged(run, sets, trained=trained)
+    _check_unchanged(run, sets, is_trained=is_trained)
     if is_main():
         _report_overlap(run, sets)
-    from agrae_lab.training.preflight import preflight
-    from agrae_lab.training.session import train  # trl takes seconds to import
+    from agrae_lab.training.preflight import preflight  # trl takes seconds to import
     from agrae_lab.training.thumbnails import keep_thumbnails
 
-    _keep_threads(run)
-    if trained:
+    _set_num_threads(run)
+    if is_trained:
         check_kept(run, sets)
     else:
-        with _for_users():
+        with _value_error_as_config_error():
             preflight(run, sets)
     if is_main():
         keep_thumbnails(run, sets)
-    if num_processes() == 1 and not vllm:  # several must not wait for one of them here, nor two vLLMs share a GPU
-        evaluate_base(run, sets, wait=False, on_progress=_Progress(run, "evaluate base"))
-    if not trained:
-        with _timed(run, "train_seconds"):
-            train(run, sets, on_step=_Progress(run, "train"))
-    elif is_main():
-        shutil.rmtree(run.path / "checkpoints", ignore_errors=True)  # cut off between the model and their end
-    if vllm and not trained:
-        _start_afresh(run)
+    return sets
+
+
+def _evaluate(run: Run, sets: Mapping[str, Problems]) -> None:
+    """Draw what the evaluations of the run's policies and its base model lack, and list them in meta.json."""
     with _timed(run, "evaluate_seconds"):
         policy = trained_policy(run)
         evaluate_policy(run, policy, sets, on_progress=_Progress(run, policy.phase))
         at_steps = evaluate_steps(run, sets, on_progress=partial(_Progress, run))
     base_eval = evaluate_base(run, sets, wait=True, on_progress=_Progress(run, "evaluate base"))
     if is_main():
-        meta = runs.read_run(run.path).meta  # what is not asked for now stays
+        meta = runs.read_run(run.path).meta  # evaluations that this config does not ask for stay listed
         runs.update_meta(
             run.path,
             evaluations={**meta.get("evaluations", {}), **evaluations_of(run, policy)},
@@ -138,16 +150,16 @@ def _train_and_evaluate(run: Run) -> None:
 
 
 @contextmanager
-def _for_users() -> Iterator[None]:
-    """A ValueError in this block is for whoever gave the command, as a sentence without a traceback."""
+def _value_error_as_config_error() -> Iterator[None]:
+    """Turn a ValueError of the block into a ConfigError, which the command prints without a traceback."""
     try:
         yield
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
 
-def _keep_threads(run: Run) -> None:
-    """Compute with as many threads as the run's first attempt: another number gives other last bits."""
+def _set_num_threads(run: Run) -> None:
+    """Compute with as many threads as the run's first attempt: another number changes the last bits of results."""
     import torch
 
     threads = int(run.meta.get("threads", torch.get_num_threads()))
@@ -156,10 +168,10 @@ def _keep_threads(run: Run) -> None:
         runs.update_meta(run.path, threads=threads)
 
 
-def _start_afresh(run: Run) -> None:
-    """Go on in a new program under the same process id: one that has trained with vLLM cannot free its GPU memory.
+def _restart_to_evaluate(run: Run) -> None:
+    """Replace this program by agrae_lab.evaluate, under the same process id and lock.
 
-    It holds the lock from the first moment (agrae_lab.evaluate).
+    A program that has trained with vLLM cannot free its GPU memory.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -169,9 +181,9 @@ def _start_afresh(run: Run) -> None:
 
 
 def _problem_sets(run: Run) -> dict[str, Problems]:
-    """The run's problems; meta.json and a warning say how many rows task.on_bad_row = skip has left out of them."""
+    """Return the run's problems; count the rows that task.on_bad_row = skip leaves out, in meta.json and a warning."""
     skipped: dict[str, list[str]] = {}
-    with _for_users():
+    with _value_error_as_config_error():
         sets = problem_sets(run.config, on_bad_rows=skipped.__setitem__)
     if skipped and is_main():
         runs.update_meta(run.path, skipped_rows={name: len(sentences) for name, sentences in skipped.items()})
@@ -180,45 +192,48 @@ def _problem_sets(run: Run) -> dict[str, Problems]:
     return sets
 
 
-def _check_unchanged(run: Run, sets: Mapping[str, Problems], *, trained: bool) -> None:
-    """Refuse to go on with other problems, another model or other code than the run was planned or begun with.
+def _check_unchanged(run: Run, sets: Mapping[str, Problems], *, is_trained: bool) -> None:
+    """Refuse other problems, another model or other code than those that the run was planned or started with.
 
     Raises:
-        RunError: names what has changed.
+        RunError: one of them has changed; the message names it.
     """
     from agrae_lab.models.load import fingerprint_model
 
     for name, problems in sets.items():
         if fingerprint_problems(problems) != run.config["data_fingerprints"][name]:
             raise RunError(
-                f"the problems of {name!r} have changed since {run.path} was made; restore them, or start anew"
+                f"the problems of {name!r} have changed since {run.path} was made. Restore them, or train another run"
             )
     fingerprint = fingerprint_model(run.config["model"]["path"])
-    begun = run.config["model_fingerprint"] or run.meta.get("model_fingerprint", fingerprint)
-    if begun != fingerprint:
-        raise RunError(f"the model at model.path has changed since {run.path} was begun; restore it, or start anew")
-    if not trained:
+    expected = run.config["model_fingerprint"] or run.meta.get("model_fingerprint", fingerprint)
+    if expected != fingerprint:
+        raise RunError(
+            f"the model at model.path has changed since {run.path} was made. Restore it, or train another run"
+        )
+    if not is_trained:
         _check_code(run)
     if is_main():
         runs.update_meta(run.path, model_fingerprint=fingerprint)
 
 
 def _check_code(run: Run) -> None:
-    now = training_code(run.config, estimator_of(run.config))
-    if changed := changed_files(run.config["code"]["training"], now):
+    """Raise RunError if a source file that decides the weights has changed since the run was made."""
+    current = training_code(run.config, estimator_of(run.config))
+    if changed := changed_files(run.config["code"]["training"], current):
         raise RunError(
-            f"{', '.join(changed)} changed since {run.path} was made, and half a run of each is no result. Restore "
-            f"{'it' if len(changed) == 1 else 'them'}, or launch again: that makes another run"
+            f"{', '.join(changed)} changed since {run.path} was made, and one run cannot mix two versions. Restore "
+            f"{'it' if len(changed) == 1 else 'them'}, or launch again, which makes another run"
         )
 
 
 def _report_overlap(run: Run, sets: Mapping[str, Problems]) -> None:
-    """Warn of test problems that the policy trains on, and count them in meta.json."""
+    """Warn of test problems that are training problems too, and count them in meta.json."""
     section, overlap = run.config["task"], {}
-    trained = load_task(section["name"], section)
+    training_task = load_task(section["name"], section)
     for name, benchmark in run.config["evaluation"]["benchmarks"].items():
         task = load_task(benchmark["task"], section)
-        if shared := count_shared(task, sets[name], trained, sets["train"]):
+        if shared := count_shared(task, sets[name], training_task, sets["train"]):
             overlap[name] = shared
             logger.warning(
                 "evaluation.benchmarks.%s: %d of its %d problems are training problems too. Its accuracy measures "
@@ -230,7 +245,7 @@ def _report_overlap(run: Run, sets: Mapping[str, Problems]) -> None:
 
 @contextmanager
 def _timed(run: Run, name: str) -> Iterator[None]:
-    """Add the block's seconds to meta.json, however it ends: timings are those of all attempts."""
+    """Add the block's seconds to meta.json, however it ends, so that timings are the sum over all attempts."""
     start = time.perf_counter()
     try:
         yield
@@ -242,7 +257,7 @@ def _timed(run: Run, name: str) -> Iterator[None]:
 
 
 class _Progress:
-    """Says in progress.json and in the log how far a phase of a run is."""
+    """Progress of a phase of a run, in progress.json and in the log."""
 
     def __init__(self, run: Run, phase: str) -> None:
         self._run, self._phase, self._start = run, phase, time.perf_counter()
@@ -255,9 +270,9 @@ class _Progress:
         logger.info("%s: %s %d/%d", self._run.key, self._phase, done, total)
 
 
-class _Stopped(SystemExit):
-    """SIGTERM has come: end this process, in good order."""
+class _Terminated(SystemExit):
+    """SIGTERM has ended this process."""
 
 
-def _raise_stopped(number: int, frame: Any) -> None:
-    raise _Stopped(128 + number)
+def _raise_terminated(number: int, frame: Any) -> None:
+    raise _Terminated(128 + number)

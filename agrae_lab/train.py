@@ -1,7 +1,8 @@
-"""Train and evaluate one run, or many.
+"""Train and evaluate one run, or all runs of an experiment.
 
-python -m agrae_lab.train advantage=a_grae seed=1                 one run, here
-python -m agrae_lab.train -m +experiment=group_symmetry           an experiment, side by side in processes
+python -m agrae_lab.train advantage=a_grae seed=1                 one run, in this process
+python -m agrae_lab.train -m +experiment=group_symmetry           an experiment, in parallel processes
+python -m agrae_lab.train --help                                  every key, with its type, default and meaning
 """
 
 from __future__ import annotations
@@ -16,20 +17,19 @@ import hydra
 from omegaconf import DictConfig
 
 from agrae_lab import runs
-from agrae_lab.config import CONF_DIR, ConfigError, freeze, register_advantages
-from agrae_lab.evaluation.benchmarks import is_main
+from agrae_lab.config import CONF_DIR, ConfigError, freeze
+from agrae_lab.config.help import help_text
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
 from agrae_lab.models.memory import is_out_of_memory
 from agrae_lab.runs import RunError
+from agrae_lab.runs.processes import is_main
 
 __all__ = ["execute", "freeze", "main"]
 
-register_advantages()
-
 
 def _join_experiment(config: Mapping[str, Any], run_dir: Path) -> None:
-    """List a run that is launched alone among those of the experiment that its config names."""
+    """Add a run that is launched alone to the experiment that its config names."""
     name, question = config["experiment"]["name"], config["experiment"]["question"]
     if name is not None:
         key = runs.read_run(run_dir).key
@@ -38,7 +38,7 @@ def _join_experiment(config: Mapping[str, Any], run_dir: Path) -> None:
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> None:
-    """One run in this process."""
+    """Train and evaluate one run in this process."""
     try:
         config = freeze(cfg)
         run_dir = runs.create_run(config)
@@ -48,7 +48,7 @@ def main(cfg: DictConfig) -> None:
     except (ConfigError, ModelError, RunError) as error:
         sys.exit(f"agrae_lab: {error}")
     except KeyboardInterrupt:
-        sys.exit("stopped; the same command continues this run")
+        sys.exit("agrae_lab: interrupted. The same command resumes this run")
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -61,6 +61,9 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(help_text())
+        sys.exit()
     # Hydra finds launcher plugins in the namespace package hydra_plugins, wherever it lies on the path.
     sys.path.append(str(CONF_DIR.parent / "sweeps" / "plugins"))
     main()

@@ -1,21 +1,29 @@
-"""`python -m analysis runs=<root> [experiment=<name>] [out=<dir>] …`: figures, tables, verdicts, a report.
+"""Make figures, tables, verdicts and a report from run directories.
 
-For every experiment under the root, `<out>/<experiment>/` receives report.html, which can be sent as it is, and what it
-is made of: figures, tables, passk_table.{csv,md} and summary.md. Runs that start from different models are told apart:
-`<out>/<experiment>/<model>/`. `<out>/summary.md` judges all claims on the runs of all experiments together.
-out is `<root>/figures` unless given. Further words:
+    python -m analysis runs=<root> [experiment=<name>] [out=<dir>] [options]
+    python -m analysis simulation=<dir> [out=<dir>] [formats=...]
+    python -m analysis audit <table.csv>
 
-    formats=pdf,png                   files of figures beside SVG, which reports need (none)
-    published=<model>[/<benchmark>]   the paper's numbers for that model beside ours
-    smooth=<steps>                    a centred moving mean over so many steps, drawn over the recorded line
-    seed=<n>                          of every random draw, the completions shown among them (0)
-    --intersect                       compare arms on what all of them have, where problems or n differ
+Examples:
 
-`python -m analysis simulation=<dir> [out=<dir>]` draws what `python -m agrae_lab.advantages.simulator` recorded, into
-`<dir>/figures` unless told. `python -m analysis audit <table.csv>` checks a published Pass@k table.
+    python -m analysis runs=runs/demo                                     # every experiment → runs/demo/figures/
+    python -m analysis runs=runs/demo experiment=a_grae formats=pdf,png   # one experiment, figures for a paper
 
-Exit status: 0; 1 if some data were refused or are incomplete (the rest is done); 2 if the command cannot be carried
-out.
+Every experiment under the root gets `<out>/<experiment>/` with report.html (one file), its figures and tables,
+and summary.md. Runs that start from different models are kept apart: `<out>/<experiment>/<model>/`.
+`<out>/summary.md` judges all claims on the runs of all experiments together.
+
+    out=<dir>                         folder of the results (default: <root>/figures)
+    formats=pdf,png                   files of figures beside SVG (default: none)
+    published=<model>[/<benchmark>]   show the paper's numbers for that model beside ours
+    smooth=<steps>                    draw a centred moving mean over that many steps (odd) above the recorded line
+    seed=<n>                          seed of every random draw (default: 0)
+    --intersect                       where problems or n differ, compare arms on what all of them have
+
+`simulation=<dir>` draws the records of `python -m agrae_lab.advantages.simulator`, by default into `<dir>/figures`.
+`audit` checks a published Pass@k table; `python -m analysis audit --help` describes it.
+
+Exit status: 0 done; 1 some data were refused or are incomplete, the rest is done; 2 the command cannot be carried out.
 """
 
 from __future__ import annotations
@@ -35,20 +43,28 @@ from agrae_lab.runs import Experiment, RunError, replacing
 from analysis import audit, figures, simulation, tables
 from analysis.arguments import SIMULATION_KEYS, Request, UsageError, formats, parse, read_words
 from analysis.claims import judge
-from analysis.estimates.passk_curves import LEFT_OUT, collect, curve_table
-from analysis.io.gaps import incomplete
-from analysis.io.study import FrameError, Study, load_study, merge_studies, on_sound_runs, split_by_model
-from analysis.presentation.render import Rendered, render, render_table
+from analysis.estimates.passk_curves import LEFT_OUT, collect
+from analysis.io.gaps import gap_sentences
+from analysis.io.parquet import FrameError
+from analysis.io.study import Study, load_study, merge_studies, on_sound_runs, split_by_model
+from analysis.presentation.render import Rendered, lay_out, render, render_table
+from analysis.presentation.table_layout import Layout
 from analysis.report import html, terminal
 from analysis.report.html.completions import Sample, sample_completions
-from analysis.report.markdown import passk_markdown, summary
-from analysis.report.result import Result, passk_table
+from analysis.report.markdown import summary
+from analysis.report.result import Result
+from analysis.tables import main as table_main
+
+Key = tuple[str, str, str]  # of a task: kind, study, name
 
 _SECONDS_BETWEEN_LINES = 30.0
 
 
 def main(arguments: Sequence[str], *, num_workers: int = 1) -> int:
-    """Run the command in `num_workers` processes; returns the exit status."""
+    """Run the command in `num_workers` processes and return the exit status."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
     if arguments and arguments[0] == "audit":
         return audit.main(arguments[1:])
     try:
@@ -63,7 +79,7 @@ def main(arguments: Sequence[str], *, num_workers: int = 1) -> int:
 
 
 def report(request: Request, *, num_workers: int) -> int:
-    """Everything that is asked for of a root of runs; returns the exit status."""
+    """Write figures, tables, verdicts and reports of a root of runs, and return the exit status."""
     studies = _load(request, request.experiments)
     together = merge_studies(
         _load(request, request.everything, split=False),
@@ -71,19 +87,10 @@ def report(request: Request, *, num_workers: int) -> int:
         question=f"The paper's claims on the runs of {', '.join(e.name for e in request.everything)} together.",
     )
     unions = split_by_model(replace(together, view=request.view))
-    tasks: dict[tuple[str, str, str], Callable[[], Any]] = {}  # (what, study, name) → its work
-    for study in (*studies, *unions):
-        tasks["verdicts", study.name, ""] = partial(evaluate, study)
-    for study in studies:
-        folder = request.out / study.name
-        tasks["completions", study.name, ""] = partial(sample_completions, study)
-        for module in figures.discover():
-            tasks["figure", study.name, module.NAME] = partial(_draw, module.NAME, study, folder, request.formats)
-        for module in tables.discover():
-            tasks["table", study.name, module.NAME] = partial(_tabulate, module.NAME, study, folder)
+    tasks = _tasks(request, studies, unions)
     done = dict(zip(tasks, carry_out(list(tasks.values()), num_workers=num_workers), strict=True))
     results = [done["verdicts", study.name, ""] for study in studies]
-    judged = [done["verdicts", union.name, ""] for union in unions]
+    judged = [replace(done["verdicts", union.name, ""], passk=done["passk", union.name, ""]) for union in unions]
     for result in results:
         _collect(result, done)
         write(result, done["completions", result.study.name, ""], request.out / result.study.name)
@@ -94,17 +101,34 @@ def report(request: Request, *, num_workers: int) -> int:
     return 1 if any(result.refused for result in (*results, *judged)) else 0
 
 
+def _tasks(request: Request, studies: Sequence[Study], unions: Sequence[Study]) -> dict[Key, Callable[[], Any]]:
+    """Return the work of the command: (kind, study, name) → a function that does it."""
+    tasks: dict[Key, Callable[[], Any]] = {}
+    for study in (*studies, *unions):
+        tasks["verdicts", study.name, ""] = partial(evaluate, study)
+    for union in unions:
+        tasks["passk", union.name, ""] = partial(_lay_out_passk, union)
+    for study in studies:
+        folder = request.out / study.name
+        tasks["completions", study.name, ""] = partial(sample_completions, study)
+        for figure in figures.discover():
+            tasks["figure", study.name, figure.NAME] = partial(_draw, figure.NAME, study, folder, request.formats)
+        for table in tables.discover():
+            tasks["table", study.name, table.NAME] = partial(_tabulate, table.NAME, study, folder)
+    return tasks
+
+
 def carry_out(tasks: Sequence[Callable[[], Any]], *, num_workers: int) -> list[Any]:
-    """The tasks' answers, in their order."""
+    """Return the results of the tasks, in their order."""
     if num_workers == 1:
         return [task() for task in tasks]
-    # forked while this process has read nothing yet and so has no threads: the imports are not paid again
+    # fork, since forked workers need no imports; safe here, since this process has no threads yet
     with ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("fork")) as pool:
-        return [answer for _, answer in zip(_progress(len(tasks)), pool.map(_call, tasks), strict=False)]
+        return [result for _, result in zip(_progress(len(tasks)), pool.map(_call, tasks), strict=False)]
 
 
 def _progress(total: int) -> Iterator[int]:
-    """Count to `total`; on a terminal with a line that is overwritten, elsewhere with one every half a minute."""
+    """Count to `total` and print progress: on a terminal in one line, elsewhere a line every half a minute."""
     overwrites, last = sys.stderr.isatty(), time.monotonic()
     for done in range(total):
         if overwrites or time.monotonic() - last > _SECONDS_BETWEEN_LINES:
@@ -117,9 +141,8 @@ def _progress(total: int) -> Iterator[int]:
 
 
 def evaluate(study: Study) -> Result:
-    """Verdicts and Pass@k table; what is refused is noted and the rest goes on."""
-    result = Result(study, refused=[*study.refused, *incomplete(study)])
-    curves = []
+    """Return the verdicts of a study, its notes and its refused data."""
+    result = Result(study, refused=[*study.refused, *gap_sentences(study)])
     for benchmark in study.benchmarks:
         try:
             evaluations, left_out = on_sound_runs(partial(collect, benchmark=benchmark), study)
@@ -128,10 +151,8 @@ def evaluate(study: Study) -> Result:
             result.refused.append(f"Pass@k on {benchmark}: {error}")
             continue
         if evaluations is not None:
-            curves.append(curve_table(evaluations))
             result.notes += evaluations.notes
             result.refused += [note for note in evaluations.notes if LEFT_OUT in note]
-    result.table = passk_table(curves)
     try:
         result.verdicts, left_out = on_sound_runs(judge, study)
         result.refused += left_out
@@ -141,29 +162,23 @@ def evaluate(study: Study) -> Result:
 
 
 def write(result: Result, completions: Sample, folder: Path) -> None:
-    """passk_table.{csv,md}, summary.md and report.html, beside the figures and tables that are there already."""
+    """Write summary.md and report.html into the folder of the figures and tables."""
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / "passk_table.csv") as path:
-        result.table.to_csv(path, index=False)
-    texts = {
-        "passk_table.md": passk_markdown(result.table),
-        "summary.md": summary(result),
-        "report.html": html.report_page(result, completions, folder),
-    }
+    texts = {"summary.md": summary(result), "report.html": html.report_page(result, completions, folder)}
     for name, text in texts.items():
         with replacing(folder / name) as path:
             path.write_text(text, encoding="utf-8")
 
 
 def draw_simulation(given: Mapping[str, str]) -> int:
-    """The figures of a simulation's directory; returns the exit status.
+    """Draw the figures of a simulation's directory and return the exit status.
 
     Raises:
-        UsageError: keys beside `simulation` and `out`, or a directory that holds no whole simulation.
+        UsageError: another key beside `simulation`, `out` and `formats`, or no readable simulation.
     """
     if others := sorted(given.keys() - set(SIMULATION_KEYS)):
         raise UsageError(
-            f"simulation= goes with out= and formats= alone, not with {', '.join(others)}; draw runs by themselves"
+            f"simulation= takes out= and formats= only, not {', '.join(others)}; draw runs in a command of their own"
         )
     path = Path(given["simulation"])
     try:
@@ -182,27 +197,31 @@ def _load(request: Request, experiments: Sequence[Experiment], *, split: bool = 
     return [part for study in studies for part in split_by_model(study)] if split else studies
 
 
-def _collect(result: Result, done: Mapping[tuple[str, str, str], Any]) -> None:
+def _collect(result: Result, done: Mapping[Key, Any]) -> None:
     """Put the study's figures and tables into its result."""
-    mine = [(what, answer) for (what, study, _), answer in done.items() if study == result.study.name]
-    result.figures = [answer for what, answer in mine if what == "figure"]
-    result.tables = [answer for what, answer in mine if what == "table"]
+    own = [(kind, rendered) for (kind, study, _), rendered in done.items() if study == result.study.name]
+    result.figures = [rendered for kind, rendered in own if kind == "figure"]
+    result.tables = [rendered for kind, rendered in own if kind == "table"]
+    result.passk = next((table.layout for table in result.tables if table.name == table_main.NAME), None)
     by_reason: dict[str, list[str]] = {}
-    for made in (*result.figures, *result.tables):
-        result.refused += made.left_out
-        if made.refused:
-            by_reason.setdefault(made.reason, []).append(made.name)
+    for rendered in (*result.figures, *result.tables):
+        result.refused += rendered.left_out
+        if rendered.refused:
+            by_reason.setdefault(rendered.reason, []).append(rendered.name)
     result.refused += [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
     result.refused = list(dict.fromkeys(result.refused))
 
 
 def _draw(name: str, study: Study, folder: Path, formats: Sequence[str]) -> Rendered:
-    module = next(module for module in figures.discover() if name == module.NAME)
-    return render(module, study, folder, formats=formats)
+    return render(figures.find(name), study, folder, formats=formats)
 
 
 def _tabulate(name: str, study: Study, folder: Path) -> Rendered:
-    return render_table(next(module for module in tables.discover() if name == module.NAME), study, folder)
+    return render_table(tables.find(name), study, folder)
+
+
+def _lay_out_passk(study: Study) -> Layout | None:
+    return lay_out(table_main, study)[1].layout
 
 
 def _call(task: Callable[[], Any]) -> Any:

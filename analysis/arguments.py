@@ -1,4 +1,4 @@
-"""The words of `python -m analysis` → what is asked for. A word that cannot be carried out is one sentence."""
+"""Parser of the words of `python -m analysis`. A bad word raises UsageError with one sentence."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ FORMS = (
 
 
 class UsageError(ValueError):
-    """The command cannot be carried out; the message says what would be right."""
+    """Command that cannot be carried out. The message names the fault and the remedy."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to analyse, how to look at it, and where the answer goes."""
+    """Runs to analyse, settings of the analysis, and folder of the results."""
 
     root: Path
-    experiments: tuple[Experiment, ...]  # those to draw
-    everything: tuple[Experiment, ...]  # those whose runs are judged together
+    experiments: tuple[Experiment, ...]  # to draw
+    everything: tuple[Experiment, ...]  # to judge together
     out: Path
     view: View
     formats: tuple[str, ...] = ()
 
 
 def read_words(words: Sequence[str]) -> dict[str, str]:
-    """`key=value` words as a dict; a flag is a key with an empty value.
+    """Return `key=value` words as a dict. A flag is a key with an empty value.
 
     Raises:
-        UsageError: a word of another form, an unknown key or flag, or a key given twice.
+        UsageError: a word has another form, a key or flag is unknown, or a key is given twice.
     """
     given: dict[str, str] = {}
     for word in words:
@@ -50,7 +50,7 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
         if word.startswith("-"):
             known, equals, value = list(FLAGS), "=", ""
         if key not in known or not equals:
-            raise UsageError(f"cannot read {word!r}; {_near(key, known)}give {FORMS}")
+            raise UsageError(f"cannot read {word!r}; {_suggestion(key, known)}give {FORMS}")
         if not value and key not in FLAGS:
             raise UsageError(f"cannot read {word!r}: it has no value; give {FORMS}")
         if key in given:
@@ -60,42 +60,42 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
 
 
 def parse(given: Mapping[str, str]) -> Request:
-    """What the words ask for.
+    """Return the request that the words describe.
 
     Raises:
-        UsageError: no runs, no such root or experiment, or a value that an option cannot have.
+        UsageError: there are no runs, no such root or experiment, or an option has an invalid value.
         RunError: an experiment file cannot be read.
     """
     if "runs" not in given:
-        raise UsageError("say where the runs are: python -m analysis runs=<root>")
+        raise UsageError("runs= is missing; name the folder of the runs: python -m analysis runs=<root>")
     root, view = Path(given["runs"]), _view(given)
     if not root.is_dir():
-        raise UsageError(f"there is no directory {root}; runs= names the root that the runs were written to")
+        raise UsageError(f"runs={root}: there is no such directory; name the root that the runs were written to")
     everything = tuple(list_experiments(root)) or _one_of_all_runs(root)
     if not everything:
-        raise UsageError(f"{root} holds no runs and lists no experiments; runs= names a root of runs")
+        raise UsageError(f"runs={root}: it holds no runs and lists no experiments; name the root of some runs")
     experiments = everything
     if (name := given.get("experiment")) is not None:
         names = [experiment.name for experiment in everything]
         experiments = tuple(experiment for experiment in everything if experiment.name == name)
         if not experiments:
-            hint = _near(name, names)
-            raise UsageError(f"{root} has no experiment {name!r}; {hint}choose from {', '.join(names)}")
+            hint = _suggestion(name, names)
+            raise UsageError(f"experiment={name}: {root} has no such experiment; {hint}choose from {', '.join(names)}")
     out = Path(given.get("out", root / "figures"))
     return Request(root, experiments, everything, out, view, formats(given))
 
 
 def _one_of_all_runs(root: Path) -> tuple[Experiment, ...]:
-    """Runs that were launched under no experiment's name are one: whoever put them under a root wants them compared."""
+    """Return one experiment with all runs of a root that names none."""
     keys = tuple(run.key for run in list_runs(root))
     return (Experiment("all_runs", "How do these runs compare?", keys),) if keys else ()
 
 
 def formats(given: Mapping[str, str], default: str = "") -> tuple[str, ...]:
-    """File formats of figures beside SVG, which is always written.
+    """Return the file formats of figures beside SVG, which is always written.
 
     Raises:
-        UsageError: a format that there is not.
+        UsageError: a format is unknown.
     """
     names = [name for name in given.get("formats", default).split(",") if name]
     if unknown := [name for name in names if name not in (*FORMATS, "svg")]:
@@ -108,7 +108,7 @@ def _view(given: Mapping[str, str]) -> View:
     if "smooth" in given:
         smooth = _whole(given, "smooth", low=3, unit=" of steps")
         if smooth % 2 == 0:
-            raise UsageError(f"smooth={smooth}: a centred window is odd; {smooth - 1} or {smooth + 1} would do")
+            raise UsageError(f"smooth={smooth}: a centred window is odd; choose {smooth - 1} or {smooth + 1}")
     if (overlay := given.get("published")) is not None:
         try:
             published.parse(overlay)
@@ -125,6 +125,6 @@ def _whole(given: Mapping[str, str], key: str, *, low: int, unit: str = "") -> i
     return int(text)
 
 
-def _near(word: str, known: Iterable[str]) -> str:
+def _suggestion(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=2)
     return f"did you mean {' or '.join(close)}? " if close else ""

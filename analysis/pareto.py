@@ -1,6 +1,15 @@
-"""The Pareto front of a search: `python -m analysis.pareto <root>/studies/<name> [<out>]`.
+"""Draw the Pareto front of a search with several objectives.
 
-Reads trials.csv, which the search has written, and the runs that it names. Figures go to `<study>/figures` unless told.
+    python -m analysis.pareto <root>/studies/<name> [<out>]
+
+Examples:
+
+    python -m analysis.pareto runs/lr/studies/tune               # → runs/lr/studies/tune/figures/pareto.png
+    python -m analysis.pareto runs/lr/studies/tune paper/figures
+
+The command reads trials.csv of the study and the runs that it names. Figures go to <study>/figures by default.
+
+Exit status: 0 drawn; 1 the runs cannot be compared; 2 the folder holds no search with two objectives or more.
 """
 
 from __future__ import annotations
@@ -18,10 +27,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from agrae_lab.runs import Run, RunError, read_run
-from analysis.estimates.passk_curves import bounded_share, collect, contrast_intervals
-from analysis.io.study import BASE, FrameError, Study
+from analysis.estimates.passk_curves import bounded_share, collect
+from analysis.io.parquet import FrameError
+from analysis.io.study import BASE, Study
 from analysis.presentation.render import render
 from analysis.presentation.style import LABELS, PERCENT
+from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.intervals import FEW_SEEDS, t_interval
 
 NAME = "pareto"
@@ -39,7 +50,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  #
 
 @dataclass(frozen=True)
 class Trials:
-    """What a search has recorded: a row for each trial (see sweeps/search/table.py), and its runs as far as found."""
+    """Records of a search: one row per trial (see sweeps/search/table.py), and the runs that are still there."""
 
     name: str
     frame: pd.DataFrame
@@ -47,14 +58,14 @@ class Trials:
 
     @property
     def objectives(self) -> dict[str, str]:
-        """Metric → maximize or minimize."""
+        """Metric → "maximize" or "minimize"."""
         words = (column.split(" ", 1) for column in self.frame.columns)
         return {rest[0]: word for word, *rest in words if word in ("maximize", "minimize")}
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A trial in one objective; NaN bounds and no method where the data give no interval."""
+    """Value of a trial in one objective. Bounds are NaN and the method is empty where there is no interval."""
 
     value: float
     lo: float
@@ -63,7 +74,7 @@ class Estimate:
 
 
 def load_trials(path: Path) -> Trials:
-    """Read a study's directory.
+    """Return the trials of a study's directory.
 
     Raises:
         FrameError: it holds no trials, or fewer than two objectives.
@@ -72,24 +83,27 @@ def load_trials(path: Path) -> Trials:
     try:
         frame = pd.read_csv(file, keep_default_na=False, dtype=str)
     except (OSError, ValueError) as error:
-        raise FrameError(f"{path} is not the directory of a search: {file.name} cannot be read ({error})") from error
+        raise FrameError(f"{path}: not the directory of a search, {file.name} cannot be read ({error})") from error
     if missing := [name for name in _COLUMNS if name not in frame.columns]:
-        raise FrameError(f"{file} lacks the columns {', '.join(missing)}; run the search again")
+        raise FrameError(f"{file}: the columns {', '.join(missing)} are missing; run the search again")
     runs = []
     for key in dict.fromkeys(" ".join(frame["runs"]).split()):
         try:
             runs.append(read_run(path.resolve().parents[1] / key))
-        except RunError:  # moved or removed since: its trial is drawn without an interval
+        except RunError:  # a run was moved or removed: its trial is drawn without an interval
             continue
     trials = Trials(path.name, frame, tuple(runs))
     if len(trials.objectives) < 2:
-        raise FrameError(f"{file} has one objective, so its front is one point: the row with front = yes")
+        raise FrameError(f"{file}: one objective, so the front is one point; see the row with front = yes")
     return trials
 
 
 def table(trials: Trials) -> pd.DataFrame:
-    """Rows: panel (a pair of objectives), trial, group (front, dominated, infeasible or base), choice, x and y with
-    their intervals, settings, and what the caption names."""
+    """Return one row per trial and pair of objectives (panel).
+
+    Columns: trial, group (front, dominated, infeasible or base), choice, x and y with their intervals, settings, and
+    the numbers of the caption.
+    """
     done = trials.frame[trials.frame["status"] == "done"]
     if done.empty:
         return pd.DataFrame()
@@ -106,7 +120,12 @@ def table(trials: Trials) -> pd.DataFrame:
         for name in known[x]:
             row = {"panel": _panel(x, y), "x_metric": x, "y_metric": y, "trial": name}
             if name in known[y]:
-                rows.append(row | _axis("x", known[x][name]) | _axis("y", known[y][name]) | _place(done, name, choice))
+                rows.append(
+                    row
+                    | _axis_columns("x", known[x][name])
+                    | _axis_columns("y", known[y][name])
+                    | _trial_columns(done, name, choice)
+                )
     return pd.DataFrame(rows).assign(**shared)
 
 
@@ -123,8 +142,8 @@ def caption(table: pd.DataFrame) -> str:
         f"Bars: 95 % intervals of single trials ({'; '.join(methods)}), cut off at the frame."
         if methods
         else "No intervals.",
-        "The front was chosen by these same values, so its points flatter themselves: before they are compared with "
-        "anything, run them again with other seeds and judge them on other problems.",
+        "The front was selected by these same values, so they overstate its points: before any comparison, run these "
+        "settings again with other seeds and evaluate them on other problems.",
     ]
     if 1 < first["seeds"] < FEW_SEEDS:
         sentences.append(f"Fewer than {FEW_SEEDS} seeds: read intervals over seeds with care.")
@@ -163,7 +182,10 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Draw; returns the exit status."""
+    """Draw the front and return the exit status."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
     if not 1 <= len(arguments) <= 2:
         print("name a study's directory: python -m analysis.pareto <root>/studies/<name> [<out>]", file=sys.stderr)
         return 2
@@ -180,7 +202,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _estimates(trials: Trials, done: pd.DataFrame, metric: str) -> dict[str, Estimate]:
-    """Trial → estimate, and that of the base model where it is evaluated."""
+    """Return trial → estimate, and that of the base model where it is evaluated."""
     study = Study(trials.name, "", trials.runs)
     by_arm = _pass_estimates(study, metric)
     arm_of = {run.key: arm for arm, runs in study.arms.items() for run in runs}
@@ -200,7 +222,7 @@ def _seed_estimate(row: pd.Series, column: str, metric: str) -> Estimate:
 
 
 def _pass_estimates(study: Study, metric: str) -> dict[str, Estimate]:
-    """Arm → Pass@k, with the interval that all figures of Pass@k have; {} for another metric."""
+    """Return arm → Pass@k with the same interval as in all other figures; {} for another metric."""
     passed = _PASS.fullmatch(metric)
     evaluations = collect(study, passed[2]) if passed else None
     if passed is None or evaluations is None:
@@ -214,13 +236,13 @@ def _pass_estimates(study: Study, metric: str) -> dict[str, Estimate]:
     }
 
 
-def _axis(axis: str, one: Estimate) -> dict[str, Any]:
+def _axis_columns(axis: str, one: Estimate) -> dict[str, Any]:
     below, above = one.value - one.lo, one.hi - one.value
     bounds = {f"{axis}_lo": one.lo, f"{axis}_hi": one.hi, f"{axis}_below": below, f"{axis}_above": above}
     return {axis: one.value, **bounds, f"{axis}_method": one.method}
 
 
-def _place(done: pd.DataFrame, name: str, choice: str | None) -> dict[str, str]:
+def _trial_columns(done: pd.DataFrame, name: str, choice: str | None) -> dict[str, str]:
     if name == BASE:
         return {"group": BASE, "choice": "", "settings": ""}
     row = done[done["trial"] == name].iloc[0]
@@ -231,7 +253,7 @@ def _place(done: pd.DataFrame, name: str, choice: str | None) -> dict[str, str]:
 
 
 def _first_choice(frame: pd.DataFrame) -> str | None:
-    """The first searched key whose values are words: what tells kinds of settings apart."""
+    """Return the first searched key whose values are words; it decides the colours."""
     for column in frame.columns:
         if column.startswith("param ") and pd.to_numeric(frame[column], errors="coerce").isna().all():
             return column
@@ -243,7 +265,7 @@ def _num_metrics(frame: pd.DataFrame) -> int:
 
 
 def _panel(x: str, y: str) -> str:
-    """The benchmark, where the axes' labels say the rest."""
+    """Return the title of a panel: the benchmark where both axes are Pass@k on it, else both metrics."""
     both = [_PASS.fullmatch(metric) for metric in (x, y)]
     names = {passed[2] for passed in both if passed}
     return names.pop() if all(both) and len(names) == 1 else f"{y} against {x}"

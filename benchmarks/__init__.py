@@ -1,1 +1,1 @@
-"""Benchmarks: ratios against a named baseline, both measured in the same run. `python -m benchmarks [name ...]`."""
+"""Benchmarks: ratios against a named baseline, both measured in the same run."""

@@ -1,4 +1,4 @@
-"""A train module whose runs do nothing, so that what is left is the overhead of carrying a run through."""
+"""A train module whose runs do nothing, to measure the overhead of a run."""
 
 from __future__ import annotations
 

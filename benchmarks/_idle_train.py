@@ -1,4 +1,4 @@
-"""Stands in for agrae_lab.train where only the sweep's own time is of interest: a run does nothing."""
+"""Replacement of agrae_lab.train whose runs do nothing, to measure a sweep's own time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A piece of the analysis on a root of runs, in a process of its own, and what it took: `_measured <piece> <root>`."""
+"""One part of the analysis on a root of runs in its own process, with its cost: `_measured <part> <root>`."""
 
 from __future__ import annotations
 
@@ -12,24 +12,28 @@ from pathlib import Path
 from typing import Any
 
 from agrae_lab.runs import list_experiments, list_runs
-from analysis.estimates.passk_curves import Evaluations, collect, contrast_intervals
-from analysis.io.study import load_study, read_counts, read_groups
+from analysis.estimates.passk_curves import collect
+from analysis.io.eval_counts import read_counts
+from analysis.io.study import load_study
+from analysis.io.training_records import read_groups
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.passk import KS
 
 
 def evaluations(root: Path) -> Callable[[], int]:
-    """Counts of every evaluation under the root; gives the samples that they stand for."""
+    """Return a call that counts every evaluation under the root and returns the number of samples."""
     paths = [*root.glob("*/seed-*/eval/*/samples.parquet"), *root.glob("base/*/samples.parquet")]
     return lambda: sum(len(counts.correct_P) * counts.num_samples for counts in map(read_counts, paths))
 
 
 def rollouts(root: Path) -> Callable[[], int]:
-    """Groups of every run under the root; gives the completions that they stand for."""
+    """Return a call that reads the groups of every run and returns the number of completions."""
     return lambda: sum(int(read_groups(run)["size"].sum()) for run in list_runs(root))
 
 
 def paired(root: Path) -> Callable[[], int]:
-    """From counts: Pass@k of every arm, and every difference of two arms, at every k; gives the number of intervals."""
+    """Return a call that makes the intervals of all arms and their differences at every k, and returns their number."""
     study = load_study(root, list_experiments(root)[0])
     found = collect(study, study.benchmarks[0])
     assert found is not None
@@ -43,12 +47,12 @@ def all_contrasts(found: Evaluations) -> list[dict[str, Any]]:
 
 
 def reset_peak() -> None:
-    """Forget the peak so far: that of imports and preparation."""
+    """Reset the peak, which so far is that of imports and preparation."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_mib() -> float:
-    """Of this program alone: ru_maxrss would start from what the process that called it had held."""
+    """Return this program's peak memory; ru_maxrss would include the calling process's."""
     kib = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return int(kib[1]) / 1024 if kib else float("nan")
 

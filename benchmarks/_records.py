@@ -1,7 +1,7 @@
-"""Run directories of the paper's size, made up but realistic: `python -m benchmarks._records <folder>`.
+"""Synthetic run directories of the paper's size: `python -m benchmarks._records <folder>`.
 
-What a run leaves behind, column by column, in the files and row groups that it would leave; the advantages are the
-real ones, the completions' correctness is drawn from a model of how hard problems are and how arms learn.
+The files have a real run's columns and row groups. Advantages are computed by the estimators; the correctness of
+completions follows a model of the problems' difficulty and the arms' learning.
 
 Legend: P problems or prompts, n samples of a problem, G completions of a prompt, N = P·G.
 """
@@ -25,7 +25,7 @@ from agrae_lab.runs import SCHEMA_VERSION, Experiment, Run, read_run, run_dir_fo
 BENCHMARK = "math_test"
 MODEL = "Qwen2.5-Math-7B"
 BASE_EVALUATION = f"base/{BENCHMARK}-0a1b2c3d/samples.parquet"
-UNDECIDED = 2e-4  # share of completions
+INVALID = 2e-4  # share of completions
 
 # arm → logit gained over the base model; entropy at the end, nats; how far the training sharpens what is known
 ARMS = {
@@ -47,7 +47,7 @@ _FIRST_ENTROPY = 1.2  # nats
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is written. The base model is one of the evaluated arms; the first runs have rollouts."""
+    """Sizes of the records. The base model is one of the evaluated arms; the first runs have rollouts."""
 
     arms: int = 1 + len(ARMS)
     problems: int = 5000
@@ -89,7 +89,7 @@ def write_records(root: Path, sizes: Sizes) -> list[Run]:
 
 
 def config_of(arm: str, root: Path, sizes: Sizes) -> dict[str, Any]:
-    """A resolved config with the paper's settings, as far as the analysis reads it."""
+    """Return the part of a resolved config that the analysis reads, with the paper's settings."""
     return {
         "schema_version": SCHEMA_VERSION,
         "root": str(root),
@@ -117,7 +117,7 @@ def config_of(arm: str, root: Path, sizes: Sizes) -> dict[str, Any]:
 
 
 class Evaluation:
-    """Writes samples.parquet of one benchmark: the same problems, equally hard, for all arms."""
+    """Writer of samples.parquet of one benchmark, with the same problems for all arms."""
 
     def __init__(self, sizes: Sizes) -> None:
         self._samples = sizes.samples
@@ -139,10 +139,10 @@ class Evaluation:
         pq.write_table(pa.concat_tables(tables), path, compression="zstd")
 
     def _table(self, rng: np.random.Generator, chance_P: np.ndarray, num_samples: int | None) -> pa.Table:
-        """The sampled rows, problem by problem; the greedy ones where `num_samples` is None."""
+        """Return the sampled rows, problem by problem; the greedy ones if `num_samples` is None."""
         of_problem_N = np.repeat(np.arange(self._problems), num_samples or 1)
         n = len(of_problem_N)
-        valid_N = rng.random(n) >= UNDECIDED
+        valid_N = rng.random(n) >= INVALID
         correct_N = (rng.random(n) < chance_P[of_problem_N]) & valid_N
         # the first of a problem's answers is right; wrong ones are not all alike
         answer_N = of_problem_N * 8 + np.where(correct_N, 0, np.minimum(rng.geometric(0.4, n), 7))
@@ -167,7 +167,7 @@ class Evaluation:
 
 
 def write_training(path: Path, arm: str, sizes: Sizes, *, with_rollouts: bool) -> None:
-    """Write metrics.parquet, and rollouts/ if wanted."""
+    """Write metrics.parquet, and rollouts/ if requested."""
     estimator, grpo, texts = make(arm), make("grpo"), _texts(_rng("training"))
     gain, entropy, _ = ARMS[arm]
     rows = []
@@ -177,12 +177,12 @@ def write_training(path: Path, arm: str, sizes: Sizes, *, with_rollouts: bool) -
         hardness_P = np.random.default_rng(0).normal(0.3, 2.6, 7500)[prompts_P]
         rng = _rng(arm, step)
         chance_P1 = 1 / (1 + np.exp(hardness_P - gain * np.sqrt(done)))[:, None]
-        valid_PG = rng.random((sizes.prompts, sizes.generations)) >= UNDECIDED
+        valid_PG = rng.random((sizes.prompts, sizes.generations)) >= INVALID
         correct_PG = (rng.random(valid_PG.shape) < chance_P1) & valid_PG
         rewards_PG = torch.tensor(np.where(valid_PG, correct_PG.astype(np.float32), np.nan), dtype=torch.float32)
         advantages_PG, grpo_PG = estimator(rewards_PG), grpo(rewards_PG)
         mean_entropy = _FIRST_ENTROPY + (entropy - _FIRST_ENTROPY) * np.sqrt(done) + rng.normal(0, 0.02)
-        told = {
+        metrics = {
             "step": step,
             **_tallies(correct_PG, valid_PG),
             "omega": float(rewards_PG.nanmean()),
@@ -191,7 +191,7 @@ def write_training(path: Path, arm: str, sizes: Sizes, *, with_rollouts: bool) -
             "mean_length": 700.0 + 300 * done,
             "num_tokens": step * 8_000_000,
         }
-        rows.append(told | _other_metrics(rng, step, told["omega"], mean_entropy))
+        rows.append(metrics | _other_metrics(rng, step, metrics["omega"], mean_entropy))
         if with_rollouts:
             advantages = {"advantage": advantages_PG, "advantage_grpo": grpo_PG}
             table = _rollouts(rng, step, prompts_P, correct_PG, valid_PG, advantages, texts)
@@ -200,17 +200,17 @@ def write_training(path: Path, arm: str, sizes: Sizes, *, with_rollouts: bool) -
 
 
 def _tallies(correct_PG: np.ndarray, valid_PG: np.ndarray) -> dict[str, Any]:
-    solved_P, decided_P = correct_PG.sum(axis=1), valid_PG.sum(axis=1)
+    solved_P, valid_P = correct_PG.sum(axis=1), valid_PG.sum(axis=1)
     prompts, generations = correct_PG.shape
-    correct, undecided = int(solved_P.sum()), int((~valid_PG).sum())
+    correct, invalid = int(solved_P.sum()), int((~valid_PG).sum())
     return {
         "num_prompts": prompts,
         "num_completions": prompts * generations,
         "correct_count": correct,
-        "incorrect_count": prompts * generations - correct - undecided,
-        "undecided_count": undecided,
-        "fully_solved": int(((solved_P == decided_P) & (solved_P > 0)).sum()),
-        "fully_unsolved": int(((solved_P == 0) & (decided_P > 0)).sum()),
+        "incorrect_count": prompts * generations - correct - invalid,
+        "undecided_count": invalid,
+        "fully_solved": int(((solved_P == valid_P) & (solved_P > 0)).sum()),
+        "fully_unsolved": int(((solved_P == 0) & (valid_P > 0)).sum()),
         "solved_at_least_once": int((solved_P > 0).sum()),
         "p_histogram": np.bincount(solved_P, minlength=generations + 1).tolist(),
     }
@@ -279,5 +279,5 @@ def _rng(*key: object) -> np.random.Generator:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or Path(sys.argv[1]).exists():
-        sys.exit("say where the records go, a folder that does not exist: python -m benchmarks._records <folder>")
+        sys.exit("give a new folder for the records: python -m benchmarks._records <folder>")
     write_records(Path(sys.argv[1]), PAPER)

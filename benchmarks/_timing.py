@@ -1,4 +1,4 @@
-"""Two things timed in turn, A B A B …, so that a drift of the machine's speed falls on both."""
+"""Timing of two calls in turn, A B A B …, so that a drift of the machine's speed affects both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 def ratio(ours: Callable[[], object], baseline: Callable[[], object], *, pairs: int) -> tuple[float, float, float]:
-    """Median seconds of ours, of the baseline, and the median over pairs of ours / baseline, after one warm-up each."""
+    """Return median seconds of ours and of the baseline, and the median of ours / baseline, after one warm-up each."""
     ours(), baseline()
     times = [(_seconds(ours), _seconds(baseline)) for _ in range(pairs)]
     ratios = [a / b for a, b in times]

@@ -1,5 +1,7 @@
-"""Every preset on batches of 1024 × 8 and 8192 × 16, against two baselines measured in the same run: plain GRPO as it
-is here, and GRPO in a Python loop over prompts, as released code has it."""
+"""Benchmark of every preset on batches of 1024 × 8 and 8192 × 16, against two baselines of the same run.
+
+The baselines are plain GRPO of this project, and GRPO in a Python loop over prompts, as in released code.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ SLOW = 5.0  # times plain GRPO
 
 
 def loop_over_prompts(rewards_PG: torch.Tensor) -> torch.Tensor:
-    """GRPO as the authors' code and verl have it: a Python loop over prompts, a small tensor for each."""
+    """Return GRPO's advantages by a Python loop over prompts, as in the authors' code and verl."""
     index = torch.arange(len(rewards_PG)).repeat_interleave(rewards_PG.shape[1]).tolist()
     scores = rewards_PG.flatten().clone()
     groups: dict[int, list[torch.Tensor]] = {}
@@ -30,7 +32,7 @@ def loop_over_prompts(rewards_PG: torch.Tensor) -> torch.Tensor:
 
 
 def ready(estimator: Estimator, rewards_PG: torch.Tensor) -> partial:
-    """The estimator on these rewards, its side inputs made beforehand; token links get 4 tokens a completion."""
+    """Return a call of the estimator on these rewards, with prepared side inputs; 4 tokens per completion."""
     return partial(suite.advantages_of, estimator, suite.batch_of(rewards_PG, requires=estimator.requires))
 
 

@@ -1,7 +1,7 @@
-"""The analysis at the paper's size, on made-up records: reading, reducing, Pass@k, the paired analysis from counts.
+"""Benchmark of the analysis on synthetic records of the paper's size: reading, reducing, Pass@k, paired intervals.
 
-Pass@k is measured against the published way, as the paper's repository and others do it: JSON lines parsed once per k,
-grouped by question, a product per question and k. Times are CPU seconds, which a busy machine changes least.
+The baseline of Pass@k is the published way of the paper's repository and others: JSON lines parsed once per k,
+grouped by question, a product per question and k. Times are CPU seconds, which load on the machine changes least.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 
 from agrae_lab.runs import Run
 from analysis.io import parquet
-from analysis.io.study import read_counts, read_groups
+from analysis.io.eval_counts import read_counts
+from analysis.io.training_records import read_groups
 from analysis.statistics.passk import KS, pass_at_k
 from benchmarks._records import BENCHMARK, PAPER, Sizes, write_records
 
@@ -43,7 +44,7 @@ def main(sizes: Sizes = PAPER) -> None:
 
 
 def points(samples: Path, sizes: Sizes, folder: Path) -> None:
-    """One arm's Pass@k, three ways in turn for each k of the published one, so that drift falls on all."""
+    """Time one arm's Pass@k three ways in turn, so that drift of the machine affects all."""
     lines = write_lines(samples, folder / "samples.jsonl")
     spent: dict[str, list[float]] = {"published": [], "parquet": [], "lines": []}
     for k in KS:
@@ -64,7 +65,7 @@ def points(samples: Path, sizes: Sizes, folder: Path) -> None:
 
 
 def write_lines(samples: Path, path: Path) -> Path:
-    """A JSON line per sample with its question and whether it is correct: the least that the published way needs."""
+    """Write one JSON line per sample with its question and correctness, as the published way needs."""
     table = pq.read_table(samples, columns=["problem_id", "correct"], filters=[("decoding", "==", "sample")])
     rows = zip(table["problem_id"].to_pylist(), table["correct"].to_pylist(), strict=True)
     with path.open("w") as file:
@@ -75,7 +76,7 @@ def write_lines(samples: Path, path: Path) -> Path:
 
 
 def published_pass_at_k(path: Path, k: int, *, num_samples: int) -> float:
-    """Pass@k as released evaluation scripts compute it, one k a call."""
+    """Return Pass@k as released evaluation scripts compute it, one k per call."""
     by_question: dict[str, list[bool]] = {}
     with path.open() as lines:
         for line in lines:
@@ -89,7 +90,7 @@ def published_pass_at_k(path: Path, k: int, *, num_samples: int) -> float:
 
 
 def from_parquet(path: Path) -> np.ndarray:
-    path.touch()  # else the file would be known already
+    path.touch()  # else its counts would be cached
     counts = read_counts(path)
     return pass_at_k(counts.correct_P, counts.num_samples, KS).mean(axis=0)
 
@@ -114,18 +115,18 @@ def from_lines(path: Path) -> np.ndarray:
 
 
 def growth(run: Run, folder: Path) -> None:
-    """Half the rows against all of them."""
+    """Time half the rows against all rows."""
     samples, half_samples = run.samples_path(BENCHMARK), folder / "half.parquet"
     ids = sorted(set(read_counts(samples).problem_ids))
     half = pq.read_table(samples, filters=[("problem_id", "in", ids[: len(ids) // 2])])
     pq.write_table(half, half_samples, compression="zstd")
-    tell_growth("evaluation", lambda: from_parquet(half_samples), lambda: from_parquet(samples))
+    report_growth("evaluation", lambda: from_parquet(half_samples), lambda: from_parquet(samples))
     half_run = Run(folder / "half-run", run.config)
     (half_run.path / "rollouts").mkdir(parents=True)
     paths = run.rollout_paths()
     for path in paths[: len(paths) // 2]:
         (half_run.path / "rollouts" / path.name).symlink_to(path)
-    tell_growth("training", lambda: _read_again(half_run), lambda: _read_again(run))
+    report_growth("training", lambda: _read_again(half_run), lambda: _read_again(run))
 
 
 def _read_again(run: Run) -> None:
@@ -133,14 +134,14 @@ def _read_again(run: Run) -> None:
     read_groups(run)
 
 
-def tell_growth(what: str, half: Callable[[], object], whole: Callable[[], object]) -> None:
+def report_growth(what: str, half: Callable[[], object], whole: Callable[[], object]) -> None:
     pairs = [(timed(half)[1], timed(whole)[1]) for _ in range(5)]
     ratio = statistics.median(b / a for a, b in pairs)
     print(f"  {what} rows of one run: all take {ratio:.2f} times as long as half of them (linear: 2)")
 
 
 def measured(root: Path, piece: str, what: str, goal: str) -> None:
-    """Run a piece of _measured.py and say what it took."""
+    """Run a part of _measured.py and print its cost."""
     command = [sys.executable, "-m", "benchmarks._measured", piece, str(root)]
     took = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     print(
@@ -150,7 +151,7 @@ def measured(root: Path, piece: str, what: str, goal: str) -> None:
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    """What the call returns, and its CPU seconds in all threads."""
+    """Return the call's result, and its CPU seconds in all threads."""
     start = time.process_time()
     value = call()
     return value, time.process_time() - start

@@ -53,19 +53,19 @@ class Cell:
 
 
 def draw_logits(rng: np.random.Generator, num_problems: int) -> tuple[np.ndarray, np.ndarray]:
-    """[P]: logits of the success rate; [P]: −1 where no sample ever succeeds, +1 where all do, else 0."""
+    """Return [P] logits of the success rate, and [P]: −1 if no sample ever succeeds, +1 if all do, else 0."""
     kind_P = rng.choice([-1, 1, 0], num_problems, p=[0.25, 0.15, 0.6])
     rate_P = np.clip(rng.beta(0.35, 0.7, num_problems), 1e-9, 1 - 1e-9)
     return np.log(rate_P / (1 - rate_P)), kind_P
 
 
 def rates(logits: np.ndarray, kind_P: np.ndarray) -> np.ndarray:
-    """Success rates of logits [..., P]."""
+    """Return success rates of logits [..., P]."""
     return np.where(kind_P == 0, 1 / (1 + np.exp(-logits)), kind_P > 0)
 
 
 def draw_arms(rng: np.random.Generator, num_problems: int, case: str) -> tuple[np.ndarray, np.ndarray]:
-    """[P], [P]: success rates of an arm with the case's shift, and of its reference."""
+    """Return [P], [P]: success rates of an arm with the case's shift, and of its reference."""
     logit_P, kind_P = draw_logits(rng, num_problems)
     shift, share = SHIFTS[case]
     shift_P = shift * (rng.random(num_problems) < share)
@@ -73,18 +73,18 @@ def draw_arms(rng: np.random.Generator, num_problems: int, case: str) -> tuple[n
     return rates(logit_P + shift_P + own_AP[0], kind_P), rates(logit_P + own_AP[1], kind_P)
 
 
-def pass_of(rate: np.ndarray, k: int) -> np.ndarray:
+def pass_at(rate: np.ndarray, k: int) -> np.ndarray:
     return 1 - (1 - rate) ** k
 
 
 def true_differences(draw: Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]], ks: Sequence[int]) -> dict:
-    """k → the difference of expected Pass@k over the population that `draw` draws problems from."""
+    """Return k → difference of expected Pass@k over the population of `draw`."""
     arms = [draw(np.random.default_rng([99, i])) for i in range(20)]
-    return {k: float(np.mean([pass_of(a, k).mean() - pass_of(b, k).mean() for a, b in arms])) for k in ks}
+    return {k: float(np.mean([pass_at(a, k).mean() - pass_at(b, k).mean() for a, b in arms])) for k in ks}
 
 
 def evaluations(correct: Mapping[str, np.ndarray], num_samples: int, seeds: Mapping[str, Sequence[int]]) -> Evaluations:
-    """One benchmark; counts are [S, P]."""
+    """Return the evaluations of one benchmark from counts [S, P]."""
     numbers = {arm: tuple(seeds[arm]) for arm in correct if arm != "base"}
     return Evaluations("simulated", num_samples, 1.0, 1.0, correct, numbers)
 
@@ -92,7 +92,7 @@ def evaluations(correct: Mapping[str, np.ndarray], num_samples: int, seeds: Mapp
 def over_problems(
     num_problems: int, num_samples: int, case: str, ks: Sequence[int], num_experiments: int
 ) -> dict[int, Cell]:
-    """One checkpoint each of two arms, problems drawn anew in every experiment."""
+    """Simulate one checkpoint each of two arms, with new problems in every experiment."""
     truth = dict.fromkeys(ks, 0.0)
     if case != "null":
         truth = true_differences(lambda rng: draw_arms(rng, 50_000, case), ks)
@@ -108,10 +108,10 @@ def over_problems(
     return cells
 
 
-def of_levels(num_problems: int, num_samples: int, ks: Sequence[int], num_experiments: int) -> dict[int, Cell]:
-    """Pass@k of one checkpoint."""
+def over_levels(num_problems: int, num_samples: int, ks: Sequence[int], num_experiments: int) -> dict[int, Cell]:
+    """Simulate Pass@k of one checkpoint."""
     draws = [draw_arms(np.random.default_rng([98, i]), 50_000, "null")[0] for i in range(20)]
-    truth = {k: float(np.mean([pass_of(p, k).mean() for p in draws])) for k in ks}
+    truth = {k: float(np.mean([pass_at(p, k).mean() for p in draws])) for k in ks}
     cells = {k: Cell() for k in ks}
     for i in range(num_experiments):
         rng = np.random.default_rng([2, num_problems, i])
@@ -135,7 +135,7 @@ class Runs:
 def draw_runs(
     rng: np.random.Generator, logit_AP: np.ndarray, kind_P: np.ndarray, runs: Runs
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """[S, P], [S, P]: success rates of both arms' runs for all seed numbers of either; and these numbers."""
+    """Return [S, P], [S, P]: success rates of both arms' runs for all seeds of either; and these seeds."""
     numbers = sorted({*runs.seeds[0], *runs.seeds[1]})
     shape = (len(numbers), logit_AP.shape[1])
     common_S1, common_SP = rng.normal(size=(len(numbers), 1)), rng.normal(size=shape)
@@ -151,7 +151,7 @@ def draw_runs(
 def draw_counts(
     rng: np.random.Generator, ours_SP: np.ndarray, theirs_SP: np.ndarray, num_samples: int, coupled: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of correct samples of both arms; of a share `coupled` of the problems with one random stream for both.
+    """Return counts of correct samples of both arms; a share `coupled` of the problems has one stream for both.
 
     With one stream, the sample that succeeds at the lower rate succeeds at the higher rate too.
     """
@@ -167,7 +167,7 @@ def draw_counts(
 def over_seeds(
     num_problems: int, runs: Runs, scope: str, shift: float, ks: Sequence[int], num_experiments: int, n: int = 256
 ) -> dict[int, Cell]:
-    """Several seeds of two arms. Scope SEEDS: the problems stay; METHOD: they are drawn anew in every experiment."""
+    """Simulate several seeds of two arms. SEEDS: fixed problems; METHOD: new problems in every experiment."""
     fixed = np.random.default_rng([3, num_problems])
     logit_P, kind_P = draw_logits(fixed, num_problems)
     own_AP = fixed.normal(0.0, SPREAD, (2, num_problems))
@@ -192,7 +192,7 @@ def over_seeds(
 def _true_over_seeds(
     logit_P: np.ndarray, kind_P: np.ndarray, own_AP: np.ndarray, runs: Runs, scope: str, shift: float, ks: Sequence[int]
 ) -> dict[int, float]:
-    """Expected difference over seeds, and over problems too in scope METHOD."""
+    """Return the expected difference over seeds, and over problems too in scope METHOD."""
     if scope == METHOD and shift == 0:
         return dict.fromkeys(ks, 0.0)
     many = Runs((range(200), range(200)), runs.seed_shift, runs.own, runs.coupled)
@@ -205,18 +205,18 @@ def _true_over_seeds(
             own_AP = rng.normal(0.0, SPREAD, (2, 1000))
         ours, theirs, _ = draw_runs(rng, logit_P + own_AP + [[shift], [0.0]], kind_P, many)
         for k in ks:
-            sums[k] += float(pass_of(ours, k).mean() - pass_of(theirs, k).mean()) / rounds
+            sums[k] += float(pass_at(ours, k).mean() - pass_at(theirs, k).mean()) / rounds
     return sums
 
 
 def worst(cells: Sequence[Cell]) -> str:
-    """The range of coverage over cells with enough intervals to tell it."""
+    """Return the range of coverage over cells with enough intervals."""
     known = [cell.coverage for cell in cells if cell.intervals >= 100]
     return f"{100 * min(known):.1f}–{100 * max(known):.1f} %" if known else "no intervals"
 
 
 def table(title: str, rows: Iterator[tuple[str, dict[int, Cell], bool]]) -> None:
-    """Print a row for each setting, a column for each k, and what the worst cells are."""
+    """Print a row for each setting, a column for each k, and the range of coverage."""
     print(f"\n{title}\n{'':44}" + "coverage (found where null is true | share with an interval), by k")
     everything: list[Cell] = []
     for name, cells, null in rows:
@@ -243,7 +243,11 @@ def _problem_rows(num_experiments: int) -> Iterator[tuple[str, dict[int, Cell], 
 
 def _level_rows(num_experiments: int) -> Iterator[tuple[str, dict[int, Cell], bool]]:
     for num_problems in (30, 40, 128, 500):
-        yield f"P = {num_problems}, n = 256", of_levels(num_problems, 256, [1, 8, 64, 128, 256], num_experiments), False
+        yield (
+            f"P = {num_problems}, n = 256",
+            over_levels(num_problems, 256, [1, 8, 64, 128, 256], num_experiments),
+            False,
+        )
 
 
 def _seed_rows(scope: str, num_experiments: int) -> Iterator[tuple[str, dict[int, Cell], bool]]:

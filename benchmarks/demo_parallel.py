@@ -1,4 +1,4 @@
-"""The demo's sweep two runs side by side against one after the other, with a twelfth of its steps and samples, on CPU.
+"""Benchmark of two slots against one in the demo's sweep, with a twelfth of its steps and samples, on CPU.
 
 One after the other, a run has all cores; side by side, each has half of them. Both ways load their libraries once.
 """

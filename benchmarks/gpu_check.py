@@ -1,8 +1,12 @@
-"""Whether the project works on this machine's GPU, and how fast: `make gpu-check`, within ten minutes.
+"""Check of the project on this machine's GPU, with its speed: `make gpu-check`, within ten minutes.
 
 `python -m benchmarks.gpu_check [out=<file.json>] [size=full|tiny]`: tests/test_gpu.py; a bf16 training step of a
 model of Qwen2.5-1.5B's shape with random weights, sampled by vLLM where it is installed, else by transformers; our
 trainer against stock TRL on the same work. `size=tiny` tries the measuring part on any machine.
+
+examples:
+  python -m benchmarks.gpu_check
+  python -m benchmarks.gpu_check size=tiny out=check.json
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agrae_lab import runs
-from agrae_lab.config import CONF_DIR, freeze, problem_sets, register_advantages
+from agrae_lab.config import CONF_DIR, freeze, problem_sets
 from agrae_lab.evaluation.engines.vllm import check_vllm
 from agrae_lab.models.load import load_processing
 from agrae_lab.runs.provenance import provenance
@@ -58,14 +62,16 @@ GROUP = 8
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Run the check, print the table, write the figures as JSON; 1 if a test failed, 2 without a GPU."""
+    """Run the check, print the table, write the figures as JSON; return 1 if a test failed, 2 without a GPU."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
     given = dict(argument.split("=", 1) for argument in arguments)
     size, out = given.get("size", "full"), Path(given.get("out", "gpu_check.json"))
     if size == "full" and not torch.cuda.is_available():
-        print("torch sees no GPU on this machine; size=tiny tries the check itself without one", file=sys.stderr)
+        print("torch finds no GPU on this machine. Run the check without one by size=tiny", file=sys.stderr)
         return 2
     tests_failed = size == "full" and run_tests() != 0
-    register_advantages()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), size=size)
     figures = {"date": date.today().isoformat(), "tests_failed": tests_failed, **figures, **provenance()}
@@ -82,7 +88,7 @@ def run_tests() -> int:
 
 
 def measure(folder: Path, *, size: str) -> dict[str, Any]:
-    """The figures of a training step, and of our trainer against stock TRL."""
+    """Return figures of a training step, and of our trainer against stock TRL."""
     model_path = save_random_model(folder / "model", SHAPES[size]["model"])
     engine = "vllm" if size == "full" and importlib.util.find_spec("vllm") else "transformers"
     figures: dict[str, Any] = {"card": card(), "size": size, "engine": engine}
@@ -97,7 +103,7 @@ def measure(folder: Path, *, size: str) -> dict[str, Any]:
 
 
 def training_figures(config: dict[str, Any], *, size: str) -> dict[str, Any]:
-    """Tokens per second of sampling and of training, share of the card's peak, peak memory."""
+    """Return tokens per second of sampling and training, share of the card's peak, peak memory."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     run = runs.read_run(runs.create_run(config))
@@ -123,7 +129,7 @@ def training_figures(config: dict[str, Any], *, size: str) -> dict[str, Any]:
 
 
 def flops_per_token(config: Any, *, length: int) -> float:
-    """Useful FLOPs of forward and backward pass: 6 a weight, and 6·L·d·T of causal attention over T tokens.
+    """Return useful FLOPs of forward and backward pass: 6 per weight, and 6·L·d·T of causal attention over T tokens.
 
     What gradient checkpointing computes again, the pass that scores the samples, and the optimiser are not useful work
     in this sense, though their time counts.
@@ -135,7 +141,7 @@ def flops_per_token(config: Any, *, length: int) -> float:
 
 
 def save_random_model(path: Path, sizes: dict[str, int]) -> Path:
-    """A Qwen2 of these sizes with random weights, and the nano world's tokenizer, which reads its task."""
+    """Save a Qwen2 of these sizes with random weights, and the nano world's tokenizer, which reads its task."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     tokenizer = load_processing("nano")

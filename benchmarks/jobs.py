@@ -1,7 +1,7 @@
-"""What a sweep adds to a run's own work, against a fresh interpreter for each run, which imports trl every time.
+"""Overhead of a run in a sweep, against a fresh interpreter for each run, which imports trl every time.
 
 The runs do nothing; each is claimed, forked from the server that has loaded everything, executed in a process of its
-own and recorded, one after the other. The server is loaded once for a whole sweep and stands apart.
+own and recorded, one after the other. The loading of the server, once per sweep, is reported separately.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NUM_INTERPRETERS = 3
 
 
 class Clock(LineDisplay):
-    """Notes when a run starts."""
+    """Display that records the start times of runs."""
 
     def __init__(self) -> None:
         super().__init__(io.StringIO(), num_runs=NUM_RUNS)

@@ -1,7 +1,7 @@
-"""The simulator at 1,000 prompts × 64 trajectories × 500 steps, G = 8, against a Python loop over prompts.
+"""Benchmark of the simulator at 1,000 prompts × 64 trajectories × 500 steps, G = 8, against a Python loop over prompts.
 
-The loop takes a small slice of the same simulation (the same draws, the same logits at its end); its time is scaled
-to the whole by the number of prompts and steps.
+The loop runs a small slice of the same simulation, with equal draws and logits; its time is scaled to the whole by the
+number of prompts and steps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SLICE_PROMPTS, SLICE_STEPS = 20, 10
 
 
 def loop_over_prompts(estimator: Estimator, space: BehaviourSpace, *, num_steps: int) -> Tensor:
-    """The logits after `num_steps`, prompt by prompt and draw by draw; nothing is recorded."""
+    """Return the logits after `num_steps`, prompt by prompt and draw by draw; nothing is recorded."""
     generator = generator_for(0, "draws")
     logits = [row.clone() for row in space.logits_PN]
     for _ in range(num_steps):

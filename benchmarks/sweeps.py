@@ -1,6 +1,6 @@
-"""What a sweep costs beyond the runs themselves: planning, looking, resuming, and starting a run.
+"""Cost of a sweep beyond its runs: planning, status, resuming, and starting a run.
 
-Commands are timed as a person waits for them: a new process each, from its start to its end.
+Commands are timed as the user waits for them: a new process each, from start to end.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from agrae_lab.train import freeze
 from sweeps.launch.cells import PRELOAD, TRAIN_MODULE
 from sweeps.planning.drift import read_code
 from sweeps.planning.plan import plan_study
-from sweeps.planning.study_directory import Ledger
+from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec.compose import CONFIG_DIR, compose, config_dir
 from sweeps.spec.read import read_study
 
 RUNS = 10_000
 JOBS = 20
-SAMPLE = 20  # of what is too slow to be done a thousand times
+SAMPLE = 20  # repetitions of slow operations
 
 STUDY = {  # 1,000 cells
     "axes": {
@@ -58,24 +58,24 @@ def planning(study: Path, root: Path) -> None:
         points = [["advantage=a_grae", f"train.learning_rate={1e-5 * (i + 1)}"] for i in range(SAMPLE)]
         by_hydra = timed(lambda: [freeze(compose(point)) for point in points]) / SAMPLE * 1000
     ours = command("plan", str(study), f"root={root}")
-    told("plan of 1,000 cells", ours, "60 s", by_hydra, "with each composed by Hydra (from 20 of them)")
+    report("plan of 1,000 cells", ours, "60 s", by_hydra, "with each composed by Hydra (from 20 of them)")
 
 
 def resuming(study: Path, root: Path) -> None:
-    """Of a study whose runs are done, if by no work."""
+    """Time the resume of a study whose runs are done."""
     beginning = timed(lambda: _finish(study, root))
     ours = command("run", str(study), f"root={root}")
-    told("resume of a finished study of 1,000 cells", ours, "10 s", beginning, "to plan and freeze it")
+    report("resume of a finished study of 1,000 cells", ours, "10 s", beginning, "to plan and freeze it")
 
 
 def _finish(study_file: Path, root: Path) -> None:
     study, code = read_study(study_file), read_code(TRAIN_MODULE)
-    ledger = Ledger(root, study.name)
+    directory = StudyDirectory(root, study.name)
     with config_dir(CONFIG_DIR):
-        planned = plan_study(study, ledger, train_module=TRAIN_MODULE, code=code)
-    with ledger.held():
+        planned = plan_study(study, directory, train_module=TRAIN_MODULE, code=code)
+    with directory.controller_lock():
         planned.plan.write()
-        ledger.record(study, planned.cells, code)
+        directory.record(study, planned.cells, code)
     for run in planned.planned:
         runs.update_meta(run.path, status="done", timings={"train_seconds": 60.0})
 
@@ -92,14 +92,14 @@ def looking(root: Path) -> None:
     sample = sorted(root.glob("*/seed-*"))[: RUNS // 100]
     reading = timed(lambda: [runs.read_run(path) for path in sample]) * 100
     ours = command("status", str(root))
-    told("status of 10,000 finished runs", ours, "3 s", reading, "to read them with their configs (from 100 of them)")
+    report("status of 10,000 finished runs", ours, "3 s", reading, "to read them with their configs (from 100 of them)")
 
 
 def starting(folder: Path) -> None:
-    """A run that does nothing, one at a time, from processes that have loaded torch, transformers and trl."""
+    """Time an idle run from processes that have loaded torch, transformers and trl."""
     fresh = timed(lambda: subprocess.run([sys.executable, "-c", f"import {PRELOAD[0]}"], check=True))
     few, many = (_idle_runs(folder, number) for number in (1, 1 + JOBS))
-    told("a run's start and end", (many - few) / JOBS, "0.5 s", fresh, "for a new interpreter that imports trl")
+    report("a run's start and end", (many - few) / JOBS, "0.5 s", fresh, "for a new interpreter that imports trl")
 
 
 def _idle_runs(folder: Path, number: int) -> float:
@@ -124,5 +124,5 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def told(what: str, ours: float, goal: str, baseline: float, named: str) -> None:
+def report(what: str, ours: float, goal: str, baseline: float, named: str) -> None:
     print(f"{what}: {ours:.2f} s (goal: {goal}); {baseline:.1f} s {named}; ratio {ours / baseline:.3f}", flush=True)

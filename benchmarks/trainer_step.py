@@ -1,6 +1,6 @@
-"""A step of the shared trainer, recording and all, against stock TRL on the same model, batch and machine.
+"""Time of a step of the lab's trainer, with its records, against stock TRL on the same model, batch and machine.
 
-The two trainers run in one process and take turns, one step each, so that what slows the machine slows both.
+The two trainers run in one process and take turns, one step each, so that other load on the machine slows both.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -18,11 +19,10 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
 from agrae_lab import runs
-from agrae_lab.config import CONF_DIR, freeze, problem_sets, register_advantages
+from agrae_lab.config import CONF_DIR, freeze, problem_sets
 from agrae_lab.models.load import load_model
 from agrae_lab.tasks import load_task
 from agrae_lab.training.session import build_trainer
-from agrae_lab.training.trainer import TaskReward
 from agrae_lab.training.trl_config import trl_config
 
 STEPS = 50
@@ -30,7 +30,7 @@ WARM_UP = 5
 
 
 class TakesTurns(TrainerCallback):
-    """Times each step, from one generation batch to the next, and lets the other trainer take one in between."""
+    """Callback that times each step, from one generation batch to the next, then gives the other trainer its turn."""
 
     def __init__(self, updates: int, mine: threading.Semaphore, other: threading.Semaphore) -> None:
         self._updates, self._mine, self._other = updates, mine, other
@@ -38,6 +38,7 @@ class TakesTurns(TrainerCallback):
         self.seconds: list[float] = []
 
     def on_step_begin(self, args, state, control, **unused):
+        """End the last step and begin the next, before the first optimizer update of a generation batch."""
         if state.global_step % self._updates == 0:
             if self._began:
                 self.seconds.append(time.perf_counter() - self._began)
@@ -46,11 +47,12 @@ class TakesTurns(TrainerCallback):
             self._began = time.perf_counter()
 
     def release_other(self) -> None:
+        """Let the other trainer run on, at the end of this one."""
         self._other.release()
 
 
 def main() -> None:
-    register_advantages()
+    """Measure, and print the medians and their ratio."""
     with tempfile.TemporaryDirectory() as root:
         ours, stock = take_turns(_config(root))
     low, middle, high = pair_quartiles(ours[WARM_UP:], stock[WARM_UP:])
@@ -62,7 +64,7 @@ def main() -> None:
 
 
 def take_turns(config: dict) -> tuple[list[float], list[float]]:
-    """Seconds of the steps of our trainer and of stock TRL, all but the last step, on the same config."""
+    """Return the seconds of each step of our trainer and of stock TRL, but for the last, on the same config."""
     first, second = threading.Semaphore(1), threading.Semaphore(0)
     updates = config["train"]["num_minibatches"]
     ours, stock = TakesTurns(updates, first, second), TakesTurns(updates, second, first)
@@ -78,12 +80,12 @@ def take_turns(config: dict) -> tuple[list[float], list[float]]:
 
 
 def pair_quartiles(ours: list[float], stock: list[float]) -> list[float]:
-    """Quartiles of ours / stock over adjacent steps."""
+    """Return the quartiles of ours / stock over adjacent steps."""
     return statistics.quantiles([a / b for a, b in zip(ours, stock, strict=True)], n=4)
 
 
 def _train(trainer: GRPOTrainer, turns: TakesTurns) -> None:
-    torch.set_num_threads(1)  # two thread pools would get in each other's way
+    torch.set_num_threads(1)  # two thread pools would slow each other
     trainer.add_callback(turns)
     try:
         trainer.train()
@@ -104,13 +106,18 @@ def _our_trainer(config: dict) -> GRPOTrainer:
 
 def _stock_trainer(config: dict) -> GRPOTrainer:
     model, tokenizer = load_model(config["model"]["path"], dtype=config["model"]["dtype"])
-    task, problems = load_task(config["task"]["name"]), problem_sets(config)["train"]
+    task, problems = load_task(config["task"]["name"]), {str(p["id"]): p for p in problem_sets(config)["train"]}
+
+    def reward(*, completions: list[str], problem_id: list[str], **unused: Any) -> list[float | None]:
+        verdicts = task.verify_all(completions, [problems[i] for i in problem_id])
+        return [verdict.reward if verdict.valid else None for verdict in verdicts]
+
     trainer = GRPOTrainer(
         model=model,
         processing_class=tokenizer,
         args=trl_config(config, Path(config["root"]) / "stock"),
-        train_dataset=Dataset.from_list([{"problem_id": p["id"], "prompt": task.prompt(p)} for p in problems]),
-        reward_funcs=TaskReward(task, {p["id"]: p for p in problems}),
+        train_dataset=Dataset.from_list([{"problem_id": i, "prompt": task.prompt(p)} for i, p in problems.items()]),
+        reward_funcs=reward,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -1,6 +1,6 @@
-"""Verdicts per second of processor time: our verifier beside plain math-verify called on each completion, in one run.
+"""Verdicts per second of processor time of the verifier, against plain math-verify on each completion.
 
-Processor time is that of this process, the verifier's server and its workers. The completions are made here: 8 for each
+Processor time is that of this process, the verifier's server and its workers. The completions are synthetic: 8 for each
 of 256 problems, with MATH's mixture of answers (six in ten are whole numbers), about half of them right, a third of
 those in another form than the gold answer, one in ten without a box.
 """
@@ -45,15 +45,15 @@ def main() -> None:
 
 
 def _processor_seconds() -> float:
-    """Of this process, the verifier's server, and its workers, those that have ended included."""
+    """Return processor seconds of this process, the verifier's server and its workers, ended ones included."""
     own = time.process_time()
     if POOL.pid is None:
         return own
     children = Path(f"/proc/{POOL.pid}/task/{POOL.pid}/children").read_text().split()
-    return own + sum(_seconds_of(int(pid)) for pid in (POOL.pid, *children))
+    return own + sum(_process_seconds(int(pid)) for pid in (POOL.pid, *children))
 
 
-def _seconds_of(pid: int) -> float:
+def _process_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")  # its own, and its ended children's
 
@@ -63,7 +63,7 @@ def _filled(text: str, rng: random.Random) -> str:
 
 
 def _answers(rng: random.Random) -> tuple:
-    """A gold answer, an equal one in another form, and a maker of wrong ones."""
+    """Return a gold answer, an equal one in another form, and a function that makes wrong ones."""
     a, b, c = rng.randint(2, 9), rng.randint(11, 99), rng.randint(2, 30)
     kind = rng.choices(range(6), weights=[62, 12, 8, 8, 6, 4])[0]
     form, other = [
@@ -89,7 +89,7 @@ def _completion(rng: random.Random, right: str, wrong: str) -> str:
 
 
 def _math_verify_alone(completions: list[str], golds: list[str]) -> float:
-    """Verdicts per second of processor time."""
+    """Return math-verify's verdicts per second of processor time."""
     from math_verify import parse, verify
 
     logging.getLogger("math_verify").setLevel(logging.ERROR)

@@ -1,27 +1,15 @@
-"""How many runs are carried through: planned, frozen, executed, collected. Knows nothing of advantages.
+"""Sweeps: many runs, planned, frozen, executed and collected. Nothing here depends on the estimators.
 
-What is asked for
-    study.py         a study's YAML: the schema (study_rules.py: what holds between its keys; studies/: those shipped)
-    axes.py          its axes → cells
-    grid.py          experiments and overrides → cells
-    compose.py       overrides → composed configs
-    values.py        what a run is worth: the metrics that searches and objectives name
-What is to do
-    plan.py          cells → frozen configs on disk → what is not done yet
-    study_plan.py    the same for a study, held to what it was frozen as (drift.py: what has changed since)
-    ledger.py        a study's directory: cells, events, lock (events.py: a display that writes there too)
-    preview.py       how that looks, and how long it takes (estimate.py)
-Carrying it through
-    launch.py        experiments, from plan to exit code; study_launch.py: studies; search/: searches
-    engines/         where: this machine, Slurm, Ray
-    executor.py      one process per run: start, watch, record how it ended (books.py, child.py, server.py, slots.py)
-    policy.py        when a run is tried again, and a sweep given up (failures.py, stopping.py)
-    progress.py      what the person at the terminal (or the CI log) sees meanwhile
-Afterwards
-    status.py        what stands in a root or a study, whoever wrote it
-    collect.py, compare.py, export.py, gc.py
-The command line is __main__.py: words.py says what its words name, commands.py what each command does.
+    spec/        studies and experiments: the YAML's keys and rules, axes → cells, composed configs, objectives
+    planning/    cells → frozen configs on disk → unfinished runs; the study's directory; drift since the freeze
+    execution/   one process per run: workers, retries, shutdown, display
+    engines/     places of execution: this machine, Slurm, Ray
+    search/      searches by Optuna
+    inspect/     preview, status, collect, compare, export, gc
+    launch/      a whole launch, from plan to exit code
+    plugins/     Hydra's launcher and sweeper, for `python -m agrae_lab.train -m`
+    studies/     the shipped studies
+The command line is __main__.py: targets.py finds what its words name, commands.py has one function for each command.
 
-The run directory is the ledger of its run (see agrae_lab.runs): how far a run is stands nowhere else, so the same
-command continues whatever was cut off.
+The status of a run is in its run directory alone (see agrae_lab.runs), so the same command resumes any sweep.
 """

@@ -1,4 +1,4 @@
-"""The command line of the sweeps: carry studies and experiments through, see how far they are, hand on the results."""
+"""Run sweeps of experiments and studies, show their status, and collect their results."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from agrae_lab.runs import RunError
 from sweeps import commands
 from sweeps.errors import PlanError
-from sweeps.launch.cells import BAD_PLAN, INTERRUPTED, PRELOAD, SOME_NOT_DONE, TRAIN_MODULE, refuse
+from sweeps.launch.cells import BAD_PLAN, INTERRUPTED, PRELOAD, SOME_NOT_DONE, TRAIN_MODULE, print_refusal
 from sweeps.spec.compose import CONFIG_DIR
+from sweeps.spec.study import describe_keys
 
-_EPILOG = """\
-A word that names a file of sweeps/studies, or a .yaml file, is a study; other words are experiments (files of
-conf/experiment), or runs, cells, arms and roots where the command takes those; words with '=' are Hydra overrides.
-
-  python -m sweeps run group_symmetry a_grae root=runs/demo       experiments, equal runs once
-  python -m sweeps run a_grae 'seed=range(0,3)' train.num_steps=10
-  python -m sweeps plan my_study.yaml root=runs/mine              a study: what there is to do, and for how long
-  python -m sweeps run my_study.yaml root=runs/mine               begins it, and later continues it
-  python -m sweeps status my_study.yaml root=runs/mine --watch
-  python -m sweeps compare grpo a_grae root=runs/mine
-
-exit codes: 0 all done, 1 some failed, diverged or busy elsewhere, 2 nothing started, 130 stopped on request
+_WORDS = """
+Words: a file of sweeps/studies, or any .yaml file, is a study; other words are experiments (files of conf/experiment),
+or runs, cells, arms and roots where the command takes those; words with '=' are Hydra overrides.
+"""
+_EXIT_CODES = """
+Exit codes: 0 all done; 1 some failed, diverged, or are busy elsewhere; 2 nothing started; 130 stopped on request.
 """
 
 
@@ -35,7 +31,7 @@ def main(
     train_module: str = TRAIN_MODULE,
     preload: Sequence[str] = PRELOAD,
 ) -> int:
-    """Read the command line, do it, return the exit code."""
+    """Execute the command line and return the exit code."""
     given = _read(argv)
     launching = given.command in ("run", "retry")
     given.config_dir, given.train_module, given.preload = config_dir, train_module, preload
@@ -43,18 +39,18 @@ def main(
         code: int = getattr(commands, given.command)(given)
         return code
     except PlanError as error:
-        return refuse(error, launching=launching)
+        return print_refusal(error, launching=launching)
     except RunError as error:
         print(error, file=sys.stderr)
         return SOME_NOT_DONE if launching else BAD_PLAN
     except KeyboardInterrupt:  # before the first run
-        print("stopped before anything was started", file=sys.stderr)
+        print("stopped; nothing was started", file=sys.stderr)
         return INTERRUPTED
 
 
 def _read(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
-    given, more = parser.parse_known_args(argv)  # argparse leaves out words that follow an option
+    given, more = parser.parse_known_args(argv)  # argparse leaves words after an option in `more`
     if any(word.startswith("-") for word in more):
         return parser.parse_args(argv)
     given.words += more
@@ -62,32 +58,44 @@ def _read(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    shape = argparse.RawDescriptionHelpFormatter
+    raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="python -m sweeps", description=__doc__, epilog=_EPILOG, formatter_class=shape
+        prog="python -m sweeps", description=__doc__, epilog=_WORDS + _EXIT_CODES, formatter_class=raw
     )
     parsers = parser.add_subparsers(dest="command", required=True)
 
-    def command(name: str, metavar: str, told: str) -> argparse.ArgumentParser:
-        one = parsers.add_parser(name, help=told, description=told, epilog=_EPILOG, formatter_class=shape)
+    def command(name: str, metavar: str, summary: str, examples: tuple[str, str], more: str = "") -> Any:
+        lines = "".join(f"\n  python -m sweeps {name} {words}" for words in examples)
+        text = f"Examples:{lines}\n{_WORDS}{more}"
+        one = parsers.add_parser(name, help=summary, description=f"{summary}.", epilog=text, formatter_class=raw)
         one.add_argument("words", nargs="+", metavar=metavar)
         return one
 
-    plan = command("plan", "STUDY|EXPERIMENT|KEY=VALUE", "what a launch would do; starts and writes nothing")
-    run = command("run", "STUDY|EXPERIMENT|KEY=VALUE", "carry through what is not done yet")
-    status = command("status", "STUDY|ROOT|KEY=VALUE", "how far a study, or all that stands in a root, is")
+    to_launch, to_inspect = "STUDY|EXPERIMENT|KEY=VALUE", "STUDY|ROOT|KEY=VALUE"
+    keys = "\nKeys of a study, each with its type and default:\n\n" + "\n".join(describe_keys())
+    examples = ("my_study.yaml root=runs/mine", "group_symmetry a_grae root=runs/demo")
+    plan = command("plan", to_launch, "Preview a launch; start and write nothing", examples, keys)
+    examples = ("my_study.yaml root=runs/mine", "a_grae 'seed=range(0,3)' train.num_steps=10")
+    run = command("run", to_launch, "Start a study or experiments, or resume them", examples, _EXIT_CODES)
+    examples = ("my_study.yaml root=runs/mine --watch", "runs/mine --json")
+    status = command("status", to_inspect, "Show the status of a study's runs, or of all runs in a root", examples)
     form = status.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="for scripts")
-    form.add_argument("--watch", action="store_true", help="stay, and show it anew every second")
-    retry = command("retry", "STUDY|KEY=VALUE", "carry through what failed, and nothing else")
-    retry.add_argument("--diverged", action="store_true", help="what diverged too")
-    collect = command("collect", "STUDY|ROOT|KEY=VALUE", "all runs with settings and values as one table")
+    form.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    form.add_argument("--watch", action="store_true", help="update the table every second until all runs have ended")
+    examples = ("my_study.yaml root=runs/mine", "my_study.yaml root=runs/mine --diverged")
+    retry = command("retry", "STUDY|KEY=VALUE", "Execute the failed runs of a study again", examples, _EXIT_CODES)
+    retry.add_argument("--diverged", action="store_true", help="also the diverged runs")
+    examples = ("my_study.yaml root=runs/mine", "runs/mine --out all.csv")
+    collect = command("collect", to_inspect, "Write a table with settings and values of all runs", examples)
     collect.add_argument("--out", type=Path, help="a .parquet or .csv file (default: runs.parquet in the study)")
-    command("compare", "[STUDY] A B|KEY=VALUE", "two runs, cells or arms: settings and Pass@k that differ")
-    export = command("export", "STUDY|KEY=VALUE", "copy a study without checkpoints and models")
+    examples = ("grpo a_grae root=runs/mine", "my_study.yaml grpo-1a2b3c4d/seed-0 grpo-1a2b3c4d/seed-1 root=runs/mine")
+    command("compare", "[STUDY] A B|KEY=VALUE", "Compare two runs, cells or arms in settings and Pass@k", examples)
+    examples = ("my_study.yaml root=runs/mine", "my_study.yaml root=runs/mine --out copy")
+    export = command("export", "STUDY|KEY=VALUE", "Copy a study without checkpoints and models", examples)
     export.add_argument("--out", type=Path, help="a new folder or .tar.gz (default: <study>.tar.gz here)")
-    gc = command("gc", "STUDY|ROOT|KEY=VALUE", "list what could go: checkpoints of finished runs, torn files, more")
-    gc.add_argument("--yes", action="store_true", help="and remove it")
+    examples = ("my_study.yaml root=runs/mine", "runs/mine --yes")
+    gc = command("gc", to_inspect, "List removable files: checkpoints of finished runs, partial files, ...", examples)
+    gc.add_argument("--yes", action="store_true", help="remove them")
     for one in (plan, run, retry):
         _add_launch_options(one, starts=one is not plan)
     return parser
@@ -96,10 +104,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_launch_options(parser: argparse.ArgumentParser, *, starts: bool) -> None:
     parser.add_argument("--slots", type=int, help="runs at a time (default: one per GPU, else one per core)")
     if starts:
-        search = "Optuna storage of a search (default: a file in the study)"
-        parser.add_argument("--storage", metavar="URL", help=search)
-        told = "go on although code, data or config have changed, and record it"
-        parser.add_argument("--allow-drift", action="store_true", help=told)
+        storage = "Optuna storage of a search (default: a file in the study)"
+        parser.add_argument("--storage", metavar="URL", help=storage)
+        drift = "run although code, data or config have changed since the freeze, and record the changes"
+        parser.add_argument("--allow-drift", action="store_true", help=drift)
 
 
 if __name__ == "__main__":

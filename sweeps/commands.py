@@ -1,4 +1,4 @@
-"""What each command does: takes the parsed command line, returns the exit code."""
+"""Commands of `python -m sweeps`: each takes the parsed command line and returns the exit code."""
 
 from __future__ import annotations
 
@@ -14,46 +14,50 @@ from sweeps.execution.display import make_console
 from sweeps.inspect import preview
 from sweeps.inspect.status import Row, as_json, print_status, status_rows, watch
 from sweeps.launch import study as study_launch
-from sweeps.launch.cells import freeze_of, launch
-from sweeps.launch.study import How
+from sweeps.launch.cells import launch, load_freeze
+from sweeps.launch.study import LaunchOptions
 from sweeps.planning.drift import read_code
-from sweeps.planning.freeze import Plan, make_plan
-from sweeps.planning.glance import run_dirs
+from sweeps.planning.freeze import make_plan
 from sweeps.planning.plan import plan_study
-from sweeps.planning.study_directory import Ledger, cell_id
+from sweeps.planning.run_dirs import list_run_dirs
+from sweeps.planning.study_directory import StudyDirectory, cell_id
 from sweeps.spec import experiments
-from sweeps.spec.axes import label, settings_of
+from sweeps.spec.axes import label, study_cells
 from sweeps.spec.compose import config_dir
 from sweeps.spec.read import is_study
 from sweeps.spec.study import Study
-from sweeps.targets import names_study, root_of, split, study_of
+from sweeps.targets import find_root, find_study, names_study, split_words
 
 
 def plan(given: Namespace) -> int:
-    """`plan`: starts and writes nothing."""
+    """Preview a launch; start and write nothing."""
     console = make_console()
     with config_dir(given.config_dir):
         if not names_study(given.words):
-            preview.print_plan(console, _plan_experiments(given), num_slots=given.slots)
+            freeze = load_freeze(given.train_module)  # first: it registers config groups
+            cells = experiments.experiment_cells(*split_words(given.words))
+            preview.print_plan(console, make_plan(cells, freeze), num_slots=given.slots)
             return 0
-        study, ledger = study_of(given.words, given.config_dir)
+        study, directory = find_study(given.words, given.config_dir)
         study_launch.check_engine(study)
         if study.search is not None:
-            preview.print_search(console, study, ledger, freeze=freeze_of(given.train_module), num_slots=given.slots)
+            preview.print_search(
+                console, study, directory, freeze=load_freeze(given.train_module), num_slots=given.slots
+            )
             return 0
         code = read_code(given.train_module)
-        planned = plan_study(study, ledger, train_module=given.train_module, code=code)
+        planned = plan_study(study, directory, train_module=given.train_module, code=code)
         preview.print_study(console, planned, num_slots=given.slots)
     return 0
 
 
 def run(given: Namespace) -> int:
-    """`run`: begins or continues."""
+    """Start or resume a study or experiments."""
     with config_dir(given.config_dir):
         if names_study(given.words):
-            return study_launch.launch_study(*study_of(given.words, given.config_dir), _how(given))
-        freeze_of(given.train_module)  # registers config groups
-        cells = experiments.experiment_cells(*split(given.words))
+            return study_launch.launch_study(*find_study(given.words, given.config_dir), _launch_options(given))
+        load_freeze(given.train_module)  # registers config groups
+        cells = experiments.experiment_cells(*split_words(given.words))
         for option in ("storage", "allow_drift"):
             if getattr(given, option):
                 raise PlanError([f"--{option.replace('_', '-')} is for studies; leave it out"])
@@ -61,14 +65,14 @@ def run(given: Namespace) -> int:
 
 
 def retry(given: Namespace) -> int:
-    """`retry`: what failed, and nothing else."""
+    """Execute the failed runs of a study again, and no others."""
     with config_dir(given.config_dir):
-        study, ledger = study_of(given.words, given.config_dir)
-        return study_launch.retry_study(study, ledger, _how(given), diverged=given.diverged)
+        study, directory = find_study(given.words, given.config_dir)
+        return study_launch.retry_study(study, directory, _launch_options(given), diverged=given.diverged)
 
 
 def status(given: Namespace) -> int:
-    """`status`: of a study's runs, or of all in a root."""
+    """Print the status of a study's runs, or of all runs in a root."""
     console = make_console()
     where, _, _ = _directories(given)
     if given.watch:
@@ -85,14 +89,14 @@ def status(given: Namespace) -> int:
 
 
 def collect(given: Namespace) -> int:
-    """`collect`: one table."""
+    """Write all runs as one table."""
     from sweeps.inspect.collect import collect, write_table
 
     where, found, cells = _directories(given)
     out = given.out or where / "runs.parquet"
     if out.suffix not in (".parquet", ".csv"):
         raise PlanError([f"--out {out} must end in .parquet or .csv"])
-    with _frames_are_read():
+    with _frame_errors_as_run_errors():
         table = collect(found, cells=cells)
     write_table(table, out)
     print(f"{out}: {len(table)} runs, {len(table.columns)} columns")
@@ -100,59 +104,61 @@ def collect(given: Namespace) -> int:
 
 
 def compare(given: Namespace) -> int:
-    """`compare`: two sides."""
+    """Compare two runs, cells or arms."""
     from sweeps.inspect.compare import find, print_comparison
 
-    names = [word for word in given.words if not word.startswith("root=")]  # an arm's name may have a '=' in it
+    names = [
+        word for word in given.words if not word.startswith("root=")
+    ]  # not split_words: an arm's name may contain '='
     roots = [word for word in given.words if word.startswith("root=")]
     among = None
     if len(names) == 3 and is_study(names[0]):
-        study, ledger = study_of([names.pop(0), *roots], given.config_dir)
-        root, among = ledger.root, [ledger.root / key for key in _cells(study, ledger)]
+        study, directory = find_study([names.pop(0), *roots], given.config_dir)
+        root, among = directory.root, [directory.root / key for key in _cells(study, directory)]
     else:
-        root = root_of(roots, given.config_dir)
+        root = find_root(roots, given.config_dir)
     if len(names) != 2:
-        raise PlanError([f"compare takes two runs, cells or arms, got {', '.join(names)}"])
+        raise PlanError([f"compare needs two runs, cells or arms, got {', '.join(names) or 'none'}"])
     first, second = (find(name, root, among=among) for name in names)
-    with _frames_are_read():
+    with _frame_errors_as_run_errors():
         print_comparison(make_console(), (names[0], names[1]), first, second)
     return 0
 
 
 def export(given: Namespace) -> int:
-    """`export`: a study to be handed on."""
+    """Copy a study without checkpoints and models."""
     from sweeps.inspect.export import export
 
-    study, ledger = study_of(given.words, given.config_dir)
-    found = [ledger.root / key for key in _cells(study, ledger)]
+    study, directory = find_study(given.words, given.config_dir)
+    found = [directory.root / key for key in _cells(study, directory)]
     if not found:
-        raise PlanError([_not_launched(study, ledger)])
+        raise PlanError([_not_launched(study, directory)])
     out = given.out or Path(f"{study.name}.tar.gz")
-    print(f"{out}: {export(ledger, found, out)} files")
+    print(f"{out}: {export(directory, found, out)} files")
     return 0
 
 
 def gc(given: Namespace) -> int:
-    """`gc`: what could go, and on request goes."""
-    from sweeps.inspect.gc import find_waste, print_waste, remove, total
+    """List removable files, and remove them on request."""
+    from sweeps.inspect.gc import find_removable, print_removable, remove, total
 
     where, found, _ = _directories(given)
     everything = not names_study(given.words)
-    waste = find_waste(where if everything else where.parents[1], found, everything=everything)
-    if not waste:
-        print(f"{where} has nothing that could go")
+    removable = find_removable(where if everything else where.parents[1], found, everything=everything)
+    if not removable:
+        print(f"{where} has nothing to remove")
         return 0
-    print_waste(make_console(), waste)
+    print_removable(make_console(), removable)
     if given.yes:
-        print(f"removed: {total(remove(waste))}")
+        print(f"removed: {total(remove(removable))}")
     else:
-        print(f"nothing was removed: {total(waste)} go with --yes")
+        print(f"nothing was removed; --yes removes {total(removable)}")
     return 0
 
 
 @contextmanager
-def _frames_are_read() -> Iterator[None]:
-    from analysis.io.study import FrameError
+def _frame_errors_as_run_errors() -> Iterator[None]:
+    from analysis.io.parquet import FrameError
 
     try:
         yield
@@ -160,8 +166,8 @@ def _frames_are_read() -> Iterator[None]:
         raise runs.RunError(str(error)) from error
 
 
-def _how(given: Namespace) -> How:
-    return How(
+def _launch_options(given: Namespace) -> LaunchOptions:
+    return LaunchOptions(
         num_slots=given.slots,
         allow_drift=given.allow_drift,
         storage=given.storage,
@@ -170,42 +176,37 @@ def _how(given: Namespace) -> How:
     )
 
 
-def _plan_experiments(given: Namespace) -> Plan:
-    freeze = freeze_of(given.train_module)  # first, since it registers config groups
-    return make_plan(experiments.experiment_cells(*split(given.words)), freeze)
-
-
 def _rows(given: Namespace) -> list[Row]:
     _, found, cells = _directories(given)
     return status_rows(found, cells=cells)
 
 
 def _directories(given: Namespace) -> tuple[Path, list[Path], Mapping[str, str]]:
-    """A study's directory or a root, its run directories, and run key → cell for a study.
+    """Return a study's directory or a root, its run directories, and run key → cell label for a study.
 
     Raises:
         PlanError: several names, or a study that was never launched there.
     """
     if names_study(given.words):
-        study, ledger = study_of(given.words, given.config_dir)
-        if ledger.study() is None:
-            raise PlanError([_not_launched(study, ledger)])
-        cells = _cells(study, ledger)
-        return ledger.path, [ledger.root / key for key in cells], cells
+        study, directory = find_study(given.words, given.config_dir)
+        if directory.study() is None:
+            raise PlanError([_not_launched(study, directory)])
+        cells = _cells(study, directory)
+        return directory.path, [directory.root / key for key in cells], cells
     if len(given.words) != 1:
-        raise PlanError([f"{given.command} takes one study or root, got {', '.join(given.words)}"])
+        raise PlanError([f"{given.command} needs one study or root, got {', '.join(given.words)}"])
     root = Path(given.words[0].removeprefix("root="))
-    return root, run_dirs(root), {}
+    return root, list_run_dirs(root), {}
 
 
-def _cells(study: Study, ledger: Ledger) -> dict[str, str]:
-    """Run key → cell in words, of all that was frozen and that the study still has."""
-    frozen = ledger.frozen()
+def _cells(study: Study, directory: StudyDirectory) -> dict[str, str]:
+    """Return run key → cell label, of all frozen cells that the study still has."""
+    frozen = directory.frozen_cells()
     if study.search is None:
-        wanted = [cell_id(settings, seed) for settings in settings_of(study) for seed in study.seeds]
+        wanted = [cell_id(settings, seed) for settings in study_cells(study) for seed in study.seeds]
         frozen = {cell: frozen[cell] for cell in wanted if cell in frozen}
     return {one.run: label(one.settings) for one in frozen.values()}
 
 
-def _not_launched(study: Study, ledger: Ledger) -> str:
-    return f"study {study.name} has not been launched in {ledger.root}; root=<directory> names another"
+def _not_launched(study: Study, directory: StudyDirectory) -> str:
+    return f"study {study.name} has not been launched in {directory.root}; name its root by root=<directory>"

@@ -1,4 +1,4 @@
-"""Faults of a sweep that cannot start, told in sentences."""
+"""Errors of a sweep that cannot start, as sentences for the user."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-# What a bad config can raise; anything else is our own mistake and keeps its traceback.
+# Raised by a bad config. Any other exception is a bug and keeps its traceback.
 CONFIG_ERRORS = (ValueError, HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
 class PlanError(ValueError):
-    """The sweep cannot start. `sentences` says why, one fault each."""
+    """Error of a sweep that cannot start; `sentences` has one sentence for each fault."""
 
     def __init__(self, sentences: Iterable[str]) -> None:
         self.sentences = tuple(sentences)
@@ -24,7 +24,7 @@ class PlanError(ValueError):
 
 
 def one_sentence(error: Exception) -> str:
-    """Hydra's and OmegaConf's messages run over many lines; keep what names the fault and the choices."""
+    """Return the error's message in one line, without the search path that Hydra repeats in it."""
     text = re.split(r"Config search path|See https", str(error))[0]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     heads = [i for i, line in enumerate(lines) if line.startswith("Available options")]
@@ -35,18 +35,18 @@ def one_sentence(error: Exception) -> str:
 
 
 def close_match(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'x'?`, or "" where nothing known is near."""
+    """Return `did you mean 'x'?` for the known word nearest to `word`, or "" if none is near."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {close[0]!r}?" if close else ""
 
 
 def unknown_override(error: Exception) -> str | None:
-    """The key that Hydra could not override because the config lacks it; None if that is not the error."""
+    """Return the key that Hydra could not override because the config lacks it; None for any other error."""
     found = re.search(r"Could not override '([^']+)'", str(error))
     return None if found is None else found.group(1)
 
 
-def raise_if_asked(error: Exception) -> None:
-    """Hydra's own switch: HYDRA_FULL_ERROR=1 shows the whole traceback in place of a sentence."""
+def reraise_if_full_error(error: Exception) -> None:
+    """Raise the error again if HYDRA_FULL_ERROR=1, Hydra's own switch for whole tracebacks."""
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         raise error

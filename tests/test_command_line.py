@@ -14,7 +14,7 @@ from tests.training.conftest import SMALL, compose_config
 
 
 def command(module, *arguments) -> subprocess.CompletedProcess:
-    """What a user types, in an interpreter of its own; `forked.run` does the same faster."""
+    """Run a user's command in an interpreter of its own; `forked.run` does the same faster."""
     return subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, timeout=900)
 
 
@@ -63,7 +63,7 @@ def test_the_figures_of_the_demo(demo):
     verdicts = (root / "figures" / "summary.md").read_text()
     assert all(claim in verdicts for claim in ("C1", "C2", "C3", "C5", "C8"))
     # what is drawn is what was sampled: Pass@1 is the share of correct samples
-    table = pd.read_csv(root / "figures" / "a_grae" / "passk_table.csv")
+    table = pd.read_csv(root / "figures" / "a_grae" / "table_main.csv")
     (run,) = (r for r in runs.list_runs(root) if r.arm == "a_grae")
     samples = pd.read_parquet(run.samples_path("countdown_test")).query("decoding == 'sample'")
     pass_at_1 = table.query("arm == 'a_grae' and k == 1")["estimate"].item()

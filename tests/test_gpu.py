@@ -1,4 +1,4 @@
-"""What only a GPU can show; and that the check of one runs at all."""
+"""Tests on a GPU, and a test that the check of a GPU runs."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.estimates.step_series import series_table
-from analysis.figures._steps import describe_steps, draw_steps
+from analysis.figures._steps import describe_steps, draw_steps, summarize_steps
 from analysis.io.study import Study
 
 NAME = "learning_rate"
@@ -72,7 +72,11 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    return f"Learning rate of the optimizer. {describe_steps(table)}"
+    return f"Learning rate of the optimizer. {summarize_steps(table)}"
+
+
+def details(table: pd.DataFrame) -> list[str]:
+    return describe_steps(table)
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:

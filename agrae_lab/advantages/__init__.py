@@ -1,11 +1,15 @@
 """Advantage estimators: the subject of the project. Needs torch alone.
 
-estimator = make("a_grae", flavor="official")
-advantages_PG = estimator(rewards_PG)          # [P, G]: P prompts, G completions of each
+    estimator = make("a_grae", flavor="official")
+    advantages_PG = estimator(rewards_PG)          # [P, G]: P prompts, G completions of each
+
+A stateful estimator gives advantages and its new state:
+
+    advantages_PG, state = estimator.step(rewards_PG, state=state)
 """
 
 from agrae_lab.advantages.diagnostics import Diagnostics, diagnose
-from agrae_lab.advantages.estimator import FLAVORS, SLOTS, Context, Estimator, field_names, link, links
+from agrae_lab.advantages.estimator import FLAVORS, SLOTS, Context, Estimator, Link, field_names, link, links
 from agrae_lab.advantages.presets import differences_from_preset, from_slots, make, preset_names, preset_slots
 
 __all__ = [
@@ -14,6 +18,7 @@ __all__ = [
     "Context",
     "Diagnostics",
     "Estimator",
+    "Link",
     "diagnose",
     "differences_from_preset",
     "field_names",

@@ -1,8 +1,10 @@
-"""The estimators at a glance, their page, and a check of one's own.
+"""Table of all estimators, details of one, their page, and the check of a user's own link.
 
 python -m agrae_lab.advantages                                print the table of all estimators
+python -m agrae_lab.advantages show a_grae                    print purpose, formula, settings and example of one
 python -m agrae_lab.advantages page [out=docs]                write estimators.md and its figure
-python -m agrae_lab.advantages check my_file:MyEstimator      hold one's own link to the laws it declares
+python -m agrae_lab.advantages configs [out=conf]             write the files of the config group advantage
+python -m agrae_lab.advantages check my_file:MyEstimator      hold a link of yours to the laws it declares
 """
 
 from __future__ import annotations
@@ -11,17 +13,17 @@ import os
 import sys
 from pathlib import Path
 
-from agrae_lab.advantages.catalogue import facts, page
+from agrae_lab.advantages.catalogue import configs, facts, page
 from agrae_lab.advantages.catalogue.page import LAW_HEADS
 from agrae_lab.advantages.estimator import SLOTS, unknown
 from agrae_lab.advantages.properties.check import check
 
-_COMMANDS = ("table", "page", "check")
+_COMMANDS = ("table", "show", "page", "configs", "check")
 _WIDTH = 24  # of the names
 
 
 def main(arguments: list[str]) -> int:
-    """0: done. 1: the link checked breaks its word. 2: the command line is wrong."""
+    """Run a command; return 0, 1 if a checked link breaks a law it declares, or 2 for a wrong command line."""
     command, *rest = arguments or ["table"]
     try:
         if command in ("-h", "--help", "help"):
@@ -30,8 +32,10 @@ def main(arguments: list[str]) -> int:
             raise ValueError(unknown("command", command, _COMMANDS))
         elif command == "check":
             return _check(rest)
-        elif command == "page":
-            _page(rest)
+        elif command in ("page", "configs"):
+            _write(command, rest)
+        elif command == "show":
+            print("\n\n".join(_details(rest)))
         else:
             print(table())
     except (ValueError, ModuleNotFoundError) as error:
@@ -41,7 +45,7 @@ def main(arguments: list[str]) -> int:
 
 
 def table() -> str:
-    """Every preset, then the links of the other slots: laws kept, needs, and formula with source beneath."""
+    """Return every preset, then the links of the other slots: laws kept, needs, formula and source."""
     heads = " ".join(f"{head:5}" for head in LAW_HEADS.values())
     lines = [f"{'':{_WIDTH}}{heads} needs", ""]
     for entry in facts.presets():
@@ -66,11 +70,25 @@ def _rows(entry: facts.Entry, slots: str) -> list[str]:
     return rows
 
 
-def _page(arguments: list[str]) -> None:
-    settings = dict(a.split("=", 1) for a in arguments if "=" in a)
-    if strange := [a for a in arguments if not a.startswith("out=")]:
-        raise ValueError(f"page takes out=<directory>, not {strange[0]!r}")
-    for path in page.write(Path(settings.get("out", "docs"))):
+def _details(names: list[str]) -> list[str]:
+    """Return the section of each name: a preset, or links of the other slots."""
+    entries = [*facts.presets(), *(entry for slot in SLOTS[1:] for entry in facts.other_links(slot))]
+    known = list(dict.fromkeys(entry.name for entry in entries))
+    if not names:
+        raise ValueError(f"show takes names of estimators; choose from {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise ValueError(unknown("estimator", name, known))
+    return [page.section(entry) for name in names for entry in entries if entry.name == name]
+
+
+def _write(command: str, arguments: list[str]) -> None:
+    write, out = {"page": (page.write, "docs"), "configs": (configs.write, "conf")}[command]
+    for argument in arguments:
+        if not argument.startswith("out="):
+            raise ValueError(f"{command} takes out=<directory>, not {argument!r}")
+        out = argument.removeprefix("out=")
+    for path in write(Path(out)):
         print(path)
 
 

@@ -1,4 +1,4 @@
-"""What an estimator did to a batch: sums, mass by sign, and how much of it differs from plain GRPO."""
+"""Diagnostics of a batch of advantages: sums, mass by sign, and the share that differs from plain GRPO."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from agrae_lab.advantages.statistics import in_float32
 
-RELATIVE_TOLERANCE = 1e-6  # float32 rounding is below this, any change of formula above
+RELATIVE_TOLERANCE = 1e-6  # above float32 rounding, below any change of formula
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,16 @@
-"""An estimator is five slots in a row: base → sample → group → token → match.
+"""Estimators: five slots in a row, base → sample → group → token → match.
 
     base    rewards → advantages                                   (GRPO, Dr.GRPO, RLOO, MaxRL, OPO, CurveRL, …)
-    sample  how much a prompt counts, by its success rate p        (hard_focused, easy_focused, dynamic, focal, …)
-    group   how correct and incorrect completions weigh            (scale_positive, attenuate, lead, ha_dw)
-    token   advantages that differ from token to token             (entropy)
+    sample  weight of a prompt, by its success rate p              (hard_focused, easy_focused, dynamic, focal, …)
+    group   weight of correct against incorrect completions        (scale_positive, attenuate, lead, ha_dw)
+    token   advantages that differ from token to token             (entropy, rl_zvp)
     match   rescale the batch to plain GRPO's mass                 (l1, l2)
 
-What fills a slot is a link: a small frozen dataclass with `__call__`, one file in the folder of its slot, entered in
-the registry by `@link`. A named combination of links is a preset (`presets.py`).
+A link fills a slot: a small frozen dataclass with `__call__`, one file in the folder of its slot, entered in the
+registry by `@link`. A named combination of links is a preset (`presets.py`).
 
 Shapes: `rewards_PG` and `advantages_PG` are [P, G]: P prompts, G completions of each; a token link makes them
-[P, G, T], T tokens. NaN marks an undecided reward.
+[P, G, T], T tokens. NaN marks the reward of an invalid completion, one without a verdict.
 """
 
 from __future__ import annotations
@@ -18,32 +18,30 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import hashlib
 import importlib
-import inspect
 import math
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 
 from agrae_lab.advantages import external
-from agrae_lab.advantages.fields import construct
 from agrae_lab.advantages.properties import laws
+from agrae_lab.advantages.settings import Link
 from agrae_lab.advantages.statistics import widened
 
 T = TypeVar("T")
+State = Mapping[str, Any]  # link name → values that JSON can hold
 
 SLOTS = ("base", "sample", "group", "token", "match")
 FLAVORS = ("paper", "official")
 
-# What a link may declare in REQUIRES, beside the rewards → the fields of Context that hold it, and its name in words.
+# Inputs beside the rewards that a link may declare in REQUIRES → the fields of Context that hold them, and a name.
 INPUTS: dict[str, tuple[tuple[str, ...], str]] = {
     "lengths": (("lengths_PG",), "completion lengths"),
-    "parts": (("parts",), "the parts of a reward"),
+    "parts": (("parts",), "the reward components"),
     "entropies": (("entropies_PGT", "mask_PGT"), "token entropies"),
     "logprobs": (("logprobs_PGT", "mask_PGT"), "token log-probabilities"),
 }
@@ -51,19 +49,16 @@ INPUTS: dict[str, tuple[tuple[str, ...], str]] = {
 
 @dataclass(frozen=True)
 class Context:
-    """What an estimator may need beyond the rewards. All of it belongs to the same batch as they do.
+    """Inputs of an estimator beside the rewards, all of the same batch.
 
-    omega: mean accuracy of the whole batch of trajectories, which is its mean reward where rewards are 0 or 1 (Eq. 11).
-        None: taken from the completions at hand; give it when those are only a part of the batch.
-    correct_PG: which completions are correct, true or false (1 or 0). Success rates p, ω and what a formula calls
-        correct are taken from it, everything else from the rewards. None: the rewards are 0 or 1 and say it themselves.
+    omega: mean accuracy of the whole batch, which is its mean reward for 0/1 rewards (Eq. 11). None: computed from the
+        completions at hand; give it if those are only a part of the batch.
+    correct_PG: 1 or True for a correct completion, 0 or False for any other. Success rates p, ω and the correct
+        completions of a formula come from it, everything else from the rewards. None: the rewards are 0/1.
     lengths_PG: tokens of each completion.
-    parts: the parts that a reward is made of, name → [P, G].
+    parts: reward components, name → [P, G].
     entropies_PGT, logprobs_PGT: of the sampling policy at each completion token, nats.
-    mask_PGT: 1 where there is a completion token, 0 where there is padding.
-    state: what stateful links remember from batch to batch, link name → plain values that JSON can hold. They read
-        it and put a new value in its place; whoever trains keeps it and saves it with the checkpoints. One call is
-        one batch of training.
+    mask_PGT: 1 at a completion token, 0 at padding.
     """
 
     omega: float | None = None
@@ -73,58 +68,67 @@ class Context:
     entropies_PGT: Tensor | None = None
     logprobs_PGT: Tensor | None = None
     mask_PGT: Tensor | None = None
-    state: dict[str, Any] = field(default_factory=dict)
 
     def accuracy(self, rewards_PG: Tensor) -> Tensor:
-        """1 where a completion is correct and 0 where not, NaN where its reward is, [P, G]; without `correct_PG` the
-        rewards themselves."""
+        """Return 1 for a correct completion, 0 for any other and NaN for an invalid one, [P, G].
+
+        Without `correct_PG` these are the rewards themselves.
+        """
         if self.correct_PG is None:
             return rewards_PG
         return self.correct_PG.to(rewards_PG).masked_fill(rewards_PG.isnan(), math.nan)
 
     def in_float32(self) -> Context:
-        """The same with no tensor in bfloat16 or float16; the state is the same object."""
+        """Return the same context with bfloat16 and float16 tensors as float32."""
         tensors = {f.name: widened(getattr(self, f.name)) for f in dataclasses.fields(self)}
         if self.parts is not None:
             tensors["parts"] = {name: widened(part) for name, part in self.parts.items()}
         return dataclasses.replace(self, **tensors)
 
 
-class Base(Protocol):
-    def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor: ...
+@dataclass(frozen=True)
+class Empty:
+    """A* = A, bit for bit: an empty slot."""
+
+    name: ClassVar = "none"
+    BREAKS: ClassVar[frozenset[str]] = frozenset()
+
+    def __call__(self, advantages: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
+        return advantages
 
 
-class Link(Protocol):
-    """A link of any other slot. From the token slot on, advantages may be [P, G, T]."""
-
-    def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor: ...
-
-
-_LINKS: dict[str, dict[str, type]] = {slot: {} for slot in SLOTS}
+_LINKS: dict[str, dict[str, Any]] = {slot: {} if slot == "base" else {Empty.name: Empty} for slot in SLOTS}
 
 
 def link(slot: str, name: str) -> Callable[[type[T]], type[T]]:
     """Class decorator: enter a link in the registry under `name`.
 
-    The class is a frozen dataclass. Where the paper's formula and the authors' code differ in a field, the class says
-    so in `OFFICIAL = {field: value}`; the field's default is the paper's. A base link declares the `LAWS` it keeps, a
-    later link those it `BREAKS` (see `laws.py`). What it needs beside rewards it names in `REQUIRES` (see `INPUTS`);
-    one that remembers earlier batches says `STATEFUL = True`.
+    The class is a frozen dataclass that inherits `Link` and declares the bounds of its settings (`settings.py`). A base
+    link is called with (rewards_PG, context), one of another slot with (advantages, rewards_PG, context); both return
+    advantages. Class attributes:
+
+    OFFICIAL: {field: value} for settings in which the authors' code differs from the paper, whose value is the default.
+    LAWS: the laws that a base link keeps. BREAKS: the laws that any other link breaks (`laws.py`).
+    REQUIRES: inputs beside the rewards, see `INPUTS`.
+    STATEFUL: True for a link that remembers earlier batches. It is called with its state as a last argument, None at
+        first, and returns (advantages, new state). The state is made of plain values that JSON can hold, and a new one
+        takes the place of the old one.
     """
     assert slot in SLOTS, slot
 
     def register(cls: type[T]) -> type[T]:
         assert dataclasses.is_dataclass(cls), cls
+        assert issubclass(cls, Link), cls
         assert name not in _LINKS[slot], f"{slot} link {name!r} is registered twice"
-        cls.name = name  # type: ignore[attr-defined]
+        cls.name, cls.SLOT = name, slot
         _LINKS[slot][name] = cls
         return cls
 
     return register
 
 
-def links(slot: str) -> dict[str, type]:
-    """All links of a slot, name → class. Every module in the slot's folder is imported on the first call."""
+def links(slot: str) -> dict[str, Any]:
+    """Return all links of a slot, name → class. The first call imports every module in the slot's folder."""
     _import_links(slot)
     return dict(sorted(_LINKS[slot].items()))
 
@@ -137,99 +141,24 @@ def _import_links(slot: str) -> None:
 
 
 def field_names(cls_or_link: Any) -> list[str]:
-    """The settings of a link, in the order of its definition."""
+    """Return the names of a link's settings, in the order of its definition."""
     return [f.name for f in dataclasses.fields(cls_or_link)]
 
 
-def make_link(slot: str, settings: Any, *, flavor: str = "paper") -> Any:
-    """A link from `{"name": ..., field: value, ...}`; a field that is absent or None takes the flavor's value.
-
-    With `_target_: my_file.MyEstimator` it is that class, from a file of one's own, and `name` is not looked at. Its
-    settings then also hold `_source_`, the fingerprint of that file. An instance of a link class is the link itself.
-    Numbers are made what the field says: 2 is 2.0 for a float, and 2.0 is 2 for an int.
-
-    Raises:
-        ValueError: unknown name or field (the choices are listed), a value out of range, a file of one's own that is
-            not there or has changed since its fingerprint was taken, or an object that is no link of this slot.
-    """
-    if not isinstance(settings, Mapping):
-        return _check_instance(slot, settings)
-    given = {k: v for k, v in settings.items() if k not in ("name", "_target_", "_source_") and v is not None}
-    if settings.get("_target_") is not None:
-        cls = _load_own(settings["_target_"], expected_source=settings.get("_source_"))
-        name = cls.name
-    else:
-        choices, name = links(slot), settings.get("name")
-        if name not in choices:
-            raise ValueError(unknown(f"advantage.{slot}", name, choices))
-        cls = choices[name]
-    fields = field_names(cls)
-    if strange := sorted(given.keys() - set(fields)):
-        known = f"its fields are {', '.join(fields)}" if fields else "it has no fields"
-        raise ValueError(f"advantage.{slot} {name!r} has no field {', '.join(strange)}; {known}")
-    official = getattr(cls, "OFFICIAL", {}) if flavor == "official" else {}
-    return construct(slot, cls, {**official, **given})
-
-
-def with_fields(slot: str, link: Any, values: Mapping[str, Any]) -> Any:
-    """A copy of a link with other values in some of its fields.
-
-    Raises:
-        ValueError: a value out of range, or no number where one is needed.
-    """
-    return construct(slot, type(link), {f: getattr(link, f) for f in field_names(link)} | dict(values))
-
-
-def _check_instance(slot: str, instance: Any) -> Any:
-    """An object that a caller has put into a slot, if it can be there."""
-    cls = type(instance)
-    if isinstance(instance, type):
-        raise ValueError(f"advantage.{slot} must be a name, settings or an instance; write {instance.__name__}()")
-    if not external.is_link_class(cls):
-        raise ValueError(
-            f"advantage.{slot} must be a name, settings or an instance of a frozen dataclass, got {instance!r}; write "
-            "@dataclass(frozen=True) above the class"
-        )
-    home = {link: place for place in SLOTS for link in links(place).values()}.get(cls, getattr(cls, "SLOT", slot))
-    if home != slot:
-        raise ValueError(f"advantage.{slot} cannot hold {external.named(cls).name!r}, which is of slot {home}")  # type: ignore[attr-defined]
-    external.named(cls)
-    return instance
-
-
 def link_settings(instance: Any) -> dict[str, Any]:
-    """The inverse of `make_link`: `{"name": ..., field: value, ...}` with every field."""
+    """Return `{"name": ..., field: value, ...}` with every field: the inverse of `make_link`."""
     return plain_settings(instance) | {field: getattr(instance, field) for field in field_names(instance)}
 
 
 def plain_settings(instance: Any) -> dict[str, Any]:
-    """What `make_link` needs for a link of the same class with the flavor's values."""
+    """Return the settings from which `make_link` makes a link of the same class with the flavor's values."""
     cls = type(instance)
-    own = {"_target_": cls.TARGET, "_source_": _source_of(cls)} if hasattr(cls, "TARGET") else {}
+    own = {"_target_": cls.TARGET, "_source_": external.source_fingerprint(cls)} if hasattr(cls, "TARGET") else {}
     return {"name": instance.name, **own}
 
 
-def _load_own(target: str, *, expected_source: str | None) -> Any:
-    """The class of a file of one's own; `TARGET` on it says where it came from."""
-    cls: Any = external.load_class(target)
-    if missing := [f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING]:
-        raise ValueError(f"{target}: field {', '.join(missing)} needs a default, so that a config can leave it out")
-    if expected_source not in (None, found := _source_of(cls)):
-        raise ValueError(
-            f"{inspect.getsourcefile(cls)} is not what it was when this config was made (fingerprint {found}, then "
-            f"{expected_source}); start a new run, or bring the file back"
-        )
-    cls.TARGET = target
-    return cls
-
-
-def _source_of(cls: type) -> str:
-    """12 hex digits of the file that a class stands in."""
-    return hashlib.sha256(Path(inspect.getsourcefile(cls)).read_bytes()).hexdigest()[:12]  # type: ignore[arg-type]
-
-
 def unknown(what: str, name: object, choices: Iterable[str]) -> str:
-    """The sentence for a name that is not among the choices, the nearest of them first."""
+    """Return the message for a name that is not among the choices, the nearest of them first."""
     choices = list(choices)
     near = difflib.get_close_matches(str(name), choices, n=3)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
@@ -240,8 +169,13 @@ def unknown(what: str, name: object, choices: Iterable[str]) -> str:
 class Estimator:
     """Advantages from rewards: the slots applied in order.
 
-    Every group whose rewards are all equal gets what the formula says (0 for the group-relative ones), never NaN.
-    An undecided completion (NaN reward) is left out of its group's mean and standard deviation and gets 0.
+    A group whose rewards are all equal gets the formula's value (0 for the group-relative ones), never NaN. An invalid
+    completion (NaN reward) counts in no mean or standard deviation and gets 0.
+
+    >>> from agrae_lab.advantages import make
+    >>> make("a_grae", flavor="official")(Tensor([[1, 0, 0, 0], [1, 1, 1, 0]]))
+    tensor([[ 0.7500, -0.5000, -0.5000, -0.5000],
+            [ 0.5387,  0.5387,  0.5387, -3.2320]])
     """
 
     name: str
@@ -253,54 +187,75 @@ class Estimator:
     match: Any
 
     def __call__(self, rewards_PG: Tensor, context: Context | None = None) -> Tensor:
-        """Advantages [P, G] in the dtype of `rewards_PG` ([P, G], float32 or float64); [P, G, T] if `is_token_level`.
+        """Return the advantages of a first batch: `step` from an empty state."""
+        return self.step(rewards_PG, context)[0]
 
-        Rewards in bfloat16 or float16 are computed with in float32, and so are their advantages.
+    def step(
+        self, rewards_PG: Tensor, context: Context | None = None, *, state: State | None = None
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Return the advantages of one batch of training and the state for the next one.
+
+        Args:
+            rewards_PG: [P, G], float32 or float64; bfloat16 and float16 are computed in float32.
+            state: what the stateful links remember of earlier batches, as the last step returned it; it is not changed.
+                None and {}: nothing yet.
+
+        Returns:
+            Advantages [P, G], or [P, G, T] if `is_token_level`, in the dtype of the rewards; and the new state, which
+            JSON can hold and a checkpoint must.
 
         Raises:
-            ValueError: not two-dimensional, not floating point, infinite rewards, G below the base's minimum, an input
-                in the context that a link requires and that is not there, or `correct_PG` of another shape.
+            ValueError: not two-dimensional, not floating point, infinite rewards, G below the base's minimum, a missing
+                input in the context that a link requires, or `correct_PG` of another shape.
         """
         rewards_PG, context = widened(rewards_PG), (context or Context()).in_float32()
         self._check(rewards_PG, context)
-        advantages = self.base(rewards_PG, context).masked_fill(rewards_PG.isnan(), 0.0)
+        new_state = dict(state or {})
+
+        def apply(part: Any, *inputs: Any) -> Tensor:
+            if not getattr(part, "STATEFUL", False):
+                return part(*inputs)
+            advantages, new_state[part.name] = part(*inputs, new_state.get(part.name))
+            return advantages
+
+        advantages = apply(self.base, rewards_PG, context).masked_fill(rewards_PG.isnan(), 0.0)
         for part in (self.sample, self.group, self.token, self.match):
-            advantages = part(advantages, rewards_PG, context)
-        return advantages
+            advantages = apply(part, advantages, rewards_PG, context)
+        return advantages, new_state
 
     @property
     def min_group_size(self) -> int:
-        """Smallest G for which the estimator means something."""
+        """Smallest G for which the estimator is defined."""
         return getattr(self.base, "MIN_GROUP_SIZE", 1)
 
     @property
     def laws(self) -> frozenset[str]:
-        """The laws that this combination keeps: the base's, less what a link breaks."""
+        """Laws that this combination keeps: the base's, less those that a link breaks."""
         broken = [getattr(getattr(self, slot), "BREAKS", ()) for slot in SLOTS]
         return (laws.DEFAULT | getattr(self.base, "LAWS", frozenset())).difference(*broken)
 
     @property
     def requires(self) -> frozenset[str]:
-        """What it needs beside rewards, out of `INPUTS`."""
+        """Inputs beside the rewards that it needs, out of `INPUTS`."""
         return frozenset().union(*(getattr(getattr(self, slot), "REQUIRES", ()) for slot in SLOTS))
 
     @property
     def is_stateful(self) -> bool:
-        """Whether its advantages depend on earlier batches, through `Context.state`."""
+        """True if its advantages depend on earlier batches."""
         return any(getattr(getattr(self, slot), "STATEFUL", False) for slot in SLOTS)
 
     @property
     def is_token_level(self) -> bool:
-        """Whether its advantages are [P, G, T]."""
-        return self.token.name != "none"
+        """True if its advantages are [P, G, T]."""
+        return self.token.name != Empty.name
 
     def settings(self) -> dict[str, Any]:
-        """Name, flavor and every field of every slot, as plain values."""
+        """Return name, flavor and every field of every slot as plain values."""
         slots = {slot: link_settings(getattr(self, slot)) for slot in SLOTS}
         return {"name": self.name, "flavor": self.flavor, **slots}
 
     def same_formula(self, other: Estimator) -> bool:
-        """Whether both give the same advantages by construction, whatever they are called."""
+        """Return True if both give the same advantages by construction, whatever their names."""
         return all(getattr(self, slot) == getattr(other, slot) for slot in SLOTS)
 
     def _check(self, rewards_PG: Tensor, context: Context) -> None:

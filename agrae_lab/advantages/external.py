@@ -1,11 +1,13 @@
-"""Estimators that stand in a file of one's own, outside the package."""
+"""Link classes in files of the user, outside the package."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 from functools import cache
@@ -14,10 +16,9 @@ from types import ModuleType
 
 
 def load_class(target: str) -> type:
-    """The class that `my_file:MyEstimator` or `my_file.MyEstimator` names; a module is also looked for in the current
-    directory, and `path/to/my_file.py:MyEstimator` names a file.
+    """Return the class at `my_file:MyEstimator`, `my_file.MyEstimator` or `path/to/my_file.py:MyEstimator`.
 
-    A class without a `name` gets its own in snake_case.
+    A module may also lie in the current directory. A class without a `name` gets its own in snake_case.
 
     Raises:
         ValueError: no such module or class, a module that cannot be imported, or a class that is no frozen dataclass.
@@ -38,15 +39,20 @@ def load_class(target: str) -> type:
 
 
 def named(cls: type) -> type:
-    """The class, with its own name in snake_case as `name` where it has none; an inherited one is its parent's."""
+    """Return the class with a `name` of its own: its class name in snake_case, unless it defines one."""
     if "name" not in vars(cls):
         cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()  # type: ignore[attr-defined]
     return cls
 
 
 def is_link_class(cls: type) -> bool:
-    """Whether a class can be a link: a frozen dataclass."""
+    """Return True for a frozen dataclass."""
     return dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+def source_fingerprint(cls: type) -> str:
+    """Return 12 hex digits of the file that defines a class."""
+    return hashlib.sha256(Path(inspect.getsourcefile(cls)).read_bytes()).hexdigest()[:12]  # type: ignore[arg-type]
 
 
 def _load_module(name: str) -> ModuleType:

@@ -1,7 +1,7 @@
-"""Named estimators: which links fill the slots, and with what settings where these differ from the defaults.
+"""Presets: named estimators, each a link for every slot with the settings that differ from the defaults.
 
-A base link is a preset of its own name, with nothing in the other slots; only combinations stand here. To add one,
-add a line; to add a link, add a file in the folder of its slot.
+A base link is a preset of its own name with all other slots empty; only combinations stand here. A new combination is
+a line here, a new link a file in the folder of its slot.
 """
 
 from __future__ import annotations
@@ -9,17 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agrae_lab.advantages.estimator import (
-    FLAVORS,
-    SLOTS,
-    Estimator,
-    field_names,
-    links,
-    make_link,
-    plain_settings,
-    unknown,
-    with_fields,
-)
+from agrae_lab.advantages.construction import make_link, with_fields
+from agrae_lab.advantages.estimator import FLAVORS, SLOTS, Estimator, field_names, links, plain_settings, unknown
 
 _COMBINATIONS: dict[str, dict[str, Any]] = {
     "positive_dominant": {"group": {"name": "scale_positive", "beta": 10.0}},
@@ -41,12 +32,12 @@ _DEFAULT_SLOTS: dict[str, Any] = {"base": "grpo", "sample": "none", "group": "no
 
 
 def preset_names() -> list[str]:
-    """Every name that `make` takes."""
+    """Return every name that `make` takes."""
     return sorted({*_COMBINATIONS, *links("base")})
 
 
 def preset_slots(name: str) -> dict[str, dict[str, Any]]:
-    """Slot → link settings of a preset, as far as it fixes them.
+    """Return slot → link settings of a preset, as far as it fixes them.
 
     Raises:
         ValueError: unknown name; the message lists the choices.
@@ -58,17 +49,21 @@ def preset_slots(name: str) -> dict[str, dict[str, Any]]:
 
 
 def make(name: str, *, flavor: str = "paper", **overrides: Any) -> Estimator:
-    """The estimator called `name`: `estimator(rewards_PG, context=None)` gives advantages [P, G].
+    """Return the estimator of a preset; `estimator(rewards_PG, context=None)` gives advantages [P, G].
+
+    >>> import torch
+    >>> make("negative_dominant", beta=0.5)(torch.tensor([[1.0, 0.0]]))
+    tensor([[ 0.5000, -1.0000]])
 
     Args:
         name: a preset, see `preset_names()`.
-        flavor: "paper" (the text's formulas) or "official" (the authors' code). Where the two do not differ, they
-            give the same estimator.
+        flavor: "paper" (the text's formulas) or "official" (the authors' code); the same estimator if both agree.
         overrides: a slot (`base="dr_grpo"`, `match="l1"`, `group={"name": "attenuate", "alpha": 0.5}`,
-            `base=MyEstimator()`), or a field of the links in place (`beta=5.0`, `alpha=0.5`, `ddof=1`).
+            `base=MyEstimator()`, `sample="none"` for an empty one), or a field of the links in place (`beta=5.0`,
+            `alpha=0.5`, `ddof=1`).
 
     Raises:
-        ValueError: unknown name, flavor, slot or field (the choices are listed), or a value out of range.
+        ValueError: unknown name, flavor, slot or field (the choices are listed), or a value out of bounds.
     """
     if flavor not in FLAVORS:
         raise ValueError(unknown("advantage.flavor", flavor, FLAVORS))
@@ -89,7 +84,7 @@ def make(name: str, *, flavor: str = "paper", **overrides: Any) -> Estimator:
 
 
 def from_slots(name: str, slots: Mapping[str, Any], *, flavor: str = "paper") -> Estimator:
-    """An estimator from a link or its settings for every slot, `name` being only what it is called.
+    """Return an estimator with a link, or its settings, in every slot; `name` is a label only.
 
     Raises:
         ValueError: as `make`.
@@ -99,9 +94,9 @@ def from_slots(name: str, slots: Mapping[str, Any], *, flavor: str = "paper") ->
 
 
 def differences_from_preset(estimator: Estimator) -> list[str]:
-    """What sets an estimator apart from the preset of its name (paper flavor), in words fit for a directory's name.
+    """Return the differences from the preset of the estimator's name (paper flavor), in words fit for a file name.
 
-    A slot filled with another link is named by the link, another value by `field=value`; the official flavor as such.
+    Another link stands by its name, another value as `field=value`, the official flavor as `official`.
     """
     if estimator.name not in preset_names():
         return []

@@ -1,6 +1,6 @@
-"""Group statistics that leave undecided rewards (NaN) out.
+"""Group statistics without the invalid rewards (NaN).
 
-Success rates, ω and what is correct are functions of `accuracy_PG`, which is what `Context.accuracy` says of rewards.
+Success rates, ω and correctness are functions of `accuracy_PG`, the result of `Context.accuracy` on rewards.
 
 Shapes: P prompts, G completions a prompt, T tokens of a completion; `rewards_PG` is [P, G], `p_P1` is [P, 1].
 """
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 def widened(value: Any) -> Any:
-    """A tensor of less than 32 bits a number (bfloat16, float16) in float32; anything else as it is.
+    """Return a tensor of less than 32 bits a number (bfloat16, float16) as float32, anything else as it is.
 
     bfloat16 has 8 significant bits: the mean of 1023 ones and a zero is 1 in it, and 1 − p is 0.
     """
@@ -28,7 +28,7 @@ def widened(value: Any) -> Any:
 
 
 def in_float32(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Function decorator: widen every tensor among the arguments, so that nothing is computed in bfloat16."""
+    """Function decorator: widen every tensor among the arguments, against computing in bfloat16."""
 
     @functools.wraps(function)
     def compute(*arguments: Parameters.args, **keywords: Parameters.kwargs) -> Result:
@@ -39,17 +39,17 @@ def in_float32(function: Callable[Parameters, Result]) -> Callable[Parameters, R
 
 
 def num_valid(rewards_PG: Tensor) -> Tensor:
-    """Completions with a verdict, per group, [P, 1]."""
+    """Return the number of valid completions of each group, [P, 1]."""
     return (~rewards_PG.isnan()).sum(dim=1, keepdim=True)
 
 
 def group_mean(rewards_PG: Tensor) -> Tensor:
-    """Mean reward of each group, [P, 1]; 0 for a group without any verdict. For 0/1 rewards it is p."""
+    """Return the mean reward of each group, [P, 1]; 0 without a valid one. For 0/1 rewards it is p."""
     return widened(rewards_PG).nansum(dim=1, keepdim=True) / num_valid(rewards_PG).clamp(min=1)
 
 
 def centred(rewards_PG: Tensor) -> Tensor:
-    """r − mean(r), [P, G]; exactly 0 where a group's rewards are all equal, and for NaN.
+    """Return r − mean(r), [P, G]; exactly 0 where a group's rewards are all equal, and for NaN.
 
     The mean of equal rewards is not always equal to them in floating point; dividing that residue by a standard
     deviation of the same size would turn it into an advantage of order one.
@@ -59,54 +59,54 @@ def centred(rewards_PG: Tensor) -> Tensor:
 
 
 def std_of(deviations_PG: Tensor, num_valid_P1: Tensor, *, ddof: int) -> Tensor:
-    """Standard deviation from a group's deviations (`centred`) over n − ddof, [P, 1]; 0 if n ≤ ddof."""
+    """Return the standard deviation from a group's deviations (`centred`) over n − ddof, [P, 1]; 0 if n ≤ ddof."""
     degrees = num_valid_P1 - ddof
     variance = widened(deviations_PG).square().sum(dim=1, keepdim=True) / degrees.clamp(min=1)
     return torch.where(degrees > 0, variance, 0.0).sqrt()
 
 
 def quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """numerator / denominator, and 0 where the denominator is 0: nothing there differs from anything."""
+    """Return numerator / denominator, and 0 where the denominator is 0, as in a group of equal rewards."""
     is_zero = denominator == 0
     return (numerator / denominator.masked_fill(is_zero, 1.0)).masked_fill(is_zero, 0.0)
 
 
 def is_tied(rewards_PG: Tensor) -> Tensor:
-    """Whether all decided rewards of a group are equal, [P, 1]; true for a group without any."""
+    """Return True for a group whose valid rewards are all equal, or which has none, [P, 1]."""
     low = rewards_PG.nan_to_num(nan=torch.inf).amin(dim=1, keepdim=True)
     high = rewards_PG.nan_to_num(nan=-torch.inf).amax(dim=1, keepdim=True)
     return low >= high
 
 
 def success_rate(accuracy_PG: Tensor) -> Tensor:
-    """p = mean accuracy of each group, [P, 1].
+    """Return p, the mean accuracy of each group, [P, 1].
 
     Raises:
-        ValueError: values outside [0, 1], of which p would not be a rate.
+        ValueError: values outside [0, 1], whose mean is no rate.
     """
     check_unit_rewards(accuracy_PG)
     return group_mean(accuracy_PG)
 
 
 def is_mixed(p_P1: Tensor) -> Tensor:
-    """Whether a group has both successes and failures, 0 < p < 1, [P, 1]."""
+    """Return True for a group with both successes and failures, 0 < p < 1, [P, 1]."""
     return (p_P1 > 0) & (p_P1 < 1)
 
 
 def is_correct(accuracy_PG: Tensor) -> Tensor:
-    """Values above one half count as correct, [P, G]; false for NaN."""
+    """Return True for values above one half, [P, G]; False for NaN."""
     return accuracy_PG > 0.5
 
 
 def num_correct(accuracy_PG: Tensor) -> Tensor:
-    """Correct completions of each group, [P, 1]."""
+    """Return the number of correct completions of each group, [P, 1]."""
     return is_correct(accuracy_PG).sum(dim=1, keepdim=True)
 
 
 def all_incorrect_chance(num_drawn: int, *, num_incorrect: Tensor, num_total: Tensor) -> Tensor:
-    """C(f, k) / C(n, k): the chance that k completions, drawn from n without replacement, are among the f incorrect.
+    """Return C(f, k) / C(n, k): the chance that k completions drawn without replacement are all incorrect.
 
-    float64, of the shape of f and n, which are whole numbers; 0 where f < k, 1 for k = 0.
+    float64, of the shape of f (incorrect) and n (all), which are whole numbers; 0 where f < k, 1 for k = 0.
     """
     chance = torch.ones_like(num_total, dtype=torch.float64)
     for j in range(num_drawn):
@@ -116,7 +116,7 @@ def all_incorrect_chance(num_drawn: int, *, num_incorrect: Tensor, num_total: Te
 
 @in_float32
 def whitened(values_PG: Tensor, lengths_PG: Tensor) -> Tensor:
-    """(v − mean) / √(var + 1e-8) over all tokens of the batch, each of which has its completion's value; 0 for NaN.
+    """Return (v − mean) / √(var + 1e-8) over all tokens of the batch, each with its completion's value; 0 for NaN.
 
     Mean and (unbiased) variance count a completion as often as it has tokens. Values that are all equal give 0.
     """
@@ -132,26 +132,26 @@ def whitened(values_PG: Tensor, lengths_PG: Tensor) -> Tensor:
 
 @in_float32
 def mean_over_tokens(values_PGT: Tensor, mask_PGT: Tensor) -> Tensor:
-    """Mean over the tokens of each completion, [P, G]; padding is left out, whatever stands there."""
+    """Return the mean over the tokens of each completion without padding, [P, G]."""
     is_token = mask_PGT > 0
     return torch.where(is_token, values_PGT, 0.0).sum(dim=2) / is_token.sum(dim=2).clamp(min=1)
 
 
 @in_float32
 def batch_mean(accuracy_PG: Tensor) -> Tensor:
-    """ω, the mean accuracy over all decided trajectories of the batch (Eq. 11), a scalar; 0 if there is none.
+    """Return ω, the mean accuracy over all valid completions of the batch (Eq. 11), a scalar; 0 without any.
 
     The authors' code takes the mean of the groups' means: the same number when groups are equal in size.
 
     Raises:
-        ValueError: values outside [0, 1], of which ω would not be a state of training.
+        ValueError: values outside [0, 1].
     """
     check_unit_rewards(accuracy_PG)
     return accuracy_PG.nansum() / (~accuracy_PG.isnan()).sum().clamp(min=1)
 
 
 def check_unit_rewards(rewards_PG: Tensor) -> None:
-    """Raises ValueError for rewards outside [0, 1]."""
+    """Raise ValueError for rewards outside [0, 1]."""
     if rewards_PG.numel() == 0:
         return
     low, high = rewards_PG.nan_to_num(nan=0.5).aminmax()

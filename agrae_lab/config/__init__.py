@@ -1,4 +1,4 @@
-"""Configs of runs: every key (schema.py), frozen configs (frozen.py), fingerprints of code (code_fingerprints.py)."""
+"""Configs of runs: every key (schema.py), --help (help.py), frozen configs (frozen.py), fingerprints of code."""
 
 from agrae_lab.config.frozen import (
     CONF_DIR,
@@ -8,7 +8,6 @@ from agrae_lab.config.frozen import (
     estimator_of,
     freeze,
     problem_sets,
-    register_advantages,
     with_evaluation,
 )
 
@@ -20,6 +19,5 @@ __all__ = [
     "estimator_of",
     "freeze",
     "problem_sets",
-    "register_advantages",
     "with_evaluation",
 ]

@@ -1,7 +1,7 @@
 """Fingerprints of the source files that decide a result: editing one of them makes another run, or is refused by name.
 
 Training: the links of the estimator and what they import of agrae_lab.advantages, the trainer and the loss
-(agrae_lab/training, less what only watches or writes), the task and its verifier. Evaluation: the task and its
+(agrae_lab/training, without modules that only watch or write), the task and its verifier. Evaluation: the task and its
 verifier, the random streams and the engine. Comments, docstrings and blank lines do not count.
 """
 
@@ -21,11 +21,21 @@ from agrae_lab.advantages import SLOTS, Estimator
 from agrae_lab.tasks import load_task
 
 PACKAGE = Path(__file__).resolve().parents[1]
-_WATCHING = ("__init__", "checkpoints", "devices", "preflight", "recorder", "thumbnails", "tracking", "validation")
+_WATCHING = (
+    "__init__",
+    "checkpoints",
+    "devices",
+    "memory_advice",
+    "preflight",
+    "recorder",
+    "thumbnails",
+    "tracking",
+    "validation",
+)
 
 
 def training_code(config: Mapping[str, Any], estimator: Estimator) -> dict[str, str]:
-    """File, relative to the package's folder → 8 hex digits, of all that decides the weights beside the config."""
+    """Return file → 8 hex digits for all code that decides the weights; paths are relative to the package's folder."""
     found = _imported_by((_file_of(type(getattr(estimator, slot))) for slot in SLOTS), within="agrae_lab.advantages")
     trainer = {path for path in (PACKAGE / "training").glob("*.py") if path.stem not in _WATCHING}
     trainer |= {PACKAGE / "advantages" / "adapters" / "trl.py"}
@@ -38,7 +48,7 @@ def training_code(config: Mapping[str, Any], estimator: Estimator) -> dict[str, 
 
 
 def evaluation_code(config: Mapping[str, Any]) -> dict[str, str]:
-    """Benchmark → 12 hex digits of the files that decide its samples and verdicts."""
+    """Return benchmark → 12 hex digits of the files that decide its samples and verdicts."""
     drawing = {PACKAGE / "evaluation" / name for name in ("streams.py", f"engines/{config['engine']}.py")}
     drawing |= _rules_of(drawing)
     digests = {}
@@ -50,12 +60,12 @@ def evaluation_code(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Files that are not what they were, in order of their names."""
+    """Return the names of changed, added and removed files, sorted."""
     return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
 
 def fingerprint_source(path: Path) -> str:
-    """8 hex digits of a Python file less comments, docstrings and blank lines."""
+    """Return 8 hex digits of a Python file without comments, docstrings and blank lines."""
     stat = path.stat()
     return _fingerprint(path, stat.st_mtime_ns, stat.st_size)
 
@@ -81,8 +91,7 @@ def _without_prose(text: str) -> str:
 
 
 def _rules_of(files: Iterable[Path]) -> set[Path]:
-    """How prompts become tokens and tokens are drawn: what these files import of agrae_lab.tasks, and of the models
-    what is said of generation."""
+    """Return the code of prompts and sampling: imports of these files from agrae_lab.tasks and models.generation."""
     names = {name for path in files for name in _imports(path)}
     wanted = [n for n in names if n.startswith("agrae_lab.tasks.") or n == "agrae_lab.models.generation"]
     return _imported_by((file for name in wanted if (file := _module(name))), within="agrae_lab.tasks")
@@ -90,7 +99,7 @@ def _rules_of(files: Iterable[Path]) -> set[Path]:
 
 def _task_files(name: str, section: Mapping[str, Any]) -> set[Path]:
     task: Any = load_task(name, section)
-    judging = [task, vars(task).get("_task", task)]  # a mixture of rewards pays another task's verdicts
+    judging = [task, vars(task).get("_task", task)]  # a mixture of rewards wraps the task whose verdicts it uses
     found = _imported_by((_file_of(type(one)) for one in judging), within="agrae_lab.tasks")
     verifier = set((PACKAGE / "verify").glob("*.py"))
     return found | (verifier if any("agrae_lab.verify" in _imports(path) for path in found) else set())
@@ -101,7 +110,7 @@ def _file_of(cls: type) -> Path:
 
 
 def _imported_by(files: Iterable[Path], *, within: str) -> set[Path]:
-    """The files and all that they import of a package, directly or not; its __init__ apart, which only collects."""
+    """Return the files and all their imports from a package, direct or not, without its __init__."""
     found: set[Path] = set()
     waiting = list(files)
     while waiting:
@@ -113,7 +122,7 @@ def _imported_by(files: Iterable[Path], *, within: str) -> set[Path]:
 
 
 def _imports(path: Path) -> frozenset[str]:
-    """Dotted names of everything that a file imports, packages of modules included."""
+    """Return the dotted names of a file's imports, packages of modules included."""
     return _read_imports(path, path.stat().st_mtime_ns)
 
 

@@ -1,4 +1,4 @@
-"""From a composed Hydra config to a frozen one: resolved, checked, complete. Nothing expensive starts before this."""
+"""Frozen configs: resolved from a composed Hydra config, checked and complete before anything expensive starts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -29,27 +28,8 @@ class ConfigError(ValueError):
     """A config that cannot run; the message is one sentence with the key, its value and what would be right."""
 
 
-def register_advantages() -> None:
-    """Enter every preset and every link as a choice of the groups `advantage` and `advantage/<slot>`."""
-    store = ConfigStore.instance()
-    for slot in advantages.SLOTS:
-        for name, cls in advantages.links(slot).items():
-            # None: by flavor; freezing puts the value in its place
-            node: dict[str, Any] = {"name": name, "_target_": None, **dict.fromkeys(advantages.field_names(cls))}
-            store.store(group=f"advantage/{slot}", name=name, node=node)
-    for name in advantages.preset_names():
-        slots = advantages.preset_slots(name)
-        node = {
-            "defaults": [*({slot: settings["name"]} for slot, settings in slots.items()), "_self_"],
-            "name": name,
-            "flavor": "paper",
-            **{slot: settings for slot, settings in slots.items() if len(settings) > 1},
-        }
-        store.store(group="advantage", name=name, node=node)
-
-
 def freeze(cfg: DictConfig) -> dict[str, Any]:
-    """Resolve and check a composed config; the result is plain data and says everything that the run will do.
+    """Resolve and check a composed config; return plain data with everything that decides the run.
 
     Raises:
         ConfigError: anything that could not run.
@@ -63,7 +43,7 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
 
 
 def complete(config: dict[str, Any]) -> dict[str, Any]:
-    """Check a resolved config, fill in what it leaves open, and take the fingerprints of what it names.
+    """Check a resolved config, fill in its defaults, and add the fingerprints of model, problems and code.
 
     Raises:
         ConfigError: anything that could not run.
@@ -99,7 +79,7 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
 def with_evaluation(
     config: Mapping[str, Any], evaluation: Mapping[str, Any], hardware: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A frozen config with other sections `evaluation` and `hardware`: what else is asked of a run, once trained.
+    """Return a frozen config with other sections `evaluation` and `hardware`, for another evaluation of a trained run.
 
     Raises:
         ConfigError: anything that could not be evaluated.
@@ -124,24 +104,20 @@ def with_evaluation(
 
 
 _DERIVED = ("data_fingerprints", "model_fingerprint", "method", "code")
-_MAY_BE_UNSET = (
-    *("model.lora", "task.prompt_template", "task.verifier", "task.reward", "task.max_pixels", "task.on_bad_row"),
-    *("train.max_prompt_length", "train.validate_on", "evaluation.at_steps"),
-)
 
 
 def _leave_out_unset(config: Mapping[str, Any]) -> None:
-    """What a run does without is no part of it: a choice that is added later leaves earlier runs what they are."""
-    for section, key in (name.split(".") for name in _MAY_BE_UNSET):
+    """Remove optional keys that are null, so that a new optional key leaves the identity of earlier runs alone."""
+    for section, key in (name.split(".") for name in schema.MAY_BE_UNSET):
         inner = config.get(section)
         if isinstance(inner, dict) and inner.get(key) is None:
             inner.pop(key, None)
 
 
 def _fill_in_benchmarks(config: Mapping[str, Any]) -> None:
-    """Benchmarks as sections with all keys, in the order of their names, without those that are null.
+    """Give every benchmark all its keys, sort them by name, and remove those that are null.
 
-    A file of configuration can add to its world's benchmarks, and take one away only by setting it to null.
+    A config file can add to its world's benchmarks, and remove one by setting it to null.
     """
     evaluation = config.get("evaluation")
     if isinstance(evaluation, dict) and isinstance(found := evaluation.get("benchmarks"), dict):
@@ -157,13 +133,13 @@ def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _name_of(estimator: advantages.Estimator, loss: str) -> str:
-    """What tells methods apart: the preset, what differs from it, and the loss if it is not GRPO's."""
+    """Return the name of a method: the preset, its differences from it, and the loss unless it is GRPO's."""
     parts = [estimator.name, *advantages.differences_from_preset(estimator), *([loss] if loss != "grpo" else [])]
     return "+".join(parts)[:60]
 
 
 def canonical(estimator: advantages.Estimator) -> advantages.Estimator:
-    """The estimator as it is called whatever it was made from: by the preset that it is, else by its base."""
+    """Return the estimator under the name of the preset that it equals, else of its base."""
     for flavor in advantages.FLAVORS:
         for name in advantages.preset_names():
             if (preset := advantages.make(name, flavor=flavor)).same_formula(estimator):
@@ -172,7 +148,7 @@ def canonical(estimator: advantages.Estimator) -> advantages.Estimator:
 
 
 def _fingerprint_local(name: str) -> str | None:
-    """Of a model directory; None for a model on the Hub, whose name stands for it."""
+    """Return the fingerprint of a model directory; None for a model on the Hub, whose name identifies it."""
     path = local_path(name)
     if path is None:
         return None
@@ -186,7 +162,7 @@ def _fingerprint_files(name: str, files: tuple[tuple[str, int, int], ...]) -> st
 
 
 def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
-    """The advantage estimator that a config asks for."""
+    """Return the advantage estimator of a config."""
     chosen = config["advantage"]
     for key in ("advantage", *(f"advantage.{slot}" for slot in advantages.SLOTS)):
         section = chosen if key == "advantage" else chosen.get(key.removeprefix("advantage."))
@@ -201,20 +177,20 @@ def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
 
 
 def _check_parts(estimator: advantages.Estimator, section: Mapping[str, Any]) -> None:
-    if "parts" in estimator.requires and len(load_task(section["name"], section).parts) < 2:
+    if "parts" in estimator.requires and len(load_task(section["name"], section).components) < 2:
         raise ConfigError(
-            f"advantage {estimator.name!r} weighs the parts of a reward apart, but the rewards of task.name = "
-            f"{section['name']!r} have but one; choose another estimator, or a task whose `parts` name several"
+            f"advantage {estimator.name!r} weighs the reward components apart, but the rewards of task.name = "
+            f"{section['name']!r} have but one; choose another estimator, or a task whose `components` name several"
         )
 
 
 def problem_sets(
     config: Mapping[str, Any], *, on_bad_rows: Callable[[str, list[str]], None] = lambda name, sentences: None
 ) -> dict[str, list[dict[str, Any]]]:
-    """The problems that a run trains on (`train`) and is evaluated on (each benchmark), read and checked.
+    """Read and check the problems of training (`train`) and of each benchmark.
 
     Args:
-        on_bad_rows: called with a set's name and a sentence for each of its rows that task.on_bad_row = skip left out.
+        on_bad_rows: called with a set's name and a sentence for each row that task.on_bad_row = skip leaves out.
     """
     section, folder = config["task"], config["hardware"].get("data_dir")
     task = load_task(section["name"], section)
@@ -235,7 +211,7 @@ def problem_sets(
 
 
 def _check_steps(config: Mapping[str, Any]) -> None:
-    """Which policies are evaluated, and on what those of training are validated."""
+    """Check the steps of evaluations and the benchmark of validation."""
     train, evaluation = config["train"], config["evaluation"]
     asked = evaluation.get("at_steps")
     late = [step for step in asked if step != "last" and step > train["num_steps"]] if isinstance(asked, list) else []
@@ -247,7 +223,7 @@ def _check_steps(config: Mapping[str, Any]) -> None:
     if chosen is None and train["validate_every"] and len(names) > 1:
         raise ConfigError(
             f"train.validate_on must say which of {', '.join(names)} the policy is validated on every "
-            f"train.validate_every = {train['validate_every']} steps; set train.validate_every=0 to validate it never"
+            f"train.validate_every = {train['validate_every']} steps; set train.validate_every=0 to skip validation"
         )
 
 
@@ -274,7 +250,7 @@ def _check_batch(config: Mapping[str, Any], *, min_group_size: int) -> None:
 
 
 def _divisors_near(total: int, wish: int) -> str:
-    """The divisors of `total` next below and above `wish`, as words."""
+    """Return the divisors of `total` next below and above `wish`, as words."""
     divisors = [d for d in range(1, total + 1) if total % d == 0]
     below, above = [d for d in divisors if d < wish], [d for d in divisors if d > wish]
     return " or ".join(str(d) for d in (*below[-1:], *above[:1]))

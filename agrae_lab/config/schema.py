@@ -1,70 +1,45 @@
-"""Every key of a config with what it may hold. A key that stands here nowhere is a mistake, wherever it was written.
+"""Schema of a config: one declaration for every key, with its type, bounds, default and a sentence.
 
-Not here: `advantage`, whose fields are those of the links, and the names of `evaluation.benchmarks`.
+Checks, messages and `python -m agrae_lab.train --help` come from these declarations; a key without one is a mistake.
+Not here: `advantage`, whose keys are the settings of its links, and the names of `evaluation.benchmarks`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from agrae_lab.advantages.settings import Bound, above, at_least, at_most
+
+OPTIONAL = "optional"  # mark of a key that a config may leave out
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must be, in words and as a test, and as which type it is kept."""
+    """Rule of one key: its allowed values in words and as a test, the type that it is kept as, default and sentence.
+
+    kept_as: None for a value kept as it was written. default: MISSING for a key without one.
+    """
 
     wanted: str
     holds: Callable[[Any], bool]
-    kept_as: type | None = None  # None: as it was written
+    kept_as: type | None
+    default: Any
+    is_optional: bool
+    allows_none: bool
+    sentence: str
 
 
-def _whole(low: int, high: float = math.inf) -> Rule:
-    upper = "" if high == math.inf else f" and at most {high}"
-
-    def holds(x: Any) -> bool:
-        return (type(x) is int or (type(x) is float and x.is_integer())) and low <= x <= high
-
-    return Rule(f"a whole number of at least {low}{upper}", holds, int)
-
-
-def _number(wanted: str, holds: Callable[[float], bool]) -> Rule:
-    return Rule(wanted, lambda x: type(x) in (int, float) and _is_finite(x) and holds(x), float)
-
-
-def _is_finite(x: int | float) -> bool:
-    try:
-        return math.isfinite(x)
-    except OverflowError:  # an int that no float can hold
-        return False
-
-
-def _choice(*choices: str) -> Rule:
-    return Rule(f"one of {', '.join(choices)}", lambda x: x in choices)
-
-
-def _or_null(rule: Rule) -> Rule:
-    return Rule(f"{rule.wanted}, or null", lambda x: x is None or rule.holds(x), rule.kept_as)
-
-
-_TEXT = Rule("text", lambda x: isinstance(x, str) and x != "")
-_ABOVE_0 = _number("a number above 0", lambda x: x > 0)
-_FROM_0 = _number("a number of at least 0", lambda x: x >= 0)
-_SWITCH = Rule("true or false", lambda x: isinstance(x, bool))
-_SHARE = _number("a number above 0 and at most 1", lambda x: 0 < x <= 1)
-_ADDRESS = Rule(
-    "an address such as http://host:8000",
-    lambda x: isinstance(x, str) and re.fullmatch(r"https?://[\w.-]+(:\d+)?", x, flags=re.ASCII) is not None,
-)
-
-
-def _name(*reserved: str) -> Rule:
-    """Rule of a name that becomes part of a path; reserved words mean something else wherever names stand."""
+def _name(*reserved: str) -> Bound:
+    """Return the bound of a name that becomes part of a path; reserved words mean another thing there."""
     words = f", other than {' and '.join(map(repr, reserved))}" if reserved else ""
-    return Rule(
+    return Bound(
         f"1 to 60 letters, digits or any of . _ + = -, beginning with a letter or digit{words}, since it names a "
         "file or directory",
         lambda x: (
@@ -72,13 +47,7 @@ def _name(*reserved: str) -> Rule:
             and re.fullmatch(r"[A-Za-z0-9][\w.+=-]{0,59}", str(x), flags=re.ASCII) is not None
             and str(x).lower() not in reserved
         ),
-        str,
     )
-
-
-_ARM_NAME = _name("base")  # the model that training starts from
-_BENCHMARK_NAME = _name("train")  # the training problems
-_EXPERIMENT_NAME = _name()
 
 
 def _are_steps(value: Any) -> bool:
@@ -87,85 +56,252 @@ def _are_steps(value: Any) -> bool:
     return value is None or (type(value) is int and value > 0)
 
 
-RULES: dict[str, Rule] = {
-    "schema_version": _whole(1),
-    "root": _TEXT,
-    "arm": _or_null(_ARM_NAME),
-    "seed": _whole(0, 2**32 - 1),
-    "world": _TEXT,
-    "engine": _choice("transformers", "vllm"),
-    "experiment.name": _or_null(_EXPERIMENT_NAME),
-    "experiment.question": _or_null(_TEXT),
-    "hardware.device": _choice("auto", "cpu", "cuda"),
-    "hardware.data_dir": _or_null(_TEXT),
-    "hardware.per_device_batch_size": _or_null(_whole(1)),
-    "hardware.gradient_checkpointing": _or_null(_SWITCH),
-    "hardware.vllm.server": _or_null(_ADDRESS),
-    "hardware.vllm.gpu_memory": _SHARE,
-    "hardware.vllm.tensor_parallel": _whole(1),
-    "tracking.name": _choice("none", "wandb", "tensorboard"),
-    "tracking.project": _TEXT,
-    "tracking.mode": _choice("offline", "online"),
-    "model.path": _TEXT,
-    "model.dtype": _choice("float32", "bfloat16"),
-    "model.lora.rank": _whole(1),
-    "model.lora.alpha": _ABOVE_0,
-    "task.name": _TEXT,
-    "task.train_file": _or_null(_TEXT),
-    "task.prompt_template": _TEXT,  # the task knows its choices
-    "task.verifier": _TEXT,
-    "task.reward": _TEXT,
-    "task.max_pixels": _whole(1),
-    "task.on_bad_row": _TEXT,
-    "train.num_steps": _whole(1),
-    "train.num_prompts": _whole(1),
-    "train.num_generations": _whole(1),
-    "train.num_minibatches": _whole(1),
-    "train.learning_rate": _ABOVE_0,
-    "train.learning_rate_schedule": _choice("constant", "linear"),
-    "train.weight_decay": _FROM_0,
-    "train.max_grad_norm": _ABOVE_0,
-    "train.temperature": _ABOVE_0,
-    "train.top_p": _SHARE,
-    "train.max_prompt_length": _whole(1),
-    "train.max_completion_length": _whole(1),
-    "train.checkpoint_every": _whole(1),
-    "train.validate_every": _whole(0),
-    "train.validate_on": _or_null(_TEXT),
-    "train.validate_samples": _whole(0),
-    "loss.name": _choice("grpo", "dapo", "dr_grpo"),
-    "loss.clip_low": _FROM_0,
-    "loss.clip_high": _FROM_0,
-    "loss.kl_coefficient": _FROM_0,
-    "evaluation.num_samples": _whole(1),
-    "evaluation.temperature": _ABOVE_0,
-    "evaluation.top_p": _SHARE,
-    "evaluation.max_new_tokens": _whole(1),
-    "evaluation.batch_size": _whole(1),
-    "evaluation.seed": _whole(0),
-    "evaluation.at_steps": Rule("a number of steps (every so many), a list of steps and 'last', or null", _are_steps),
-    "evaluation.keep_policies": _SWITCH,
-}
-BENCHMARK_RULES: dict[str, Rule] = {
-    "task": _TEXT,
-    "file": _or_null(_TEXT),
-    "limit": _or_null(_whole(1)),
-    "domain": _choice("in", "out"),  # of the training problems' kind or not; tables set them apart
-}
-_OPTIONAL = (
-    *("tracking.project", "tracking.mode"),  # of tracking=wandb alone
-    *("task.prompt_template", "task.verifier"),  # of mathematics alone
-    *("task.max_pixels", "task.on_bad_row"),  # of tasks with pictures alone
-    "task.reward",  # accuracy as a matter of course
-    "train.max_prompt_length",
-    *("train.validate_on", "train.validate_samples", "evaluation.at_steps", "evaluation.keep_policies"),
+ARM_NAME = _name("base")  # the model that training starts from
+BENCHMARK_NAME = _name("train")  # the training problems
+EXPERIMENT_NAME = _name()
+ADDRESS = Bound(
+    "an address such as http://host:8000",
+    lambda x: isinstance(x, str) and re.fullmatch(r"https?://[\w.-]+(:\d+)?", x, flags=re.ASCII) is not None,
 )
+STEPS = Bound("a number of steps (every so many), a list of steps and 'last', or null", _are_steps)
+
+Count = Annotated[int, at_least(1)]
+Positive = Annotated[float, above(0)]
+FromZero = Annotated[float, at_least(0)]
+Share = Annotated[float, above(0), at_most(1)]
+
+
+@dataclass
+class Experiment:
+    name: Annotated[str | None, EXPERIMENT_NAME, "Experiment that the run belongs to; conf/experiment sets it."] = None
+    question: Annotated[str | None, "Question of the experiment, for its report."] = None
+
+
+@dataclass
+class Vllm:
+    server: Annotated[str | None, ADDRESS, "Server of `trl vllm-serve`; null: vLLM on the trainer's own GPUs."] = None
+    gpu_memory: Annotated[Share, "Share of each GPU's memory that vLLM takes during training."] = 0.3
+    tensor_parallel: Annotated[Count, "GPUs for one copy of the model."] = 1
+
+
+@dataclass
+class Hardware:
+    device: Annotated[Literal["auto", "cpu", "cuda"], "Device; auto takes a GPU if there is one."] = "auto"
+    data_dir: Annotated[
+        str | None, "Folder with math_train.jsonl, amc23.jsonl, …; null: $AGRAE_DATA, else the Hugging Face hub."
+    ] = None
+    per_device_batch_size: Annotated[
+        Count | None, "Completions in one forward and backward pass; null: a whole mini-batch."
+    ] = None
+    gradient_checkpointing: Annotated[
+        bool | None, "Recompute layers in the backward pass, to save memory; null: on a GPU."
+    ] = None
+    vllm: Vllm = dataclasses.field(default_factory=Vllm)
+
+
+@dataclass
+class Tracking:
+    name: Annotated[Literal["none", "wandb", "tensorboard"], "Mirror of the run's metrics."] = "none"
+    project: Annotated[str, OPTIONAL, "Project in Weights & Biases."] = "agrae_lab"
+    mode: Annotated[Literal["offline", "online"], OPTIONAL, "Send at once, or later by `wandb sync`."] = "offline"
+
+
+@dataclass
+class Lora:
+    rank: Annotated[Count, "Rank of the LoRA adapters; without model.lora all weights are trained."]
+    alpha: Annotated[Positive, "Scale of the LoRA adapters."]
+
+
+@dataclass
+class Model:
+    path: Annotated[str, "Shipped model (nano, nano_vl), a directory, or a Hugging Face model name."]
+    dtype: Annotated[Literal["float32", "bfloat16"], "Type of the weights."]
+    lora: Annotated[Lora | None, OPTIONAL] = None
+
+
+@dataclass
+class Task:
+    name: Annotated[str, "Task of the training problems."]
+    train_file: Annotated[str | None, "Training problems, JSONL or Parquet; null: the file that ships with the task."]
+    prompt_template: Annotated[
+        str | None, OPTIONAL, "Prompt of a mathematics task: chat, plain, qwen_boxed, llama or deepseek."
+    ] = None
+    verifier: Annotated[str | None, OPTIONAL, "Verifier of a mathematics task: math_verify or official."] = None
+    reward: Annotated[
+        str | None, OPTIONAL, "Reward: accuracy (null), or code or paper, mixtures with the form of an answer."
+    ] = None
+    max_pixels: Annotated[
+        Count | None, OPTIONAL, "Larger images of an image task are scaled down to it; null: no limit."
+    ] = None
+    on_bad_row: Annotated[str | None, OPTIONAL, "Row of an image task that cannot be used: refuse (null) or skip."] = (
+        None
+    )
+
+
+@dataclass
+class Train:
+    num_steps: Annotated[Count, "Generation batches."]
+    num_prompts: Annotated[Count, "P, prompts in a generation batch."]
+    num_generations: Annotated[Count, "G, completions of each prompt."]
+    num_minibatches: Annotated[Count, "Optimizer updates on a generation batch."]
+    learning_rate: Annotated[Positive, "Learning rate of AdamW."]
+    learning_rate_schedule: Annotated[Literal["constant", "linear"], "Constant, or linear to 0 at the last step."]
+    weight_decay: Annotated[FromZero, "Weight decay of AdamW."]
+    max_grad_norm: Annotated[Positive, "Gradients are clipped to this norm."]
+    temperature: Annotated[Positive, "Sampling temperature of rollouts."]
+    top_p: Annotated[Share, "Nucleus of rollouts; 1 is the whole distribution."]
+    max_completion_length: Annotated[Count, "Tokens of a completion at most."]
+    checkpoint_every: Annotated[Count, "Steps between checkpoints."]
+    validate_every: Annotated[
+        int, at_least(0), "Steps between validations by greedy decoding, one more at the end; 0: never."
+    ]
+    max_prompt_length: Annotated[
+        Count | None, OPTIONAL, "Training problems with more prompt tokens are left out; null: none."
+    ] = None
+    validate_on: Annotated[str | None, OPTIONAL, "Benchmark of validation; null: the only one."] = None
+    validate_samples: Annotated[
+        int, at_least(0), OPTIONAL, "Samples of each problem of validation, for avg@n and Pass@k."
+    ] = 0
+
+
+@dataclass
+class Loss:
+    name: Annotated[Literal["grpo", "dapo", "dr_grpo"], "Average of the loss over tokens."]
+    clip_low: Annotated[FromZero, "Lower clip of the probability ratio, 1 − clip_low."]
+    clip_high: Annotated[FromZero, "Upper clip of the probability ratio, 1 + clip_high."]
+    kl_coefficient: Annotated[FromZero, "Weight of the KL penalty to the first policy."]
+
+
+@dataclass
+class Evaluation:
+    num_samples: Annotated[Count, "n, samples of each problem; at least twice the largest k of Pass@k."]
+    temperature: Annotated[Positive, "Sampling temperature of evaluations."]
+    top_p: Annotated[Share, "Nucleus of evaluations; 1 is the whole distribution."]
+    max_new_tokens: Annotated[Count, "Tokens of a sample at most."]
+    batch_size: Annotated[Count, "Completions sampled at once."]
+    seed: Annotated[int, at_least(0), "Seed of the samples; each training seed draws its own from it."]
+    at_steps: Annotated[
+        Any,
+        STEPS,
+        OPTIONAL,
+        "Policies of training to evaluate as well: [0, 20, last], or 20 for every 20th and the last.",
+    ] = None
+    keep_policies: Annotated[bool, OPTIONAL, "Keep the weights of these policies after their evaluation."] = False
+
+
+@dataclass
+class Benchmark:
+    task: Annotated[str, "Task of the benchmark."]
+    file: Annotated[str | None, "Problems; null: the test file that ships with the task."] = None
+    limit: Annotated[Count | None, "The first so many problems; null: all."] = None
+    domain: Annotated[
+        Literal["in", "out"], OPTIONAL, "In or out of the training problems' domain; tables set them apart."
+    ] = "in"
+
+
+@dataclass
+class Config:
+    schema_version: Annotated[Count, "Version of this schema, set by the program."]
+    world: Annotated[str, "Name of the world: a model with its task."]
+    model: Model
+    task: Task
+    train: Train
+    loss: Loss
+    evaluation: Evaluation
+    root: Annotated[str, "Folder of run directories."] = "runs"
+    arm: Annotated[str | None, ARM_NAME, "Name of this variant in figures; null: made from advantage and loss."] = None
+    seed: Annotated[int, at_least(0), at_most(2**32 - 1), "Seed of training."] = 0
+    engine: Annotated[Literal["transformers", "vllm"], "Sampler of completions, in training and evaluation."] = (
+        "transformers"
+    )
+    experiment: Experiment = dataclasses.field(default_factory=Experiment)
+    hardware: Hardware = dataclasses.field(default_factory=Hardware)
+    tracking: Tracking = dataclasses.field(default_factory=Tracking)
+
+
+def _is_finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int that no float can hold
+        return False
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and _is_finite(value)
+
+
+# type of a key → its noun, the test of a value, the type it is kept as
+_KINDS: dict[Any, tuple[str, Callable[[Any], bool], type | None]] = {
+    int: ("a whole number", lambda x: _is_number(x) and float(x).is_integer(), int),
+    float: ("a number", _is_number, float),
+    bool: ("true or false", lambda x: isinstance(x, bool), None),
+    str: ("text", lambda x: isinstance(x, str) and x != "", None),
+    Any: ("", lambda x: True, None),
+}
+
+
+def _rule(annotation: Any, default: Any) -> Rule:
+    """Return the rule of a key from its annotation."""
+    kind, extras = _unwrapped(annotation)
+    allows_none = NoneType in get_args(kind)
+    if allows_none:
+        kind, more = _unwrapped(next(one for one in get_args(kind) if one is not NoneType))
+        extras = more + extras
+    bounds = [extra for extra in extras if isinstance(extra, Bound)]
+    kept_as: Any
+    if get_origin(kind) is Literal:
+        choices = get_args(kind)
+        wanted, is_kind, kept_as = f"one of {', '.join(choices)}", lambda x: x in choices, None
+    elif kind is str and bounds:  # a bound on text says all of it
+        wanted, is_kind, kept_as = str(bounds[0]), lambda x: True, None if bounds[0] is ADDRESS else str
+    else:
+        noun, is_kind, kept_as = _KINDS[kind]
+        link = " of " if bounds and str(bounds[0]).startswith("at least") else " "
+        wanted = f"{noun}{link}{' and '.join(map(str, bounds))}".strip()
+
+    def holds(value: Any) -> bool:
+        return (allows_none and value is None) or (is_kind(value) and all(bound.holds(value) for bound in bounds))
+
+    return Rule(
+        wanted=f"{wanted}, or null" if allows_none else wanted,
+        holds=holds,
+        kept_as=kept_as,
+        default=default,
+        is_optional=OPTIONAL in extras,
+        allows_none=allows_none or kind is Any,
+        sentence=next((e for e in reversed(extras) if isinstance(e, str) and e != OPTIONAL), ""),
+    )
+
+
+def _unwrapped(annotation: Any) -> tuple[Any, list[Any]]:
+    """Return the type of an annotation and its metadata."""
+    if get_origin(annotation) is Annotated:
+        kind, *extras = get_args(annotation)
+        return kind, extras
+    return annotation, []
+
+
+def _rules(section: Any, prefix: str = "") -> Iterator[tuple[str, Rule]]:
+    """Yield the dotted key and the rule of every key of a section."""
+    hints = get_type_hints(section, include_extras=True)
+    for field in dataclasses.fields(section):
+        kind, _ = _unwrapped(hints[field.name])
+        inner = next((one for one in (kind, *get_args(kind)) if dataclasses.is_dataclass(one)), None)
+        if inner is not None:
+            yield from _rules(inner, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", _rule(hints[field.name], field.default)
+
+
+RULES: dict[str, Rule] = dict(_rules(Config))
+BENCHMARK_RULES: dict[str, Rule] = dict(_rules(Benchmark))
+MAY_BE_UNSET = ("model.lora", *(key for key, rule in RULES.items() if rule.is_optional and rule.allows_none))
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Hold a resolved config to the rules, and make its numbers what they say, in place.
+    """Check a resolved config against the declarations, and give its numbers the declared type, in place.
 
-    2 is 2.0 where a number is asked for, 2.0 is 2 where a whole number is, and a name of digits is text.
+    2 becomes 2.0 for a number, 2.0 becomes 2 for a whole number, and a name of digits becomes text.
 
     Raises:
         ValueError: a key that is unknown (the nearest one is named) or missing, or a value that is not allowed.
@@ -173,47 +309,50 @@ def check(config: Mapping[str, Any]) -> None:
     found = {key: value for key, value in _leaves(config) if not key.startswith("advantage.")}
     benchmarks = config.get("evaluation", {}).get("benchmarks") if isinstance(config.get("evaluation"), dict) else None
     found = {key: value for key, value in found.items() if not key.startswith("evaluation.benchmarks")}
-    lora = tuple(key for key in RULES if key.startswith("model.lora."))  # all of the section, or nothing
-    _check_leaves(found, RULES, optional=(*_OPTIONAL, *(() if found.keys() & lora else lora)))
+    has_lora = any(key.startswith("model.lora") for key in found)  # all of the section, or nothing
+    rules = {key: rule for key, rule in RULES.items() if has_lora or not key.startswith("model.lora.")}
+    _check_leaves(found, rules)
     if not isinstance(benchmarks, dict) or not benchmarks:
         raise ValueError("evaluation.benchmarks must name at least one benchmark with its task")
     for name, benchmark in benchmarks.items():
-        if not _BENCHMARK_NAME.holds(name):
-            raise ValueError(f"evaluation.benchmarks: a name must be {_BENCHMARK_NAME.wanted}, got {name!r}")
+        if not BENCHMARK_NAME.holds(name):
+            raise ValueError(f"evaluation.benchmarks: a name must be {BENCHMARK_NAME}, got {name!r}")
         prefix = f"evaluation.benchmarks.{name}"
         rules = {f"{prefix}.{key}": rule for key, rule in BENCHMARK_RULES.items()}
-        _check_leaves(dict(_leaves(benchmark, f"{prefix}.")), rules, optional=(f"{prefix}.domain",))
-        _keep_as_said(benchmark, rules, f"{prefix}.")
-    _keep_as_said(config, RULES)
+        _check_leaves(dict(_leaves(benchmark, f"{prefix}.")), rules)
+        _convert(benchmark, rules, f"{prefix}.")
+    _convert(config, RULES)
 
 
-def _keep_as_said(section: Any, rules: Mapping[str, Rule], prefix: str = "") -> None:
-    """Give every value of a section that has been checked the type that its rule says."""
+def _convert(section: Any, rules: Mapping[str, Rule], prefix: str = "") -> None:
+    """Give every value of a checked section the type that its rule declares."""
     for name, value in section.items():
         if isinstance(value, Mapping):
-            _keep_as_said(value, rules, f"{prefix}{name}.")
+            _convert(value, rules, f"{prefix}{name}.")
         elif value is not None and (rule := rules.get(f"{prefix}{name}")) is not None and rule.kept_as is not None:
             section[name] = rule.kept_as(value)
 
 
-def _check_leaves(found: Mapping[str, Any], rules: Mapping[str, Rule], *, optional: tuple[str, ...]) -> None:
+def _check_leaves(found: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
     for key, value in found.items():
         if key not in rules:
-            inner = [known.removeprefix(f"{key}.") for known in rules if known.startswith(f"{key}.")]
+            inner = [known for known in rules if known.startswith(f"{key}.")]
             if inner:
-                inner = [name for name in inner if f"{key}.{name}" not in optional] or inner
-                raise ValueError(f"{key} must be a section with {', '.join(inner)}, got {value!r}")
+                names = [
+                    name.removeprefix(f"{key}.") for name in inner if not rules[name].is_optional or len(inner) == 1
+                ]
+                raise ValueError(f"{key} must be a section with {', '.join(names)}, got {value!r}")
             near = difflib.get_close_matches(key, rules, n=1)
             raise ValueError(f"the config has no key {key}" + (f"; did you mean {near[0]}?" if near else ""))
         if not rules[key].holds(value):
             raise ValueError(f"{key} must be {rules[key].wanted}, got {value!r}")
-    for key in rules:
-        if key not in found and key not in optional:
-            raise ValueError(f"{key} is missing from the config; it must be {rules[key].wanted}")
+    for key, rule in rules.items():
+        if key not in found and not rule.is_optional:
+            raise ValueError(f"{key} is missing from the config; it must be {rule.wanted}")
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values; an empty section is a leaf of its own."""
+    """Yield dotted keys and values; an empty section is a leaf of its own."""
     if not isinstance(node, Mapping) or not node:
         yield prefix.removesuffix("."), node
         return

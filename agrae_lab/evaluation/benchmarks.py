@@ -1,6 +1,6 @@
-"""Evaluations of a run's policies on its benchmarks, and the shared evaluations of the model that it starts from.
+"""Evaluations of a run's policies on its benchmarks, and the shared evaluations of its base model.
 
-An evaluation lies in a directory named by what decides it (runs/identity.py): it is made once, and n grows there.
+An evaluation's directory is named by its identity (runs/identity.py). Later requests add samples there.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from agrae_lab.evaluation.engines.base import Decoding, Engine
 from agrae_lab.evaluation.sample import POLL_SECONDS, evaluate, num_samples_of
 from agrae_lab.evaluation.streams import BASE_STREAM, policy_stream
 from agrae_lab.models.load import fingerprint_model
-from agrae_lab.models.memory import evaluation_needs, out_of_memory_means
+from agrae_lab.models.memory import evaluation_advice, out_of_memory_means
 from agrae_lab.runs import Run, RunBusyError, RunError
+from agrae_lab.runs.processes import is_main, local_rank, num_local_processes, num_processes, rank
 from agrae_lab.tasks import Problem, load_task
 
 Sets = Mapping[str, Sequence[Problem]]
@@ -30,10 +31,12 @@ LAST = "last"
 
 @dataclass(frozen=True)
 class Policy:
-    """A model to be evaluated.
+    """A model to evaluate.
 
-    phase: what displays call the work.
-    folder: where its evaluations lie, `<folder>/<benchmark>-<hash8>/`.
+    path: model directory or hub name.
+    stream: random stream of its training seed (streams.py).
+    folder: holds its evaluations, `<folder>/<benchmark>-<hash8>/`.
+    phase: name of the work in displays.
     """
 
     path: str
@@ -43,12 +46,12 @@ class Policy:
     phase: str
 
     def directory(self, config: Mapping[str, Any], benchmark: str) -> Path:
-        """Of its evaluation on a benchmark."""
+        """Return the directory of its evaluation on a benchmark."""
         identity = runs.evaluation_identity(config, benchmark, model=self.fingerprint, stream=self.stream)
         return self.folder / f"{benchmark}-{runs.evaluation_hash(identity)}"
 
     def lacking(self, config: Mapping[str, Any], sets: Sets) -> list[str]:
-        """Benchmarks of the config on which it has fewer samples than are asked for."""
+        """Return the config's benchmarks on which it has fewer samples than requested."""
         wanted = config["evaluation"]["num_samples"]
 
         def found(benchmark: str) -> int:
@@ -58,59 +61,59 @@ class Policy:
 
 
 def trained_policy(run: Run) -> Policy:
-    """The policy after the last step."""
+    """Return the policy after the last step."""
     path = run.path / "model"
     stream = policy_stream(run.seed)
     return Policy(str(path), fingerprint_model(str(path)), stream, run.path / "eval", "evaluate")
 
 
 def base_policy(run: Run) -> Policy:
-    """The model that the run starts from."""
+    """Return the model that the run starts from."""
     path = run.config["model"]["path"]
     return Policy(path, fingerprint_model(path), BASE_STREAM, run.root / "base", "evaluate base")
 
 
 def kept_policy(run: Run, step: int) -> Policy:
-    """The policy after a step of evaluation.at_steps; its fingerprint outlives its weights.
+    """Return the policy after a step of evaluation.at_steps. Its fingerprint is kept after its weights are deleted.
 
     Raises:
-        RunError: it was not kept.
+        RunError: training did not keep it.
     """
     folder, stream = run.policy_dir(step), policy_stream(run.seed)
-    noted = folder / "policy.json"
-    if (folder / "model").is_dir() and not noted.is_file():
+    record = folder / "policy.json"
+    if (folder / "model").is_dir() and not record.is_file():
         fingerprint = fingerprint_model(str(folder / "model"))
-        runs.write_json(noted, {"schema_version": runs.SCHEMA_VERSION, "step": step, "fingerprint": fingerprint})
-    if not noted.is_file():
+        runs.write_json(record, {"schema_version": runs.SCHEMA_VERSION, "step": step, "fingerprint": fingerprint})
+    if not record.is_file():
         raise RunError(
             f"evaluation.at_steps asks for the policy after step {step} of {run.path}, which was not kept in training. "
             "Leave the step out, or train under another root"
         )
-    fingerprint = str(json.loads(noted.read_text())["fingerprint"])
+    fingerprint = str(json.loads(record.read_text())["fingerprint"])
     return Policy(str(folder / "model"), fingerprint, stream, folder / "eval", f"evaluate step {step}")
 
 
 def check_kept(run: Run, sets: Sets) -> None:
-    """Refuse evaluations of a trained run that need policies which are not there any more.
+    """Refuse evaluations of a trained run that need deleted policies.
 
     Raises:
-        RunError: names the step.
+        RunError: a policy is deleted; names the step.
     """
     for step in kept_steps(run.config):
         policy = kept_policy(run, step)
         if not Path(policy.path).is_dir() and (lacking := policy.lacking(run.config, sets)):
             raise RunError(
                 f"the policy after step {step} of {run.path} has been evaluated and deleted, so that {lacking[0]!r} "
-                "cannot be added; set evaluation.keep_policies=true before training, or evaluation.at_steps=null now"
+                "cannot be added. Set evaluation.keep_policies=true before training, or evaluation.at_steps=null now"
             )
 
 
 def evaluate_steps(
     run: Run, sets: Sets, *, on_progress: Callable[[str], Callable[[int, int], None]]
 ) -> dict[str, dict[str, str]]:
-    """Evaluate the policies of evaluation.at_steps that are not the first or last; returns step → benchmark → where.
+    """Evaluate the policies of evaluation.at_steps between first and last; return step → benchmark → directory.
 
-    Their weights are deleted afterwards, unless evaluation.keep_policies.
+    Deletes their weights afterwards, unless evaluation.keep_policies is set.
     """
     found = {}
     for step in kept_steps(run.config):
@@ -123,7 +126,7 @@ def evaluate_steps(
 
 
 def evaluations_of(run: Run, policy: Policy) -> dict[str, str]:
-    """Benchmark → directory of the policy's evaluation, relative to the run's."""
+    """Return benchmark → directory of the policy's evaluation, relative to the run's."""
     names = run.config["evaluation"]["benchmarks"]
     return {name: str(policy.directory(run.config, name).relative_to(run.path)) for name in names}
 
@@ -136,10 +139,10 @@ def evaluate_policy(
     benchmarks: Sequence[str] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Draw what a policy's evaluations lack; all processes of the run share the work.
+    """Draw the missing samples of a policy's evaluations; all processes of the run share the work.
 
     Args:
-        benchmarks: those to be made; all of the run's that lack samples unless told.
+        benchmarks: benchmarks to evaluate; None: all of the run's that lack samples.
     """
     config = run.config
     todo = policy.lacking(config, sets) if benchmarks is None else benchmarks
@@ -147,8 +150,8 @@ def evaluate_policy(
     if not todo or shard is None:
         return
     decoding = _decoding(config, policy.stream)
-    needs = out_of_memory_means(evaluation_needs(decoding.batch_size))
-    with needs, closing(_load_engine(policy.path, config)) as engine:
+    advice = out_of_memory_means(evaluation_advice(decoding.batch_size))
+    with advice, closing(_load_engine(policy.path, config)) as engine:
         for name in todo:
             task = load_task(config["evaluation"]["benchmarks"][name]["task"], config["task"])
             into = policy.directory(config, name)
@@ -161,10 +164,10 @@ def evaluate_policy(
 def evaluate_base(
     run: Run, sets: Sets, *, wait: bool, on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, str]:
-    """The evaluations of the model that the run starts from: made once, by the first run that comes to them.
+    """Evaluate the base model where no other run has; return benchmark → its samples, relative to the root.
 
-    Those that another run is making are waited for, or, without `wait`, left to it. Further processes of this run help
-    where its main process holds the lock, and nowhere else. Returns benchmark → its samples, relative to the root.
+    An evaluation that another run has locked is waited for, or without `wait` left to it. Further processes of this run
+    help with the evaluations that its main process has locked.
     """
     base = base_policy(run)
     places = {name: base.directory(run.config, name) for name in run.config["evaluation"]["benchmarks"]}
@@ -174,15 +177,15 @@ def evaluate_base(
         return {}
     with ExitStack() as locks:
         free = []
-        for name in sorted(
-            base.lacking(run.config, sets)
-        ):  # in one order everywhere, so that no two wait for each other
+        for name in sorted(base.lacking(run.config, sets)):  # one order in all runs prevents deadlock
             try:
                 locks.enter_context(runs.lock(places[name], wait=wait))
                 free.append(name)
             except RunBusyError:
                 assert not wait
-        todo = [name for name in base.lacking(run.config, sets) if name in free]  # others may have made some meanwhile
+        todo = [
+            name for name in base.lacking(run.config, sets) if name in free
+        ]  # without those that another run has completed meanwhile
         try:
             for name in todo:
                 (places[name] / _HELPERS).write_text(_launch())
@@ -193,56 +196,46 @@ def evaluate_base(
     return {name: str((place / "samples.parquet").relative_to(run.root)) for name, place in places.items()}
 
 
-_HELPERS = ".helpers"  # says whose processes share the work on a base evaluation
+_HELPERS = ".helpers"  # file with the launch whose processes share a base evaluation
 
 
 def _help(run: Run, base: Policy, sets: Sets, on_progress: Callable[[int, int], None]) -> None:
-    """A further process: wait until all is there, or until the main process of this launch asks for help."""
+    """Wait until all base evaluations exist, or help once the main process of this launch asks for it."""
     while todo := base.lacking(run.config, sets):
-        asked = [base.directory(run.config, name) / _HELPERS for name in todo]
-        if all(path.is_file() and path.read_text() == _launch() for path in asked):
+        files = [base.directory(run.config, name) / _HELPERS for name in todo]
+        if all(path.is_file() and path.read_text() == _launch() for path in files):
             evaluate_policy(run, base, sets, benchmarks=todo, on_progress=on_progress)
             return
         time.sleep(POLL_SECONDS)
 
 
 def _launch() -> str:
-    """What the processes of one launch have in common, and no other launch."""
+    """Return a text that the processes of one launch share and no other launch has."""
     names = ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID")
-    one_machine = os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE")
+    one_machine = num_local_processes() == num_processes()
     return " ".join([*(os.environ.get(name, "") for name in names), str(os.getppid()) if one_machine else ""])
 
 
 def steps_to_evaluate(config: Mapping[str, Any]) -> list[int]:
-    """The steps of evaluation.at_steps after which there is a policy, in order: 0 is the model before the first."""
-    asked, last = config["evaluation"].get("at_steps"), config["train"]["num_steps"]
-    if asked is None:
+    """Return the steps of evaluation.at_steps in order; step 0 is the base model."""
+    chosen, last = config["evaluation"].get("at_steps"), config["train"]["num_steps"]
+    if chosen is None:
         return []
-    steps = {*range(0, last + 1, asked), last} if isinstance(asked, int) else {last if s == LAST else s for s in asked}
+    steps = (
+        {*range(0, last + 1, chosen), last} if isinstance(chosen, int) else {last if s == LAST else s for s in chosen}
+    )
     return sorted(steps)
 
 
 def kept_steps(config: Mapping[str, Any]) -> list[int]:
-    """Those whose policies have to be kept for it: neither the model before the first step nor the last."""
+    """Return the steps whose policies training must keep: all but the base model and the last."""
     return [step for step in steps_to_evaluate(config) if 0 < step < config["train"]["num_steps"]]
 
 
-def is_main() -> bool:
-    """Whether this is the run's main process."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def num_processes() -> int:
-    """Processes of this run."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
 def shard_of(config: Mapping[str, Any]) -> tuple[int, int] | None:
-    """(i, m): this process's part of an evaluation; None: no part, it lends its GPU to a neighbour's engine."""
-    rank, size = int(os.environ.get("RANK", "0")), 1
-    if config["engine"] == "vllm":
-        size = config["hardware"]["vllm"]["tensor_parallel"]
-    return None if rank % size else (rank // size, max(num_processes() // size, 1))
+    """Return (i, m), this process's share of an evaluation; None if its GPU serves another process's engine."""
+    size = config["hardware"]["vllm"]["tensor_parallel"] if config["engine"] == "vllm" else 1
+    return None if rank() % size else (rank() // size, max(num_processes() // size, 1))
 
 
 def _decoding(config: Mapping[str, Any], stream: int) -> Decoding:
@@ -251,6 +244,7 @@ def _decoding(config: Mapping[str, Any], stream: int) -> Decoding:
 
 
 def _load_engine(path: str, config: Mapping[str, Any]) -> Engine:
+    """Return the engine of the config with the model at `path`."""
     import torch
 
     if config["engine"] == "vllm":
@@ -264,5 +258,5 @@ def _load_engine(path: str, config: Mapping[str, Any]) -> Engine:
     model: Any
     model, processing = load_model(path, dtype=config["model"]["dtype"])
     use_cuda = config["hardware"]["device"] != "cpu" and torch.cuda.is_available()
-    device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if use_cuda else "cpu"
+    device = f"cuda:{local_rank()}" if use_cuda else "cpu"
     return TransformersEngine(model.to(device).eval(), processing)

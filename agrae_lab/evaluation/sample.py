@@ -1,11 +1,11 @@
-"""Sampling n completions per problem and decoding greedily, in chunks that survive an interruption.
+"""Evaluation of one policy on one benchmark: n samples and a greedy completion per problem, written in chunks.
 
     samples.parquet                 one row per (problem, sample), and one greedy row (sample −1) per problem
-    chunks/sample-00032-00064-00003.parquet   while it is not finished: samples 32 to 63 of the problems of group 3
+    chunks/sample-00032-00064-00003.parquet   until it is complete: samples 32 to 63 of the problems of group 3
 
-Every sample has its own random stream (streams.py), and a chunk holds the same rows whatever the batch size and the
-number of samples asked for. An interrupted evaluation therefore ends with the same samples as an unbroken one, several
-processes may share the chunks among them, and more samples are drawn later without drawing any of them twice.
+Every sample has its own random stream (streams.py). The rows of a chunk do not depend on the batch size or the number
+of samples requested. Hence a resumed evaluation ends with the same samples as an uninterrupted one, several processes
+can share the chunks, and later evaluations draw only the missing samples.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from agrae_lab.evaluation.engines.base import Completions, Decoding, Engine
 from agrae_lab.evaluation.streams import sample_seeds
 from agrae_lab.runs import SCHEMA_VERSION, RunError, replacing
 from agrae_lab.tasks import Problem, Task
-from agrae_lab.tasks.encoding import map_pictures, pictures_of
+from agrae_lab.tasks.encoding import images_in, map_images
 
 GREEDY = -1  # the `sample` of a greedy row
 SAMPLES_PER_CHUNK = 32
 PROBLEMS_PER_CHUNK = 32
-POLL_SECONDS = 1.0  # between looks for other processes' chunks
+POLL_SECONDS = 1.0  # interval of the search for other processes' chunks
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Problems, as indices in the order in which they are drawn, and the samples of each; no samples: greedy."""
+    """Problems, as indices in the order of sampling, with the samples of each. An empty range stands for greedy."""
 
     name: str
     problems: tuple[int, ...]
@@ -43,7 +43,7 @@ class Chunk:
 
     @property
     def rows(self) -> list[tuple[int, int]]:
-        """(problem index, sample) pairs."""
+        """The chunk's rows as (problem index, sample) pairs."""
         return [(i, s) for i in self.problems for s in self.samples or (GREEDY,)]
 
 
@@ -58,16 +58,16 @@ def evaluate(
     shard: tuple[int, int] = (0, 1),
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Write `path`/samples.parquet, or add the samples that it lacks; finished chunks of an earlier attempt are kept.
+    """Write `path`/samples.parquet, or add missing samples to it. Chunks of an earlier attempt are reused.
 
     Args:
-        benchmark: its name, which is in every row; the directory's unless told.
-        shard: (i, m): this is the i-th of m processes that share the work. Process 0 waits for the others' chunks and
-            puts them together; the others return when theirs are written.
+        benchmark: its name for the rows; None: the directory's name.
+        shard: (i, m): this is process i of m that share the chunks. Process 0 waits for the others' chunks and joins
+            them; the others return after their own.
         on_progress: called with (chunks done, chunks in all).
 
     Raises:
-        RunError: the samples there are not whole.
+        RunError: an existing samples.parquet is damaged.
     """
     out, benchmark = path / "samples.parquet", benchmark or path.name
     before = num_samples_of(out, len(problems))
@@ -87,35 +87,35 @@ def evaluate(
         on_progress(done, len(chunks))
         time.sleep(POLL_SECONDS)
     if chunks:
-        _put_together([out] * (before >= 0) + list(chunks), out)
+        _join([out] * (before >= 0) + list(chunks), out)
         on_progress(len(chunks), len(chunks))
     _remove_used(path / "chunks", num_samples=max(before, decoding.num_samples))
 
 
 def num_samples_of(path: Path, num_problems: int) -> int:
-    """n of a samples.parquet over so many problems; −1 if there is none.
+    """Return n of a samples.parquet over so many problems; −1 if there is none.
 
     Raises:
-        RunError: unreadable, or its rows are not a greedy one and n others for each problem.
+        RunError: the file is unreadable, or its rows are not one greedy and n sampled ones per problem.
     """
     if not path.is_file():
         return -1
     try:
         num_rows = pq.read_metadata(path).num_rows
     except (pa.ArrowInvalid, OSError) as error:
-        raise RunError(f"{path} cannot be read ({error}); delete it and evaluate again") from error
+        raise RunError(f"{path} cannot be read ({error}). Delete it and evaluate again") from error
     if num_rows < num_problems or num_rows % num_problems:
         raise RunError(
-            f"{path} holds {num_rows} rows, not equally many for each of {num_problems} problems; delete it and "
+            f"{path} holds {num_rows} rows, not equally many for each of {num_problems} problems. Delete it and "
             "evaluate again"
         )
     return num_rows // num_problems - 1
 
 
-def _put_together(parts: Sequence[Path], path: Path) -> None:
-    """One file of all parts, a row group for each of theirs: never more than one is in memory.
+def _join(parts: Sequence[Path], path: Path) -> None:
+    """Join Parquet files row group by row group, so that only one group is in memory.
 
-    A column that parts of an earlier version lack is null in their rows.
+    Columns that files of an earlier version lack are null in their rows.
     """
     schema = pa.unify_schemas([pq.read_schema(part) for part in parts])
     with (
@@ -134,26 +134,26 @@ def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _remove_used(chunks_dir: Path, *, num_samples: int) -> None:
-    """Remove chunks whose samples are in samples.parquet; those of a larger evaluation, cut off, stay."""
+    """Remove chunks whose samples are in samples.parquet; chunks of a larger, unfinished evaluation stay."""
     for file in chunks_dir.glob("*.parquet"):
         kind, *numbers = file.stem.split("-")
         if kind == "greedy" or int(numbers[1]) <= num_samples:
             file.unlink()
-    with suppress(OSError):  # not empty, or not there
+    with suppress(OSError):  # not empty, or absent
         chunks_dir.rmdir()
 
 
 def prompt_length(prompt: Any) -> int:
-    """How long a prompt is beside others: characters, and 784 pixels of a picture count as one."""
-    pictures = pictures_of(prompt)
-    text = prompt if not pictures else map_pictures(prompt, lambda picture: "")
-    return len(str(text)) + sum(picture.width * picture.height for picture in pictures) // 784
+    """Return the relative length of a prompt: its characters, plus one for every 784 pixels of an image."""
+    images = images_in(prompt)
+    text = prompt if not images else map_images(prompt, lambda image: "")
+    return len(str(text)) + sum(image.width * image.height for image in images) // 784
 
 
 def plan_chunks(prompt_lengths: Sequence[int], *, first: int, num_samples: int) -> Iterator[Chunk]:
-    """The chunks of samples `first` to `num_samples`; the greedy ones come first, if `first` is −1.
+    """Yield the chunks of samples `first` to `num_samples`; for `first` = −1 the greedy chunks come first.
 
-    Problems come by the length of their prompts, so that a chunk wastes little on padding.
+    Problems are ordered by the length of their prompts, so that a chunk needs little padding.
     """
     by_length = sorted(range(len(prompt_lengths)), key=prompt_lengths.__getitem__)
     if first < 0:
@@ -168,14 +168,14 @@ def plan_chunks(prompt_lengths: Sequence[int], *, first: int, num_samples: int) 
 
 
 def _groups(indices: Sequence[int], most: int) -> list[tuple[int, ...]]:
-    """Consecutive groups of at most so many, as equal as can be."""
+    """Return consecutive groups of at most `most` indices, of nearly equal sizes."""
     num_groups = -(-len(indices) // most)
     bounds = [len(indices) * g // num_groups for g in range(num_groups + 1)]
     return [tuple(indices[a:b]) for a, b in itertools.pairwise(bounds)]
 
 
 def _draw(engine: Engine, prompts: Sequence[Any], decoding: Decoding, seeds: Sequence[int] | None) -> Completions:
-    """Completions of all prompts, decoding.batch_size at a time; without seeds greedy ones."""
+    """Return completions of all prompts, decoding.batch_size at a time; greedy ones without seeds."""
     parts = []
     for at in range(0, len(prompts), decoding.batch_size):
         batch = slice(at, at + decoding.batch_size)
@@ -196,9 +196,10 @@ def _draw(engine: Engine, prompts: Sequence[Any], decoding: Decoding, seeds: Seq
 def _chunk_table(
     engine: Engine, task: Task, problems: Sequence[Problem], decoding: Decoding, chunk: Chunk, *, benchmark: str
 ) -> pa.Table:
+    """Return the rows of a chunk: completions, verdicts and lengths."""
     rows, greedy = chunk.rows, not chunk.samples
     chosen = [problems[i] for i, _ in rows]
-    made = {i: task.prompt(problems[i]) for i in chunk.problems}  # once a problem: it may mean reading a picture
+    made = {i: task.prompt(problems[i]) for i in chunk.problems}  # once per problem, since it may load an image
     seeds = (
         None
         if greedy

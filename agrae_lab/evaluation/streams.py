@@ -1,8 +1,8 @@
-"""Random streams of an evaluation: every sample of every problem draws from its own.
+"""Random streams of an evaluation: one for each sample of each problem.
 
-A sample depends on the evaluation seed, the training seed of the policy, the benchmark, the problem and the number of
-the sample. It does not depend on the batch that it was drawn in, so that more samples can be drawn later, in batches of
-another size. Arms of one training seed share their streams (their samples are pairs); two training seeds share none.
+A sample depends on the evaluation seed, the policy's training seed, the benchmark, the problem and the sample's number.
+It does not depend on its batch, so that more samples can be drawn later, in batches of another size. Arms of one
+training seed share their streams (their samples are pairs); two training seeds share none.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-BASE_STREAM = 0  # of the model that training starts from
+BASE_STREAM = 0  # the stream of the model that training starts from
 
 
 def policy_stream(training_seed: int) -> int:
-    """The stream of policies trained under a seed; none of them is the base model's."""
+    """Return the stream of policies trained under a seed; it differs from the base model's."""
     return training_seed + 1
 
 
 def sample_seeds(evaluation_seed: int, stream: int, benchmark: str, problem_id: str, samples: range) -> list[int]:
-    """One 64-bit seed for each sample of a problem, the same for a sample whichever range it is asked for in."""
+    """Return one 64-bit seed for each sample of a problem. A sample has the same seed in every range."""
     content = hashlib.sha256(f"{benchmark}\0{problem_id}".encode()).digest()
     words = np.frombuffer(content, dtype="<u4").tolist()
     sequence = np.random.SeedSequence([evaluation_seed, stream, *words])
@@ -29,5 +29,5 @@ def sample_seeds(evaluation_seed: int, stream: int, benchmark: str, problem_id: 
 
 
 def uniforms(seeds: Sequence[int], num_tokens: int) -> np.ndarray:
-    """[n, T] numbers in [0, 1), a row from each seed."""
+    """Return [n, T] numbers in [0, 1), one row for each seed."""
     return np.stack([np.random.Generator(np.random.Philox(key=seed)).random(num_tokens) for seed in seeds])

@@ -1,8 +1,8 @@
 """The part of a model's generation_config.json that a run keeps: the tokens that end, begin and pad a sequence.
 
-Models bring habits along (min_p, repetition_penalty, no_repeat_ngram_size, min_new_tokens, …), and transformers and
-vLLM apply them on top of what they are asked for. Training, validation and evaluation sample by the keys of the config
-and by nothing else, whichever engine draws, so a model is loaded without its habits.
+The file may also set sampling defaults, called habits here (min_p, repetition_penalty, no_repeat_ngram_size,
+min_new_tokens, …), which transformers and vLLM apply on top of the requested settings. Training, validation and
+evaluation sample by the config's keys alone, so that a model is loaded without its habits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import GenerationConfig
 
-Settings = Mapping[str, Any]  # generation_config.json, as it is written
+Settings = Mapping[str, Any]  # content of generation_config.json
 _KEPT = ("eos_token_id", "bos_token_id", "pad_token_id")
 _NO_HABIT = {
     *_KEPT,
@@ -22,10 +22,10 @@ _NO_HABIT = {
 
 
 def end_token_ids(settings: Settings, tokenizer: Any) -> list[int]:
-    """Return the tokens that end a completion: the tokenizer's first, then the others that the model names.
+    """Return the tokens that end a completion: the tokenizer's first, then the model's others.
 
     Raises:
-        ValueError: eos_token_id is neither a token's number, nor a list of such, nor null.
+        ValueError: eos_token_id is not a token's number, a list of them, or null.
     """
     named = settings.get("eos_token_id")
     numbers = named if isinstance(named, list | tuple) else [named]
@@ -37,7 +37,7 @@ def end_token_ids(settings: Settings, tokenizer: Any) -> list[int]:
 
 
 def without_habits(settings: Settings, tokenizer: Any) -> GenerationConfig:
-    """Return a generation config with the special tokens alone, which is valid to load and to save whatever it was.
+    """Return a generation config with the special tokens alone, which always loads and saves.
 
     Raises:
         ValueError: as `end_token_ids`.
@@ -53,7 +53,7 @@ def without_habits(settings: Settings, tokenizer: Any) -> GenerationConfig:
 
 
 def habits(settings: Settings) -> dict[str, Any]:
-    """Return what `without_habits` leaves out, name → value, where the value is not the one that changes nothing."""
+    """Return the habits of a model, name → value, without values that have no effect."""
     from transformers import GenerationConfig
 
     neutral = GenerationConfig._get_default_generation_params() | {"top_k": 0}
@@ -61,6 +61,6 @@ def habits(settings: Settings) -> dict[str, Any]:
 
 
 def forbidden_token_ids(model_config: Any) -> list[int]:
-    """Return the tokens that must not be drawn: one that stands for a part of an image has no image to it."""
+    """Return the tokens that must not be sampled: an image token in a completion would have no image."""
     image = getattr(model_config, "image_token_id", None)
     return [] if image is None else [image]

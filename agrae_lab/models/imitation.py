@@ -1,4 +1,4 @@
-"""Supervised pretraining, by which the models that ship with the project were made."""
+"""Supervised pretraining of the shipped models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def fit(
     schedule: torch.optim.lr_scheduler.LRScheduler,
     num_steps: int,
 ) -> None:
-    """One step on each of the first `num_steps` batches of inputs with labels; changes `model`."""
+    """Train `model` in place: one step on each of the first `num_steps` batches of inputs with labels."""
     model.train()
     for step in range(1, num_steps + 1):
         loss = model(**next(batches)).loss

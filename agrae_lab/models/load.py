@@ -1,4 +1,4 @@
-"""Loading a policy with its tokenizer or processor, and saying exactly which one it was."""
+"""Loading of policies with their tokenizer or processor, and fingerprints of models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from agrae_lab.models.generation import Settings, end_token_ids, without_habits
 from agrae_lab.models.memory import is_out_of_memory
-from agrae_lab.models.vision import model_class, processor_class, reads_pictures
+from agrae_lab.models.vision import model_class, processor_class, reads_images
 from agrae_lab.tasks.encoding import tokenizer_of
 
 if TYPE_CHECKING:
@@ -23,59 +23,59 @@ SHIPPED = {"nano": NANO, "nano_vl": NANO.with_name("nano_vl")}
 
 
 class ModelError(ValueError):
-    """A model that cannot be loaded; the message is one sentence with its name and what would be right."""
+    """A model cannot be loaded. The message gives its name and the remedy."""
 
 
 def local_path(name: str) -> Path | None:
-    """The directory that `model.path` means; None for a Hugging Face name.
+    """Return the directory of a `model.path`; None for a name on the Hugging Face Hub.
 
     A name with one slash is a directory if there is one, else `owner/model` on the Hub.
 
     Raises:
-        ValueError: it can be no Hub name and there is no such directory, or the directory holds no config.json.
+        ValueError: the name is neither a directory nor a Hub name, or the directory holds no config.json.
     """
     path = SHIPPED.get(name) or Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise ValueError(f"model.path {name!r} is a directory without config.json, not a model")
+            raise ValueError(f"model.path {name!r} is a directory without config.json. Give the directory of a model")
         return path
     if name.count("/") == 1 and not name.startswith(("/", ".", "~")) and not name.endswith("/"):
         return None
     raise ValueError(
-        f"model.path {name!r} does not exist; give 'nano', 'nano_vl', a model directory, or a Hub name 'owner/model'"
+        f"model.path {name!r} does not exist. Give 'nano', 'nano_vl', a model directory, or a Hub name 'owner/model'"
     )
 
 
 def load_config(name: str) -> PretrainedConfig:
-    """The model's configuration, without its weights.
+    """Load the model's configuration, without its weights.
 
     Raises:
-        ValueError: nothing to load under this name, here or on the Hub.
+        ValueError: there is no such model, here or on the Hub.
     """
     from transformers import AutoConfig
 
-    with _saying_what_is_missing(name):
+    with _model_errors(name):
         return AutoConfig.from_pretrained(local_path(name) or name)
 
 
 def load_generation_settings(name: str) -> Settings:
-    """The model's generation_config.json as it is written, or what its config.json says where there is none.
+    """Load the model's generation_config.json as written, or the settings of its config.json if it has none.
 
-    Not by way of transformers, which refuses some combinations that have no effect here anyway.
+    transformers itself would refuse combinations of settings that have no effect here.
 
     Raises:
-        ValueError: nothing to load under this name, or a file that cannot be read.
+        ValueError: there is no such model, or the file cannot be read.
     """
     from transformers import GenerationConfig
     from transformers.utils import cached_file
 
     place = local_path(name) or name
-    with _saying_what_is_missing(name):
+    with _model_errors(name):
         file = cached_file(
             place,
             _GENERATION_FILE,
             _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,  # offline, a model that has none is in the cache without it
+            _raise_exceptions_for_connection_errors=False,  # offline, the cache may lack the file
         )
         if file is None:
             return GenerationConfig.from_pretrained(
@@ -91,65 +91,65 @@ def load_generation_settings(name: str) -> Settings:
 
 
 def load_processing(name: str) -> Any:
-    """What makes a model's inputs: the tokenizer of a model for text, the processor of a vision-language model.
+    """Load the tokenizer of a text model, or the processor of a vision-language model.
 
-    Padding is on the left; where there is no padding token, the end of the sequence takes its place: padding is masked
-    wherever it matters, so that it makes no difference which token pads. A tokenizer without a token that ends the
-    sequence gets the model's.
+    Padding is on the left. Without a padding token the end-of-sequence token pads: padding is masked, so that the
+    choice makes no difference. A tokenizer without an end-of-sequence token gets the model's.
 
     Raises:
-        ValueError: nothing to load under this name, a tokenizer without an end of sequence beside a model that names
-            none either, or a processor that needs a package which is not installed.
+        ValueError: there is no such model, neither tokenizer nor model names an end-of-sequence token, or the processor
+            needs a package that is not installed.
     """
     from transformers import AutoTokenizer
 
     config = load_config(name)
-    loader = processor_class(config) if reads_pictures(config) else AutoTokenizer
-    with _saying_what_is_missing(name):
+    loader = processor_class(config) if reads_images(config) else AutoTokenizer
+    with _model_errors(name):
         processing = loader.from_pretrained(local_path(name) or name)
     tokenizer = tokenizer_of(processing)
     tokenizer.padding_side = "left"
     if tokenizer.eos_token is None:
-        _take_end_of(name, tokenizer)
+        _set_end_token(name, tokenizer)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return processing
 
 
-def _take_end_of(name: str, tokenizer: Any) -> None:
-    """Have the tokenizer end a sequence with the model's token."""
-    with _saying_what_is_missing(name):
+def _set_end_token(name: str, tokenizer: Any) -> None:
+    """Give the tokenizer the model's end-of-sequence token."""
+    with _model_errors(name):
         ends = end_token_ids(load_generation_settings(name), tokenizer)
     known = [token for token in tokenizer.convert_ids_to_tokens(ends) if token is not None]
     if not known:
         lacks = "neither a padding token nor an" if tokenizer.pad_token is None else "no"
         raise ModelError(
-            f"the tokenizer of model.path {name!r} has {lacks} end-of-sequence token; set tokenizer.eos_token and save "
+            f"the tokenizer of model.path {name!r} has {lacks} end-of-sequence token. Set tokenizer.eos_token and save "
             "the tokenizer beside the model, or name a token of the model as eos_token_id in its generation_config.json"
         )
     tokenizer.eos_token = known[0]
 
 
 def load_model(name: str, *, dtype: str) -> tuple[PreTrainedModel, Any]:
-    """The policy, a causal language model or a vision-language model, and its `load_processing`.
+    """Load a policy, a causal or a vision-language model, and its tokenizer or processor.
 
-    The policy has no generation habits of its own (`generation.py`).
+    The policy has no sampling defaults of its own (generation.py).
 
     Raises:
-        ValueError: nothing to load under this name, here or on the Hub, or a tokenizer that nothing ends.
+        ValueError: as `load_processing`.
     """
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()  # displays are the launcher's business; a bar in a log file is noise
+    disable_progress_bar()  # a progress bar fills log files, and the launcher has displays
     loader, processing = model_class(load_config(name)), load_processing(name)
-    with _saying_what_is_missing(name):
+    with _model_errors(name):
         plain = without_habits(load_generation_settings(name), tokenizer_of(processing))
         model = loader.from_pretrained(local_path(name) or name, dtype=dtype, generation_config=plain)
     return model, processing
 
 
 @contextmanager
-def _saying_what_is_missing(name: str) -> Iterator[None]:
+def _model_errors(name: str) -> Iterator[None]:
+    """Turn errors of loading into a ModelError with the model's name and the remedy; memory errors pass."""
     try:
         yield
     except ModelError:
@@ -161,23 +161,23 @@ def _saying_what_is_missing(name: str) -> Iterator[None]:
     except Exception as error:  # of transformers, safetensors, tokenizers, huggingface_hub and the file system
         if is_out_of_memory(error):
             raise
-        raise ModelError(f"model.path {name!r} cannot be loaded ({_reason(error)}); {_instead(name)}") from error
+        raise ModelError(f"model.path {name!r} cannot be loaded ({_reason(error)}). {_remedy(name)}") from error
 
 
 def _reason(error: Exception) -> str:
-    """The first line of what a library says, where it says anything."""
+    """Return the first line of a library's message, after the error's type if that is not plain."""
     line = (str(error).splitlines() or [""])[0].rstrip(".")
     return line if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {line}"
 
 
-def _instead(name: str) -> str:
+def _remedy(name: str) -> str:
     if local_path(name) is None:
-        return "where the Hub cannot be reached, give the model's directory: model.path=<directory>"
-    return "it must be the directory of a causal or a vision-language model, whole and as save_pretrained writes it"
+        return "Where the Hub cannot be reached, give the model's directory: model.path=<directory>"
+    return "Give the directory of a causal or vision-language model, complete and as save_pretrained writes it"
 
 
 def fingerprint_model(name: str) -> str:
-    """12 hex digits of a model directory's configuration, tokenizer or processor, and weights; a Hub model's commit.
+    """Return 12 hex digits of a model directory's configuration, tokenizer and weights; of a Hub model, its commit.
 
     Raises:
         ValueError: as `load_model`.

@@ -1,7 +1,7 @@
 """LoRA (arXiv 2106.09685): W + (α/rank)·B·A with A [rank, inputs] and B [outputs, rank] trained, and W left alone.
 
-Every linear layer but the head is adapted, in the part for pictures too. The frozen weights W may lie in bfloat16; A
-and B are float32.
+Every linear layer but the head is adapted, the vision tower's too. The frozen weights W may be bfloat16; A and B are
+float32.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def check_lora(config: Mapping[str, Any]) -> None:
-    """Raises ValueError if a run's config asks for LoRA and peft is not installed."""
+    """Raise ValueError if a run's config needs LoRA and peft is not installed."""
     if config["model"].get("lora") is not None and find_spec("peft") is None:
         raise ValueError(
-            "model.lora needs the package peft, which is not installed; pip install 'agrae-lab[lora]', or set "
+            "model.lora needs the package peft, which is not installed: pip install 'agrae-lab[lora]', or set "
             "model.lora=null"
         )
 
 
 def lora_config(config: Mapping[str, Any]) -> LoraConfig | None:
-    """What peft is to make of a run's config; None for a run that trains all weights."""
+    """Return peft's config of a run; None for a run that trains all weights."""
     lora = config["model"].get("lora")
     if lora is None:
         return None
@@ -37,9 +37,9 @@ def lora_config(config: Mapping[str, Any]) -> LoraConfig | None:
 
 
 def merge_adapter(folder: Path, base: str) -> None:
-    """Turn a folder with a saved adapter into one with the whole model, as any other trained policy is saved.
+    """Merge the adapter saved in a folder into its base model and save the whole model there.
 
-    In float32, where an update that is small beside its weight is not rounded away.
+    Works in float32, which does not round away updates that are small beside their weights.
     """
     from peft import PeftModel
 

@@ -1,9 +1,9 @@
-"""How much memory a run needs on one device, from the model's configuration and the run's settings alone.
+"""Memory estimate of a run on one device, from the model's configuration and the run's settings alone.
 
-Counted are the tensors that grow with the model or the batch. Parameters, gradients and Adam's moments are exact;
-activations follow what autograd keeps for a decoder with gated MLPs (Llama, Qwen2 and their like), and for a part that
-sees pictures what its matrices and norms are given and give; the allocator's waste and the libraries' own memory are
-not counted, so a run that fits with less than TIGHT to spare may not fit.
+The estimate counts tensors that grow with the model or the batch. Parameters, gradients and Adam's moments are exact.
+Activations are those that autograd keeps for a decoder with gated MLPs (Llama, Qwen2 and their like); for a vision
+tower, inputs and outputs of its matrices and norms. Fragmentation and the libraries' own memory are not counted, so
+that a run may fail whose estimate exceeds the share TIGHT of the device's memory.
 
 Legend: L layers, H hidden size, V vocabulary, S tokens of a sequence, b sequences of a forward and backward pass.
 """
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 FLOAT32, BFLOAT16 = 4, 2  # bytes
-TIGHT = 0.9  # share of a device's memory above which an estimate says little
+TIGHT = 0.9  # share of a device's memory above which a run may not fit
 GIB = 2**30
 
-# TRL's fused head computes this many tokens times this many words of the vocabulary at once, never all logits.
+# TRL's fused head computes a tile of this many tokens × this many words of the vocabulary at a time.
 TILE_TOKENS, TILE_WORDS = 4096, 32768
 
 PERSISTENT = ("parameters", "gradients", "optimiser", "reference model")
-TRAINING = ("bfloat16 copies", "activations", "logits", "pictures")
-SAMPLING = ("KV cache", "pictures")
+TRAINING = ("bfloat16 copies", "activations", "logits", "images")
+SAMPLING = ("KV cache", "images")
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What a run asks of one device."""
+    """Load of a run on one device."""
 
-    prompt_length: int  # tokens, the longest; those of pictures included
-    completion_length: int  # tokens, the longest
+    prompt_length: int  # tokens of the longest prompt, image tokens included
+    completion_length: int  # tokens of the longest completion
     micro_batch: int  # sequences of one forward and backward pass
-    sampled_at_once: int  # sequences that this process samples side by side; 0: another engine has its own memory
-    bfloat16: bool = False  # arithmetic in bfloat16; trained weights stay float32 whatever it says
+    sampled_at_once: int  # sequences that this process samples at once; 0 if another engine samples
+    bfloat16: bool = False  # arithmetic in bfloat16; trained weights are float32 in any case
     gradient_checkpointing: bool = False
     lora_rank: int | None = None  # None: all weights are trained
     reference_model: bool = False  # a second copy for the KL penalty; LoRA needs none
     num_processes: int = 1
-    parameter_shards: int = 1  # devices that one copy of the parameters is spread over
-    optimizer_shards: int = 1  # the same for gradients and Adam's moments
-    picture_numbers: int = 0  # that a prompt's pictures come as, after resizing: colours of pixels, the most
-    pictures_held: int = 0  # completions whose prompts' pictures wait on the device: a step's, of this process
+    parameter_shards: int = 1  # devices that share one copy of the parameters
+    optimizer_shards: int = 1  # devices that share gradients and Adam's moments
+    image_numbers: int = 0  # colour values of a prompt's resized images, at most
+    images_held: int = 0  # completions of a step whose prompts' images stay on the device
 
     @property
     def max_length(self) -> int:
@@ -59,22 +59,22 @@ class Workload:
 
     @property
     def half(self) -> int:
-        """Bytes of a number that matrices are multiplied in."""
+        """Bytes of a number in the arithmetic."""
         return BFLOAT16 if self.bfloat16 else FLOAT32
 
     @property
     def weight(self) -> int:
-        """Bytes of a weight: frozen ones do not move, so that they need no more than the arithmetic."""
+        """Bytes of a weight; frozen weights have the precision of the arithmetic."""
         return FLOAT32 if self.lora_rank is None else self.half
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a model is, in numbers."""
+    """Size of a model in numbers."""
 
     parameters: int
     adapted: int  # Σ (inputs + outputs) over the linear layers that LoRA adapts: all but the head
-    seeing: int = 0  # what of `adapted` lies outside the text decoder: in the part for pictures
+    vision_adapted: int = 0  # the share of `adapted` in the vision tower
 
 
 def measure(config: PretrainedConfig) -> Size:
@@ -96,12 +96,12 @@ def _measure(model_type: str, settings: str) -> Size:
     return Size(
         parameters=sum(p.numel() for p in model.parameters()),
         adapted=sum(m.in_features + m.out_features for m in linear),
-        seeing=sum(m.in_features + m.out_features for m in linear if m not in decoder),
+        vision_adapted=sum(m.in_features + m.out_features for m in linear if m not in decoder),
     )
 
 
 def estimate(config: PretrainedConfig, work: Workload) -> dict[str, int]:
-    """Bytes on one device, by what they hold: the names of PERSISTENT, TRAINING and SAMPLING."""
+    """Return bytes on one device by purpose, under the names of PERSISTENT, TRAINING and SAMPLING."""
     text = config.get_text_config()
     size = measure(config)
     lora = work.lora_rank is not None
@@ -112,20 +112,20 @@ def estimate(config: PretrainedConfig, work: Workload) -> dict[str, int]:
     copies = work.bfloat16 and not lora and work.parameter_shards == 1
     return {
         "parameters": weight * size.parameters // work.parameter_shards + (FLOAT32 * trained if lora else 0),
-        "gradients": gradients * (2 if is_ddp else 1),  # and the buckets in which processes add them up
+        "gradients": gradients * (2 if is_ddp else 1),  # DDP adds them up in buckets of the same size
         "optimiser": 2 * FLOAT32 * trained // work.optimizer_shards,
         "reference model": weight * size.parameters // work.parameter_shards if work.reference_model else 0,
         "bfloat16 copies": BFLOAT16 * size.parameters if copies else 0,  # autocast keeps them for the whole pass
         "activations": _activations(text, work, residual=weight, half=half)
-        + _activations_of_pictures(config, size, work, residual=weight, half=half),
+        + _vision_activations(config, size, work, residual=weight, half=half),
         "logits": _logits(text, work, half=half, trains_head=not lora),
         "KV cache": kv_cache(config, work.sampled_at_once * work.max_length, key=weight, value=half),
-        "pictures": FLOAT32 * work.picture_numbers * work.pictures_held,
+        "images": FLOAT32 * work.image_numbers * work.images_held,
     }
 
 
 def _activations(text: PretrainedConfig, work: Workload, *, residual: int, half: int) -> int:
-    """What autograd keeps from forward to backward: every layer, or with checkpointing every layer's input and one."""
+    """Return bytes that autograd keeps: of every layer, or with checkpointing every layer's input and one layer."""
     hidden, heads = text.hidden_size, text.num_attention_heads * _head_size(text)
     inputs = 5 if half < residual else 2  # autocast casts a layer's input once for each matrix that reads it
     layer = (
@@ -140,27 +140,27 @@ def _activations(text: PretrainedConfig, work: Workload, *, residual: int, half:
     return work.micro_batch * work.max_length * token
 
 
-def _activations_of_pictures(config: PretrainedConfig, size: Size, work: Workload, *, residual: int, half: int) -> int:
-    """The same of the part for pictures, whose positions are patches; 0 where its config does not say what it is.
+def _vision_activations(config: PretrainedConfig, size: Size, work: Workload, *, residual: int, half: int) -> int:
+    """Return bytes that autograd keeps of the vision tower, whose positions are patches; 0 if its config is unknown.
 
-    Rougher: the inputs and outputs of its matrices and norms, though some are kept twice, and others not at all.
+    A rough estimate: it counts inputs and outputs of matrices and norms once each.
     """
     vision: Any = getattr(config, "vision_config", None)
     hidden = getattr(vision, "embed_dim", getattr(vision, "hidden_size", 0))
     blocks = getattr(vision, "depth", getattr(vision, "num_hidden_layers", 0))
     side = getattr(vision, "patch_size", 0)
-    if not (work.picture_numbers and hidden and blocks and side):
+    if not (work.image_numbers and hidden and blocks and side):
         return 0
     channels = getattr(vision, "in_channels", getattr(vision, "num_channels", 3))
     area = side**2 if isinstance(side, int) else math.prod(side)
-    patches = work.picture_numbers // (channels * area * getattr(vision, "temporal_patch_size", 1))
-    kept = half * size.seeing + 2 * residual * hidden * blocks
+    patches = work.image_numbers // (channels * area * getattr(vision, "temporal_patch_size", 1))
+    kept = half * size.vision_adapted + 2 * residual * hidden * blocks
     token = blocks * residual * hidden + kept // blocks if work.gradient_checkpointing else kept
     return work.micro_batch * patches * token
 
 
 def _logits(text: PretrainedConfig, work: Workload, *, half: int, trains_head: bool) -> int:
-    """A tile of logits and what is computed from it, the hidden states before the head, the gradients of both."""
+    """Return bytes of a tile of logits, the hidden states before the head, and the gradients of both."""
     tokens = work.micro_batch * work.max_length
     tile = min(tokens, TILE_TOKENS) * (half * TILE_WORDS + FLOAT32 * min(text.vocab_size, TILE_WORDS))
     head = FLOAT32 * text.vocab_size * text.hidden_size if trains_head else 0
@@ -168,9 +168,9 @@ def _logits(text: PretrainedConfig, work: Workload, *, half: int, trains_head: b
 
 
 def kv_cache(config: PretrainedConfig, tokens: int, *, key: int, value: int) -> int:
-    """Bytes of so many tokens' keys and values, of `key` and `value` bytes a number.
+    """Return bytes of so many tokens' keys and values, at `key` and `value` bytes per number.
 
-    In transformers, rotary positions leave keys in the precision of the weights, under autocast too.
+    In transformers, keys after rotary positions have the precision of the weights, under autocast too.
     """
     text = config.get_text_config()
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
@@ -178,7 +178,7 @@ def kv_cache(config: PretrainedConfig, tokens: int, *, key: int, value: int) -> 
 
 
 def weights_for_sampling(config: PretrainedConfig, work: Workload) -> int:
-    """Bytes of the weights that vLLM keeps for itself."""
+    """Return bytes of the weights that vLLM holds."""
     return work.half * measure(config).parameters
 
 
@@ -187,27 +187,27 @@ def _head_size(text: PretrainedConfig) -> int:
 
 
 def peak(table: dict[str, int]) -> int:
-    """Bytes at the worst moment: a backward pass, or the end of sampling."""
+    """Return bytes at the peak: in a backward pass, or at the end of sampling."""
     return sum(table[name] for name in PERSISTENT) + max(
         sum(table[name] for name in TRAINING), sum(table[name] for name in SAMPLING)
     )
 
 
 def largest(table: dict[str, int]) -> str:
-    """What the worst moment needs most of."""
+    """Return the name of the largest entry at the peak."""
     training = sum(table[name] for name in TRAINING) >= sum(table[name] for name in SAMPLING)
     return max((*PERSISTENT, *(TRAINING if training else SAMPLING)), key=table.__getitem__)
 
 
 def floor(table: dict[str, int]) -> int:
-    """Bytes that are needed whatever the batch."""
+    """Return bytes that a run needs at any batch size."""
     return sum(table[name] for name in PERSISTENT)
 
 
 def render(table: dict[str, int], *, available: int, device: str) -> str:
-    """The estimate as lines of text, in GiB."""
+    """Return the estimate as lines of text, in GiB."""
     rows = [(name, amount) for name, amount in table.items() if amount]
-    rows += [("peak (training or sampling)", peak(table)), (f"there is, on {device}", available)]
+    rows += [("peak (training or sampling)", peak(table)), (f"available on {device}", available)]
     width = max(len(name) for name, _ in rows)
     lines = [f"  {name:<{width}}  {amount / GIB:8.2f} GiB" for name, amount in rows]
     return "\n".join(["memory, estimated for one device:", *lines])
@@ -215,7 +215,7 @@ def render(table: dict[str, int], *, available: int, device: str) -> str:
 
 @contextmanager
 def out_of_memory_means(advice: str) -> Iterator[None]:
-    """Add to an out-of-memory error of this block what to lower, unless something closer to it has done so."""
+    """Add advice to an out-of-memory error of this block, unless an inner block has added its own."""
     try:
         yield
     except Exception as error:
@@ -224,14 +224,12 @@ def out_of_memory_means(advice: str) -> Iterator[None]:
         raise
 
 
-def evaluation_needs(batch_size: int) -> str:
-    return (
-        f"to need less memory in evaluation, lower evaluation.batch_size (it was {batch_size}), which makes another "
-        "run since it lays out the random stream, or set engine=vllm"
-    )
+def evaluation_advice(batch_size: int) -> str:
+    """Return the advice for an evaluation that runs out of memory."""
+    return f"to need less memory in evaluation, lower evaluation.batch_size (it was {batch_size}), or set engine=vllm"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device or the machine had no memory left, whichever type of error says so."""
+    """Return whether an error of any type says that a device or the machine is out of memory."""
     text = str(error)
     return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

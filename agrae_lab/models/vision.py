@@ -1,4 +1,4 @@
-"""Vision-language models: which models read pictures, and their processors where torchvision is absent."""
+"""Vision-language models: recognise them, and load their processors without torchvision."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 
-def reads_pictures(config: PretrainedConfig) -> bool:
-    """Whether a model has a part for pictures beside the one for text."""
+def reads_images(config: PretrainedConfig) -> bool:
+    """Return whether a model has a vision tower."""
     return getattr(config, "vision_config", None) is not None
 
 
 def model_class(config: PretrainedConfig) -> Any:
-    """The auto class that such models are loaded by."""
+    """Return the auto class that loads a model."""
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-    return AutoModelForImageTextToText if reads_pictures(config) else AutoModelForCausalLM
+    return AutoModelForImageTextToText if reads_images(config) else AutoModelForCausalLM
 
 
 def processor_class(config: PretrainedConfig) -> Any:
-    """The class of a model's processor: transformers' own choice, or the same without video support.
+    """Return the class of a model's processor: transformers' choice, without torchvision less video support.
 
-    Processors that read videos too want torchvision for them. Where there is none, pictures go without.
+    Processors that also read videos need torchvision for them.
     """
     from transformers import AutoProcessor
     from transformers.models.auto import PROCESSOR_MAPPING
@@ -40,9 +40,9 @@ def processor_class(config: PretrainedConfig) -> Any:
 
 
 def _admit_pil(family: type[PretrainedConfig]) -> None:
-    """Have transformers find a model's image processor on PIL, if it has one in its own folder.
+    """Make transformers find a model's image processor on PIL, if the model's folder has one.
 
-    transformers 5.17 takes those for torchvision's whose source so much as names it: those of Idefics and SmolVLM.
+    transformers 5.17 hides it if its source mentions torchvision, as for Idefics and SmolVLM.
     """
     source = family.__module__.replace("configuration_", "image_processing_pil_")
     if source.startswith("transformers.models.") and find_spec(source) is not None:
@@ -53,7 +53,7 @@ def _admit_pil(family: type[PretrainedConfig]) -> None:
 
 @cache
 def _without_videos(stock: Any) -> Any:
-    """A processor class like `stock`, and of its name, whose instances have no video processor."""
+    """Return a processor class like `stock`, under its name, whose instances have no video processor."""
 
     class WithoutVideos(stock):
         @classmethod
@@ -68,8 +68,8 @@ def _without_videos(stock: Any) -> Any:
 
         def save_pretrained(self, save_directory: Any, **keywords: Any) -> None:
             super().save_pretrained(save_directory, **keywords)
-            # where there is torchvision, transformers makes the video processor from this file
+            # with torchvision, transformers makes the video processor from this file
             self.image_processor.save_pretrained(save_directory)
 
-    WithoutVideos.__name__ = stock.__name__  # saved with the processor: it loads anywhere as the stock one
+    WithoutVideos.__name__ = stock.__name__  # saved with the processor, which then loads as the stock one
     return WithoutVideos

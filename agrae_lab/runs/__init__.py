@@ -1,22 +1,22 @@
-"""Run directories: identity, status, records, listing. The run directory is the ledger; nothing else keeps state.
+"""Run directories: identity, status, records, listing. All state of a run is in its directory.
 
     <root>/
-        experiments/<name>.json             which runs answer which question (an Experiment)
-        <method>-<hash8>/seed-<n>/          one run, named by what decides its weights (identity.py)
-            config.yaml                     fully resolved; `evaluation` is what was last asked of the run
-            meta.json                       status, error, provenance, timings, which evaluations there are
-            progress.json                   what the run is doing now, for displays
+        experiments/<name>.json             the runs of one question (an Experiment)
+        <method>-<hash8>/seed-<n>/          one run, named by its training identity (identity.py)
+            config.yaml                     fully resolved; `evaluation` is the last one requested
+            meta.json                       status, error, provenance, timings, evaluations
+            progress.json                   current phase and progress, for displays
             metrics.parquet                 one row per step (a step = one generation batch, counted from 1)
             rollouts/step-000001.parquet    one row per sampled completion of that step
             checkpoints/                    to resume from
             model/                          the trained policy
-            eval/<benchmark>-<hash8>/samples.parquet     named by what decides it (identity.py)
-            policies/step-000020/           of evaluation.at_steps: model/ until it is evaluated, and eval/ as above
+            eval/<benchmark>-<hash8>/samples.parquet     named by its evaluation identity
+            policies/step-000020/           for evaluation.at_steps: model/ until it is evaluated, eval/ as above
             log.txt
-        base/<benchmark>-<hash8>/samples.parquet   evaluations of base models, shared by all runs that start there
-        pictures/                           of the problems, small, for reports (training/thumbnails.py)
+        base/<benchmark>-<hash8>/samples.parquet   evaluations of base models, shared by their runs
+        pictures/                           thumbnails of the problems, for reports (training/thumbnails.py)
 
-This package imports neither torch nor pandas: displays and launchers read run directories in milliseconds.
+This package imports neither torch nor pandas, so that displays and launchers read run directories in milliseconds.
 """
 
 from agrae_lab.runs.directory import (
@@ -24,12 +24,12 @@ from agrae_lab.runs.directory import (
     SCHEMA_VERSION,
     STATUSES,
     Run,
-    ask,
     check_same_run,
     create_run,
     is_finished,
     list_runs,
     read_run,
+    request,
     run_dir_for,
     update_meta,
 )
@@ -37,7 +37,7 @@ from agrae_lab.runs.files import (
     RunBusyError,
     RunError,
     hand_over_lock,
-    has_been_handed_a_lock,
+    has_inherited_lock,
     lock,
     replacing,
     write_json,
@@ -64,14 +64,13 @@ __all__ = [
     "Run",
     "RunBusyError",
     "RunError",
-    "ask",
     "check_same_run",
     "config_hash",
     "create_run",
     "evaluation_hash",
     "evaluation_identity",
     "hand_over_lock",
-    "has_been_handed_a_lock",
+    "has_inherited_lock",
     "is_finished",
     "joined_evaluations",
     "list_experiments",
@@ -79,6 +78,7 @@ __all__ = [
     "lock",
     "read_run",
     "replacing",
+    "request",
     "run_dir_for",
     "same_evaluation",
     "training_identity",

@@ -1,4 +1,4 @@
-"""One run directory: making it, reading it, listing those of a root."""
+"""Run directories: create, read, update and list them."""
 
 from __future__ import annotations
 
@@ -19,56 +19,56 @@ logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
-# running: started and not ended (alive while its lock is held, else cut off); interrupted: stopped on request.
+# running: in progress while its lock is held, else killed; interrupted: stopped on request.
 STATUSES = ("pending", "running", "interrupted", "failed", "diverged", "done")
-FINAL_STATUSES = ("done", "diverged")  # never started again: the same config would end the same way
+FINAL_STATUSES = ("done", "diverged")  # never restarted: the same config would end the same way
 
 
 def run_dir_for(config: Mapping[str, Any]) -> Path:
-    """`<root>/<method>-<hash8>/seed-<n>`; the hash leaves out the seed, so that a method's seeds lie side by side."""
+    """Return `<root>/<method>-<hash8>/seed-<n>`; the hash leaves out the seed, so that seeds share a folder."""
     name = config.get("method") or config["arm"]
     return Path(config["root"]) / f"{name}-{config_hash(config, without=('seed',))[:8]}" / f"seed-{config['seed']}"
 
 
 def create_run(config: Mapping[str, Any]) -> Path:
-    """Make the run directory of a frozen config and write config.yaml there; in an existing one, `ask` for the config.
+    """Create the run directory of a frozen config and write config.yaml; an existing run gets the config by `request`.
 
     Raises:
-        RunError: the directory holds another config (one edited by hand, say).
-        RunBusyError: other evaluations are asked of a run in progress.
+        RunError: the directory holds another config, such as one edited by hand.
+        RunBusyError: the config requests other evaluations of a run in progress.
     """
     path = run_dir_for(config)
     if (path / "config.yaml").exists():
-        ask(read_run(path), config)
+        request(read_run(path), config)
         return path
     for earlier, files in trained_by_other_code(config):
         logger.warning(
-            "%s was trained by other code (%s has changed since): %s is another run", earlier, ", ".join(files), path
+            "%s was trained by other code: %s has changed since. %s is a new run", earlier, ", ".join(files), path
         )
     _write_config(path, config)
     return path
 
 
-def ask(run: Run, config: Mapping[str, Any]) -> None:
-    """Bring up to date what a run does beside training, while no process is at work there.
+def request(run: Run, config: Mapping[str, Any]) -> None:
+    """Update a run's config in everything but training, unless the run is in progress.
 
-    That is HOW, as long as the run is not finished (after running out of memory it goes on with a smaller batch per
-    device, say), and `evaluation`. A finished run of which other evaluations are asked is pending again: it lacks
-    them, and is not trained again.
+    An unfinished run takes the sections of HOW: after running out of memory it may resume with a smaller batch per
+    device. `evaluation` is taken in any case. A finished run becomes pending if evaluations are missing; it is not
+    trained again.
 
     Raises:
         RunError, RunBusyError: as create_run.
     """
     check_same_run(run, config)
-    if (run.path / "model").is_dir() and (missing := _validation_not_recorded(run.config, config)):
+    if (run.path / "model").is_dir() and (missing := _unrecorded_validation(run.config, config)):
         logger.warning(
-            "%s is trained already, without %s: its metrics lack that validation, and figures of it will too; "
-            "train under another root to record it",
+            "%s was trained without %s, so that its metrics lack that validation. "
+            "Train under another root to record it",
             run.key,
             ", ".join(missing),
         )
     changes = _changes(run, config)
-    if changes.keys() & _ASKED:
+    if changes.keys() & _REQUEST:
         with lock(run.path):
             _write_config(run.path, {**run.config, **changes})
             if run.status == "done":
@@ -78,9 +78,9 @@ def ask(run: Run, config: Mapping[str, Any]) -> None:
             _write_config(run.path, {**run.config, **changes})
 
 
-def _validation_not_recorded(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Settings of validation that are asked for and differ from those that a run was trained with."""
-    before, now = recorded.get("train") or {}, asked.get("train") or {}
+def _unrecorded_validation(recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
+    """Return requested settings of validation that differ from those that a run was trained with."""
+    before, now = recorded.get("train") or {}, requested.get("train") or {}
     if not now.get("validate_every"):
         return []
     keys = ("validate_every", "validate_on", "validate_samples")
@@ -88,7 +88,7 @@ def _validation_not_recorded(recorded: Mapping[str, Any], asked: Mapping[str, An
 
 
 def trained_by_other_code(config: Mapping[str, Any]) -> list[tuple[Path, list[str]]]:
-    """Runs beside `config`'s that differ from it in nothing but code, and the files in which they do."""
+    """Return runs that differ from `config`'s in nothing but code, each with the files that differ."""
     found = []
     wanted = training_identity(config)
     path = run_dir_for(config)
@@ -101,32 +101,32 @@ def trained_by_other_code(config: Mapping[str, Any]) -> list[tuple[Path, list[st
     return found
 
 
-_ASKED = {"evaluation", "data_fingerprints", "code", "task"}  # what says which evaluations are asked for
+_REQUEST = {"evaluation", "data_fingerprints", "code", "task"}  # the sections that define the evaluations
 
 
 def _changes(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What is to be written into config.yaml of a run that the config asks for again."""
+    """Return the sections of config.yaml that a request changes."""
     changes = {}
     if run.status not in FINAL_STATUSES:
         changes = {key: config[key] for key in HOW if key in config and run.config.get(key) != config[key]}
     if run.status != "diverged" and not same_evaluation(run.config, config):
-        changes |= {key: config[key] for key in (*HOW, *_ASKED) if key in config}
+        changes |= {key: config[key] for key in (*HOW, *_REQUEST) if key in config}
     return changes
 
 
 def is_finished(run: Run, config: Mapping[str, Any]) -> bool:
-    """Whether nothing is left to do of a run that `config` asks for."""
+    """Return whether a run has done everything that `config` requests."""
     if run.status == "done":
         return same_evaluation(run.config, config)
     return run.status in FINAL_STATUSES
 
 
 def check_same_run(run: Run, config: Mapping[str, Any]) -> None:
-    """Raises RunError unless a run's config makes the result that `config` does."""
+    """Raise RunError unless a run's config has the training identity of `config`."""
     if config_hash(run.config) != config_hash(config):
         raise RunError(
             f"{run.path} belongs to another configuration (its config.yaml was edited by hand, or two configurations "
-            "share an 8-digit hash); move that directory away or choose another root"
+            "share an 8-digit hash). Move that directory away, or choose another root"
         )
 
 
@@ -139,7 +139,7 @@ def _write_config(path: Path, config: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """One run directory as found on disk. `meta` is a snapshot; read the run again to see it move."""
+    """One run directory as read from disk. `meta` is a snapshot; read the run again for its progress."""
 
     path: Path
     config: dict[str, Any]
@@ -163,7 +163,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """The run's name inside its root, as experiments list it: `<method>-<hash8>/seed-<n>`."""
+        """The run's name within its root, as experiments list it: `<method>-<hash8>/seed-<n>`."""
         return f"{self.path.parent.name}/{self.path.name}"
 
     @property
@@ -171,49 +171,49 @@ class Run:
         return self.path / "metrics.parquet"
 
     def rollout_paths(self) -> list[Path]:
-        """Rollout files in step order."""
+        """Return the rollout files in step order."""
         return sorted((self.path / "rollouts").glob("step-*.parquet"))
 
     def samples_path(self, benchmark: str) -> Path:
-        """The evaluation of the trained policy on a benchmark, the last one that was asked for."""
+        """Return the file of the trained policy's evaluation on a benchmark, the last one requested."""
         return self._named_samples(self.meta.get("evaluations"), self.path / "eval", benchmark)
 
     def base_samples_path(self, benchmark: str) -> Path | None:
-        """The shared evaluation of the model this run started from; None before it is known."""
+        """Return the file of the base model's shared evaluation; None before it is recorded."""
         relative = (self.meta.get("base_eval") or {}).get(benchmark)
         return None if relative is None else self.root / relative
 
     def benchmarks(self) -> list[str]:
-        """Benchmarks with finished evaluations."""
+        """Return the benchmarks with finished evaluations."""
         return sorted(_evaluated(self.path / "eval"))
 
     def policy_dir(self, step: int) -> Path:
-        """Of the policy after a step, which evaluation.at_steps asks for."""
+        """Return the folder of the policy after a step (evaluation.at_steps)."""
         return self.path / "policies" / f"step-{step:06d}"
 
     def evaluated_steps(self) -> list[int]:
-        """Steps before the last whose policies have been evaluated, in order."""
+        """Return the steps before the last with evaluated policies, in order."""
         found = (self.path / "policies").glob("step-*/eval/*/samples.parquet")
         return sorted({int(path.parents[2].name.removeprefix("step-")) for path in found})
 
     def step_samples_path(self, step: int, benchmark: str) -> Path:
-        """The evaluation of the policy after a step."""
+        """Return the file of the evaluation of the policy after a step."""
         named = (self.meta.get("evaluations_at") or {}).get(str(step))
         return self._named_samples(named, self.policy_dir(step) / "eval", benchmark)
 
     def _named_samples(self, named: Mapping[str, str] | None, folder: Path, benchmark: str) -> Path:
-        """The evaluation that meta.json names; where it names none (the run is cut off), the newest."""
+        """Return the evaluation that meta.json names; the newest if it names none, as in a killed run."""
         if (relative := (named or {}).get(benchmark)) is not None:
             return self.path / relative / "samples.parquet"
         found = _evaluated(folder).get(benchmark)
         return max(found, key=lambda path: path.stat().st_mtime) if found else folder / benchmark / "samples.parquet"
 
     def progress(self) -> dict[str, Any]:
-        """`{"phase": str, "done": int, "total": int, "seconds": float}`; empty before the first report."""
+        """Return `{"phase": str, "done": int, "total": int, "seconds": float}`; empty before the first report."""
         return read_json_if_any(self.path / "progress.json")
 
     def is_locked(self) -> bool:
-        """Whether a live process is at work here."""
+        """Return whether the run is in progress: a live process holds its lock."""
         return is_locked(self.path)
 
 
@@ -221,7 +221,7 @@ def read_run(path: str | Path) -> Run:
     """Read one run directory.
 
     Raises:
-        RunError: no config.yaml there, unreadable files, or another schema version.
+        RunError: the directory has no config.yaml, unreadable files, or another schema version.
     """
     path = Path(path)
     config_path = path / "config.yaml"
@@ -238,14 +238,14 @@ def read_run(path: str | Path) -> Run:
     if config.keys() >= {"data_fingerprints", "engine", "evaluation", "loss"} and "code" not in config:
         revision = (meta.get("attempts") or [{}])[-1].get("git_revision") or "the revision of its time"
         raise RunError(
-            f"{path} was made when evaluations were part of what names a run, and this agrae_lab cannot use it; "
-            f"analyse it with {revision}, or train anew under another root"
+            f"{path} was made when evaluations were part of a run's name, and this agrae_lab cannot use it. "
+            f"Analyse it with {revision}, or train anew under another root"
         )
     return Run(path=path, config=config, meta=meta)
 
 
 def list_runs(root: str | Path) -> list[Run]:
-    """All runs under a root, sorted by name; [] where there is none."""
+    """Return all runs under a root, sorted by name; [] if there is none."""
     return [read_run(p.parent) for p in sorted(Path(root).glob("*/seed-*/config.yaml"))]
 
 
@@ -258,7 +258,7 @@ def update_meta(path: Path, **changes: Any) -> dict[str, Any]:
 
 
 def _evaluated(folder: Path) -> dict[str, list[Path]]:
-    """Benchmark → its finished evaluations in a folder `eval`."""
+    """Return benchmark → its finished evaluations in a folder `eval`."""
     found: dict[str, list[Path]] = {}
     for path in folder.glob("*-*/samples.parquet"):
         found.setdefault(path.parent.name.rpartition("-")[0], []).append(path)
@@ -266,10 +266,10 @@ def _evaluated(folder: Path) -> dict[str, list[Path]]:
 
 
 def check_schema(raw: Mapping[str, Any], path: Path) -> None:
-    """Raises RunError, with what to do, if a file or run directory is of another schema version."""
+    """Raise RunError if a file or run directory is of another schema version."""
     version = raw.get("schema_version")
     if version != SCHEMA_VERSION:
         raise RunError(
-            f"{path} was written by schema version {version}, but this agrae_lab reads version {SCHEMA_VERSION}; "
-            "use the agrae_lab that wrote it, or another root"
+            f"{path} was written by schema version {version}, but this agrae_lab reads version {SCHEMA_VERSION}. "
+            "Use the agrae_lab that wrote it, or another root"
         )

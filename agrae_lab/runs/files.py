@@ -1,4 +1,4 @@
-"""Files of a root that several processes share: locks, and writing that leaves no half of a file behind."""
+"""Files of a root that several processes share: locks, and atomic writing."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_LOCK_ATTEMPTS = 5  # a process that only asks whether a run is locked holds the lock for an instant
-_HANDED_OVER = "AGRAE_LOCK"  # <descriptor>:<device>:<inode> of a lock that the program before this one took
-_held: dict[Path, int] = {}  # directory → descriptor, of the locks of this process
+_LOCK_ATTEMPTS = 5  # is_locked of another process holds the lock for an instant
+_HANDED_OVER = "AGRAE_LOCK"  # <descriptor>:<device>:<inode> of an inherited lock
+_held: dict[Path, int] = {}  # directory → descriptor of a lock that this process holds
 _HOST = re.sub(r"[^\w-]", "_", platform.node()) or "host"
 
 
 class RunError(ValueError):
-    """A run directory cannot be used; the message names the directory and says what would be right."""
+    """A run directory cannot be used. The message names the directory and the remedy."""
 
 
 class RunBusyError(RunError):
-    """Another process is at work in this run directory."""
+    """Another process holds the lock of this run directory."""
 
 
 @contextmanager
 def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the directory's lock for the life of the block; the kernel frees it when the process dies.
+    """Hold the directory's lock during the block; the kernel frees it when the process dies.
 
-    A lock that the program before this one has handed over (hand_over_lock) is held already.
+    A lock inherited from the program before this one (hand_over_lock) is kept without a gap.
 
     Raises:
         RunBusyError: another process holds it and `wait` is false.
     """
     path.mkdir(parents=True, exist_ok=True)
     with (path / ".lock").open("a") as handle:
-        if not _take_over(handle.fileno()):
-            _take(handle.fileno(), path, wait=wait)
+        if not _inherit(handle.fileno()):
+            _acquire(handle.fileno(), path, wait=wait)
         _held[path.resolve()] = handle.fileno()
         try:
             yield
@@ -47,19 +47,22 @@ def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
             del _held[path.resolve()]
 
 
-def _take(descriptor: int, path: Path, *, wait: bool) -> None:
+def _acquire(descriptor: int, path: Path, *, wait: bool) -> None:
     for attempt in range(_LOCK_ATTEMPTS):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             return
         except BlockingIOError as error:
             if attempt == _LOCK_ATTEMPTS - 1:
-                raise RunBusyError(f"another process is at work in {path}; wait for it or stop it first") from error
+                raise RunBusyError(f"{path} is in use by another process. Wait for it, or stop it first") from error
             time.sleep(0.02)
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a live process holds the directory's lock. It is shared to find out: two that ask do not meet."""
+    """Return whether a live process holds the directory's lock.
+
+    Probes with a shared lock, so that two probes do not see each other.
+    """
     with (path / ".lock").open("a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -69,9 +72,9 @@ def is_locked(path: Path) -> bool:
 
 
 def hand_over_lock(path: Path) -> None:
-    """Keep the directory's lock, which this process holds, over the os.execv that follows.
+    """Hand the directory's lock on to the program that the next os.execv starts.
 
-    A lock belongs to the open file: a descriptor that survives keeps it without a gap.
+    A lock belongs to the open file, so an inherited descriptor keeps it without a gap.
     """
     descriptor = _held[path.resolve()]
     found = os.fstat(descriptor)
@@ -79,13 +82,13 @@ def hand_over_lock(path: Path) -> None:
     os.environ[_HANDED_OVER] = f"{descriptor}:{found.st_dev}:{found.st_ino}"
 
 
-def has_been_handed_a_lock() -> bool:
-    """Whether this program goes on in the place of another that held a lock."""
+def has_inherited_lock() -> bool:
+    """Return whether this program has inherited a lock (hand_over_lock)."""
     return _HANDED_OVER in os.environ
 
 
-def _take_over(descriptor: int) -> bool:
-    """Make `descriptor` a second one of the lock that was handed over, if it is of the same file."""
+def _inherit(descriptor: int) -> bool:
+    """Turn `descriptor` into the inherited lock if that is of the same file; return whether it is."""
     handed = os.environ.get(_HANDED_OVER)
     if handed is None:
         return False
@@ -101,9 +104,9 @@ def _take_over(descriptor: int) -> bool:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; on leaving without an error it takes the place of `path`.
+    """Yield a temporary path beside `path`, which replaces `path` at the end of the block unless an error occurs.
 
-    The name carries host and process, since several machines may write to one file system.
+    Its name holds host and process, since several machines may write to one file system.
     """
     temporary = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.tmp")
     try:
@@ -114,22 +117,22 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write to a temporary name, then rename, so that a reader or a crash never sees half a file."""
+    """Write a JSON file atomically: no reader and no crash leaves half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, default=str) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object that a JSON file holds.
+    """Return the object in a JSON file.
 
     Raises:
-        RunError: it holds none.
+        RunError: the file is not readable, or holds no object.
     """
     try:
         value = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is not readable as JSON: {error}") from error
+        raise RunError(f"{path} is not readable as JSON: {error}. Restore or delete it") from error
     if not isinstance(value, dict):
         raise RunError(f"{path} must hold a JSON object, and holds {type(value).__name__}")
     return value

@@ -1,9 +1,9 @@
-"""Two identities: one of training, which names a run's directory, and one of an evaluation, which names its directory.
+"""Training identity, which names a run's directory, and evaluation identity, which names an evaluation's directory.
 
-Training identity: all that decides the trained weights. Another benchmark, more samples, a checkpoint more or less, an
-arm's label and the machine are not in it. Evaluation identity: all that decides a sample and its verdict. The number
-of samples and the batch size are not in it, since every sample has its own random stream (evaluation/streams.py).
-Values count, not their spelling: 1 is 1.0, an estimator is its links, a file is what it holds.
+Training identity: everything that decides the trained weights. It leaves out benchmarks, numbers of samples,
+checkpoints, labels and the machine. Evaluation identity: everything that decides a sample and its verdict. It leaves
+out the number of samples and the batch size, since every sample has its own random stream (evaluation/streams.py).
+Identities compare values, not spelling: 1 is 1.0, an estimator is its links, a file is its content.
 """
 
 from __future__ import annotations
@@ -15,55 +15,59 @@ from typing import Any
 
 from agrae_lab.runs.files import RunError
 
-# Sections of a config that change no result: where it is written, on what, who watches.
+# Sections of a config that change no result: the machine, and tracking.
 HOW = ("hardware", "tracking")
 VOLATILE = ("root", "experiment", *HOW)
-# Keys that freezing derives from the rest of a config and that tell a reader nothing new; data_fingerprints do.
+# Keys that freezing derives from the rest of a config. data_fingerprints are none: they describe files.
 DERIVED = ("schema_version", "model_fingerprint", "method", "code")
 
 _NOT_OF_TRAINING = (*VOLATILE, "arm", "world", "evaluation", "schema_version", "method")
-_WATCHING = ("checkpoint_every", "validate_every", "validate_on", "validate_samples")  # of `train`
-_NOT_OF_TASKS = ("train_file", "on_bad_row")  # data_fingerprints say which problems there are
+_OBSERVING = ("checkpoint_every", "validate_every", "validate_on", "validate_samples")  # keys of `train`
+_NOT_OF_TASKS = ("train_file", "on_bad_row")  # data_fingerprints identify the problems
 
 
 def config_hash(config: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> str:
-    """12 hex digits that name the weights a run trains: its training identity less `without`."""
+    """Return 12 hex digits of the training identity, less the keys in `without`."""
     return _digest({key: value for key, value in training_identity(config).items() if key not in without})
 
 
 def training_identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything in a frozen config that decides the trained weights, in a form in which equal runs are equal."""
-    kept = {key: value for key, value in config.items() if key not in _NOT_OF_TRAINING}
-    if isinstance(train := kept.get("train"), Mapping):
-        kept["train"] = {key: value for key, value in train.items() if key not in _WATCHING}
-    if isinstance(task := kept.get("task"), Mapping) and "name" in task:
-        kept["task"] = _task(str(task["name"]), task)
-    if isinstance(advantage := kept.get("advantage"), Mapping):
-        kept["advantage"] = {key: _link(value) for key, value in advantage.items() if key not in ("name", "flavor")}
-    if (fingerprint := kept.pop("model_fingerprint", None)) is not None:
-        kept["model"] = {key: value for key, value in kept["model"].items() if key != "path"} | {"is": fingerprint}
-    if "data_fingerprints" in kept:
-        kept["data_fingerprints"] = kept["data_fingerprints"]["train"]
-    if isinstance(code := kept.get("code"), Mapping):
-        kept["code"] = code["training"]
-    return _plain(kept)
+    """Return everything in a frozen config that decides the trained weights; equal runs have equal identities."""
+    identity = {key: value for key, value in config.items() if key not in _NOT_OF_TRAINING}
+    if isinstance(train := identity.get("train"), Mapping):
+        identity["train"] = {key: value for key, value in train.items() if key not in _OBSERVING}
+    if isinstance(task := identity.get("task"), Mapping) and "name" in task:
+        identity["task"] = _task_identity(str(task["name"]), task)
+    if isinstance(advantage := identity.get("advantage"), Mapping):
+        identity["advantage"] = {
+            key: _normalised_link(value) for key, value in advantage.items() if key not in ("name", "flavor")
+        }
+    if (fingerprint := identity.pop("model_fingerprint", None)) is not None:
+        identity["model"] = {key: value for key, value in identity["model"].items() if key != "path"} | {
+            "is": fingerprint
+        }
+    if "data_fingerprints" in identity:
+        identity["data_fingerprints"] = identity["data_fingerprints"]["train"]
+    if isinstance(code := identity.get("code"), Mapping):
+        identity["code"] = code["training"]
+    return _normalised(identity)
 
 
 def evaluation_identity(config: Mapping[str, Any], benchmark: str, *, model: str, stream: int) -> dict[str, Any]:
-    """Everything that decides the samples and verdicts of one policy on one benchmark.
+    """Return everything that decides the samples and verdicts of one policy on one benchmark.
 
     Args:
-        config: frozen.
-        model: fingerprint of the policy.
-        stream: of its training seed (evaluation/streams.py).
+        config: a frozen config.
+        model: the policy's fingerprint.
+        stream: the random stream of its training seed (evaluation/streams.py).
     """
     evaluation = config["evaluation"]
-    return _plain(
+    return _normalised(
         {
             "model": model,
             "dtype": config["model"]["dtype"],
             "engine": config["engine"],
-            "task": _task(evaluation["benchmarks"][benchmark]["task"], {**config["task"], "reward": None}),
+            "task": _task_identity(evaluation["benchmarks"][benchmark]["task"], {**config["task"], "reward": None}),
             "problems": config["data_fingerprints"][benchmark],
             "decoding": {key: evaluation[key] for key in ("temperature", "top_p", "max_new_tokens")},
             "seed": evaluation["seed"],
@@ -74,37 +78,37 @@ def evaluation_identity(config: Mapping[str, Any], benchmark: str, *, model: str
 
 
 def evaluation_hash(identity: Mapping[str, Any]) -> str:
-    """8 hex digits of an evaluation identity."""
+    """Return 8 hex digits of an evaluation identity."""
     return _digest(identity)[:8]
 
 
 def same_evaluation(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two frozen configs of one run ask for the same evaluations."""
+    """Return whether two frozen configs of one run request the same evaluations."""
 
-    def asked(config: Mapping[str, Any]) -> str:
+    def requested(config: Mapping[str, Any]) -> str:
         evaluation = {key: value for key, value in (config.get("evaluation") or {}).items() if key != "batch_size"}
         names = evaluation.get("benchmarks") or {}
         problems = {name: (config.get("data_fingerprints") or {}).get(name) for name in names}
         code = (config.get("code") or {}).get("evaluation")
         return _digest({"evaluation": evaluation, "problems": problems, "code": code})
 
-    return asked(one) == asked(other)
+    return requested(one) == requested(other)
 
 
 def joined_evaluations(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """`one`, a frozen config, with the benchmarks and samples that either of two configs of one run asks for.
+    """Return the frozen config `one` with the benchmarks and samples that either of two configs of a run requests.
 
     Raises:
-        RunError: they ask for samples of one benchmark drawn in two ways, say.
+        RunError: the configs differ in a setting of one benchmark, or of decoding.
     """
     a, b = one.get("evaluation") or {}, other.get("evaluation") or {}
     benchmarks = {**b.get("benchmarks", {}), **a.get("benchmarks", {})}
     for name in a.get("benchmarks", {}).keys() & b.get("benchmarks", {}).keys():
         if _digest(a["benchmarks"][name]) != _digest(b["benchmarks"][name]):
-            raise RunError(_two_ways(one, f"benchmarks.{name}"))
+            raise RunError(_conflict_message(one, f"benchmarks.{name}"))
     for key in sorted((a.keys() | b.keys()) - {"benchmarks", "num_samples", "batch_size"}):
         if _digest(a.get(key)) != _digest(b.get(key)):
-            raise RunError(_two_ways(one, key))
+            raise RunError(_conflict_message(one, key))
     joined = {**a, "benchmarks": dict(sorted(benchmarks.items()))}
     if "num_samples" in a and "num_samples" in b:
         joined["num_samples"] = max(a["num_samples"], b["num_samples"])
@@ -118,37 +122,38 @@ def joined_evaluations(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict
     return result
 
 
-def _two_ways(config: Mapping[str, Any], key: str) -> str:
+def _conflict_message(config: Mapping[str, Any], key: str) -> str:
+    """Return the message for a key of `evaluation` that differs between two configs of a run."""
     return (
         f"evaluation.{key} differs between two configurations that train the same policy ({config.get('method')}, seed "
-        f"{config.get('seed')}); evaluate it the second way afterwards: python -m agrae_lab.evaluate"
+        f"{config.get('seed')}). Run the second evaluation afterwards: python -m agrae_lab.evaluate"
     )
 
 
-def _task(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
-    """A task with those settings of a run's section `task` that it uses."""
-    from agrae_lab.tasks import settings_of_task  # pandas comes with it
+def _task_identity(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a task's name with the settings of a run's section `task` that it uses."""
+    from agrae_lab.tasks import settings_of_task  # imports pandas
 
     used = settings_of_task(name, section)
     return {"name": name, **{key: value for key, value in used.items() if key not in _NOT_OF_TASKS}}
 
 
-def _link(settings: Any) -> Any:
-    """A link's settings; a file of one's own is its content, wherever it lies and however it is written."""
+def _normalised_link(settings: Any) -> Any:
+    """Return a link's settings. A class of the user's own file counts by its name, not by the file's path."""
     if not isinstance(settings, Mapping) or settings.get("_target_") is None:
         return settings
     class_name = str(settings["_target_"]).replace(":", ".").rpartition(".")[2]
     return {**settings, "_target_": class_name}
 
 
-def _plain(value: Any) -> Any:
-    """The value with every number as a float: 1 and 1.0 are one setting."""
+def _normalised(value: Any) -> Any:
+    """Return the value with every number as a float: 1 and 1.0 are one setting."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): _normalised(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_normalised(inner) for inner in value]
     return float(value) if type(value) is int else value
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True, default=str).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(_normalised(value), sort_keys=True, default=str).encode()).hexdigest()[:12]

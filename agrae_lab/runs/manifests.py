@@ -1,4 +1,4 @@
-"""Experiments: which runs answer one question. `experiments/<name>.json`."""
+"""Experiments: the runs that answer one question, in `experiments/<name>.json`."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from agrae_lab.runs.files import RunError, lock, read_json, write_json
 
 @dataclass(frozen=True)
 class Experiment:
-    """The runs of one question, and what the question calls them."""
+    """The runs of one question, with their arms' names."""
 
     name: str
     question: str
     runs: tuple[str, ...]  # run keys
-    arms: Mapping[str, str] = field(default_factory=dict)  # run key → arm, where it is not what the run calls itself
+    arms: Mapping[str, str] = field(default_factory=dict)  # run key → arm, if it differs from the run's own
 
     @classmethod
     def read(cls, path: Path) -> Experiment:
         """Read a manifest.
 
         Raises:
-            RunError: unreadable, incomplete, or of another schema version.
+            RunError: the file is unreadable, incomplete, or of another schema version.
         """
         raw = read_json(path)
         check_schema(raw, path)
         if missing := [key for key in ("name", "question", "runs") if key not in raw]:
-            raise RunError(f"{path} is not a list of runs: it has no {', '.join(missing)}; launch the experiment again")
+            raise RunError(f"{path} is not a list of runs: it has no {', '.join(missing)}. Launch the experiment again")
         return cls(name=raw["name"], question=raw["question"], runs=tuple(raw["runs"]), arms=raw.get("arms", {}))
 
     def write(self, root: Path) -> Path:
-        """Write, keeping the runs that other launches of the same experiment listed (other seeds, say).
+        """Write the manifest, and keep the runs that other launches of the same experiment have listed.
 
-        Launches may write at the same time: each waits for the lock, then reads what is there.
+        Launches may write at the same time: each waits for the lock, then merges into the file.
         """
         path = root / "experiments" / f"{self.name}.json"
         with lock(path.parent, wait=True):
@@ -52,5 +52,5 @@ class Experiment:
 
 
 def list_experiments(root: str | Path) -> list[Experiment]:
-    """All experiments under a root, sorted by name."""
+    """Return all experiments under a root, sorted by name."""
     return [Experiment.read(p) for p in sorted((Path(root) / "experiments").glob("*.json"))]

@@ -1,4 +1,4 @@
-"""What made a run: code, packages, machine."""
+"""Provenance of a run: code revision, package versions, machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def provenance() -> dict[str, Any]:
     """Git revision (with "+" where the tree has changes; None outside a repository), packages, Python, machine."""
     return {
         "git_revision": git_revision(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "packages": {name: found for name in PACKAGES if (found := package_version(name)) is not None},
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
     }
@@ -47,7 +47,8 @@ def git_revision() -> str | None:
         return None
 
 
-def _version(name: str) -> str | None:
+def package_version(name: str) -> str | None:
+    """Return the version of an installed package; None where it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

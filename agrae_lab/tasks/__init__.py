@@ -1,7 +1,7 @@
 """Tasks: prompts, gold answers, verifiers.
 
-A task is one file in text/ or vision/, `<name>.py`, with a `TASK` that meets `Task`. The tasks of mathematics share one
-file, and those with real images another.
+A task is a file `<name>.py` in text/ or vision/ with a `TASK` that implements `Task`. The tasks of mathematics share
+one file, and those with real images another.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from agrae_lab.tasks import text, vision
 from agrae_lab.tasks.base import Problem, Task, Verdict, count_shared, fingerprint_problems, read_problems
 from agrae_lab.tasks.problems import SPLITS, load_problems
-from agrae_lab.tasks.rewards import ACCURACY, default_reward, is_shaped, paid_by, reward_of
+from agrae_lab.tasks.rewards import ACCURACY, default_reward, is_shaped, reward_of, with_reward
 from agrae_lab.tasks.text.mathematics import MathTask
 from agrae_lab.tasks.vision.visual import VisualTask
 from agrae_lab.tasks.vision.visual_sets import VISUAL_SPLITS
@@ -42,74 +42,75 @@ _VISUAL_SETTINGS = ("max_pixels", "on_bad_row")
 
 
 def task_names() -> list[str]:
-    """The tasks with a file of their own, then those of mathematics, then those with real pictures."""
+    """Return the tasks with a file of their own, then those of mathematics, then those with real images."""
     return [*sorted(_modules()), *SPLITS, *VISUAL_SPLITS]
 
 
 def _modules() -> dict[str, str]:
-    """Map each task with a file of its own to the name of its module."""
+    """Return task → module name for the tasks with a file of their own."""
     files = ((room.__name__, file.name) for room in _ROOMS for file in pkgutil.iter_modules(room.__path__))
     return {name: f"{room}.{name}" for room, name in files if name not in (*_FAMILIES, *_HELPERS)}
 
 
 def load_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
-    """The task called `name`.
+    """Return the task called `name`.
 
     Args:
-        settings: a run's section `task`; of its keys, `prompt_template` and `verifier` are for the tasks of
-            mathematics, `max_pixels` and `on_bad_row` for those with real pictures, and the same for training and
-            every benchmark. `reward` pays the task that `name` trains on.
+        settings: a run's section `task`. `prompt_template` and `verifier` apply to all tasks of mathematics,
+            `max_pixels` and `on_bad_row` to all tasks with real images, in training and benchmarks. `reward` applies to
+            the task that the run trains on.
 
     Raises:
-        ValueError: no task of that name, or no such setting; the message lists the choices.
+        ValueError: there is no such task or setting; the message lists the choices.
     """
     given = settings or {}
     reward = given.get("reward") if given.get("name", name) == name else None
-    return paid_by(_judge(name, given), reward)
+    return with_reward(_find_task(name, given), reward)
 
 
-def _judge(name: str, given: Mapping[str, Any]) -> Task:
-    """The task as its own file makes it."""
+def _find_task(name: str, given: Mapping[str, Any]) -> Task:
+    """Return the task with its settings and its default reward."""
     if name not in task_names():
         raise ValueError(f"unknown task {name!r}; choose from {', '.join(task_names())}")
     if name in SPLITS:
-        return MathTask(name, **_of(given, _SETTINGS))
+        return MathTask(name, **_given(given, _SETTINGS))
     if name in VISUAL_SPLITS:
-        return VisualTask(name, **_of(given, _VISUAL_SETTINGS))
+        return VisualTask(name, **_given(given, _VISUAL_SETTINGS))
     return importlib.import_module(_modules()[name]).TASK
 
 
-def _of(given: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    return {key: given[key] for key in keys if given.get(key) is not None}
+def _given(section: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return those keys of a section that have a value."""
+    return {key: section[key] for key in keys if section.get(key) is not None}
 
 
 def settings_of_task(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those settings of a run's section `task` that the task called `name` uses, none for another kind."""
+    """Return those settings of a run's section `task` that the task called `name` uses."""
     keys = _SETTINGS if name in SPLITS else _VISUAL_SETTINGS if name in VISUAL_SPLITS else ()
-    return _of(section, (*keys, "reward"))
+    return _given(section, (*keys, "reward"))
 
 
 def task_settings(section: Mapping[str, Any], benchmark_tasks: list[str]) -> dict[str, Any]:
-    """The settings of a run's tasks, defaults filled in; nothing of a reward that is accuracy as a matter of course.
+    """Return the settings of a run's tasks with defaults filled in; a default reward of accuracy is left out.
 
     Args:
         section: the run's section `task`.
         benchmark_tasks: the tasks of its benchmarks.
 
     Raises:
-        ValueError: an unknown setting, or one that no task of the run uses.
+        ValueError: a setting is unknown, or no task of the run uses it.
     """
     task = load_task(section["name"], section)
     is_plain = reward_of(task) == default_reward(task) == ACCURACY
     reward = {} if is_plain else {"reward": reward_of(task)}
     names = (section["name"], *benchmark_tasks)
     for keys, splits in ((_SETTINGS, SPLITS), (_VISUAL_SETTINGS, VISUAL_SPLITS)):
-        given = _of(section, keys)
+        given = _given(section, keys)
         if given and not any(name in splits for name in names):
             raise ValueError(
                 f"task.{next(iter(given))} is for the tasks {', '.join(splits)}, and this run has none of them"
             )
-    visual = _of(section, _VISUAL_SETTINGS)  # left out where unset
+    visual = _given(section, _VISUAL_SETTINGS)  # without keys that are not set
     mathematics = [name for name in names if name in SPLITS]
     if not mathematics:
         return reward | visual

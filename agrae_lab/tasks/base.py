@@ -1,4 +1,4 @@
-"""What a task is: problems in a file, a prompt made from a problem, and a verifier that judges completions."""
+"""Interface of tasks: problems in a file, a prompt for each problem, and a verifier of completions."""
 
 from __future__ import annotations
 
@@ -18,64 +18,71 @@ Problem = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Verdict:
-    """A verifier's word on one completion.
+    """Verdict on one completion.
 
-    `reward` trains the policy, `correct` counts for Pass@k; they are equal unless the reward has other parts.
-    `valid` is false where the verifier could not decide: such a completion has no reward (NaN) and is left out
-    of its group's mean and standard deviation. `parts` are what the reward is made of, one for each of the task's.
-    `answer` is the answer as read from the completion, in a form in which equal answers are equal text (for votes,
-    maj@k); None if there is none. `rule` is the verifier's name for what decided; None where it names none.
+    correct: counts for Pass@k.
+    reward: trains the policy; equal to `correct` unless the task mixes several reward components.
+    valid: false if the verifier reached no verdict. An invalid completion has no reward (NaN) and is left out of its
+        group's mean and standard deviation.
+    components: reward component → value, for each of the task's components.
+    answer: in canonical form, so that equal answers are equal text (for majority votes); None if there is none.
+    rule: name of the verifier's rule that decided; None if it has no rules.
     """
 
     correct: bool
     reward: float
     valid: bool = True
-    parts: Mapping[str, float] = field(default_factory=dict)
+    components: Mapping[str, float] = field(default_factory=dict)
     answer: str | None = None
     rule: str | None = None
 
     @classmethod
-    def undecided(cls, rule: str | None = None) -> Verdict:
+    def invalid(cls, rule: str | None = None) -> Verdict:
+        """Return the verdict on an invalid completion."""
         return cls(correct=False, reward=float("nan"), valid=False, rule=rule)
 
 
 class Task(Protocol):
-    """A task module's `TASK`. Every problem has a unique `id` besides the task's own `columns`.
+    """Interface of a task module's `TASK`.
 
-    `parts` names the parts of a reward, for estimators that weigh them apart; () if it has but one.
+    columns: the columns of a problem, besides its unique `id`.
+    components: names of the reward components, for estimators that weight them; () if there is only one.
     """
 
     name: str
     columns: tuple[str, ...]
-    parts: tuple[str, ...]
+    components: tuple[str, ...]
 
     def prompt(self, problem: Problem) -> str | list[dict[str, Any]]:
-        """The text, or the chat messages, that the policy continues. A message with pictures is a list of blocks:
-        {"type": "image", "image": <PIL image, mode RGB>} and {"type": "text", "text": …}."""
+        """Return the prompt: a text, or chat messages.
+
+        The content of a message with images is a list of blocks: {"type": "image", "image": <PIL image, mode RGB>} and
+        {"type": "text", "text": …}.
+        """
         ...
 
     def verify(self, completion: str, problem: Problem) -> Verdict:
-        """Judge a completion. It is hostile text: never evaluated, parsed within bounds, and no input raises."""
+        """Judge a completion. It is hostile text: never evaluate it, bound its parsing, and raise on no input."""
         ...
 
     def verify_all(self, completions: Sequence[str], problems: Sequence[Problem]) -> list[Verdict]:
-        """Judge a batch; a task whose verifier works in parallel has its own."""
+        """Judge a batch. A task overrides this if its verifier works in parallel."""
         return [self.verify(completion, problem) for completion, problem in zip(completions, problems, strict=True)]
 
 
 def read_problems(path: str | Path, columns: tuple[str, ...], *, limit: int | None = None) -> list[dict[str, Any]]:
-    """Read problems from JSONL or Parquet, in file order, `limit` of them at most.
+    """Return problems of a JSONL or Parquet file in file order, at most `limit`.
 
-    A file without ids gets them from its content. An unchanged file is read once, whoever asks; the rows are copies.
+    Problems without ids get ids from their content. An unchanged file is read once per process; the rows are copies.
 
     Raises:
-        ValueError: no such file, another format, a column missing, ids that repeat, or no problem at all.
+        ValueError: no such file, another format, a missing column, repeated ids, or no problem.
     """
     return with_ids(read_rows(path), columns, source=f"task file {path}")[:limit]
 
 
 def read_rows(path: str | Path) -> tuple[dict[str, Any], ...]:
-    """The rows of a JSONL or Parquet file, as they stand there; callers must not change them.
+    """Return the rows of a JSONL or Parquet file unchanged; callers must not modify them.
 
     Raises:
         ValueError: no such file, or another format.
@@ -95,10 +102,10 @@ def find_set(
     file: str | Path | None,
     data_dir: str | Path | None,
 ) -> Path | str:
-    """Where a task's problems are: `file`, else a file of `data_dir` if it has the set, else the set's name on the hub.
+    """Return a task's problem file: `file`, else the set in `data_dir`, else the name of the set on the hub.
 
     Args:
-        splits: task → split → the name of its set; None: the task has none.
+        splits: task → split → the name of its set; None if the task has none.
 
     Raises:
         ValueError: the task has no such split, or `data_dir` is no directory.
@@ -107,12 +114,12 @@ def find_set(
         return Path(file)
     name = splits[task][split]
     if name is None:
-        raise ValueError(f"task {task!r} has no problems to train on; give a file as task.train_file")
-    return (None if data_dir is None else _file_of_set(Path(data_dir), name)) or name
+        raise ValueError(f"task {task!r} has no problems to train on. Give a file as task.train_file")
+    return (None if data_dir is None else _find_file(Path(data_dir), name)) or name
 
 
-def _file_of_set(folder: Path, name: str) -> Path | None:
-    """`folder`/<name>.jsonl or .parquet; None if there is none.
+def _find_file(folder: Path, name: str) -> Path | None:
+    """Return `folder`/<name>.jsonl or .parquet; None if there is none.
 
     Raises:
         ValueError: no such folder.
@@ -123,10 +130,10 @@ def _file_of_set(folder: Path, name: str) -> Path | None:
 
 
 def text_problem(row: Mapping[str, Any], *, source: str) -> dict[str, Any]:
-    """A row's id, problem and answer, as text.
+    """Return a row's id, problem and answer, as text.
 
     Raises:
-        ValueError: an answer that is neither text nor a number, or nothing but spaces; a problem that is not text.
+        ValueError: the answer is neither text nor a number, or blank; the problem is not text.
     """
     answer, problem = row["answer"], row["problem"]
     if isinstance(answer, (int, float)) and not isinstance(answer, bool) and math.isfinite(answer):
@@ -139,10 +146,13 @@ def text_problem(row: Mapping[str, Any], *, source: str) -> dict[str, Any]:
 
 
 def with_ids(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], *, source: str) -> list[dict[str, Any]]:
-    """Copies of rows that have all `columns` and an id of their own, made from those columns where no row has one.
+    """Return copies of rows with an id each, made from `columns` if no row has one.
+
+    Args:
+        source: name of the rows in messages.
 
     Raises:
-        ValueError: no rows, a column missing, or ids that repeat; `source` is what the message names.
+        ValueError: no rows, a missing column, or repeated ids.
     """
     if not rows:
         raise ValueError(f"{source} holds no problems")
@@ -152,17 +162,17 @@ def with_ids(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...], *, sou
         missing = [c for c in needed if c not in row]
         if missing:
             raise ValueError(
-                f"{source}, row {number}: column {', '.join(missing)} is missing; "
-                f"the task needs {', '.join(needed)}, the row has {', '.join(row)}"
+                f"{source}, row {number}: column {', '.join(missing)} is missing. "
+                f"The task needs {', '.join(needed)}, the row has {', '.join(row)}"
             )
     problems = [dict(row) if has_ids else {"id": _content_id(row, columns), **row} for row in rows]
     first_row: dict[str, int] = {}
     for number, problem in enumerate(problems, start=1):
         if (earlier := first_row.setdefault(str(problem["id"]), number)) != number:
             raise ValueError(
-                f"{source}: id {str(problem['id'])!r} occurs more than once; every problem needs its own id"
+                f"{source}: id {str(problem['id'])!r} occurs more than once. Give every problem its own id"
                 if has_ids
-                else f"{source}: row {number} repeats row {earlier}; remove it, or give every row an id"
+                else f"{source}: row {number} repeats row {earlier}. Remove it, or give every row an id"
             )
     return problems
 
@@ -173,13 +183,13 @@ def _content_id(row: Mapping[str, Any], columns: tuple[str, ...]) -> str:
 
 @functools.lru_cache(maxsize=32)
 def _read_rows(path: Path, mtime_ns: int, size: int) -> tuple[dict[str, Any], ...]:
-    """The rows of a file as it stood at `mtime_ns`. Callers must not change them."""
+    """Return the rows of a file, cached by its time and size. Callers must not modify them."""
     if path.suffix == ".parquet":
         return tuple(pd.read_parquet(path).to_dict(orient="records"))  # type: ignore[arg-type]
     if path.suffix != ".jsonl":
         raise ValueError(f"task file {path} must be .jsonl or .parquet")
     try:
-        # not splitlines(), which cuts at U+2028 within a string
+        # splitlines() would cut at U+2028 within a string
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"task file {path} is not UTF-8 text (byte {error.start})") from error
@@ -198,20 +208,21 @@ def _read_rows(path: Path, mtime_ns: int, size: int) -> tuple[dict[str, Any], ..
 
 
 def fingerprint_problems(problems: Sequence[Mapping[str, Any]]) -> str:
-    """12 hex digits of the problems' content and order."""
+    """Return 12 hex digits of the problems' content and order."""
     return hashlib.sha256(json.dumps(problems, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def count_shared(task: Task, problems: Sequence[Problem], of_task: Task, others: Sequence[Problem]) -> int:
-    """Return the number of `problems` that are among `others` too, whatever their ids and answers say.
+    """Return the number of `problems` that are also among `others`.
 
-    Problems are the same if the columns that ask agree: text in any case and spacing, pictures in their content.
+    Problems are equal if all columns but id and answer agree: text in any case and spacing, images by content.
     """
-    known = {_asked(of_task, problem) for problem in others}
-    return sum(_asked(task, problem) in known for problem in problems)
+    known = {_question_key(of_task, problem) for problem in others}
+    return sum(_question_key(task, problem) in known for problem in problems)
 
 
-def _asked(task: Task, problem: Problem) -> str:
+def _question_key(task: Task, problem: Problem) -> str:
+    """Return a text that equal questions share."""
     columns = [column for column in task.columns if column != "answer"]
-    asked = {column: " ".join(str(problem.get(column)).casefold().split()) for column in columns}
-    return json.dumps(asked, sort_keys=True)
+    question = {column: " ".join(str(problem.get(column)).casefold().split()) for column in columns}
+    return json.dumps(question, sort_keys=True)

@@ -1,7 +1,7 @@
-"""What a model is given of a prompt: tokens and, for a prompt with pictures, the pictures' numbers beside them.
+"""Model inputs of prompts: tokens, and the pixel values of images.
 
-A prompt is text, or chat messages; a message's content is text, or a list of blocks of text and pictures. Processing is
-a tokenizer, or the processor of a vision-language model. Legend: n prompts, L tokens of the longest.
+A prompt is text, or chat messages; a message's content is text, or a list of blocks of text and images. `processing`
+is a tokenizer, or the processor of a vision-language model. Legend: n prompts, L tokens of the longest.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ Inputs = Mapping[str, "Tensor"]  # a model's inputs by their names
 
 
 def tokenizer_of(processing: Any) -> Any:
-    """The part of it that deals with text."""
+    """Return the tokenizer of a tokenizer or processor."""
     return getattr(processing, "tokenizer", processing)
 
 
-def pictures_of(prompt: Any) -> list[Any]:
-    """The pictures in a prompt, in order."""
+def images_in(prompt: Any) -> list[Any]:
+    """Return the images in a prompt, in order."""
     if isinstance(prompt, str):
         return []
     blocks = [block for message in prompt if not isinstance(message["content"], str) for block in message["content"]]
     return [block["image"] for block in blocks if block["type"] == "image"]
 
 
-def map_pictures(prompt: Any, change: Any) -> Any:
-    """The same prompt with `change(picture)` in the place of each picture."""
+def map_images(prompt: Any, change: Any) -> Any:
+    """Return the prompt with `change(image)` in place of each image."""
     if isinstance(prompt, str):
         return prompt
 
@@ -42,42 +42,41 @@ def map_pictures(prompt: Any, change: Any) -> Any:
 
 
 def encode(processing: Any, prompt: Any) -> Inputs:
-    """One prompt's inputs: `input_ids` and `attention_mask` [1, L], and whatever else the model's pictures come as.
+    """Return one prompt's inputs: `input_ids` and `attention_mask` [1, L], and the model's fields for images.
 
     Raises:
-        ValueError: messages for a model without a chat template, or pictures for one that reads text alone.
+        ValueError: messages for a model without a chat template, or images for a text model.
     """
     tokenizer = tokenizer_of(processing)
     if isinstance(prompt, str):
-        return _of_text(tokenizer(prompt, return_tensors="pt"))
-    if processing is tokenizer and pictures_of(prompt):
+        return _text_inputs(tokenizer(prompt, return_tensors="pt"))
+    if processing is tokenizer and images_in(prompt):
         raise ValueError(
-            "the task's prompts have pictures, and the model at model.path reads text alone; choose a vision-language "
+            "the task's prompts have images, and the model at model.path reads text alone. Choose a vision-language "
             "model"
         )
     if not getattr(processing, "chat_template", None):
         raise ValueError("the model at model.path has no chat template, which prompts of chat messages need")
     settings = {"add_generation_prompt": True, "tokenize": True, "return_dict": True, "return_tensors": "pt"}
     if processing is tokenizer:
-        return _of_text(tokenizer.apply_chat_template(prompt, **settings))
+        return _text_inputs(tokenizer.apply_chat_template(prompt, **settings))
     return processing.apply_chat_template([_in_blocks(message) for message in prompt], **settings)
 
 
-def _of_text(inputs: Inputs) -> Inputs:
+def _text_inputs(inputs: Inputs) -> Inputs:
     return {name: inputs[name] for name in ("input_ids", "attention_mask")}
 
 
 def _in_blocks(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message in the one form that the templates of all vision-language models understand."""
+    """Return a message with its content as blocks, the form that all vision-language templates accept."""
     content = message["content"]
     return {**message, "content": [{"type": "text", "text": content}] if isinstance(content, str) else content}
 
 
 def collate(encoded: Sequence[Inputs], *, pad_token_id: int) -> dict[str, Tensor]:
-    """The inputs of several prompts as one batch: tokens [n, L] padded on the left, pictures one after another.
+    """Return the inputs of several prompts as one batch: tokens [n, L] padded on the left, images concatenated.
 
-    Pictures are kept by models as rows of patches, tiles or pictures, or in a row a prompt, which is padded with zeros
-    to the largest; as processors do it for a batch.
+    Models hold images as rows of patches, tiles or images, or as one row per prompt, padded with zeros to the largest.
     """
     import torch
 
@@ -86,15 +85,15 @@ def collate(encoded: Sequence[Inputs], *, pad_token_id: int) -> dict[str, Tensor
     for inputs in encoded:
         length = inputs["input_ids"].shape[1]
         for name, values in inputs.items():
-            if values.shape == (1, length):  # a number a token
+            if values.shape == (1, length):  # one number per token
                 fill = pad_token_id if name == "input_ids" else 0
                 values = torch.nn.functional.pad(values, (width - length, 0), value=fill)
             batch.setdefault(name, []).append(values)
-    return {name: torch.cat(_same_sizes(rows)) for name, rows in batch.items()}
+    return {name: torch.cat(_pad_to_largest(rows)) for name, rows in batch.items()}
 
 
-def _same_sizes(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Padded with zeros at the ends of all axes but the first."""
+def _pad_to_largest(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return tensors padded with zeros to equal sizes in all axes but the first."""
     import torch
 
     sizes = [max(size) for size in zip(*(t.shape[1:] for t in tensors), strict=True)]

@@ -13,38 +13,38 @@ def hub_rows(
     split: str,
     config: str | None,
     columns: Sequence[str],
-    instead: str,
+    remedy: str,
 ) -> Any:
-    """The `datasets.Dataset` of one split.
+    """Return the `datasets.Dataset` of one split.
 
     Args:
-        columns: those that must be there.
-        instead: what to do where it cannot be loaded.
+        columns: the columns that it must have.
+        remedy: advice if it cannot be loaded.
 
     Raises:
-        ValueError: it cannot be loaded, or lacks a column.
+        ValueError: the split cannot be loaded, or lacks a column.
     """
-    import datasets  # takes a second, and most runs need none
+    import datasets  # its import takes a second
 
-    where = named(repo, revision)
+    where = dataset_name(repo, revision)
     try:
         rows = datasets.load_dataset(repo, config, split=split, revision=revision)
-    except Exception as error:  # of datasets, huggingface_hub, httpx and the file system
+    except Exception as error:  # errors of datasets, huggingface_hub, httpx and the file system
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise ValueError(f"{where} cannot be loaded ({reason}); {instead}") from error
+        raise ValueError(f"{where} cannot be loaded ({reason}). {remedy}") from error
     if missing := [column for column in columns if column not in rows.column_names]:
-        raise ValueError(f"{where} has no column {', '.join(missing)}; it has {', '.join(rows.column_names)}")
+        raise ValueError(f"{where} has no column {', '.join(missing)}. It has {', '.join(rows.column_names)}")
     return rows
 
 
-def named(repo: str, revision: str) -> str:
-    """What messages call a data set."""
+def dataset_name(repo: str, revision: str) -> str:
+    """Return the name of a data set in messages."""
     return f"dataset {repo} at revision {revision}"
 
 
-def give_a_file(name: str, columns: str) -> str:
-    """How to have the set called `name` without the hub."""
+def file_advice(name: str, columns: str) -> str:
+    """Return the advice to give a set as a file."""
     return (
-        f"give {name}.jsonl with columns {columns} in the folder hardware.data_dir (or AGRAE_DATA), or a file as "
+        f"Give {name}.jsonl with columns {columns} in the folder hardware.data_dir (or AGRAE_DATA), or a file as "
         "task.train_file or evaluation.benchmarks.<name>.file"
     )

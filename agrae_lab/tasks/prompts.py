@@ -1,7 +1,7 @@
-r"""Prompt templates for mathematics and for pictures, the same in training and evaluation, and how long prompts are.
+r"""Prompt templates for mathematics and images, the same in training and evaluation, and the lengths of prompts.
 
-The instruction and the first two templates are those of the paper's code (its own fill-in of the chat formats, so that
-a base model without a chat template gets the same prompt). No template holds a begin-of-text token: tokenizers add it.
+The instruction and the first two templates are those of the paper's code, which writes the chat formats out, so that a
+base model without a chat template gets the same prompt. No template holds a begin-of-text token: tokenizers add it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any, TypeVar
 from jinja2 import TemplateError
 
 from agrae_lab.tasks.base import Problem, Task
-from agrae_lab.tasks.encoding import encode, pictures_of, tokenizer_of
+from agrae_lab.tasks.encoding import encode, images_in, tokenizer_of
 
 P = TypeVar("P", bound=Problem)
 
 INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
 CHAT = "chat"  # messages, rendered by the model's own chat template
-# That of verl's recipe for Geometry3K, on which the paper's code is built; the reward for form wants these tags.
+# From verl's recipe for Geometry3K, the basis of the paper's code; the component `format` needs these tags.
 VISUAL_INSTRUCTION = (
     "You FIRST think about the reasoning process as an internal monologue and then provide the final answer. "
     r"The reasoning process MUST BE enclosed within <think> </think> tags. The final answer MUST BE put in \boxed{}."
 )
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # that name choices
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # the names of choices
 
 _SYSTEM = "You are a helpful assistant."
 TEMPLATES = {
@@ -38,7 +38,7 @@ TEMPLATES = {
         f"<|start_header_id|>user<|end_header_id|>\n\n{{problem}}\n{INSTRUCTION}<|eot_id|>"
         "<|start_header_id|>assistant<|end_header_id|>\n\n"
     ),
-    # the format of DeepSeek-R1's distilled models, which want no system prompt and a thought that has begun
+    # the format of DeepSeek-R1's distilled models: no system prompt, and a begun thought
     "deepseek": f"<｜User｜>{{problem}}\n{INSTRUCTION}<｜Assistant｜><think>\n",
     CHAT: f"{{problem}}\n{INSTRUCTION}",
     "plain": f"{{problem}}\n{INSTRUCTION}\n",
@@ -46,34 +46,34 @@ TEMPLATES = {
 
 
 def make_prompt(template: str, problem: str) -> str | list[dict[str, str]]:
-    """The text, or for `chat` the messages, that the policy continues."""
+    """Return the prompt of a problem: a text, or for `chat` messages."""
     text = TEMPLATES[template].replace("{problem}", problem)  # not format(): problems are full of braces
     return [{"role": "user", "content": text}] if template == CHAT else text
 
 
 def opens_thought(template: str) -> bool:
-    """Return whether a template's prompts end within a thought, which a completion must close to answer."""
+    """Return whether a template's prompts end within a thought, which a completion must close."""
     return TEMPLATES[template].rstrip().endswith("<think>")
 
 
 def visual_text(problem: str, choices: Sequence[str] | None) -> str:
-    """Problem, choices by letter, instruction: what a problem with pictures asks, its image tags where they stand."""
+    """Return the text of a problem with images: problem with its image tags, choices by letter, instruction."""
     lines = [problem]
     if choices:
         letters = LETTERS[: len(choices)]
-        in_picture = list(choices) == list(letters)  # which shows what each letter stands for
+        in_image = list(choices) == list(letters)  # the image then shows the choices
         lines += ["Choices, of which the letter is the answer:"]
-        lines += [f"({a})" if in_picture else f"({a}) {choice}" for a, choice in zip(letters, choices, strict=True)]
+        lines += [f"({a})" if in_image else f"({a}) {choice}" for a, choice in zip(letters, choices, strict=True)]
     return "\n".join([*lines, VISUAL_INSTRUCTION])
 
 
 def render(processing: Any, prompts: Iterable[Any]) -> list[list[int]]:
-    """The tokens of each prompt (all texts, or all messages) as the model will see them, those of pictures included.
+    """Return the tokens of each prompt (all texts, or all messages), image tokens included.
 
-    Prompts are taken one by one, so that no more than one prompt's pictures need be in memory.
+    Prompts are consumed one by one, so that only one prompt's images are in memory.
 
     Raises:
-        ValueError: messages for a model that has no chat template, or pictures for one that reads text alone.
+        ValueError: messages for a model without a usable chat template, or images for a text model.
     """
     tokenizer = tokenizer_of(processing)
     rest = iter(prompts)
@@ -81,36 +81,36 @@ def render(processing: Any, prompts: Iterable[Any]) -> list[list[int]]:
     prompts = chain([first], rest)
     if isinstance(first, str):
         return tokenizer(list(prompts))["input_ids"]
-    if processing is not tokenizer or pictures_of(first):
+    if processing is not tokenizer or images_in(first):
         return [encode(processing, prompt)["input_ids"][0].tolist() for prompt in prompts]
     if not getattr(tokenizer, "chat_template", None):
         others = ", ".join(name for name in TEMPLATES if name != CHAT)
         raise ValueError(
-            f"the model at model.path has no chat template, which task.prompt_template = {CHAT} needs; "
-            f"choose one of {others}"
+            f"the model at model.path has no chat template, which task.prompt_template = {CHAT} needs. "
+            f"Choose one of {others}"
         )
     try:
         texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
-    except TemplateError as error:  # a mistake in the template, or what it refuses
+    except TemplateError as error:  # a fault of the template, or messages that it refuses
         raise ValueError(
-            f"the chat template of the model at model.path cannot be used for this task's prompts ({error}); correct "
+            f"the chat template of the model at model.path cannot be used for this task's prompts ({error}). Correct "
             f"it, or choose another task.prompt_template than {CHAT}"
         ) from error
     return tokenizer(texts, add_special_tokens=False)["input_ids"]
 
 
 def drop_overlong(problems: Sequence[P], task: Task, processing: Any, *, max_length: int) -> tuple[list[P], int]:
-    """The problems whose prompts have at most `max_length` tokens, in order, and how many were dropped.
+    """Return the problems whose prompts have at most `max_length` tokens, in order, and the number dropped.
 
     Raises:
-        ValueError: none is left, or the prompts cannot be rendered.
+        ValueError: no problem is left, or the prompts cannot be rendered.
     """
     tokens = render(processing, (task.prompt(problem) for problem in problems))
-    kept = [problem for problem, ids in zip(problems, tokens, strict=True) if len(ids) <= max_length]
-    if not kept:
+    short = [problem for problem, ids in zip(problems, tokens, strict=True) if len(ids) <= max_length]
+    if not short:
         shortest = min(map(len, tokens))
         raise ValueError(
-            f"no prompt of task {task.name!r} has at most {max_length} tokens, the shortest has {shortest}; "
-            "raise train.max_prompt_length"
+            f"no prompt of task {task.name!r} has at most {max_length} tokens, the shortest has {shortest}. "
+            "Raise train.max_prompt_length"
         )
-    return kept, len(problems) - len(kept)
+    return short, len(problems) - len(short)

@@ -1,7 +1,7 @@
-"""What a completion is paid: named mixtures of the parts of its verdict. What is correct is accuracy's word alone.
+"""Rewards: named mixtures of a verdict's reward components. A completion is correct by accuracy alone.
 
 The paper (arXiv 2602.05548) states 0.1·accuracy + 0.9·format for its vision-language runs; the authors' code has
-0.9·accuracy + 0.1·format. docs/vision.md says what p, ω and "correct" are under either.
+0.9·accuracy + 0.1·format. docs/vision.md defines p, ω and "correct" under either.
 """
 
 from __future__ import annotations
@@ -20,51 +20,51 @@ REWARDS: dict[str, dict[str, float]] = {
 }
 
 
-def shaped(parts: Mapping[str, float], name: str) -> float:
-    """The reward called `name` of a completion with these parts, each from 0 to 1; from 0 to 1 itself.
+def shaped(components: Mapping[str, float], name: str) -> float:
+    """Return the reward called `name`, from 0 to 1, of components from 0 to 1.
 
     Raises:
-        ValueError: no such reward, or a part that it weighs is missing; the message lists the choices.
+        ValueError: there is no such reward, or a component is missing; the message lists the choices.
     """
     weights = _weights(name)
-    if missing := [part for part in weights if part not in parts]:
+    if missing := [one for one in weights if one not in components]:
         raise ValueError(
-            f"task.reward = {name!r} weighs {' and '.join(weights)}, and the verdict has no {' and '.join(missing)}; "
-            f"its parts are {', '.join(parts) or 'none'}"
+            f"task.reward = {name!r} weighs {' and '.join(weights)}, and the verdict has no {' and '.join(missing)}. "
+            f"Its reward components are {', '.join(components) or 'none'}"
         )
-    return sum(weight * parts[part] for part, weight in weights.items())
+    return sum(weight * components[one] for one, weight in weights.items())
 
 
 def reward_of(task: Task) -> str:
-    """The name of the reward that a task's verdicts have."""
+    """Return the name of a task's reward."""
     return getattr(task, "reward", ACCURACY)
 
 
 def is_shaped(task: Task) -> bool:
-    """Whether the rewards of a task are more than accuracy."""
+    """Return whether a task's reward is more than accuracy."""
     return reward_of(task) != ACCURACY
 
 
 def default_reward(task: Task) -> str:
-    """The reward of a task when a run asks for none: what its attribute of this name says, else accuracy."""
+    """Return the name of a task's default reward: its attribute `default_reward`, else accuracy."""
     return getattr(task, "default_reward", ACCURACY)
 
 
-def paid_by(task: Task, name: str | None) -> Task:
-    """The task under the reward called `name`, or its default (None); the very task where that is accuracy.
+def with_reward(task: Task, name: str | None) -> Task:
+    """Return the task with the reward called `name`, or with its default (None); the task itself for accuracy.
 
     Raises:
-        ValueError: no such reward, or one that weighs what the task's verdicts do not have.
+        ValueError: there is no such reward, or the task lacks one of its components.
     """
     name = default_reward(task) if name is None else name
     if name == ACCURACY:
         return task
-    if missing := [part for part in _weights(name) if part not in task.parts]:
+    if missing := [one for one in _weights(name) if one not in task.components]:
         raise ValueError(
             f"task.reward = {name!r} weighs {' and '.join(_weights(name))}, and the verdicts of task {task.name!r} "
-            f"have no {' and '.join(missing)}; leave task.reward out"
+            f"have no {' and '.join(missing)}. Leave task.reward out"
         )
-    return _PaidTask(task, name)
+    return _ShapedTask(task, name)
 
 
 def _weights(name: str) -> dict[str, float]:
@@ -73,15 +73,15 @@ def _weights(name: str) -> dict[str, float]:
     return REWARDS[name]
 
 
-class _PaidTask(Task):
-    """A task whose verdicts are paid by a mixture; all else is the task's own."""
+class _ShapedTask(Task):
+    """A task with a shaped reward; everything else is the task's own."""
 
     def __init__(self, task: Task, reward: str) -> None:
         self._task, self.reward = task, reward
-        self.name, self.columns, self.parts = task.name, task.columns, task.parts
+        self.name, self.columns, self.components = task.name, task.columns, task.components
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # as a copy is being made, there is no task to ask yet
+        if name.startswith("_"):  # copy.copy looks these up before __init__ has run
             raise AttributeError(name)
         return getattr(self._task, name)
 
@@ -89,10 +89,10 @@ class _PaidTask(Task):
         return self._task.prompt(problem)
 
     def verify(self, completion: str, problem: Problem) -> Verdict:
-        return self._paid(self._task.verify(completion, problem))
+        return self._with_reward(self._task.verify(completion, problem))
 
     def verify_all(self, completions: Sequence[str], problems: Sequence[Problem]) -> list[Verdict]:
-        return [self._paid(verdict) for verdict in self._task.verify_all(completions, problems)]
+        return [self._with_reward(verdict) for verdict in self._task.verify_all(completions, problems)]
 
-    def _paid(self, verdict: Verdict) -> Verdict:
-        return replace(verdict, reward=shaped(verdict.parts, self.reward)) if verdict.valid else verdict
+    def _with_reward(self, verdict: Verdict) -> Verdict:
+        return replace(verdict, reward=shaped(verdict.components, self.reward)) if verdict.valid else verdict

@@ -1,4 +1,4 @@
-"""Checkpoints to resume from: a list of its files marks one as whole, and one that is not whole is named and passed by.
+"""Checkpoints to resume from. A list of its files marks a whole one; a damaged one is named and skipped.
 
 A checkpoint's `.complete` is written last: {"files": {name: {"size": bytes, "sha256": hex digits}}}.
 """
@@ -25,9 +25,10 @@ COMPLETE = ".complete"
 
 
 class MarkComplete(TrainerCallback):
-    """Lists a checkpoint's files once all processes have written theirs."""
+    """Callback that lists a checkpoint's files once all processes have written theirs."""
 
     def on_save(self, args: Any, state: Any, control: Any, **unused: Any) -> None:
+        """Write the list, on the main process."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
             mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
@@ -45,34 +46,34 @@ def mark_complete(checkpoint: Path) -> None:
 
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
-    """The newest checkpoint that is whole; newer ones that are not are named in a warning, with what is the matter."""
-    for checkpoint in sorted(checkpoints.glob("checkpoint-*"), key=number_of, reverse=True):
+    """Return the newest whole checkpoint, None if there is none; warn of newer ones, each with its fault."""
+    for checkpoint in sorted(checkpoints.glob("checkpoint-*"), key=num_updates_before, reverse=True):
         fault = _fault(checkpoint)
         if fault is None:
             return checkpoint
-        logger.warning("%s: %s. The run goes on from the checkpoint before, or from the start", checkpoint, fault)
+        logger.warning("%s: %s. The run resumes from the checkpoint before, or from the start", checkpoint, fault)
     return None
 
 
 def remove_torn(checkpoints: Path) -> None:
-    """Remove checkpoints that were cut off while being saved, or are damaged."""
+    """Remove checkpoints that are damaged, or whose saving was interrupted."""
     whole = last_checkpoint(checkpoints)
     for path in checkpoints.glob("checkpoint-*"):
-        if not (path / COMPLETE).is_file() or whole is None or number_of(path) > number_of(whole):
+        if not (path / COMPLETE).is_file() or whole is None or num_updates_before(path) > num_updates_before(whole):
             shutil.rmtree(path)
 
 
-def number_of(checkpoint: Path) -> int:
-    """Optimizer updates before a checkpoint."""
+def num_updates_before(checkpoint: Path) -> int:
+    """Return the number of optimizer updates before a checkpoint."""
     return int(checkpoint.name.split("-")[1])
 
 
 def _fault(checkpoint: Path) -> str | None:
-    """Why a checkpoint cannot be resumed from; None if it can."""
+    """Return the reason why a checkpoint cannot be resumed from; None if it can."""
     try:
         listed: Mapping[str, Mapping[str, Any]] = json.loads((checkpoint / COMPLETE).read_text())["files"]
     except FileNotFoundError:
-        return "was cut off while it was being saved"
+        return "its saving was interrupted"
     except (ValueError, KeyError, TypeError):
         return f"its list of files, {COMPLETE}, is damaged"
     for name, expected in listed.items():
@@ -86,7 +87,8 @@ def _fault(checkpoint: Path) -> str | None:
     return None
 
 
-@functools.lru_cache(maxsize=1024)  # a checkpoint is looked at more than once
+@functools.lru_cache(maxsize=1024)  # a checkpoint is checked more than once
 def _digest(path: Path, mtime_ns: int) -> str:
+    """Return the SHA-256 of a file, 64 hex digits; `mtime_ns` tells the cache of a change."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

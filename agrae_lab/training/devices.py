@@ -1,4 +1,4 @@
-"""What this process runs on, and its share of a run's batches."""
+"""Device of this process, and its share of a run's batches."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from typing import Any
 
 import torch
 
+from agrae_lab.runs.processes import num_processes
+
 
 def runs_on_cpu(config: Mapping[str, Any]) -> bool:
+    """Return whether this process trains on the CPU: as hardware.device says, or for want of a GPU."""
     return config["hardware"]["device"] == "cpu" or not torch.cuda.is_available()
 
 
 def uses_checkpointing(config: Mapping[str, Any]) -> bool:
-    """Whether layers are computed again in the backward pass: as hardware.gradient_checkpointing says, or on a GPU."""
-    wished = config["hardware"].get("gradient_checkpointing")
-    return not runs_on_cpu(config) if wished is None else wished
-
-
-def num_processes() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """Return whether the backward pass recomputes layers: as hardware.gradient_checkpointing says, else on a GPU."""
+    setting = config["hardware"].get("gradient_checkpointing")
+    return not runs_on_cpu(config) if setting is None else setting
 
 
 def divide_minibatch(config: Mapping[str, Any]) -> tuple[int, int]:
-    """Completions of one update on each process, and of one forward and backward pass.
+    """Return the completions of one update on each process, and of one forward and backward pass.
 
     Raises:
-        ValueError: they do not come out even.
+        ValueError: the mini-batch does not divide evenly.
     """
     train = config["train"]
     minibatch = train["num_prompts"] * train["num_generations"] // train["num_minibatches"]
@@ -35,14 +34,14 @@ def divide_minibatch(config: Mapping[str, Any]) -> tuple[int, int]:
     per_device = min(config["hardware"]["per_device_batch_size"] or per_process, per_process)
     if rest or per_process % per_device:
         raise ValueError(
-            f"a mini-batch of {minibatch} completions does not divide over {num_processes()} processes in parts of "
-            f"hardware.per_device_batch_size = {per_device}; choose numbers whose product divides {minibatch}"
+            f"hardware.per_device_batch_size: a mini-batch of {minibatch} completions does not divide over "
+            f"{num_processes()} processes in parts of {per_device}. Choose numbers whose product divides {minibatch}"
         )
     return per_process, per_device
 
 
 def num_shards() -> tuple[int, int]:
-    """Over how many devices parameters, and gradients with the optimiser, are spread: as accelerate's launcher says."""
+    """Return the shards of the parameters, and of gradients with the optimiser, under accelerate's launcher."""
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         return num_processes(), num_processes()
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
@@ -52,7 +51,7 @@ def num_shards() -> tuple[int, int]:
 
 
 def device_memory(config: Mapping[str, Any]) -> tuple[str, int]:
-    """Name and bytes of the device that this process trains on; a machine's RAM is shared by its processes."""
+    """Return name and bytes of the device that this process trains on; a machine's processes share its RAM."""
     if runs_on_cpu(config):
         ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return "the CPU", ram // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

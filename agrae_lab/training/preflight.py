@@ -1,9 +1,8 @@
-"""What can be known of a real model on this machine before anything expensive starts: prompts, lengths, memory."""
+"""Checks of a run on this machine before anything expensive starts: device, prompts, lengths, memory."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -26,35 +25,36 @@ from agrae_lab.models.memory import (
     weights_for_sampling,
 )
 from agrae_lab.runs import Run
+from agrae_lab.runs.processes import is_main, num_processes
 from agrae_lab.tasks import Problem, load_task
 from agrae_lab.tasks.encoding import encode, tokenizer_of
 from agrae_lab.tasks.prompts import render as render_prompts
 from agrae_lab.training.devices import (
     device_memory,
     divide_minibatch,
-    num_processes,
     num_shards,
     runs_on_cpu,
     uses_checkpointing,
 )
+from agrae_lab.training.memory_advice import LOWERS
 
 logger = logging.getLogger(__name__)
 
 
 def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
-    """Refuse what cannot work, warn of what may not, print the model's habits that are set aside, and estimate memory.
+    """Refuse a run that cannot work, warn of one that may not, and log generation habits and a memory estimate.
 
     Raises:
-        ValueError: no GPU where one is asked for, or one without bfloat16; chat prompts for a model without a chat
-            template, or pictures for one that reads text alone; pictures that are too many tokens; too few prompts that
-            are not over-long; parameters, gradients and optimiser that are larger than the device; a group of
-            completions that the KV cache cannot hold.
+        ValueError: hardware.device asks for a GPU and there is none, or one without bfloat16; chat prompts for a model
+            without a chat template, or images for one that reads text alone; images of too many tokens; too few prompts
+            within train.max_prompt_length; parameters, gradients and optimiser larger than the device; a group of
+            completions larger than the KV cache.
     """
-    config, is_main = run.config, int(os.environ.get("RANK", "0")) == 0
+    config = run.config
     _check_device(config)
     model, processing = load_config(config["model"]["path"]), load_processing(config["model"]["path"])
     _check_tokens(model, processing)
-    if is_main and (line := habits_set_aside(config["model"]["path"], tokenizer_of(processing))):
+    if is_main() and (line := habits_set_aside(config["model"]["path"], tokenizer_of(processing))):
         logger.info("%s", line)
     largest_prompts = {
         name: _largest_prompt(model, processing, config, name, problems) for name, problems in problem_sets.items()
@@ -62,18 +62,18 @@ def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
     if config["model"]["path"] in SHIPPED:  # fits anywhere
         return
     longest = {name: size.tokens for name, size in largest_prompts.items()}
-    work = workload(config, prompt_length=longest["train"], picture_numbers=largest_prompts["train"].picture_numbers)
+    work = workload(config, prompt_length=longest["train"], image_numbers=largest_prompts["train"].image_numbers)
     table = estimate(model, work)
     device, memory = device_memory(config)
-    if is_main:
-        for text in _too_long(config, model, longest):
+    if is_main():
+        for text in _length_warnings(config, model, longest):
             logger.warning("%s", text)
         logger.info("%s", render(table, available=memory, device=device))
     check_fit(config, model, work, memory=memory, device=device)
 
 
 def check_fit(config: Mapping[str, Any], model: PretrainedConfig, work: Workload, *, memory: int, device: str) -> None:
-    """Raises ValueError if the run cannot possibly fit into `memory` bytes of a device; warns if it may not."""
+    """Raise ValueError if the run cannot possibly fit into `memory` bytes of a device; warn if it may not."""
     table, vllm = estimate(model, work), _colocated_vllm(config)
     share = 0 if vllm is None else int(vllm["gpu_memory"] * memory)
     if (needed := floor(table)) > memory - share:
@@ -98,30 +98,15 @@ def check_fit(config: Mapping[str, Any], model: PretrainedConfig, work: Workload
             f"tokens with their prompt needs {_gib(group)} of KV cache, and {device} has {_gib(max(room, 0))} left for "
             f"it; {advice}"
         )
-    if (wanted := peak(table)) > TIGHT * (memory - share):
+    if (needed_at_peak := peak(table)) > TIGHT * (memory - share):
         logger.warning(
             "memory may not suffice: about %s are needed and %s has %s, most of it for %s; %s",
-            *(_gib(wanted), device, _gib(memory - share), (row := largest(table)), _WHAT_LOWERS[row]),
+            *(_gib(needed_at_peak), device, _gib(memory - share), (row := largest(table)), LOWERS[row]),
         )
 
 
-_MORE_DEVICES = "set model.lora, or spread the model over more devices (docs/scale.md)"
-_SMALLER_PASS = "lower hardware.per_device_batch_size"
-_WHAT_LOWERS = {
-    "parameters": _MORE_DEVICES,
-    "gradients": _MORE_DEVICES,
-    "optimiser": _MORE_DEVICES,
-    "reference model": "set loss.kl_coefficient=0, or model.lora, which needs none",
-    "bfloat16 copies": _MORE_DEVICES,
-    "activations": f"{_SMALLER_PASS}, or set hardware.gradient_checkpointing=true",
-    "logits": _SMALLER_PASS,
-    "KV cache": "set engine=vllm, use more processes, or lower train.num_prompts or train.max_completion_length",
-    "pictures": "lower task.max_pixels or train.num_prompts, or use more processes",
-}
-
-
-def workload(config: Mapping[str, Any], *, prompt_length: int, picture_numbers: int = 0) -> Workload:
-    """What this process will ask of its device, under the launcher that has started it."""
+def workload(config: Mapping[str, Any], *, prompt_length: int, image_numbers: int = 0) -> Workload:
+    """Return the sizes that decide how much memory this process needs, under the launcher that has started it."""
     train, lora = config["train"], config["model"].get("lora")
     per_process, per_device = divide_minibatch(config)
     parameter_shards, optimizer_shards = num_shards()
@@ -137,25 +122,26 @@ def workload(config: Mapping[str, Any], *, prompt_length: int, picture_numbers: 
         num_processes=num_processes(),
         parameter_shards=parameter_shards,
         optimizer_shards=optimizer_shards,
-        picture_numbers=picture_numbers,
-        pictures_held=per_process * train["num_minibatches"],
+        image_numbers=image_numbers,
+        images_held=per_process * train["num_minibatches"],
     )
 
 
 def _check_device(config: Mapping[str, Any]) -> None:
+    """Raise ValueError if the device of the config is not there, or cannot compute in its dtype."""
     if config["hardware"]["device"] == "cuda" and not torch.cuda.is_available():
         raise ValueError(
-            "hardware.device = cuda, but torch sees no GPU here; set hardware.device=cpu, or install a torch with CUDA"
+            "hardware.device: cuda, but torch sees no GPU here. Set hardware.device=cpu, or install a torch with CUDA"
         )
     half = config["model"]["dtype"] == "bfloat16"
     if half and not runs_on_cpu(config) and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise ValueError(
-            f"model.dtype = bfloat16, but {torch.cuda.get_device_name()} cannot compute in it; set model.dtype=float32"
+            f"model.dtype: {torch.cuda.get_device_name()} cannot compute in bfloat16. Set model.dtype=float32"
         )
 
 
 def _check_tokens(model: PretrainedConfig, processing: Any) -> None:
-    """Raises ValueError if the tokenizer pads or ends with a token that the model does not know."""
+    """Raise ValueError if the tokenizer pads or ends with a token that the model does not have."""
     tokenizer, known = tokenizer_of(processing), model.get_text_config().vocab_size
     for token in (tokenizer.pad_token, tokenizer.eos_token):
         if token is not None and (number := tokenizer.convert_tokens_to_ids(token)) >= known:
@@ -167,9 +153,9 @@ def _check_tokens(model: PretrainedConfig, processing: Any) -> None:
 
 
 def habits_set_aside(name: str, tokenizer: Any) -> str:
-    """Return one line on how completions are drawn otherwise than the model's generation_config.json asks for.
+    """Return one line on the model's generation habits that are set aside, and on several ends of a completion.
 
-    Empty where it asks for nothing and names no other end of a completion than the tokenizer.
+    Empty where its generation_config.json has no habits and no other end of a completion than the tokenizer.
     """
     settings = load_generation_settings(name)
     found = ", ".join(f"{habit} = {value}" for habit, value in habits(settings).items())
@@ -181,22 +167,22 @@ def habits_set_aside(name: str, tokenizer: Any) -> str:
 
 @dataclass(frozen=True)
 class PromptSize:
-    """What a prompt is to a model."""
+    """Size of a prompt as a model's input."""
 
     tokens: int
-    picture_tokens: int = 0  # of them
-    picture_numbers: int = 0  # that its pictures come as: colours of pixels, after resizing
+    image_tokens: int = 0  # of `tokens`, those that stand for images
+    image_numbers: int = 0  # values of its pixel tensors, after resizing
 
 
 def prompt_sizes(model: PretrainedConfig, processing: Any, prompts: Iterable[Any]) -> list[PromptSize]:
-    """One for each prompt; prompts are taken one by one, so that one prompt's pictures are in memory."""
+    """Return the size of each prompt; prompts are taken one by one, so that one prompt's images are in memory."""
     if processing is tokenizer_of(processing):
         return [PromptSize(len(ids)) for ids in render_prompts(processing, prompts)]
 
     def size(inputs: Mapping[str, torch.Tensor]) -> PromptSize:
         ids, pixels = inputs["input_ids"], inputs.get("pixel_values")
-        is_picture = ids == getattr(model, "image_token_id", -1)
-        return PromptSize(ids.shape[1], int(is_picture.sum()), 0 if pixels is None else pixels.numel())
+        is_image = ids == getattr(model, "image_token_id", -1)
+        return PromptSize(ids.shape[1], int(is_image.sum()), 0 if pixels is None else pixels.numel())
 
     return [size(encode(processing, prompt)) for prompt in prompts]
 
@@ -204,11 +190,11 @@ def prompt_sizes(model: PretrainedConfig, processing: Any, prompts: Iterable[Any
 def _largest_prompt(
     model: PretrainedConfig, processing: Any, config: Mapping[str, Any], name: str, problems: Sequence[Problem]
 ) -> PromptSize:
-    """The most of each number among the prompts of the training problems (`train`) or of a benchmark.
+    """Return the maximum of each size among the prompts of the training problems (`train`) or of a benchmark.
 
     Raises:
-        ValueError: chat prompts for a model without a chat template, pictures that are too many tokens, or too few
-            prompts within train.max_prompt_length.
+        ValueError: chat prompts for a model without a chat template, images of too many tokens, or too few prompts
+            within train.max_prompt_length.
     """
     section = config["task"] if name == "train" else config["evaluation"]["benchmarks"][name]
     task = load_task(section["name" if name == "train" else "task"], config["task"])
@@ -220,7 +206,7 @@ def _largest_prompt(
         )
     limit = config["train"].get("max_prompt_length") if name == "train" else None  # longer ones are left out
     if limit is None or config["task"].get("on_bad_row") != "skip":
-        _check_pictures(model, name, problems, sizes, limit)
+        _check_images(model, name, problems, sizes, limit)
     kept = [size for size in sizes if limit is None or size.tokens <= limit]
     if limit is not None and len(kept) < (needed := config["train"]["num_prompts"]):
         raise ValueError(
@@ -231,23 +217,23 @@ def _largest_prompt(
     return PromptSize(*(max(getattr(size, field.name) for size in kept) for field in fields(PromptSize)))
 
 
-def _check_pictures(
+def _check_images(
     model: PretrainedConfig, name: str, problems: Sequence[Problem], sizes: Sequence[PromptSize], limit: int | None
 ) -> None:
-    """Raises ValueError if the pictures of a problem alone are more tokens than a prompt may have."""
+    """Raise ValueError if the images of a problem alone are more tokens than a prompt may have."""
     positions = getattr(model.get_text_config(), "max_position_embeddings", None)
     bounds = [(limit, "train.max_prompt_length"), (positions, "the model's positions")]
-    for most, what in ((most, what) for most, what in bounds if most is not None):
+    for most, key in ((most, key) for most, key in bounds if most is not None):
         for problem, size in zip(problems, sizes, strict=True):
-            if size.picture_tokens > most:
+            if size.image_tokens > most:
                 raise ValueError(
-                    f"problem {str(problem['id'])!r} of {name!r}: its pictures are {size.picture_tokens} tokens to the "
-                    f"model, more than {what} = {most} allow; lower task.max_pixels, or scale its pictures down"
+                    f"problem {str(problem['id'])!r} of {name!r}: its images are {size.image_tokens} tokens to the "
+                    f"model, more than {key} = {most} allow. Lower task.max_pixels, or scale the images down"
                 )
 
 
-def _too_long(config: Mapping[str, Any], model: PretrainedConfig, longest: Mapping[str, int]) -> list[str]:
-    """Where prompt and completion together pass the positions that the model was made for."""
+def _length_warnings(config: Mapping[str, Any], model: PretrainedConfig, longest: Mapping[str, int]) -> list[str]:
+    """Return a warning for each set whose prompts and completions together exceed the model's positions."""
     positions = getattr(model.get_text_config(), "max_position_embeddings", None)
     if positions is None:
         return []
@@ -256,15 +242,15 @@ def _too_long(config: Mapping[str, Any], model: PretrainedConfig, longest: Mappi
         config["evaluation"]["benchmarks"], ("evaluation.max_new_tokens", config["evaluation"]["max_new_tokens"])
     )
     return [
-        f"{key} = {tokens} and a prompt of {longest[name]} tokens ({name}) pass the {positions} positions that the "
-        "model was made for: it may ramble there, and vLLM stops at the last of them"
+        f"{key} = {tokens} and a prompt of {longest[name]} tokens ({name}) exceed the model's {positions} positions: "
+        "text may degenerate there, and vLLM stops at the last position"
         for name, (key, tokens) in limits.items()
         if longest[name] + tokens > positions
     ]
 
 
 def _colocated_vllm(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The settings of a vLLM on the trainer's own GPU; None if there is none."""
+    """Return the settings of a vLLM on the trainer's own GPU; None if there is none."""
     vllm = config["hardware"]["vllm"]
     return vllm if config["engine"] == "vllm" and vllm["server"] is None else None
 

@@ -1,11 +1,10 @@
-"""Training one run from its directory: build the shared trainer, resume from the last checkpoint, save the policy."""
+"""Training of one run from its directory: build the trainer, resume from the last checkpoint, save the policy."""
 
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,18 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 from agrae_lab.config import estimator_of
-from agrae_lab.evaluation.benchmarks import kept_steps
+from agrae_lab.evaluation.benchmarks import is_main, kept_steps
 from agrae_lab.models.load import load_model
 from agrae_lab.models.lora import lora_config, merge_adapter
 from agrae_lab.models.memory import is_out_of_memory, out_of_memory_means
 from agrae_lab.runs import Run, update_meta
 from agrae_lab.tasks import Problem, Task, load_task
 from agrae_lab.tasks.prompts import drop_overlong
-from agrae_lab.training.checkpoints import MarkComplete, last_checkpoint, number_of, remove_torn
-from agrae_lab.training.devices import divide_minibatch, uses_checkpointing
+from agrae_lab.training.checkpoints import MarkComplete, last_checkpoint, num_updates_before, remove_torn
+from agrae_lab.training.memory_advice import update_advice
 from agrae_lab.training.recorder import Recorder
 from agrae_lab.training.tracking import Mirror, make_mirror
-from agrae_lab.training.trainer import AdvantageTrainer, TaskReward
+from agrae_lab.training.trainer import AdvantageTrainer
 from agrae_lab.training.trl_config import trl_config
 from agrae_lab.training.validation import make_validation
 from agrae_lab.training.vllm_colocate import vllm_like_the_run
@@ -48,22 +47,21 @@ def train(
     """Train the policy of a run and save it to `model/`, unless it is there.
 
     Raises:
-        DivergedError: the loss or gradient is no longer finite.
-        ConnectionError: another process of the run has ended, or does not answer any more.
+        DivergedError: the loss or gradient is not finite.
+        ConnectionError: another process of the run has ended or does not answer.
     """
-    is_main = int(os.environ.get("RANK", "0")) == 0
     checkpoints = run.path / "checkpoints"
     if not (run.path / "model").is_dir():
-        if is_main:
+        if is_main():
             remove_torn(checkpoints)
-        mirror = make_mirror(run) if is_main else None
+        mirror = make_mirror(run) if is_main() else None
         try:
-            with _naming_lost_processes(), out_of_memory_means(_what_an_update_needs(run.config)):
+            with _lost_process_as_connection_error(), out_of_memory_means(update_advice(run.config)):
                 _train(run, problem_sets, on_step, mirror)
         finally:
             if mirror is not None:
                 mirror.finish()
-    if is_main:
+    if is_main():
         shutil.rmtree(checkpoints, ignore_errors=True)  # of no use beside the model
 
 
@@ -73,7 +71,7 @@ def _train(
     on_step: Callable[[int, int], None],
     mirror: Mirror | None,
 ) -> None:
-    num_steps = run.config["train"]["num_steps"]
+    num_steps, updates_per_step = (run.config["train"][key] for key in ("num_steps", "num_minibatches"))
 
     def after_step(row: dict[str, Any]) -> None:
         if mirror is not None:
@@ -83,33 +81,33 @@ def _train(
     trainer = build_trainer(run, problem_sets, on_step=after_step)
     base = run.config["model"]["path"] if run.config["model"].get("lora") is not None else None
     for step in kept_steps(run.config):
-        trainer.add_callback(KeepPolicy(trainer, run.policy_dir(step) / "model", step, base))
+        trainer.add_callback(SavePolicy(trainer, run.policy_dir(step) / "model", step * updates_per_step, base))
     checkpoint = last_checkpoint(run.path / "checkpoints")
-    step = 0 if checkpoint is None else _step_of(checkpoint, run.config)
+    step = 0 if checkpoint is None else num_updates_before(checkpoint) // updates_per_step
     if trainer.recorder is not None:
         trainer.recorder.resume_after(step)
-    if checkpoint is not None and step >= num_steps:  # cut off between the last step and the saving of the model
+    if checkpoint is not None and step >= num_steps:  # interrupted between the last step and the saving of the model
         trainer._load_from_checkpoint(str(checkpoint))  # transformers would train one update too many
     else:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     save_policy(trainer, run.path / "model", base)
 
 
-class KeepPolicy(TrainerCallback):
-    """Saves the policy after a step of evaluation.at_steps."""
+class SavePolicy(TrainerCallback):
+    """Callback that saves the policy after a step of evaluation.at_steps, given by its last update."""
 
-    def __init__(self, trainer: AdvantageTrainer, path: Path, step: int, base: str | None) -> None:
-        self._trainer, self._path, self._step, self._base = trainer, path, step, base
+    def __init__(self, trainer: AdvantageTrainer, path: Path, last_update: int, base: str | None) -> None:
+        self._trainer, self._path, self._last_update, self._base = trainer, path, last_update, base
 
     def on_step_end(self, args: Any, state: Any, control: Any, **unused: Any) -> None:
-        """After an optimizer update, the last one of the step."""
-        if state.global_step == self._step * self._trainer._updates_per_step and not self._path.is_dir():
+        """Save the policy, if this optimizer update is the one and the policy is not there already."""
+        if state.global_step == self._last_update and not self._path.is_dir():
             save_policy(self._trainer, self._path, self._base)
 
 
 @contextmanager
-def _naming_lost_processes() -> Iterator[None]:
-    """What gloo and NCCL say when another process is gone, in words that name the cause."""
+def _lost_process_as_connection_error() -> Iterator[None]:
+    """Turn the errors of gloo and NCCL about a lost process into a ConnectionError that names the cause."""
     try:
         yield
     except RuntimeError as error:
@@ -117,16 +115,9 @@ def _naming_lost_processes() -> Iterator[None]:
         if not is_communication or is_out_of_memory(error):
             raise
         raise ConnectionError(
-            f"another process of this run has ended or does not answer ({str(error).splitlines()[0]}); its own output "
-            "says why, and the same command goes on from the last checkpoint"
+            f"another process of this run has ended or does not answer ({str(error).splitlines()[0]}). Its own output "
+            "says why; the same command resumes from the last checkpoint"
         ) from error
-
-
-def _what_an_update_needs(config: Mapping[str, Any]) -> str:
-    wishes = [f"lower hardware.per_device_batch_size (it was {divide_minibatch(config)[1]})"]
-    wishes += [] if uses_checkpointing(config) else ["set hardware.gradient_checkpointing=true"]
-    wishes += ["set model.lora", "spread the model over more devices (docs/scale.md)"]
-    return f"to need less memory in training, {', '.join(wishes[:-1])} or {wishes[-1]}"
 
 
 def build_trainer(
@@ -135,18 +126,17 @@ def build_trainer(
     *,
     on_step: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> AdvantageTrainer:
-    """The shared trainer as a run's config asks for it."""
+    """Return the trainer of a run's config."""
     config = run.config
-    validate_every = config["train"]["validate_every"]
     args = trl_config(config, run.path / "checkpoints")  # first: it tells transformers of FSDP and DeepSpeed
     lora = lora_config(config)
     # float32 weights whatever model.dtype says: at small learning rates a bfloat16 weight does not move at all
     dtype = "bfloat16" if lora is not None and args.bf16 else "float32"
     model, processing = load_model(config["model"]["path"], dtype=dtype)
     task = load_task(config["task"]["name"], config["task"])
-    short = _short_enough(run, task, processing, problem_sets["train"])
-    problems: dict[str, Problem] = {str(problem["id"]): problem for problem in short}
-    is_main = int(os.environ.get("RANK", "0")) == 0
+    kept = _drop_overlong(run, task, processing, problem_sets["train"])
+    problems: dict[str, Problem] = {str(problem["id"]): problem for problem in kept}
+    validate_every = config["train"]["validate_every"]
     with vllm_like_the_run(config):
         trainer = AdvantageTrainer(
             model=model,
@@ -155,39 +145,40 @@ def build_trainer(
             peft_config=lora,
             train_dataset=Dataset.from_dict({"problem_id": list(problems)}),
             estimator=estimator_of(config),
-            reward=TaskReward(task, problems),
-            prompt_of=lambda problem_id: task.prompt(problems[problem_id]),
-            recorder=Recorder(run.path) if is_main else None,
+            task=task,
+            problems=problems,
+            recorder=Recorder(run.path) if is_main() else None,
             validate=make_validation(config, problem_sets, model, processing) if validate_every else None,
             validate_every=validate_every,
-            on_step=on_step if is_main else None,
+            on_step=on_step if is_main() else None,
             callbacks=[MarkComplete()],
         )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _short_enough(run: Run, task: Task, processing: Any, problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The problems whose prompts are no longer than train.max_prompt_length; meta.json says how many are not."""
+def _drop_overlong(run: Run, task: Task, processing: Any, problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the problems whose prompts are within train.max_prompt_length; count the others in meta.json."""
     limit = run.config["train"].get("max_prompt_length")
     if limit is None:
         return problems
     kept, dropped = drop_overlong(problems, task, processing, max_length=limit)
-    if int(os.environ.get("RANK", "0")) == 0:
+    if is_main():
         update_meta(run.path, overlong_prompts=dropped)
         if dropped:
             logger.warning(
-                "%d of %d training prompts are longer than %d tokens: left out", dropped, len(problems), limit
+                "train.max_prompt_length: %d of %d training prompts are longer than %d tokens. They are left out",
+                *(dropped, len(problems), limit),
             )
     return kept
 
 
-def _step_of(checkpoint: Path, config: dict[str, Any]) -> int:
-    return number_of(checkpoint) // config["train"]["num_minibatches"]
-
-
 def save_policy(trainer: AdvantageTrainer, path: Path, base: str | None) -> None:
-    """Save model and processing under a temporary name, then rename: `path` exists only when it is whole."""
+    """Save model and processing under a temporary name, then rename: `path` exists only when it is whole.
+
+    Args:
+        base: the model under a LoRA adapter, which is merged into it; None without one.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     if trainer.is_fsdp_enabled:  # checkpoints may lie in shards, a policy is one whole
         trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")

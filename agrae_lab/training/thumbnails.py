@@ -1,10 +1,10 @@
-"""Small pictures of a run's problems, for reports: kept once by content, under the root that runs share.
+"""Thumbnails of the images in a run's problems, for reports: kept once by content, under the root that runs share.
 
-    <root>/pictures/<sha256>.png                 a picture, at most SIDE pixels wide and high
-    <root>/pictures/<fingerprint>/index.json     of a set of problems: id → the names of its pictures, in their order
+    <root>/pictures/<sha256>.png                 a thumbnail, at most SIDE pixels wide and high
+    <root>/pictures/<fingerprint>/index.json     of a set of problems: id → the names of its thumbnails, in order
 
-The fingerprint is the set's, as the config of every run on it has it (`data_fingerprints`). Ids are somebody's text and
-stand within the index alone. Who finds a set's index there has nothing to do.
+The fingerprint is the set's, as in the config of every run on it (`data_fingerprints`). Ids are untrusted text, so they
+appear in the index alone, never in a file name. A set whose index exists is done.
 """
 
 from __future__ import annotations
@@ -17,42 +17,43 @@ from typing import Any
 
 from agrae_lab.runs import SCHEMA_VERSION, Run, RunBusyError, lock, replacing, write_json
 from agrae_lab.tasks import Problem, Task, load_task
-from agrae_lab.tasks.encoding import pictures_of
+from agrae_lab.tasks.encoding import images_in
 
 SIDE = 256  # pixels
 
 
 def keep_thumbnails(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
-    """Keep the pictures of the problems that a run is trained and evaluated on; nothing for tasks of text alone."""
+    """Keep thumbnails of the problems that a run trains and evaluates on; none for tasks of text alone."""
     section, benchmarks = run.config["task"], run.config["evaluation"]["benchmarks"]
     for name, problems in problem_sets.items():
         task = load_task(section["name"] if name == "train" else benchmarks[name]["task"], section)
         index = run.root / "pictures" / run.config["data_fingerprints"][name] / "index.json"
-        if not index.is_file() and _pictures(task, problems[0]):
-            _keep(task, problems, index)
+        if not index.is_file() and _images(task, problems[0]):
+            _write_set(task, problems, index)
 
 
-def _keep(task: Task, problems: Sequence[Problem], index: Path) -> None:
+def _write_set(task: Task, problems: Sequence[Problem], index: Path) -> None:
+    """Write the thumbnails of a set, then its index."""
     folder = index.parents[1]
     try:
         with lock(index.parent):
-            names = {str(p["id"]): [_kept(picture, folder) for picture in _pictures(task, p)] for p in problems}
+            names = {str(p["id"]): [_write_thumbnail(image, folder) for image in _images(task, p)] for p in problems}
             write_json(index, {"schema_version": SCHEMA_VERSION, "pictures": names})
-    except RunBusyError:  # another run is at it
+    except RunBusyError:  # another run writes them
         return
 
 
-def _pictures(task: Task, problem: Problem) -> list[Any]:
-    """The pictures of a problem's prompt; none where they cannot be loaded, which is for the trainer to complain of."""
+def _images(task: Task, problem: Problem) -> list[Any]:
+    """Return the images of a problem's prompt; none where they cannot be loaded, which the trainer reports."""
     try:
-        return pictures_of(task.prompt(problem))
+        return images_in(task.prompt(problem))
     except ValueError:
         return []
 
 
-def _kept(picture: Any, folder: Path) -> str:
-    """The SHA-256 of a picture's thumbnail, which is then in the folder under that name."""
-    small = picture.copy()
+def _write_thumbnail(image: Any, folder: Path) -> str:
+    """Write an image's thumbnail to the folder, unless it is there; return its name, the SHA-256 of its file."""
+    small = image.copy()
     small.thumbnail((SIDE, SIDE))
     encoded = io.BytesIO()
     small.save(encoded, format="PNG")

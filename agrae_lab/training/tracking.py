@@ -1,10 +1,10 @@
-"""Mirrors of the metrics for the eye: Weights & Biases, TensorBoard.
+"""Mirrors of the metrics in displays: Weights & Biases, TensorBoard.
 
-The run directory stays the source: a mirror that fails is switched off with a line in the log, and the run goes on.
+The run directory stays the source. A mirror that fails is switched off with a line in the log, and the run trains on.
 
-TensorBoard is the local one, rather than trackio: its event files lie in the run directory, which is the only place
-where a run leaves anything, are appended to step by step without a server, and survive a kill; trackio keeps one
-database for all projects outside of it and brings a web stack of its own into every training process.
+TensorBoard, rather than trackio, is the local display. Its event files lie in the run directory, grow step by step
+without a server, and survive a kill; trackio keeps one database for all projects outside of the run directory and
+brings a web stack of its own into every training process.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Row = Mapping[str, Any]  # metric → number, list of numbers or None, as in met
 
 
 def make_mirror(run: Run) -> Mirror | None:
-    """The mirror that a run's `tracking` asks for; None for tracking=none."""
-    wanted = run.config["tracking"]["name"]
-    return next((kind(run) for kind in (WandbMirror, TensorBoardMirror) if kind.name == wanted), None)
+    """Return the mirror of a run's `tracking`; None for tracking=none."""
+    name = run.config["tracking"]["name"]
+    return next((kind(run) for kind in (WandbMirror, TensorBoardMirror) if kind.name == name), None)
 
 
 class Mirror(ABC):
-    """Shows the rows of one run elsewhere; none of its methods raises an Exception."""
+    """Display of one run's rows elsewhere; none of its methods raises an Exception."""
 
     name: ClassVar[str]
 
@@ -42,9 +42,11 @@ class Mirror(ABC):
         self._guard(f"stopped at step {row['step']}", lambda: self._log(row))
 
     def finish(self) -> None:
-        self._guard("did not end well", self._finish)
+        """Close the mirror at the end of the run."""
+        self._guard("did not close", self._finish)
 
     def _guard(self, fault: str, act: Callable[[], None]) -> None:
+        """Act, unless the mirror is off; switch it off with a warning if that fails."""
         if self._off:
             return
         try:
@@ -62,9 +64,11 @@ class Mirror(ABC):
 
 
 class WandbMirror(Mirror):
-    """One W&B run per run directory, whichever attempt sends it: the id is the arm's hash and the seed, the group
-    `<experiment>/<arm>-<hash8>`. Online, a continued run continues there; offline, each attempt is a run of its own on
-    disk, and `wandb sync` joins them under the id."""
+    """One W&B run per run directory, shared by its attempts.
+
+    The id is the arm's hash and the seed, the group `<experiment>/<arm>-<hash8>`. Online, a resumed run is resumed
+    there; offline, each attempt is a run of its own on disk, and `wandb sync` joins them under the id.
+    """
 
     name = "wandb"
 
@@ -92,8 +96,10 @@ class WandbMirror(Mirror):
 
 
 class TensorBoardMirror(Mirror):
-    """Event files in `<run>/tensorboard`, one per attempt: `tensorboard --logdir <root>` shows every number of every
-    run of a root, step by step. Steps that a killed attempt did in vain are hidden behind those done again."""
+    """Event files in `<run>/tensorboard`, one per attempt: `tensorboard --logdir <root>` shows every run of a root.
+
+    Steps that an interrupted attempt has lost are hidden behind the same steps of the next attempt.
+    """
 
     name = "tensorboard"
 
@@ -103,7 +109,7 @@ class TensorBoardMirror(Mirror):
         except ImportError as error:
             raise ImportError(f"{error}; install agrae-lab[tensorboard]") from error
         self._make_writer = SummaryWriter
-        self._writer: Any = None  # made at the first row, which says where this attempt begins
+        self._writer: Any = None  # made at the first row, whose step is the first of this attempt
 
     def _log(self, row: Row) -> None:
         step = row["step"]

@@ -1,12 +1,22 @@
-"""The shared trainer: TRL's GRPOTrainer with our advantages in the place of its own, and a recorder.
+"""The lab's trainer: TRL's GRPOTrainer under any advantage estimator, with a record of every step.
 
-Differences from stock TRL 1.16:
-1. `AdvantageMixin`: after TRL has scored a generation batch, its advantages are replaced by the estimator's, computed
-   from the rewards of all processes (TRL's own standard deviation is switched off), and entropy is computed in the
-   pass that scores the sampled tokens, so that it belongs to the policy that sampled.
-2. `PromptingTrainer`: prompts, and with them pictures, are made when they are wanted.
-3. Here: every generation batch is recorded, a loss or gradient that is not finite stops the run.
-A step is one generation batch, counted from 1; TRL's `global_step` counts optimizer updates.
+A step is one generation batch, counted from 1; TRL's `global_step` counts optimizer updates. One `GenerationBatch` goes
+through all stages of a step, in this order:
+
+    _generate_and_score_completions     TRL calls it once a step
+        _validate_policy                the policy that will sample, every `validate_every` steps
+        _make_prompts                   prompts, with their images
+        _tokenize_prompts, _generate    completions          } TRL's own method calls these three
+        _verify                         verdicts and rewards }
+        _find_scores                    log-probs and entropies of the policy that sampled
+        _replace_advantages             the estimator's advantages in the place of TRL's
+        _measure                        lengths, truncation, GRPO's advantages for comparison, metrics
+        _record                         rollouts
+    _compute_loss                       for each micro-batch of an update: finite loss, approximate KL
+    log                                 after the step's last update: the row of metrics
+
+`_find_scores` and `_replace_advantages` are those of stock TRL (agrae_lab/advantages/adapters/trl.py). Methods of TRL
+1.16 that are extended or replaced say so in their first sentence.
 
 Legend: P prompts, G completions of each, N = P·G, n this process's share of N, T completion tokens.
 """
@@ -17,275 +27,256 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
-from trl import GRPOConfig
+from transformers import PreTrainedModel
+from trl import GRPOConfig, GRPOTrainer
 
 from agrae_lab.advantages import Estimator, make
-from agrae_lab.advantages.adapters.trl import AdvantageMixin, policy_mask
+from agrae_lab.advantages.adapters.trl import AdvantageStages, policy_mask
 from agrae_lab.advantages.statistics import mean_over_tokens
-from agrae_lab.evaluation.engines.transformers import random_stream
 from agrae_lab.models.memory import out_of_memory_means
-from agrae_lab.tasks import Problem, Task, Verdict, is_shaped
-from agrae_lab.training.prompts import PromptingTrainer
-from agrae_lab.training.recorder import GenerationBatch, Recorder, step_metrics
+from agrae_lab.tasks import Problem, Task, is_shaped
+from agrae_lab.tasks.encoding import map_images
+from agrae_lab.training.batch import GenerationBatch
+from agrae_lab.training.memory_advice import sampling_advice
+from agrae_lab.training.recorder import Recorder, step_metrics, update_metrics
+from agrae_lab.training.vllm_colocate import sampling_stream
 
 logger = logging.getLogger(__name__)
 
-BATCHES_BEFORE_SHOUTING = 3  # mixed batches in which an estimator may coincide with plain GRPO by chance
+BATCHES_BEFORE_WARNING = 3  # mixed batches in which an estimator may coincide with plain GRPO by chance
 
 
 class DivergedError(RuntimeError):
-    """The loss or the gradient is no longer finite; training cannot go on."""
+    """The loss or the gradient is not finite."""
 
 
-class TaskReward:
-    """A TRL reward function over a task's verifier. Keeps the verdicts of the last call and the seconds it took."""
-
-    __name__ = "reward"  # what TRL calls its metric
-
-    def __init__(self, task: Task, problems: dict[str, Problem]) -> None:
-        self._task, self._problems = task, problems
-        self.parts, self.is_shaped = task.parts, is_shaped(task)
-        self.verdicts: list[Verdict] = []
-        self.seconds = 0.0
-
-    def __call__(self, *, completions: list[Any], problem_id: list[str], **unused: Any) -> list[float | None]:
-        start = time.perf_counter()
-        texts = [completion_text(completion) for completion in completions]
-        self.verdicts = self._task.verify_all(texts, [self._problems[i] for i in problem_id])
-        self.seconds = time.perf_counter() - start
-        return [v.reward if v.valid else None for v in self.verdicts]
-
-
-def completion_text(completion: str | list[dict[str, Any]]) -> str:
-    """The text of a completion, which is a string or, after a chat prompt, a list of messages."""
-    return completion if isinstance(completion, str) else str(completion[-1]["content"])
-
-
-class AdvantageTrainer(AdvantageMixin, PromptingTrainer):
-    """GRPOTrainer under any advantage estimator.
+class AdvantageTrainer(AdvantageStages, GRPOTrainer):
+    """GRPOTrainer under any advantage estimator, on a dataset with the one column `problem_id`.
 
     Args:
         estimator: rewards [P, G] → advantages [P, G], or [P, G, T] token by token.
-        reward: the only reward function.
-        recorder: where rollouts and metrics go; None on processes that do not write.
-        validate: called at the start of every `validate_every`-th step (0: never), when the policy is that of the
-            steps before; its values join the step's row. After the last step it is called once more: `final_…`.
+        task: makes prompts, and is the only reward function.
+        problems: problem_id → problem. A prompt is made when it is sampled from, so that images are in memory for one
+            batch.
+        recorder: writes rollouts and metrics; None on processes that do not write.
+        validate: called before every `validate_every`-th step; its values join the step's row. After the last step it
+            is called once more: `final_…`.
         on_step: called with each finished row of metrics.
     """
 
     args: GRPOConfig
-    keep_scores = True
+    keeps_scores = True
+    _batch: GenerationBatch
 
     def __init__(
         self,
         *,
         estimator: Estimator,
-        reward: TaskReward,
+        task: Task,
+        problems: Mapping[str, Problem],
         recorder: Recorder | None,
         validate: Callable[[Any], dict[str, float]] | None = None,
-        validate_every: int = 0,
+        validate_every: int = 1,
         on_step: Callable[[dict[str, Any]], None] | None = None,
         **trl_arguments: Any,
     ) -> None:
-        super().__init__(reward_funcs=reward, **trl_arguments)
+        super().__init__(reward_funcs=self._verify, **trl_arguments)
         self.estimator = estimator
         self._grpo = make("grpo", flavor=estimator.flavor)
-        self._reward, self.recorder = reward, recorder
+        self._task, self._problems = task, problems
+        self.recorder = recorder
         self._validate, self._validate_every = validate, validate_every
         self._on_step = on_step
-        self._row: dict[str, Any] = {}
-        self._inputs: list[dict[str, Any]] = []  # this process's rows of the generation batch at work
-        self._verdicts: list[Verdict] = []  # of all processes
-        self._sampled_at = 0.0
-        self._loss_logps: Tensor | None = None  # of the policy at work on the current mini-batch [n, T]
-        self._mixed_batches_unchanged: int | None = 0  # None: the estimator has shown that it is not plain GRPO
-
-    @property
-    def step(self) -> int:
-        """The generation batch at work, counted from 1."""
-        return self.state.global_step // self._updates_per_step + 1
-
-    @property
-    def _num_steps(self) -> int:
-        return self.state.max_steps // self._updates_per_step
+        self._num_batches_like_grpo: int | None = 0  # None: the estimator has differed from plain GRPO
 
     @property
     def _updates_per_step(self) -> int:
         assert self.args.steps_per_generation is not None
         return self.args.steps_per_generation * self.num_iterations // self.args.gradient_accumulation_steps
 
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Extend TRL's method: take one generation batch through the stages before its updates.
+
+        TRL makes completions, rewards and advantages in this one method, without a hook for advantages.
+        """
+        step = self.state.global_step // self._updates_per_step + 1
+        batch = self._batch = GenerationBatch(step=step, problem_ids_n=[row["problem_id"] for row in inputs])
+        self._validate_policy(batch)
+        rows = self._make_prompts(batch)
+        batch.loss_inputs = super()._generate_and_score_completions(rows)
+        self._find_scores(batch)
+        self._replace_advantages(batch)
+        self._measure(batch)
+        self._record(batch)
+        batch.complete_at = time.perf_counter()
+        return batch.release_loss_inputs()
+
+    def _validate_policy(self, batch: GenerationBatch) -> None:
+        if self._validate is not None and (batch.step - 1) % self._validate_every == 0:
+            batch.metrics |= self._validate(self.model)
+
+    def _make_prompts(self, batch: GenerationBatch) -> list[dict[str, Any]]:
+        """Set the batch's prompts; return TRL's rows, whose prompts have no images.
+
+        TRL copies a batch's prompts, sends them to all processes and keeps them for its log.
+        """
+        made = {i: self._task.prompt(self._problems[i]) for i in dict.fromkeys(batch.problem_ids_n)}
+        batch.prompts_n = [made[i] for i in batch.problem_ids_n]
+        return [
+            {"problem_id": problem_id, "prompt": map_images(prompt, lambda image: None)}
+            for problem_id, prompt in zip(batch.problem_ids_n, batch.prompts_n, strict=True)
+        ]
+
+    def _tokenize_prompts(self, prompts: list) -> tuple:
+        """Extend TRL's method: tokenize the prompts with their images in the place of TRL's rows without."""
+        return super()._tokenize_prompts(self._batch.prompts_n)
+
     def _generate(self, prompts: list) -> tuple:
+        """Extend TRL's method: time it, seed a colocated vLLM by step, and advise when memory runs out."""
         start = time.perf_counter()
-        with self._own_stream(), out_of_memory_means(self._what_sampling_needs):
+        processes = self.accelerator.process_index, self.accelerator.num_processes
+        with sampling_stream(self.args, self._batch.step, *processes), out_of_memory_means(sampling_advice(self.args)):
             generated = super()._generate(prompts)
-        self._row["seconds_sampling"] = time.perf_counter() - start
+        self._batch.metrics["seconds_sampling"] = time.perf_counter() - start
         return generated
 
-    @property
-    def _what_sampling_needs(self) -> str:
-        if self.use_vllm:
-            return "to need less memory in sampling, lower hardware.vllm.gpu_memory or train.max_completion_length"
-        assert self.args.steps_per_generation is not None
-        at_once = self.args.per_device_train_batch_size * self.args.steps_per_generation
-        return (
-            f"to need less memory in sampling ({at_once} completions side by side on each process), set engine=vllm, "
-            "use more processes, or lower train.num_prompts or train.max_completion_length"
-        )
+    def _verify(self, *, completions: list[Any], problem_id: list[str], **unused: Any) -> list[float | None]:
+        """Return a reward for each completion of this process, None where it is invalid: TRL's reward function."""
+        start = time.perf_counter()
+        texts = [completion_text(completion) for completion in completions]
+        verdicts = self._task.verify_all(texts, [self._problems[i] for i in problem_id])
+        self._batch.metrics["seconds_reward"] = time.perf_counter() - start
+        self._batch.verdicts_N = gather_object(verdicts)
+        return [verdict.reward if verdict.valid else None for verdict in verdicts]
 
-    def _own_stream(self) -> AbstractContextManager[None]:
-        """The random stream that a colocated vLLM draws this step from: its own would be the same in every run."""
-        if not (self.use_vllm and self.vllm_mode == "colocate"):
-            return nullcontext()
-        group = self.accelerator.process_index // self.args.vllm_tensor_parallel_size
-        return random_stream(self.args.seed, self.step * self.accelerator.num_processes + group)
+    def _correct(self, batch: GenerationBatch) -> Tensor:  # type: ignore[override]
+        """Return 1 for a correct completion by its verdict, 0 for any other, [P, G]."""
+        correct = [float(verdict.correct) for verdict in batch.verdicts_N]
+        return batch.rewards_NF.new_tensor(correct).view(-1, self.num_generations)
 
-    def _calculate_rewards(self, *arguments: Any, **keywords: Any) -> Tensor:
-        rewards_N1 = super()._calculate_rewards(*arguments, **keywords)
-        self._row["seconds_reward"] = self._reward.seconds
-        self._verdicts = gather_object(self._reward.verdicts)
-        return rewards_N1
+    def _reward_components(self, batch: GenerationBatch) -> Mapping[str, Tensor]:  # type: ignore[override]
+        """Return the components of the verdicts' rewards, name → [P, G]; NaN where a completion is invalid."""
+        columns = {
+            name: [v.components[name] if v.valid else math.nan for v in batch.verdicts_N]
+            for name in self._task.components
+        }
+        new_tensor = batch.rewards_NF.new_tensor
+        return {name: new_tensor(column).view(-1, self.num_generations) for name, column in columns.items()}
 
-    def _correct(self) -> Tensor:
-        assert self._rewards_NF is not None
-        correct = [float(v.correct) for v in self._verdicts]
-        return self._rewards_NF.new_tensor(correct).view(-1, self.num_generations)
-
-    def _reward_parts(self) -> Mapping[str, Tensor]:
-        """The verifier's parts, name → [P, G]; NaN where it could not decide."""
-        assert self._rewards_NF is not None
-        names = self._reward.parts
-        parts = [[v.parts[name] if v.valid else math.nan for v in self._verdicts] for name in names]
-        columns = self._rewards_NF.new_tensor(parts).view(len(names), -1, self.num_generations)
-        return dict(zip(names, columns, strict=True))
-
-    def _get_per_token_logps_and_entropies(self, model: Any, *arguments: Any, **keywords: Any) -> tuple:
-        scores = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)
-        if torch.is_grad_enabled():
-            self._loss_logps = scores[0].detach()
-        return scores
-
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        self._row, self._inputs = {}, inputs
-        if self._validate is not None and self._validate_every and (self.step - 1) % self._validate_every == 0:
-            self._row |= self._validate(self.model)
-        return super()._generate_and_score_completions(inputs)
-
-    def _replace_advantages(self, output: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        rewards_PG, advantages_PG = super()._replace_advantages(output)
-        batch = self._gather_batch(output, rewards_PG, advantages_PG)
-        self._row |= step_metrics(batch)
-        self._shout_if_unchanged()
-        if self.recorder is not None:
-            self.recorder.record_rollouts(batch)
-        self._sampled_at = time.perf_counter()
-        return rewards_PG, advantages_PG
-
-    def _gather_batch(self, output: dict[str, Any], rewards_PG: Tensor, advantages_PG: Tensor) -> GenerationBatch:
-        """The whole step's rollouts, on every process."""
-        assert self._scored is not None
-        mask_nT, end_n = policy_mask(output), output["completion_mask"].sum(dim=1)
+    def _measure(self, batch: GenerationBatch) -> None:
+        """Set what is recorded of the completions of all processes, and the metrics that follow from it."""
+        mask_nT, end_n = policy_mask(batch.loss_inputs), batch.loss_inputs["completion_mask"].sum(dim=1)
         num_tokens_n = mask_nT.sum(dim=1)
-        last_n = output["completion_ids"].gather(1, (end_n - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+        last_n = batch.loss_inputs["completion_ids"].gather(1, (end_n - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
         ends = torch.tensor(self.eos_token_ids, device=last_n.device)
-        means = [mean_over_tokens(x[:, None], mask_nT[:, None]).squeeze(1) for x in self._scored]
+        scores = batch.logprobs_nT, batch.entropies_nT
+        means = [mean_over_tokens(x[:, None], mask_nT[:, None]).squeeze(1) for x in scores]
         local = torch.stack([num_tokens_n.double(), (~torch.isin(last_n, ends)).double(), *(m.double() for m in means)])
         gathered = self.accelerator.gather(local.T.contiguous()).T.cpu()
-        return GenerationBatch(
-            step=self.step,
-            prompt_ids=gather_object([x["problem_id"] for x in self._inputs]),
-            completions=[completion_text(c) for c in self._logs["completion"]],  # one batch long, gathered by TRL
-            verdicts=self._verdicts,
-            is_shaped=self._reward.is_shaped,
-            rewards_PG=rewards_PG.cpu(),
-            advantages_PG=advantages_PG.cpu(),
-            grpo_PG=self._grpo(rewards_PG).cpu(),
-            num_tokens_N=gathered[0].long(),
-            truncated_N=gathered[1].bool(),
-            mean_logprob_N=gathered[2],
-            mean_entropy_N=gathered[3],
-        )
+        batch.num_tokens_N, batch.truncated_N = gathered[0].long(), gathered[1].bool()
+        batch.mean_logprob_N, batch.mean_entropy_N = gathered[2], gathered[3]
+        batch.problem_ids_N = gather_object(batch.problem_ids_n)
+        batch.completions_N = [completion_text(c) for c in self._logs["completion"]]  # one batch long, gathered by TRL
+        batch.grpo_PG = self._grpo(batch.rewards_PG)
+        batch.metrics |= step_metrics(batch, is_shaped=is_shaped(self._task))
 
-    def _shout_if_unchanged(self) -> None:
-        """An estimator that claims to differ from GRPO and never does is a mistake in the making: say so, loudly."""
+    def _record(self, batch: GenerationBatch) -> None:
+        """Write the batch's rollouts; warn once if the estimator has given plain GRPO's advantages so far."""
+        warning = self._identical_to_grpo(batch.metrics)
+        if warning is not None:
+            logger.warning("!!! %s !!!", warning)
+        if self.recorder is not None:
+            self.recorder.record_rollouts(batch)
+            if warning is not None:
+                self.recorder.record_warning(warning)
+
+    def _identical_to_grpo(self, metrics: Mapping[str, Any]) -> str | None:
+        """Return a warning after BATCHES_BEFORE_WARNING batches whose advantages plain GRPO would have given too."""
         unmatched = replace(self.estimator, match=self._grpo.match)  # plain GRPO is the fixed point of matching to it
-        if self._mixed_batches_unchanged is None or unmatched.same_formula(self._grpo):
-            return
-        if self._row["adv_share_changed"] > 0:
-            self._mixed_batches_unchanged = None
-        elif self._row["grpo_abs_sum"] > 0:
-            self._mixed_batches_unchanged += 1
-            if self._mixed_batches_unchanged == BATCHES_BEFORE_SHOUTING:
-                text = (
+        if self._num_batches_like_grpo is None or unmatched.same_formula(self._grpo):
+            return None
+        if metrics["adv_share_changed"] > 0:
+            self._num_batches_like_grpo = None
+        elif metrics["grpo_abs_sum"] > 0:
+            self._num_batches_like_grpo += 1
+            if self._num_batches_like_grpo == BATCHES_BEFORE_WARNING:
+                return (
                     f"advantage {self.estimator.name!r} has not changed a single advantage against plain GRPO in "
-                    f"{BATCHES_BEFORE_SHOUTING} batches: this run trains plain GRPO"
+                    f"{BATCHES_BEFORE_WARNING} batches: this run trains plain GRPO"
                 )
-                logger.warning("!!! %s !!!", text)
-                if self.recorder is not None:
-                    self.recorder.record_warning(text)
+        return None
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """Extend TRL's method: stop at a loss that is not finite, and log the KL from the policy that sampled."""
         loss = super()._compute_loss(model, inputs)
         finite = self.accelerator.gather(loss.detach().isfinite().reshape(1)).all()
-        if self.model.training and not finite:
-            self._stop_diverged(f"the loss is {loss.item()} at step {self.step}")
+        if not finite:
+            self._stop_diverged(f"the loss is {loss.item()} at step {self._batch.step}", {"loss": math.nan})
         self._metrics["train"]["approx_kl"].append(self._approx_kl(inputs))
         return loss
 
+    def _get_per_token_logps_and_entropies(self, model: Any, *arguments: Any, **keywords: Any) -> tuple:
+        """Extend TRL's method: keep the log-probs of an update's pass, which TRL does not return with the loss."""
+        scores = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)
+        if torch.is_grad_enabled():
+            self._batch.update_logprobs_nT = scores[0].detach()
+        return scores
+
     def _approx_kl(self, inputs: dict[str, Any]) -> float:
-        """KL(sampling policy ‖ policy at work), nats a token: mean of ρ − 1 − log ρ over the sampled tokens."""
-        assert self._loss_logps is not None
-        mask_nT = policy_mask(inputs)
-        log_ratio_nT = self._loss_logps.float() - inputs.get("old_per_token_logps", self._loss_logps)
+        """Return KL(sampling policy ‖ updated policy), nats a token: mean of ρ − 1 − log ρ over the sampled tokens."""
+        mask_nT, logprobs_nT = policy_mask(inputs), self._batch.update_logprobs_nT
+        log_ratio_nT = logprobs_nT.float() - inputs.get("old_per_token_logps", logprobs_nT)
         kl_nT = (log_ratio_nT.exp() - 1 - log_ratio_nT) * mask_nT
         total, count = self.accelerator.reduce(torch.stack([kl_nT.sum(), mask_nT.sum().to(kl_nT)]), reduction="sum")
         return float(total / count.clamp(min=1))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Extend TRL's method, called after a step's last update: finish the step's row of metrics."""
         super().log(logs, start_time)
-        if "loss" not in logs or not self._row:  # the summary at the end of training
+        if "loss" not in logs:  # the summary at the end of training
             return
-        step = self.state.global_step // self._updates_per_step
         if not math.isfinite(logs["grad_norm"]):
-            self._stop_diverged(f"the gradient norm is {logs['grad_norm']} at step {step}", logs)
+            self._stop_diverged(f"the gradient norm is {logs['grad_norm']} at step {self._batch.step}", logs)
         self._finish_row(logs)
 
-    def _finish_row(self, logs: dict[str, Any]) -> None:
-        names = {"loss": "loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate", "epoch": "epoch"}
-        names |= {
-            "kl": "kl",
-            "approx_kl": "approx_kl",
-            "clip_low": "clip_ratio/low_mean",
-            "clip_high": "clip_ratio/high_mean",
-        }
-        names |= {"clip_region": "clip_ratio/region_mean"}
-        if self.use_vllm:  # how far the probabilities of the engine that samples lie from the trainer's, nats a token
-            names |= {"sampling_gap_mean": "sampling/sampling_logp_difference/mean"}
-            names |= {"sampling_gap_max": "sampling/sampling_logp_difference/max"}
-        row = self._row | {ours: _float(logs.get(theirs)) for ours, theirs in names.items()}
-        row["seconds_training"] = time.perf_counter() - self._sampled_at
+    def _finish_row(self, logs: Mapping[str, Any]) -> None:
+        row = self._batch.metrics | update_metrics(logs, use_vllm=self.use_vllm)
+        row["seconds_training"] = time.perf_counter() - self._batch.complete_at
         row = {"greedy_accuracy": None, "greedy_entropy": None} | row
-        if self._validate is not None and self._validate_every and self.step > self._num_steps:
+        if self._validate is not None and self.state.global_step >= self.state.max_steps:
             row |= {f"final_{name}": value for name, value in self._validate(self.model).items()}
-        self._row = {}
         if self.recorder is not None:
             row = self.recorder.record_metrics(row)
         if self._on_step is not None:
             self._on_step(row)
 
-    def _stop_diverged(self, reason: str, logs: dict[str, Any] | None = None) -> None:
-        self._finish_row(logs or {"loss": math.nan})
+    def _stop_diverged(self, reason: str, logs: Mapping[str, Any]) -> None:
+        """Record the step and raise DivergedError."""
+        self._finish_row(logs)
         raise DivergedError(f"{reason}; its records are kept")
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Replace transformers' method for vision-language models, which would resume from the untrained weights.
+
+        transformers 5.17 saves such a model under the names in which its weights are published and reads them here
+        under those of its modules, with no more than a warning.
+        """
+        if not self._is_vlm or self.is_fsdp_enabled or not isinstance(self.model, PreTrainedModel):  # LoRA's is none
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype=self.model.dtype)
+        self.model.load_state_dict(saved.state_dict())
+
     def create_model_card(self, *arguments: Any, **keywords: Any) -> None:
-        """No model card beside a checkpoint: config.yaml and meta.json say what made it."""
+        """Replace transformers' method: write no model card, since config.yaml and meta.json describe the run."""
 
 
-def _float(value: Any) -> float | None:
-    return None if value is None else float(value)
+def completion_text(completion: str | list[dict[str, Any]]) -> str:
+    """Return the text of a completion, which is a string or, after a chat prompt, a list of messages."""
+    return completion if isinstance(completion, str) else str(completion[-1]["content"])

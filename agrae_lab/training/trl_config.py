@@ -8,13 +8,13 @@ from typing import Any
 from trl import GRPOConfig
 
 from agrae_lab.models.load import load_config
-from agrae_lab.models.vision import reads_pictures
+from agrae_lab.models.vision import reads_images
 from agrae_lab.training.devices import divide_minibatch, runs_on_cpu, uses_checkpointing
 from agrae_lab.training.vllm_colocate import vllm_arguments
 
 
 def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:
-    """TRL's arguments for a run's config.
+    """Return TRL's arguments for a run's config.
 
     TRL counts optimizer updates where we count generation batches; a generation batch is `num_minibatches` updates of
     `gradient_accumulation_steps` forward passes each. Checkpoints fall between generation batches, since TRL cannot
@@ -34,9 +34,9 @@ def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:
         use_cpu=use_cpu,
         bf16=not use_cpu and config["model"]["dtype"] == "bfloat16",
         gradient_checkpointing=uses_checkpointing(config),
-        # of a model for text none goes unused, and the search takes time in every step; a part for pictures may have
-        # layers whose output the model does not read, and prompts without a picture pass it by: TRL has them searched
-        ddp_find_unused_parameters=None if reads_pictures(load_config(config["model"]["path"])) else False,
+        # a text model uses all its parameters, and the search takes time in every step; a vision tower may have layers
+        # whose output the model does not read, and prompts without an image skip it: there TRL's default searches
+        ddp_find_unused_parameters=None if reads_images(load_config(config["model"]["path"])) else False,
         max_steps=train["num_steps"] * updates,
         per_device_train_batch_size=per_device,
         gradient_accumulation_steps=per_process // per_device,
@@ -55,7 +55,7 @@ def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:
         beta=loss["kl_coefficient"],
         scale_rewards="none",  # our estimator does its own scaling
         logging_steps=updates,
-        logging_nan_inf_filter=False,  # a NaN must be seen
+        logging_nan_inf_filter=False,  # a NaN must reach the trainer, which stops at it
         save_strategy="steps",
         save_steps=train["checkpoint_every"] * updates,
         save_total_limit=2,

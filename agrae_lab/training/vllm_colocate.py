@@ -1,21 +1,25 @@
-"""Sampling with vLLM inside TRL's trainer: TRL's arguments for it, and what TRL leaves to vLLM's own defaults.
+"""Sampling with vLLM inside TRL's trainer: TRL's arguments for it, and settings that TRL leaves at vLLM's defaults.
 
 In colocate mode (on the trainer's own GPUs) every step draws from a random stream of its own, made from the run's
-seed, so that two seeds differ and a resumed run samples what an unbroken one would. A server draws as it pleases.
+seed: two seeds differ, and a resumed run samples as an uninterrupted one. A server draws from its own stream.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
+from agrae_lab.evaluation.engines.transformers import random_stream
 from agrae_lab.evaluation.engines.vllm import keep_weights_unpacked, sampling_rule
+
+if TYPE_CHECKING:
+    from trl import GRPOConfig
 
 
 def vllm_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run's config means for TRL's GRPOConfig; {} where transformers samples."""
+    """Return the arguments of TRL's GRPOConfig for vLLM; {} where transformers samples."""
     if config["engine"] != "vllm":
         return {}
     vllm = config["hardware"]["vllm"]
@@ -28,6 +32,16 @@ def vllm_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
         "vllm_gpu_memory_utilization": vllm["gpu_memory"],
         "vllm_tensor_parallel_size": vllm["tensor_parallel"],
     }
+
+
+def sampling_stream(args: GRPOConfig, step: int, process: int, num_processes: int) -> AbstractContextManager[None]:
+    """Return a context in which a colocated vLLM draws a step's completions from a random stream of their own.
+
+    TRL gives vLLM no seed: without it every run would draw from the same stream.
+    """
+    if not (args.use_vllm and args.vllm_mode == "colocate"):
+        return nullcontext()
+    return random_stream(args.seed, step * num_processes + process // args.vllm_tensor_parallel_size)
 
 
 @contextmanager

@@ -1,16 +1,17 @@
-r"""The verifier of mathematical answers: hostile text in, correct / incorrect / undecided out, and by which rule.
+r"""Verifier of mathematical answers: hostile text in; a verdict and the rule that decided out.
 
-    answers.py, sentences.py    the answer in a completion: boxes, or a sentence
-    limits.py                   absurd answers, which are refused
-    writing.py                  one writing for texts that differ in typesetting
-    questions.py                the question's own expressions
-    compare.py                  the rules (named in outcomes.py); shapes.py, numbers.py, units.py and labels.py read
-                                what they speak of, and values.py says what numbers are worth
-    algebra.py                  what the rules leave open, by math-verify
-    server.py, pool.py          the processes around it, with hard limits on time and memory
+    answers.py, sentences.py    find the answer in a completion: boxes, or a sentence
+    limits.py                   refuses answers that are too heavy to parse
+    writing.py                  brings texts that differ in typesetting alone into one canonical form
+    questions.py                finds answers copied from the question
+    compare.py                  applies the rules (named in outcomes.py), with ranges.py and scalars.py
+    shapes.py, numbers.py, units.py, labels.py    read an answer: its kind, numbers, units, words
+    values.py, pending.py       compute numbers, and find operations left to carry out
+    algebra.py                  asks math-verify where the rules do not decide
+    server.py, pool.py          run math-verify in processes with hard limits on time and memory
     official.py                 the authors' text comparison
 
-docs/verifier.md holds the table of decisions.
+docs/verifier.md holds the table of decisions. A completion is invalid if the verifier reaches no verdict.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ _cache: dict[Question, Reply] = {}
 
 @dataclass(frozen=True)
 class Judgement:
-    """`outcome`: correct, incorrect, or, undecided, the reason: timeout, crash or error.
+    """Verdict on one completion.
 
-    `answer` is what the completion answers, in one form for texts that differ in typesetting alone; an answer that
-    equals the gold answer is written as the gold answer. None: the completion has no answer. `boxed`: it has a box.
-    `rule`: what decided (outcomes.py, answers.py and this module name the rules); the outcome again where it is
-    undecided.
+    outcome: correct or incorrect; for an invalid completion the cause: timeout, crash or error.
+    answer: the answer in canonical form, or the gold answer if they are equal; None if the completion has none.
+    boxed: the completion has a box.
+    rule: the rule that decided (see outcomes.py, answers.py and this module); the outcome again if invalid.
     """
 
     outcome: str
@@ -55,7 +56,7 @@ class Judgement:
     rule: str
 
     @property
-    def decided(self) -> bool:
+    def valid(self) -> bool:
         return self.outcome in ("correct", "incorrect")
 
 
@@ -68,19 +69,19 @@ def judge(
 ) -> list[Judgement]:
     r"""Judge completions against gold answers, in order.
 
-    The answer is the last \boxed{…}, or, where the gold answer is a list or set, the boxes that stand together at the
-    end; without a box, what a sentence at the end calls the answer. No answer is incorrect, and so is one that
-    `refusal` refuses: a policy must not escape its reward by writing 9^{9^{9^9}}. Undecided is what ran into the limits
-    of server.py or raised an error.
+    The answer is the last \boxed{…}. For a gold list or set it is all boxes that stand together at the end. Without a
+    box it is the answer that a sentence at the end states. A missing answer is incorrect. So is an answer that
+    `refusal` refuses: a policy must not escape its reward by writing 9^{9^{9^9}}. A completion is invalid if its answer
+    runs into the limits of server.py or raises an error.
 
     Args:
         questions: the problems' texts; an answer that repeats an expression of its question is incorrect.
-        thinking: prompts have opened a thought, so that nothing before `</think>` is an answer.
+        thinking: the prompts have opened a thought, so that no text before `</think>` is an answer.
     """
     asked = questions or [""] * len(golds)
     readings = [read_answer(completion, thinking=thinking) for completion in completions]
-    pairs = [_pair(reading, gold) for reading, gold in zip(readings, golds, strict=True)]
-    replies = [None if pair is None else _by_rules(*pair, text) for pair, text in zip(pairs, asked, strict=True)]
+    pairs = [_question(reading, gold) for reading, gold in zip(readings, golds, strict=True)]
+    replies = [None if pair is None else _reply_by_rules(*pair, text) for pair, text in zip(pairs, asked, strict=True)]
     known = _ask(sorted({pair for pair, reply in zip(pairs, replies, strict=True) if pair and reply is None}))
     judgements = []
     for reading, pair, reply in zip(readings, pairs, replies, strict=True):
@@ -94,7 +95,7 @@ def judge(
 
 
 def judge_officially(completion: str, target: str) -> Judgement:
-    """Judge as the authors' reward does: see official.py. Never undecided."""
+    """Judge as the authors' reward does (official.py). Every completion is valid."""
     answer = last_complete_box(completion)
     if answer is None:
         return Judgement("incorrect", None, boxed=False, rule=OFFICIAL)
@@ -104,19 +105,19 @@ def judge_officially(completion: str, target: str) -> Judgement:
     return Judgement(outcome, normalise(answer) or None, boxed=True, rule=OFFICIAL)
 
 
-def _pair(reading: Reading, gold: str) -> Question | None:
-    """Gold answer and answer; several boxes are one answer where a list or set is wanted and each holds one item."""
+def _question(reading: Reading, gold: str) -> Question | None:
+    """Return gold answer and answer; several boxes with one item each are one answer if the gold answer is a list."""
     if reading.answer is None:
         return None
-    if len(reading.parts) < 2 or sum(map(len, reading.parts)) > MAX_CHARS or refusal(gold):
+    if len(reading.boxes) < 2 or sum(map(len, reading.boxes)) > MAX_CHARS or refusal(gold):
         return gold, reading.answer
     wanted = shape_of(canonical(gold)).kind in ("list", "set")
-    single = all(refusal(part) is None and shape_of(canonical(part)).kind != "list" for part in reading.parts)
-    return gold, ", ".join(reading.parts) if wanted and single else reading.answer
+    single = all(refusal(box) is None and shape_of(canonical(box)).kind != "list" for box in reading.boxes)
+    return gold, ", ".join(reading.boxes) if wanted and single else reading.answer
 
 
-def _by_rules(gold: str, answer: str, question: str) -> Reply | None:
-    """The reply where math-verify needs not be asked; None elsewhere."""
+def _reply_by_rules(gold: str, answer: str, question: str) -> Reply | None:
+    """Return the reply of the rules; None if they leave the decision to math-verify."""
     if answer == gold:
         return "correct", SAME_TEXT
     if refusal(answer) or refusal(gold):
@@ -138,7 +139,7 @@ def _shown(answer: str) -> str:
 
 
 def _ask(questions: Sequence[Question]) -> dict[Question, Reply]:
-    """Replies from the cache or, for the rest, from the pool."""
+    """Return replies from the cache, and from the pool for new questions."""
     new = [q for q in questions if q not in _cache]
     replies = {q: _cache[q] for q in questions if q in _cache} | dict(zip(new, POOL.ask(new), strict=True))
     _cache.update((q, replies[q]) for q in new)

@@ -1,10 +1,10 @@
-"""Two expressions compared by math-verify. Runs in the verifier's worker processes only.
+"""Comparison of expressions by math-verify. Runs in the verifier's worker processes only.
 
-math-verify is imported nowhere else: its own time limits rely on signals (in a thread it answers "wrong" and says
-nothing) and cannot stop sympy inside one long operation. Here they are off; the limit is the process around this.
+math-verify is imported nowhere else. Its own time limits rely on signals, which fail silently in a thread, and cannot
+stop sympy inside one long operation. Here they are off, and the server limits the process.
 
-It is asked about what compare.py leaves open, and its yes is checked: it reads letters in lower case, drops primes and
-accents, rounds to six decimals, and calls a set equal to what is no set.
+A positive verdict of math-verify is checked: it reads letters in lower case, drops primes and accents, rounds to six
+decimals, and calls a set equal to things that are no set.
 """
 
 from __future__ import annotations
@@ -28,18 +28,20 @@ from agrae_lab.verify.outcomes import Outcome
 from agrae_lab.verify.values import MIN_DIGITS, shown_places
 from agrae_lab.verify.writing import canonical
 
-logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its time limits are off
+logging.getLogger("math_verify").setLevel(logging.ERROR)  # else it warns that its time limits are off
 
-# Without its own removal of units, which takes the c of \\frac{1}{2}c for one.
+# Its own removal of units stays off: it takes the c of \\frac{1}{2}c for a unit.
 _NORMAL = NormalizationConfig(
     basic_latex=True, units=False, malformed_operators=True, nits=False, boxed="none", equations=False
 )
 _LATEX = (LatexExtractionConfig(boxed_match_priority=0, normalization_config=_NORMAL),)
-_RELATIVE = 1e-12  # nearer values at a point are equal
+_RELATIVE = 1e-12  # values that differ by less are equal
 _LETTER = re.compile(r"\\(?:text|begin|end|operatorname)\{[^{}]*\}|\\[a-zA-Z]+|([a-zA-Z])")
 _MARKED = re.compile(r"[a-zA-Z](?:_\{?[a-zA-Z0-9]+\}?)?'+|\\(?:dot|ddot|hat|vec|bar|tilde)\{?[a-zA-Z]")
-_GAMMA = re.compile(r"\\gamma(?![a-zA-Z])")  # which is Euler's constant to math-verify, and a function before brackets
-_ENERGY = re.compile(r"(?<![a-zA-Z\\])E_\{?([a-zA-Z0-9]+)\}?")  # which it cannot read
+_GAMMA = re.compile(
+    r"\\gamma(?![a-zA-Z])"
+)  # math-verify reads it as Euler's constant, and before brackets as a function
+_ENERGY = re.compile(r"(?<![a-zA-Z\\])E_\{?([a-zA-Z0-9]+)\}?")  # math-verify cannot read it
 # Parsed once in the server, so that every worker starts with the parser's tables warm.
 _TYPICAL = (
     r"\frac{\sqrt{3}}{2}x",
@@ -62,16 +64,16 @@ def judge(gold: str, answer: str) -> Outcome:
     """Compare an answer with the gold answer by all rules.
 
     Raises:
-        Exception: whatever math-verify and sympy raise on text that they cannot handle.
+        Exception: any error of math-verify and sympy on text that they cannot handle.
     """
     return compare(canonical(gold), canonical(answer), equal)
 
 
 def equal(gold: str, answer: str) -> bool:
-    """Return whether math-verify calls two canonical texts equal, and nothing that it overlooks speaks against it.
+    """Return whether math-verify calls two canonical texts equal, and the checks of its known gaps agree.
 
     Raises:
-        Exception: whatever math-verify and sympy raise.
+        Exception: any error of math-verify and sympy.
     """
     wanted, found = _parse(gold), _parse(answer)
     if not wanted or not found or _class(wanted[0]) is None or _class(wanted[0]) != _class(found[0]):
@@ -86,13 +88,13 @@ def equal(gold: str, answer: str) -> bool:
 
 
 def _class(expression: Any) -> type | None:
-    """Return the class within which things are compared; None for what could not be parsed."""
+    """Return the class of comparable expressions that one belongs to; None if it was not parsed."""
     kinds = (MatrixBase, Relational, Set, Expr)
     return next((kind for kind in kinds if isinstance(expression, kind)), None)
 
 
 def _differ_in_letters(gold: str, answer: str) -> bool:
-    """Return whether a letter stands in the other case, or with other primes and accents."""
+    """Return whether a letter differs in case, primes or accents."""
     if Counter(set(_MARKED.findall(gold))) != Counter(set(_MARKED.findall(answer))):
         return True
     wanted, found = ({m[1] for m in _LETTER.finditer(text) if m[1]} for text in (gold, answer))
@@ -102,7 +104,7 @@ def _differ_in_letters(gold: str, answer: str) -> bool:
 
 
 def _rounded(gold: Any, answer: str) -> bool | None:
-    """Return whether a decimal is a number such as ln 2 to the places shown; None if that is not the question."""
+    """Return whether a decimal is a number such as ln 2, rounded to the places shown; None for anything else."""
     tree = read_number(answer)
     decimal = tree[1] if tree and tree[0] == "neg" else tree
     if decimal is None or decimal[0] != "num" or decimal[2] < MIN_DIGITS or not isinstance(gold, Expr):
@@ -117,11 +119,10 @@ def _rounded(gold: Any, answer: str) -> bool | None:
 
 
 def plainly_unequal(gold: Any, answer: Any) -> bool:
-    """Return whether two expressions have other values at some fixed value of their variables.
+    """Return whether two expressions differ in value at a fixed point of their variables.
 
-    At a fraction of the cost of math-verify, which lets sympy simplify the difference: most wrong answers have one that
-    does not simplify. Decimals count as the fractions that they are. Of two equations, whether their differences of
-    sides are in no fixed proportion. False also where this cannot tell.
+    Far cheaper than math-verify, which makes sympy simplify the difference. Decimals count as exact fractions. Two
+    equations differ if the differences of their sides have no fixed ratio. False if no value can be computed.
     """
     equations = isinstance(gold, Equality) and isinstance(answer, Equality)
     both = [e.lhs - e.rhs if equations else e for e in (gold, answer)]
@@ -135,17 +136,18 @@ def plainly_unequal(gold: Any, answer: Any) -> bool:
             return _differ(a, b)
         (a, b), (c, d) = ([_value(e, symbols, shift) for e in both] for shift in (0, 1))
         return _differ(a * d, b * c)
-    except Exception:  # of sympy's many; then math-verify decides
+    except Exception:  # any error of sympy: math-verify decides
         return False
 
 
 def _value(expression: Any, symbols: list, shift: int) -> mpc:
+    """Return the value of an expression at the fixed point number `shift`, to 25 digits."""
     point = {symbol: Rational(7 + 2 * i + shift, 5 + 3 * i + shift * i) for i, symbol in enumerate(symbols)}
     return mpc(*(mpf(Float(part, 25)._mpf_) for part in expression.subs(point).evalf(25).as_real_imag()))
 
 
 def _differ(a: mpc, b: mpc) -> bool:
-    """Of values as small or large as they may be: mpmath's exponents have no end."""
+    """Return whether two values differ beyond rounding, relative to their size; mpmath's exponents are unbounded."""
     size = max(abs(a), abs(b))
     return size < float("inf") and abs(a - b) > _RELATIVE * size
 

@@ -1,6 +1,6 @@
-r"""Reading the final answer out of a completion: the boxes at its end, or a sentence that states the answer.
+r"""The final answer of a completion: the boxes at its end, or a sentence that states the answer.
 
-Pure text work, linear in the length of the completion: nothing here evaluates or compiles what a policy wrote.
+Pure text work, linear in the length of the completion. No text of a policy is evaluated or compiled.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from dataclasses import dataclass
 
 from agrae_lab.verify.sentences import stated_answer
 
-# Rules of completions without an answer, as rollouts and samples record them.
+# Rules of completions without an answer, as the column `rule` records them.
 NO_ANSWER = "no answer"
 UNCLOSED = "unclosed box"
 UNFINISHED = "unfinished thought"
 
-MAX_BOXES = 20  # that together are one answer
-MAX_PASSED = 3  # open boxes that a solution's reader passes over: hostile text has thousands
-MAX_JOINT = 60  # characters between two of them
+MAX_BOXES = 20  # of one answer
+MAX_PASSED = 3  # open boxes skipped at the end of a solution: hostile text has thousands
+MAX_JOINT = 60  # characters between two boxes of one answer
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # \{ and \} are set braces: they close nothing
 _BARE = re.compile(r"\\(?:boxed|fbox) +(?![a-zA-Z]{2})([^\s$\\{}]+)")  # not the command's name in prose
 _STOP = re.compile(r"(?<!\\right)[.,]$")  # \right. is an invisible bracket
 _THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
-# What may stand between two boxes of one answer: a comma, `and`, `or x =`, math delimiters and spaces.
+# The text between two boxes of one answer: a comma, `and`, `or x =`, math delimiters and spaces.
 _JOINT = re.compile(
     r"(?:\s|[$,;&*]|\\[,;:!() \[\]]|\\\\|\\q?quad|\\text\s*\{\s*(?:,|and|or|,?\s*and|,?\s*or)?\s*\}|and|or"
     r"|\\(?:land|lor)|(?:\\?[a-zA-Z](?:_\{?[0-9a-zA-Z]\}?)?\s*=))*+"
@@ -31,53 +31,55 @@ _JOINT = re.compile(
 
 @dataclass(frozen=True)
 class Reading:
-    """An answer as a completion gives it. `answer`: the last box or the sentence's, None if there is none.
+    """The answer as the completion writes it.
 
-    `parts`: the boxes that together may be the answer. `rule`: why there is no answer.
+    answer: from the last box or the sentence; None if there is none.
+    boxes: boxes at the end that together may be the answer.
+    boxed: the answer comes from a box.
+    rule: the reason for a missing answer.
     """
 
     answer: str | None
-    parts: tuple[str, ...] = ()
+    boxes: tuple[str, ...] = ()
     boxed: bool = False
     rule: str | None = None
 
 
 def read_answer(completion: str, *, thinking: bool = False) -> Reading:
-    """Return what a completion answers.
+    """Return the answer of a completion.
 
     Args:
-        thinking: the prompt has opened a thought, so that nothing before `</think>` is an answer.
+        thinking: the prompt has opened a thought, so that no text before `</think>` is an answer.
     """
-    said = after_thought(completion, thinking=thinking)
-    if said is None:
+    final = after_thought(completion, thinking=thinking)
+    if final is None:
         return Reading(None, rule=UNFINISHED)
-    at, content = _last_box(said, len(said))
+    at, content = _last_box(final, len(final))
     if at >= 0:
         if content is None:
             return Reading(None, rule=UNCLOSED)
         answer = _trimmed(content)
         if not answer:
             return Reading(None, rule=NO_ANSWER)
-        return Reading(answer, _run_of_boxes(said, at, answer), boxed=True)
-    stated = stated_answer(said)
+        return Reading(answer, _joined_boxes(final, at, answer), boxed=True)
+    stated = stated_answer(final)
     return Reading(stated, rule=NO_ANSWER) if stated is None else Reading(stated, (stated,))
 
 
 def boxed_answer(completion: str, *, thinking: bool = False) -> str | None:
     r"""Return the content of the last \boxed{…} (or \fbox{…}, \boxed 7) after the thought.
 
-    None if there is none, or if it is empty or never closed. Without spaces around it and without a full stop or comma
-    at its end.
+    None without a box, or if it is empty or never closed. Outer spaces and a final full stop or comma are dropped.
     """
-    said = after_thought(completion, thinking=thinking)
-    content = None if said is None else _last_box(said, len(said))[1]
+    final = after_thought(completion, thinking=thinking)
+    content = None if final is None else _last_box(final, len(final))[1]
     return None if content is None else _trimmed(content) or None
 
 
 def last_complete_box(text: str) -> str | None:
-    """Return the content of the last box that is closed, wherever it stands; None if there is none or it is empty.
+    """Return the content of the last closed box anywhere in a text; None if there is none or it is empty.
 
-    That of a solution, and of the official reward, which knows no thoughts.
+    For solutions of problem sets and for the official reward, which ignores thoughts.
     """
     end = len(text)
     for _ in range(MAX_PASSED):
@@ -91,7 +93,7 @@ def last_complete_box(text: str) -> str | None:
 
 
 def after_thought(completion: str, *, thinking: bool = False) -> str | None:
-    """Return what follows the last `</think>`; all where there is no thought; None where a thought has no end."""
+    """Return the text after the last `</think>`; the whole text without a thought; None if a thought never ends."""
     is_open, start = thinking, 0
     for tag in _THOUGHT.finditer(completion):
         is_open = not tag[1]
@@ -100,7 +102,7 @@ def after_thought(completion: str, *, thinking: bool = False) -> str | None:
 
 
 def _last_box(text: str, end: int, *, before: int | None = None) -> tuple[int, str | None]:
-    """Return where the last box before `before` begins, or -1, and its content, None if it is open at `end`."""
+    """Return the position of the last box before `before` and its content: -1 without a box, None if open at `end`."""
     before = end if before is None else before
     for _ in range(MAX_BOXES):
         at = max(text.rfind(r"\boxed", 0, before), text.rfind(r"\fbox", 0, before))
@@ -116,7 +118,7 @@ def _last_box(text: str, end: int, *, before: int | None = None) -> tuple[int, s
 
 
 def _braced(text: str, opening: int, end: int) -> str | None:
-    """Return the text between a brace and the one that closes it; None if none does."""
+    """Return the text between a brace and its closing brace; None if it is never closed."""
     depth = 0
     for match in _BRACE.finditer(text, opening, end):
         depth += {"{": 1, "}": -1}.get(match.group(), 0)
@@ -129,10 +131,10 @@ def _trimmed(content: str) -> str:
     return _STOP.sub("", content.strip()).strip()
 
 
-def _run_of_boxes(text: str, at: int, last: str) -> tuple[str, ...]:
-    """The boxes that lead up to the one at `at` with nothing but `and` and the like between them."""
-    parts = [last]
-    while len(parts) < MAX_BOXES:
+def _joined_boxes(text: str, at: int, last: str) -> tuple[str, ...]:
+    """Return the boxes joined to the one at `at` by commas, `and` and the like, that one included."""
+    boxes = [last]
+    while len(boxes) < MAX_BOXES:
         earlier, content = _last_box(text, at)
         if earlier < 0 or content is None:
             break
@@ -140,6 +142,6 @@ def _run_of_boxes(text: str, at: int, last: str) -> tuple[str, ...]:
         between = text[closing:at].removeprefix("}")
         if len(between) > MAX_JOINT or not _JOINT.fullmatch(between):
             break
-        parts.append(_trimmed(content))
+        boxes.append(_trimmed(content))
         at = earlier
-    return tuple(reversed(parts))
+    return tuple(reversed(boxes))

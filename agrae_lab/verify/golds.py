@@ -1,4 +1,4 @@
-"""Gold answers that no answer could equal: too heavy, not to be boxed, or read by neither the rules nor math-verify."""
+"""Faults of gold answers: too heavy, unfit for a box, or read by neither the rules nor math-verify."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from agrae_lab.verify.writing import canonical
 
 
 def gold_fault(gold: str) -> str | None:
-    """Return what is wrong with a gold answer as far as its text shows it, in words; None if nothing is.
+    """Return the fault of a gold answer that its text shows, in words; None if it has none.
 
-    Costs microseconds, for use whenever problems are loaded.
+    Costs microseconds, so that it runs whenever problems are loaded.
     """
     if reason := refusal(gold):
         return f"is too heavy to compare ({reason})"
@@ -27,16 +27,17 @@ def gold_fault(gold: str) -> str | None:
 
 
 def gold_faults(golds: Sequence[str]) -> list[str | None]:
-    """Return what is wrong with each gold answer; math-verify reads what the rules leave to it, within its limits."""
+    """Return the fault of each gold answer, or None. math-verify parses the expressions that the rules do not read."""
     faults = [gold_fault(gold) for gold in golds]
     leaves = [[] if fault else _leaves(shape_of(canonical(gold))) for gold, fault in zip(golds, faults, strict=True)]
     asked = sorted({leaf for each in leaves for leaf in each})
     replies = POOL.ask([(leaf, rf"1\cdot({leaf})") for leaf in asked])
     outcome = {leaf: reply[0] for leaf, reply in zip(asked, replies, strict=True)}
-    return [fault or _fault_of([outcome[leaf] for leaf in each]) for fault, each in zip(faults, leaves, strict=True)]
+    return [fault or _fault_in([outcome[leaf] for leaf in each]) for fault, each in zip(faults, leaves, strict=True)]
 
 
-def _fault_of(outcomes: Sequence[str]) -> str | None:
+def _fault_in(outcomes: Sequence[str]) -> str | None:
+    """Return the fault that math-verify's outcomes on the leaves of one gold answer show."""
     if any(outcome in ("timeout", "crash") for outcome in outcomes):
         return "is too heavy to compare: math-verify does not end on it"
     if any(outcome != "correct" for outcome in outcomes):
@@ -45,7 +46,7 @@ def _fault_of(outcomes: Sequence[str]) -> str | None:
 
 
 def _leaves(shape: Shape) -> list[str]:
-    """The texts within a gold answer that are left to math-verify."""
+    """Return the expressions within a gold answer that the rules leave to math-verify."""
     leaves = []
     for item in shape.items:
         if shape.kind == "words" or item in (r"\infty", r"-\infty", r"+\infty"):

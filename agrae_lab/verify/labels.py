@@ -1,4 +1,4 @@
-"""Answers that are labels rather than values: words, times, numbers with a base, the letters of choices.
+"""Comparison of labels: words, times, numbers with a base, letters of choices.
 
 Texts are canonical (writing.py).
 """
@@ -34,7 +34,7 @@ def is_wordy(text: str) -> bool:
 
 
 def words_of(text: str) -> str:
-    """A text's words for comparison: in lower case, but a single letter as it is; math within stays."""
+    """Return the words of a text in lower case, without spaces; a single letter keeps its case."""
     bare = re.sub(r"\s+", "", re.sub(r"\\text\{([^{}]*)\}", r"\1", text)).strip(".,;:()")
     return bare if len(bare) == 1 else bare.casefold()
 
@@ -45,7 +45,7 @@ def is_time(text: str) -> bool:
 
 
 def compare_times(gold: str, answer: str) -> Outcome | None:
-    """Times of day and lengths of time, where the gold answer is one."""
+    """Compare times of day and lengths of time; None if the gold answer is neither."""
     wanted = _TIME.fullmatch(gold)
     if wanted is None:
         return None
@@ -58,8 +58,11 @@ def compare_times(gold: str, answer: str) -> Outcome | None:
 
 
 def compare_based(gold: str, answer: str) -> Outcome | None:
-    """Numbers with a base: equal digits, and the same base or none. They are never converted."""
-    wanted, found = _based(gold), _based(answer)
+    """Compare numbers with a base: equal digits, and the same base or none. No number is converted.
+
+    None if neither text has a base.
+    """
+    wanted, found = _read_based(gold), _read_based(answer)
     if wanted is None and found is None:
         return None
     plain = [_digits(text) for text in (gold, answer)]
@@ -72,10 +75,11 @@ def compare_based(gold: str, answer: str) -> Outcome | None:
 
 def is_based(text: str) -> bool:
     """Return whether a text is a number with its base."""
-    return _based(text) is not None
+    return _read_based(text) is not None
 
 
-def _based(text: str) -> tuple[str, int] | None:
+def _read_based(text: str) -> tuple[str, int] | None:
+    """Return digits and base of a number with a base."""
     match = _BASED.fullmatch(text.rpartition("=")[2])
     if match is None:
         return None
@@ -85,12 +89,13 @@ def _based(text: str) -> tuple[str, int] | None:
 
 
 def _digits(text: str) -> str | None:
+    """Return the digits of a number, after a name and `=` if there is one."""
     bare = text.rpartition("=")[2]
     return bare if re.fullmatch(r"-?[0-9A-Z]+", bare) else None
 
 
 def compare_choices(gold: str, answer: str) -> Outcome | None:
-    r"""The letter of a choice: \text{(A)} 5 names A; (A) or (B) does not."""
+    r"""Compare letters of choices: \text{(A)} 5 names A; (A) or (B) does not. None if the gold answer is no letter."""
     wanted = _LETTER.fullmatch(gold)
     if wanted is None:
         return None
@@ -104,8 +109,8 @@ def compare_choices(gold: str, answer: str) -> Outcome | None:
     return Outcome(letter == wanted[1] and not _OTHER_LABEL.search(rest), WORDS)
 
 
-def compound_of(text: str) -> tuple | None:
-    r"""2\text{ hours }30\text{ minutes} as its quantities."""
+def read_compound(text: str) -> tuple | None:
+    r"""Return the quantities of a text such as 2\text{ hours }30\text{ minutes}; None for any other text."""
     pieces = list(_COMPOUND.finditer(text))
     if len(pieces) < 2 or "".join(piece[0] for piece in pieces) != text:
         return None

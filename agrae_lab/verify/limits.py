@@ -1,4 +1,4 @@
-"""Answers that no computer algebra should be asked about. Pure text work, linear in the text."""
+"""Refusal of answers that are too heavy to parse. Pure text work, linear in the text."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import re
 MAX_CHARS = 500  # the longest gold answer of MATH, Minerva and OlympiadBench has 210
 MAX_DEPTH = 20  # brackets within brackets; the deepest gold answer has 4
 MAX_DIGITS = 20_000  # of a power or factorial written out; 2^{4950}, a gold answer of MATH, has 1,491
-SHOWN_CHARS = 80  # of an answer that was refused
+SHOWN_CHARS = 80  # of a refused answer
 
 _TOWER = re.compile(r"\d+(?:\s*(?:\^|\*\*)\s*[-+]?\s*\d+)+")
 _FACTORIAL = re.compile(r"(\d+)\s*!")
-_THRICE = re.compile(r"(?:![\s)]*){3}")  # the factorial of a factorial of a factorial
+_THRICE = re.compile(r"(?:![\s)]*){3}")  # a factorial taken three times
 _BINOMIAL = re.compile(r"\\[dt]?binom\s*\{([^{}]*)\}")
 
 
 def refusal(answer: str) -> str | None:
-    """Return why an answer is not worth the risk of parsing it, in words; None if it may be parsed.
+    """Return the reason not to parse an answer, in words; None if it may be parsed.
 
-    The hard limits on time and memory hold all the same. This only spares them what is plainly absurd.
+    The hard limits on time and memory (server.py) hold in any case; this check is cheaper.
     """
     if len(answer) > MAX_CHARS:
         return f"longer than {MAX_CHARS} characters"
@@ -31,6 +31,7 @@ def refusal(answer: str) -> str | None:
 
 
 def _depth(text: str) -> int:
+    """Return the depth of nested brackets."""
     depth = deepest = 0
     for char in text:
         if char in "([{":
@@ -42,7 +43,7 @@ def _depth(text: str) -> int:
 
 
 def _num_digits(answer: str) -> float:
-    """Digits of the largest power or factorial of whole numbers in an answer; inf beyond all bounds."""
+    """Return the number of digits of the largest power or factorial in an answer; inf beyond all bounds."""
     flat = re.sub(r"[{}(\[]|\\left|\\cdot", " ", answer)  # 9^{9^{9}} reads 9^ 9^ 9; (2^3)^4 stays two powers
     towers = [[int(n) for n in re.findall(r"\d+", tower)] for tower in _TOWER.findall(flat)]
     factorials = [int(n) * math.log10(int(n) + 1) for n in _FACTORIAL.findall(flat)]  # n! < n^n
@@ -53,7 +54,7 @@ def _num_digits(answer: str) -> float:
 
 
 def _value(text: str) -> float:
-    """Of a whole number or a power of one; 0 for all else."""
+    """Return the value of a whole number or of a power of one; 0 for any other text."""
     numbers = [int(n) for n in re.findall(r"\d+", text)]
     if not re.fullmatch(r"\s*\d+(?:\s*\^\s*\d+)?\s*", text):
         return 0.0
@@ -62,7 +63,7 @@ def _value(text: str) -> float:
 
 
 def _tower_digits(numbers: list[int]) -> float:
-    """Digits of a^(b^(c…))."""
+    """Return the number of digits of a^(b^(c…))."""
     exponent = 1
     for number in reversed(numbers[1:]):
         if exponent * math.log10(max(number, 1)) > 9:

@@ -1,4 +1,4 @@
-r"""Numbers in closed form, read into a tree; values.py says what they are worth.
+r"""Numbers in closed form, parsed into trees; values.py computes their values.
 
     tree = ("num", Fraction, digits) | ("const", "pi" | "e" | "i") | ("neg", t) | ("add", t, …) | ("mul", t, …)
          | ("div", t, t) | ("pow", t, t) | ("root", t, n) | ("fact", t)
@@ -27,12 +27,12 @@ _TOKEN = re.compile(
 
 
 class _Unread(Exception):
-    """The text is no number in closed form."""
+    """A text is no number in closed form."""
 
 
 @functools.lru_cache(maxsize=8192)
 def read_number(text: str) -> Tree | None:
-    """Return the tree of a canonical text; None if it is anything else than a number in closed form."""
+    """Return the tree of a canonical text; None if it is no number in closed form."""
     try:
         tokens = _tokens(text)
         parser = _Parser(tokens)
@@ -57,7 +57,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
 
 
 class _Parser:
-    """Recursive descent; `at` is the token at hand."""
+    """Recursive-descent parser; `at` is the index of the current token."""
 
     def __init__(self, tokens: Sequence[tuple[str, str]]) -> None:
         self.tokens, self.at = tokens, 0
@@ -170,7 +170,7 @@ class _Parser:
 
 
 def _mixed(whole: Tree, fraction: Tree) -> Tree | None:
-    r"""1\frac{3}{4} as one numeral; None where the fraction is no proper one in whole numbers."""
+    r"""Return 1\frac{3}{4} as one numeral; None if the fraction is not a proper one in lowest terms."""
     if fraction[0] != "div" or any(part[0] != "num" or part[1].denominator != 1 for part in fraction[1:]):
         return None
     above, below = fraction[1][1], fraction[2][1]
@@ -180,7 +180,7 @@ def _mixed(whole: Tree, fraction: Tree) -> Tree | None:
 
 
 def _scientific(factors: Sequence[Tree]) -> Tree:
-    r"""4.5 \cdot 10^{33} as one numeral; other factors as a product."""
+    r"""Return 4.5 \cdot 10^{33} as one numeral, and other factors as a product."""
     if len(factors) == 1:
         return _power_of_ten(factors[0]) or factors[0]
     if len(factors) == 2 and factors[0][0] == "num" and (ten := _power_of_ten(factors[1])):
@@ -189,15 +189,11 @@ def _scientific(factors: Sequence[Tree]) -> Tree:
 
 
 def _power_of_ten(tree: Tree) -> Tree | None:
+    """Return a whole power of ten as one numeral; None for any other tree."""
     if tree[0] != "pow" or tree[1][:2] != ("num", 10):
         return None
-    exponent = (
-        tree[2][1]
-        if tree[2][0] == "num"
-        else -tree[2][1][1]
-        if tree[2][:1] == ("neg",) and (tree[2][1][0] == "num")
-        else None
-    )
+    sign, numeral = (-1, tree[2][1]) if tree[2][0] == "neg" else (1, tree[2])
+    exponent = sign * numeral[1] if numeral[0] == "num" else None
     if exponent is None or exponent.denominator != 1 or abs(exponent) > MAX_EXPONENT:
         return None
     return ("num", Fraction(10) ** int(exponent), 0)
@@ -212,7 +208,7 @@ def _with_exponent(token: str) -> Tree:
 
 
 def _repeating(token: str) -> Tree:
-    r"""0.1\overline{6}, 0.1666\ldots"""
+    r"""Return the numeral of a recurring decimal: 0.1\overline{6} or 0.1666\ldots."""
     if r"\ldots" in token:
         head = token.removesuffix(r"\ldots")
         period = head[-1]

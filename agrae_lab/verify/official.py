@@ -2,16 +2,16 @@ r"""The authors' own reward: the boxed answer equals the target as text, once bo
 
 Their data hold a `target` made from MATH's answers by the string rules of Hendrycks et al. (MATH, 2021) as extended in
 ToRA (Gou et al., 2023), and their code brings the model's answer into the same form. AMC and AIME answers are compared
-so; for MATH their code then tries numbers and sympy too, which `math_verify` does better. Two answers that differ in
-form only (2\sqrt{2} and \sqrt{8}) differ here, and the rules damage some answers: 44\% becomes 44, 5\text{ or }7
-becomes 5{or}7, a matrix loses its rows. What matters is that both sides go the same way.
+so; for MATH their code then tries numbers and sympy too, which `math_verify` does better. Answers that differ in form
+only (2\sqrt{2} and \sqrt{8}) differ here. The rules damage some answers: 44\% becomes 44, 5\text{ or }7 becomes
+5{or}7, a matrix loses its rows. The comparison still works, because both sides take the same damage.
 """
 
 from __future__ import annotations
 
 import re
 
-# In order: pattern, replacement. Whitespace goes late, since some rules look at it.
+# In order: pattern, replacement. Whitespace is removed late, since some rules need it.
 _RULES = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -46,12 +46,12 @@ _RULES = [
 
 
 def normalise(answer: str) -> str:
-    r"""An answer in the form in which the official reward compares it: \dfrac12 and 1/2 are \frac{1}{2}."""
+    r"""Return an answer in the form that the official reward compares: \dfrac12 and 1/2 become \frac{1}{2}."""
     for pattern, replacement in _RULES:
         answer = pattern.sub(replacement, answer)
     return answer
 
 
 def is_equal(answer: str, target: str) -> bool:
-    """Whether the official reward is 1. A target of the authors' data is in its form already; any other is brought."""
+    """Return whether the official reward is 1. A target may be in the official form already, or not."""
     return normalise(answer) in (target, normalise(target))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-# Rules, as rollouts and samples record them.
+Algebra = Callable[[str, str], bool]  # gold and answer, canonical → whether math-verify calls them equal
+
+# Rules, as the column `rule` of rollouts and samples records them.
 SAME_TEXT = "same text"
 VALUE = "value"
 UNEVALUATED = "not evaluated"
@@ -20,7 +23,7 @@ ALGEBRA = "algebra"
 
 @dataclass(frozen=True)
 class Outcome:
-    """Return whether an answer equals the gold answer, and the rule that said so."""
+    """Result of a comparison: whether the answer equals the gold answer, and the rule that decided."""
 
     equal: bool
     rule: str

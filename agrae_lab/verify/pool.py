@@ -1,4 +1,4 @@
-"""The verifier's client: one server per process, started when it is first asked, gone with the process."""
+"""Client of the verifier's server: one server per process, started by the first question, ended with the process."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pathlib import Path
 from agrae_lab.verify.server import CPU_SECONDS, Question, Reply
 
 _SERVER = "from agrae_lab.verify.server import main; main()"
-ATTEMPTS = 2  # a server that is killed (by a batch system, for memory) is started anew once
+ATTEMPTS = 2  # a killed server (by a batch system, for memory) is restarted once
 
 
 class Pool:
-    """Asks the server; starts it if need be. Safe to use from several threads and across a fork.
+    """Client that starts the server when it is first needed. Safe across threads and forks.
 
     Args:
-        cpu_seconds: processor time that an answer may take.
-        num_workers: None: one for each processor that is ours.
+        cpu_seconds: limit on processor time per answer.
+        num_workers: None: one for each processor available to this process.
     """
 
     def __init__(self, *, cpu_seconds: float = CPU_SECONDS, num_workers: int | None = None) -> None:
@@ -32,7 +32,7 @@ class Pool:
         self._lock = threading.Lock()
 
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
-        """One reply per question, in order.
+        """Return one reply per question, in order.
 
         Raises:
             RuntimeError: the server died twice.
@@ -47,7 +47,7 @@ class Pool:
                     return connection.recv()
                 except (EOFError, OSError):
                     self._stop()
-                except BaseException:  # interrupted between question and reply: the next one must not get this reply
+                except BaseException:  # interrupted before the reply: the next question must not get it
                     self._stop()
                     raise
         raise RuntimeError("the verifier's process has died twice; its own output says why, unless memory ran out")
@@ -58,12 +58,12 @@ class Pool:
 
     @property
     def pid(self) -> int | None:
-        """The server's process id while there is one."""
+        """The server's process id; None if it does not run."""
         return None if self._process is None else self._process.pid
 
     @property
     def num_workers(self) -> int:
-        return self._num_workers or _cores()
+        return self._num_workers or _num_cores()
 
     def _start(self) -> Connection:
         ours, theirs = Pipe()
@@ -84,14 +84,14 @@ class Pool:
 
     def _stop(self) -> None:
         if self._connection is not None:
-            self._connection.close()  # the server sees it and ends
+            self._connection.close()  # at which the server ends
         if self._process is not None:
-            self._process.kill()  # rather than wait for the end of an answer; its workers end by themselves
+            self._process.kill()  # without waiting for its current answer; its workers end by themselves
             self._process.wait()
         self._connection = self._process = None
 
     def forget(self) -> None:
-        """In a forked child: the server is the parent's."""
+        """Drop the server in a forked child: it belongs to the parent."""
         self._lock = threading.Lock()
         if self._connection is not None:
             self._connection.close()
@@ -100,8 +100,8 @@ class Pool:
         self._connection = self._process = None
 
 
-def _cores() -> int:
-    """The processors that are ours: those of this process over the training processes that share the machine."""
+def _num_cores() -> int:
+    """Return this process's share of the processors among the training processes on this machine."""
     return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 

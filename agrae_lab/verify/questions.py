@@ -1,4 +1,4 @@
-"""The expressions of a question, which are no answer to it unless the gold answer is one of them as it stands."""
+"""Expressions of a question. Repeating one is no answer, unless the gold answer itself stands in the question."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 def is_copied(question: str, gold: str, answer: str) -> bool:
-    """Return whether a canonical answer, or what it gives a name to, repeats an expression of the question.
+    """Return whether a canonical answer, or the value that it names, repeats an expression of the question.
 
-    Not so where that is the gold answer's own text: it stands in the question as it is.
+    False if that expression is the gold answer's own text.
     """
     shape = shape_of(answer)
     value = shape.items[-1] if shape.kind == "equation" else answer
@@ -50,12 +50,13 @@ def formulas_of(question: str) -> frozenset[str]:
 
 
 def _without_brackets(text: str) -> str:
+    """Return a text without parentheses around the whole; a pair keeps its own."""
     found = enclosed(text)
     return found[1] if found and found[0] == "(" and "," not in found[1] else text
 
 
 def _stands_as(text: str, gold: str) -> bool:
-    """Return whether a text is the gold answer as it is written, up to its unit, its sign of currency and the like."""
+    """Return whether a text is the gold answer as written, up to units, currency signs and final zeros."""
     if text == gold:
         return True
     a, b = (_LOOSE.sub("", t) for t in (text, gold))

@@ -1,14 +1,14 @@
-"""The answer of a completion without a box: what a sentence near its end calls the answer.
+"""The answer of a completion without a box, as a sentence near its end states it.
 
-A bare last number is no answer: a completion cut off in mid-thought would be right by chance. The sentence's whole rest
-is the answer, so that "5 or 4", "5 million" and "5:30" are read as what they are.
+A bare last number is no answer: a completion cut off in mid-thought would be right by chance. The whole rest of the
+sentence is the answer, so that "5 or 4", "5 million" and "5:30" are not read as 5.
 """
 
 from __future__ import annotations
 
 import re
 
-TAIL_CHARS = 4000  # where the sentence is looked for
+TAIL_CHARS = 4000  # searched for the sentence
 MAX_ANCHORS = 10  # from the end
 
 _MARKUP = re.compile(r"\*{2,3}|__|`|^\s*#+\s*", re.MULTILINE)
@@ -44,16 +44,17 @@ _REASON = re.compile(
 
 
 def stated_answer(completion: str) -> str | None:
-    """Return the answer that the last such sentence states; None if there is none, or it is denied or taken back."""
+    """Return the answer that the last such sentence states; None without one, or if it is denied or taken back."""
     text = _MARKUP.sub("", completion[-TAIL_CHARS:])
     for anchor in list(_ANCHOR.finditer(text))[: -MAX_ANCHORS - 1 : -1]:
         claim = _CLAIM.match(text, anchor.end())
         if claim is not None:
-            return _payload(text, anchor, claim)
+            return _claimed_answer(text, anchor, claim)
     return None
 
 
-def _payload(text: str, anchor: re.Match, claim: re.Match) -> str | None:
+def _claimed_answer(text: str, anchor: re.Match, claim: re.Match) -> str | None:
+    """Return the rest of the sentence after a claim; None if the sentence is conditional, denied or taken back."""
     starts = [m.end() for m in _START.finditer(text, max(0, anchor.start() - 200), anchor.start())]
     before = text[starts[-1] if starts else max(0, anchor.start() - 200) : anchor.start()]
     at = claim.end()

@@ -1,12 +1,12 @@
-"""The verifier's server: a process that imports sympy once and forks workers, which it kills when they hang.
+"""The verifier's server: imports sympy once, forks workers, and kills workers that hang.
 
     client ── socket ── server ── pipes ── workers, one answer at a time
 
 A worker has a limit on processor time per answer (the kernel's SIGPROF ends it even inside one endless operation in C)
-and on memory. What ends a worker makes its answer undecided; the next answer gets a new worker, forked in milliseconds.
-Processor time, not wall time, so that a busy machine gives the same verdicts as an idle one.
+and on memory. An answer that ends its worker is invalid; the next answer gets a new worker, forked in milliseconds.
+The limit is processor time, not wall time, so that a busy machine gives the same verdicts as an idle one.
 
-The server lives as long as the other end of its socket: it ends by itself when its client is gone, however it went.
+The server ends by itself when its client's end of the socket closes.
 """
 
 from __future__ import annotations
@@ -26,18 +26,20 @@ from multiprocessing.connection import Connection, Pipe, wait
 from agrae_lab.verify.outcomes import Outcome
 
 CPU_SECONDS = 2.0  # per answer; real answers take milliseconds
-WALL_SECONDS = 60.0  # per answer, whatever holds it up
+WALL_SECONDS = 60.0  # per answer, in case it waits without computing
 MEMORY_BYTES = 2 << 30  # of address space
 MAX_ANSWERS = 2000  # of one worker; the parser's tables and sympy's caches only ever grow
 
 Question = tuple[str, str]  # gold, answer
-Reply = tuple[str, str]  # correct, incorrect, or why undecided (timeout, crash, error); the rule, or the reason again
+Reply = tuple[
+    str, str
+]  # correct, incorrect, or the cause if invalid (timeout, crash, error); the rule, or the cause again
 Judge = Callable[[str, str], Outcome]
 
 
 @dataclass
 class Worker:
-    """A forked process, and the question it is at work on."""
+    """A forked process and its current question."""
 
     pid: int
     connection: Connection
@@ -47,8 +49,8 @@ class Worker:
     num_answers: int = 0
 
 
-class Agenda:
-    """Numbered questions to be given out, those with one gold answer to a worker that has parsed it, if it can be."""
+class Queue:
+    """Queue of numbered questions. A worker preferably gets questions whose gold answer it has parsed already."""
 
     def __init__(self, questions: list[Question]) -> None:
         self._by_gold: OrderedDict[str, list[tuple[int, Question]]] = OrderedDict()
@@ -59,7 +61,7 @@ class Agenda:
         return bool(self._by_gold)
 
     def take(self, gold: str) -> tuple[int, Question]:
-        """A question with this gold answer if there is one left, else with the one that was begun longest ago."""
+        """Remove and return a question with this gold answer, else one with the gold answer begun longest ago."""
         if gold not in self._by_gold:
             gold = next(iter(self._by_gold))
             self._by_gold.move_to_end(gold)
@@ -70,8 +72,8 @@ class Agenda:
         return taken
 
 
-class Crew:
-    """Workers that share the work on a batch of questions."""
+class Workers:
+    """Worker processes that answer a batch of questions together."""
 
     def __init__(self, judge: Judge, client: Connection, *, num_workers: int, cpu_seconds: float) -> None:
         self._judge, self._client = judge, client
@@ -80,26 +82,26 @@ class Crew:
         self._busy: dict[Connection, Worker] = {}
 
     def answer(self, questions: list[Question]) -> list[Reply]:
-        """Replies in the order of the questions.
+        """Return replies in the order of the questions.
 
         Raises:
-            EOFError: the client is gone.
+            EOFError: the client has closed its end.
         """
-        todo = Agenda(questions)
+        todo = Queue(questions)
         replies: dict[int, Reply] = {}
         while todo or self._busy:
             while todo and len(self._busy) < self._num_workers:
                 worker = self._idle.pop() if self._idle else self._fork()
-                self._give(worker, *todo.take(worker.gold))
+                self._send(worker, *todo.take(worker.gold))
             soonest = min(worker.deadline for worker in self._busy.values())
             ready = wait([*self._busy, self._client], timeout=max(0.0, soonest - time.monotonic()))
-            if self._client in ready:  # it sends nothing while it waits: its end is closed
+            if self._client in ready:  # a client that waits sends nothing, so its end is closed
                 raise EOFError
             for worker in [self._busy[c] for c in ready if isinstance(c, Connection)]:
-                replies[worker.number] = self._take(worker)
+                replies[worker.number] = self._receive(worker)
             for worker in [w for w in self._busy.values() if w.deadline <= time.monotonic()]:
                 os.kill(worker.pid, signal.SIGKILL)
-                self._bury(worker)
+                self._remove(worker)
                 replies[worker.number] = ("timeout", "timeout")
         return [replies[i] for i in range(len(questions))]
 
@@ -107,32 +109,32 @@ class Crew:
         for worker in [*self._idle, *self._busy.values()]:
             os.kill(worker.pid, signal.SIGKILL)
 
-    def _give(self, worker: Worker, number: int, question: Question) -> None:
+    def _send(self, worker: Worker, number: int, question: Question) -> None:
         worker.number, worker.gold, worker.deadline = number, question[0], time.monotonic() + WALL_SECONDS
         worker.num_answers += 1
         self._busy[worker.connection] = worker
-        with suppress(OSError):  # a worker that is dead already shows when its reply is awaited
+        with suppress(OSError):  # a dead worker is noticed when its reply is read
             worker.connection.send(question)
 
-    def _take(self, worker: Worker) -> Reply:
-        """A worker's reply, or what became of the worker."""
+    def _receive(self, worker: Worker) -> Reply:
+        """Return a worker's reply; for a worker that died, the cause."""
         try:
             reply: Reply = worker.connection.recv()
         except (EOFError, OSError):
-            status = self._bury(worker)
+            status = self._remove(worker)
             timed_out = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
             reason = "timeout" if timed_out else "crash"
             return reason, reason
         if worker.num_answers >= MAX_ANSWERS:
             os.kill(worker.pid, signal.SIGKILL)
-            self._bury(worker)
+            self._remove(worker)
         else:
             del self._busy[worker.connection]
             self._idle.append(worker)
         return reply
 
-    def _bury(self, worker: Worker) -> int:
-        """Forget a worker that is dead or dying; returns its wait status."""
+    def _remove(self, worker: Worker) -> int:
+        """Remove a dead or dying worker; return its wait status."""
         del self._busy[worker.connection]
         worker.connection.close()
         return os.waitpid(worker.pid, 0)[1]
@@ -141,7 +143,7 @@ class Crew:
         ours, theirs = Pipe()
         pid = os.fork()
         if pid == 0:
-            # A copy of another's end kept open would hide from it that this server, or its client, is gone.
+            # An inherited copy of a connection would keep it open after the server or the client has ended.
             for connection in (ours, self._client, *self._busy, *(w.connection for w in self._idle)):
                 connection.close()
             work(theirs, self._judge, self._cpu_seconds)
@@ -150,10 +152,10 @@ class Crew:
 
 
 def work(connection: Connection, judge: Judge, cpu_seconds: float) -> None:
-    """A worker's whole life. Never returns."""
+    """Answer questions in a worker until the server closes the connection. Never returns."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # which ends the process
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # the default action ends the process
     while True:
         try:
             gold, answer = connection.recv()
@@ -173,19 +175,19 @@ def work(connection: Connection, judge: Judge, cpu_seconds: float) -> None:
 
 
 def main() -> None:
-    """The server's life. Arguments: the file descriptor of its socket, the number of workers, seconds an answer."""
+    """Serve a client. Command line: file descriptor of the socket, number of workers, processor seconds per answer."""
     client, num_workers, cpu_seconds = Connection(int(sys.argv[1])), int(sys.argv[2]), float(sys.argv[3])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the client handles Ctrl-C
     from agrae_lab.verify.algebra import judge, warm_up
 
     warm_up()
-    gc.freeze()  # what workers share is not looked through, and so not copied
-    crew = Crew(judge, client, num_workers=num_workers, cpu_seconds=cpu_seconds)
+    gc.freeze()  # keeps the collector from touching, and so copying, the memory that workers share
+    workers = Workers(judge, client, num_workers=num_workers, cpu_seconds=cpu_seconds)
     try:
         while True:
-            client.send(crew.answer(client.recv()))
+            client.send(workers.answer(client.recv()))
     except (EOFError, OSError):
-        crew.close()
+        workers.close()
 
 
 if __name__ == "__main__":

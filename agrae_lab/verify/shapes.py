@@ -1,6 +1,6 @@
-r"""The kind of thing that an answer is: list, set, tuple, interval, matrix, equation, inequality, ratio, words, scalar.
+r"""Shape of an answer: list, set, tuple, interval, matrix, equation, inequality, ratio, words or scalar.
 
-Texts are canonical (writing.py); items are texts, which are looked at in turn.
+Texts are canonical (writing.py). The items of a shape are texts again, with shapes of their own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agrae_lab.verify.brackets import outer_spans
+
 MAX_ITEMS = 60
 _DEPTH = re.compile(
     r"\\begin\{[a-z]*\*?\}(?:\{[clr|]*\})?|\\end\{[a-z]*\*?\}|\\[{}]|\\langle(?![a-zA-Z])|\\rangle(?![a-zA-Z])|[(){}\[\]]"
@@ -17,9 +19,10 @@ _DEPTH = re.compile(
 _OPEN = ("(", "[", "{", r"\{", r"\langle")
 _JOINT = (
     r"\\text\{[,;\s]*(?:and|or|AND|OR|&)[,;\s]*\}|(?<![a-zA-Z\\])(?:and|or|AND|OR)(?![a-zA-Z])"
-    r"|\\(?:land|lor|wedge|vee|quad|qquad)(?![a-zA-Z])"
+    r"|\\(?:land|lor|wedge|vee)(?![a-zA-Z])"
 )
 _SEPARATOR = re.compile(rf"\s*(?:[,;]\s*(?:{_JOINT})?|{_JOINT})\s*")
+_COMMA = re.compile(r"\s*[,;]\s*")
 _UNION = re.compile(r"\\cup(?![a-zA-Z])|\\text\{U\}|(?<=[)\]])U(?=[(\[])")
 _EQUALS = re.compile(r"(?<![<>!:])=|\\approx(?![a-zA-Z])|\\simeq(?![a-zA-Z])|\\equiv(?![a-zA-Z])")
 _RELATION = re.compile(r"\\le(?![a-zA-Z])|\\ge(?![a-zA-Z])|\\ne(?![a-zA-Z])|<|>")
@@ -33,11 +36,13 @@ _NAME = re.compile(r"-?\\?[a-zA-Z]+(?:_\{?[a-zA-Z0-9]+\}?)?'*(?:\([^()=<>]*\))?"
 
 @dataclass(frozen=True)
 class Shape:
-    r"""`kind`: list, set, tuple, interval, union, inequality, matrix, equation, ratio, words, scalar, empty.
+    r"""Kind and items of an answer.
 
-    `items`: of a collection, its members; of an interval, its ends; of a matrix, its entries row by row; of an
-    equation, its sides; of words and a scalar, the text. `mark`: of an interval, its brackets; of a matrix, its size;
-    of a list, `or` where it is joined so; of a tuple, its brackets.
+    kind: list, set, tuple, interval, union, inequality, matrix, equation, ratio, words, scalar or empty.
+    items: the members of a collection, the ends of an interval, the entries of a matrix row by row, the sides of an
+        equation, or the text of words and a scalar.
+    mark: the brackets of an interval or tuple, the size of a matrix, the signs of an inequality, `or` for a list
+        joined by it.
     """
 
     kind: str
@@ -69,40 +74,32 @@ def shape_of(text: str) -> Shape:
 
 
 def split_top(text: str, separator: re.Pattern) -> list[str]:
-    """The parts between separators that no bracket encloses."""
+    """Return the parts between separators that no bracket encloses."""
     return _split(text, separator)[0]
 
 
 def _split(text: str, separator: re.Pattern) -> tuple[list[str], list[str]]:
-    spans, depth, at = [], 0, 0
-    for match in _DEPTH.finditer(text):
-        if depth == 0:
-            spans.append((at, match.start()))
-        token = match[0]
-        depth = max(0, depth + (1 if token in _OPEN or token.startswith(r"\begin") else -1))
-        at = match.end()
-    if depth == 0:
-        spans.append((at, len(text)))
+    """Return the parts between outer separators, and these separators."""
+    spans = outer_spans(text, _DEPTH, _OPEN)
     parts, joints, start = [], [], 0
     for match in separator.finditer(text):
-        inside = _holds(spans, match)
-        if not inside:
+        if not _is_outside(spans, match):
             continue
         parts.append(text[start : match.start()])
         joints.append(match[0])
         start = match.end()
     parts.append(text[start:])
-    kept = [part.strip() for part in parts]
-    return [part for part in kept if part] or [""], joints
+    stripped = [part.strip() for part in parts]
+    return [part for part in stripped if part] or [""], joints
 
 
-def _holds(spans: Sequence[tuple[int, int]], match: re.Match) -> bool:
-    r"""Return whether a separator begins where nothing encloses it; \text{ and } is itself in braces."""
+def _is_outside(spans: Sequence[tuple[int, int]], match: re.Match) -> bool:
+    r"""Return whether a separator begins outside of brackets; \text{ and } has braces of its own."""
     return any(a <= match.start() <= b and (match.start() < b or match[0].startswith("\\")) for a, b in spans)
 
 
 def _with_usual_brackets(text: str) -> str:
-    """]0,1[ as (0,1), and alike."""
+    """Return a text with reversed brackets, such as ]0,1[, as (0,1)."""
 
     def changed(match: re.Match) -> str:
         first, middle, last = match.groups()
@@ -114,7 +111,7 @@ def _with_usual_brackets(text: str) -> str:
 
 
 def _flattened(text: str) -> str:
-    r"""\text{A, B} as \text{A},\text{B}, and \text{12 and 13} likewise: a text that is a list of short items."""
+    r"""Return \text{A, B} as \text{A},\text{B}: a text that is a list of short items becomes a list of texts."""
     match = _TEXT_LIST.fullmatch(text)
     if not match:
         return text
@@ -125,7 +122,7 @@ def _flattened(text: str) -> str:
 
 
 def plus_minus(text: str) -> tuple[str, ...]:
-    r"""1\pm\sqrt{2} as its two values; any other text as it is."""
+    r"""Return the two values of 1\pm\sqrt{2}; any other text alone."""
     if r"\pm" not in text and r"\mp" not in text:
         return (text,)
     upper = re.sub(r"\\pm(?![a-zA-Z])\s*", "+", re.sub(r"\\mp(?![a-zA-Z])\s*", "-", text))
@@ -139,7 +136,7 @@ def _union(text: str) -> Shape | None:
 
 
 def enclosed(text: str) -> tuple[str, str, str] | None:
-    """The outer brackets and what they hold, if one pair holds all."""
+    """Return opening bracket, content and closing bracket if one pair encloses the whole text; None if not."""
     match = _DEPTH.match(text)
     if not match or match[0] not in _OPEN:
         return None
@@ -161,7 +158,7 @@ def _bracketed(text: str) -> Shape | None:
         return _set(inner)
     if (first, last) == ("{", "}"):
         return shape_of(inner)
-    items = [item for part in split_top(inner, re.compile(r"\s*[,;]\s*")) for item in [part]]
+    items = split_top(inner, _COMMA)
     if len(items) == 1:
         return shape_of(inner) if (first, last) in (("(", ")"), ("[", "]")) and inner else None
     if len(items) == 2 and (first + last in ("[]", "[)", "(]") or any(r"\infty" in item for item in items)):
@@ -172,7 +169,7 @@ def _bracketed(text: str) -> Shape | None:
 
 
 def _set(inner: str) -> Shape:
-    r"""\{1,2\}, or \{x|x>1\}"""
+    r"""Return the shape of a set's content: 1,2 or x|x>1."""
     if not inner:
         return Shape("empty", ())
     built = re.match(r"([a-zA-Z](?:\\in\s*\\mathbb\{R\})?)\s*[|:]\s*(.*)", inner)
@@ -215,13 +212,13 @@ def _equation(text: str) -> Shape | None:
 
 
 def _ratio(text: str) -> Shape | None:
-    """3:2, and 5:30, which compare.py knows for a time."""
+    """Return the shape of a ratio 3:2; compare.py recognises times such as 5:30 before."""
     parts = split_top(text, re.compile(":"))
     return Shape("ratio", tuple(parts)) if len(parts) > 1 and text.count(":") == len(parts) - 1 else None
 
 
 def is_product(text: str) -> bool:
-    """Return whether letters side by side are a product (xy, pqr, ab) rather than a word (on, no, even, CD)."""
+    """Return whether letters side by side are a product (xy, pqr, ab), not a word (on, no, even, CD)."""
     if not re.fullmatch(r"[a-z]{2,3}", text):
         return False
     vowels = sum(char in "aeiou" for char in text)
@@ -229,5 +226,5 @@ def is_product(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    r"""Return whether a side of an equation names something: x, f(2), x_1, \theta, AB; not \pi, which is a number."""
+    r"""Return whether a side of an equation is a name: x, f(2), x_1, \theta, AB; \pi is a number."""
     return bool(_NAME.fullmatch(text)) and text not in (r"\pi", r"-\pi")

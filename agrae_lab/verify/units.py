@@ -1,7 +1,7 @@
-r"""Quantities: a number with what stands beside it — percent, a unit, a scale word, a currency, the letter of a choice.
+r"""Quantities: a number with percent, a unit, a scale word, a currency, or the letter of a choice beside it.
 
-Texts are canonical (writing.py). Words that are no units of measurement (5 apples) count nothing; words that change
-what is said (not, or, squared by itself) make the text no quantity.
+Texts are canonical (writing.py). Words that are no units (5 apples) are ignored. Words that change the meaning (not,
+or, a lone `squared`) make the text no quantity.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _NAMES = {
     "celsius": "celsius", "fahrenheit": "fahrenheit", "am": "am", "pm": "pm", "erg": "erg ergs", "AU": "AU", "pc": "pc",
 }  # fmt: skip
 UNITS = {word: name for name, words in _NAMES.items() for word in words.split()}
-_LETTERS = ("m", "g", "s", "h", "L", "J", "N", "W", "K", "V")  # of units that may stand alone after a number
+_LETTERS = ("m", "g", "s", "h", "L", "J", "N", "W", "K", "V")  # units that may directly follow a number
 _SCALES = {
     "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
     "score": 20, "millions": 10**6, "thousands": 10**3, "billions": 10**9, "hundreds": 10**2,
 }  # fmt: skip
 _PERCENT = ("percent", "pct", "percents", "percentage")
-# Words after which a number is another number, another claim, or none.
+# Words that make a number another number, another claim, or none.
 _DENIED = re.compile(
     "not|no|nor|never|neither|or|and|is|isn|isnt|are|was|be|if|to|times|plus|minus|over|than|more|less|least|most"
     "|maybe|perhaps|possibly|either|wrong|incorrect|false|point|half|quarters?|thirds?|halves|factorial|root|power|mod"
@@ -69,7 +69,7 @@ _MAX_WORDS = 8
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number, and what stands beside it. `units`: sorted (unit, power); `words`: there are other words."""
+    """A number with its units, sorted (unit, power). `words`: other words stand beside it."""
 
     value: Tree
     percent: bool = False
@@ -90,7 +90,7 @@ def read_quantity(text: str) -> Quantity | None:
     if currency:
         head = (currency[1] or currency[3]) + text[currency.end() :]
         extra = [(_CURRENCIES[currency[2]], 1)]
-    tail = _tail_of(head)
+    tail = _find_tail(head)
     if tail is None:
         number = _spelled(head) or read_number(head)
         return None if number is None else Quantity(number, units=tuple(extra))
@@ -108,20 +108,20 @@ def read_quantity(text: str) -> Quantity | None:
     return Quantity(value, marks.percent, tuple(sorted(units.items())), marks.words)
 
 
-def _tail_of(text: str) -> re.Match | None:
-    r"""Return where the words begin; the \text{…} of a number in words is none."""
+def _find_tail(text: str) -> re.Match | None:
+    r"""Return the match at which the words after a number begin; None without any."""
     match = _TAIL.search(text)
     return match if match and match.start() > 0 else None
 
 
 def _spelled(text: str) -> Tree | None:
-    r"""four, \text{four}"""
+    r"""Return the number that four or \text{four} spells; None for any other text."""
     word = re.sub(r"^\\text\{(.*)\}$", r"\1", text).strip(" .").lower()
     return ("num", Fraction(_NUMBER_WORDS[word]), 0) if word in _NUMBER_WORDS else None
 
 
 def _scaled(number: Tree, scale: int) -> Tree | None:
-    """5 million, as a numeral."""
+    """Return 5 million as a numeral; None if the number is no numeral."""
     return ("num", number[1] * scale, number[2]) if number[0] == "num" else None
 
 
@@ -134,9 +134,9 @@ class _Marks:
 
 
 def _read_marks(tail: str) -> _Marks | None:
-    """Return what the text after a number says; None if it is more than units, per cent, a scale and idle words.
+    """Return the units, percent, scale and other words after a number; None if the text holds anything else.
 
-    A word outside of text must be a unit or stand apart: 2xy is a product.
+    A word outside of \\text{} must be a unit or follow a space: 2xy is a product.
     """
     words: list[str] = []
     at = 0
@@ -160,16 +160,17 @@ def _read_marks(tail: str) -> _Marks | None:
         elif match["sign"].strip(" .~()-"):
             words.append({r"\cdot": "*", r"^\circ": "degree", r"\%": "percent"}.get(match["sign"], match["sign"]))
     words = [{r"\dollar": "dollar", r"\euro": "euro", r"\pounds": "GBP"}.get(w, w) for w in words]
-    return _marks_of(_joined(words))
+    return _parse_marks(_joined(words))
 
 
 def _joined(words: list[str]) -> list[str]:
-    """a.m. and per cent as one word each."""
+    """Return the words with `a m` and `per cent` joined to one word each."""
     text = re.sub(r"\b([AaPp]) ([Mm])\b", lambda m: (m[1] + m[2]).lower(), " ".join(words))
     return re.sub(r"\bper cent\b", "percent", text).split()
 
 
-def _marks_of(words: list[str]) -> _Marks | None:
+def _parse_marks(words: list[str]) -> _Marks | None:
+    """Return units, percent and scale that the words name; None if a word changes the meaning."""
     if len(words) > _MAX_WORDS:
         return None
     marks, sign, power = _Marks([]), 1, 1
@@ -196,7 +197,9 @@ def _marks_of(words: list[str]) -> _Marks | None:
         elif name == "mph":
             marks.units += [("mi", 1), ("h", -1)]
         elif name is not None:
-            marks.units.append(_in_degrees(marks, name) or (name, sign * power))
+            if name in ("celsius", "fahrenheit") and marks.units[-1:] == [("deg", 1)]:
+                marks.units.pop()  # degrees Celsius are one unit
+            marks.units.append((name, sign * power))
             power = 1
         elif word in ("C", "F") and marks.units[-1:] == [("deg", 1)]:
             marks.units[-1] = ("celsius" if word == "C" else "fahrenheit", 1)
@@ -211,14 +214,7 @@ def _marks_of(words: list[str]) -> _Marks | None:
     return marks
 
 
-def _in_degrees(marks: _Marks, name: str) -> tuple[str, int] | None:
-    """Degrees Celsius are one unit."""
-    if name in ("celsius", "fahrenheit") and marks.units[-1:] == [("deg", 1)]:
-        marks.units.pop()
-    return None
-
-
 def compatible(gold: Quantity, answer: Quantity) -> bool:
-    """Return whether an answer's unit is the gold answer's; either may be left out, other words may differ."""
+    """Return whether the units of an answer agree with those of the gold answer. Either may have none."""
     has_marks = [bool(q.units or q.words) for q in (gold, answer)]
     return gold.units == answer.units or not all(has_marks)

@@ -1,6 +1,6 @@
-"""The values of numbers in closed form: exact or to many digits, their equality, and operations left to carry out.
+"""Values of numbers in closed form, exact or to many digits, and their equality.
 
-The trees are those of numbers.py. Whole numbers that come up have at most MAX_BITS.
+The trees are those of numbers.py. Whole numbers on the way have at most MAX_BITS.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ import functools
 import math
 from decimal import Context, Decimal, DecimalException, localcontext
 from fractions import Fraction
-from typing import Any
 
 from agrae_lab.verify.numbers import Tree
 
 MAX_BITS = 70_000  # of a whole number written out, 20,000 digits
-MIN_DIGITS = 6  # significant digits of a decimal that stands for a number without an end
+MIN_DIGITS = 6  # significant digits of a decimal that stands for a number without an end, such as 1/3
 _PRECISION = 150
 _TOLERANCE = Decimal(10) ** -120
 _PI = Decimal(
@@ -24,11 +23,11 @@ _PI = Decimal(
 
 
 class _NoValue(Exception):
-    """A tree has no such value, or one that is too large."""
+    """A tree has no value of the kind asked for, or one that is too large."""
 
 
 def exact(tree: Tree) -> Fraction | None:
-    """Return the value of a tree that is a rational number by its operations; None for others, and beyond MAX_BITS."""
+    """Return the exact value of a tree of rational operations; None for any other tree, and beyond MAX_BITS."""
     try:
         return _exact(tree)
     except (_NoValue, ZeroDivisionError):
@@ -96,7 +95,7 @@ Complex = tuple[Decimal, Decimal]
 
 @functools.lru_cache(maxsize=8192)
 def approximate(tree: Tree) -> Complex | None:
-    """Return real and imaginary part to _PRECISION digits; None where a step has no such value or is too large."""
+    """Return real and imaginary part to _PRECISION digits; None if a step has no value or one that is too large."""
     context = Context(prec=_PRECISION, Emax=10**8, Emin=-(10**8))
     try:
         with localcontext(context):
@@ -161,15 +160,15 @@ def _power(base: Complex, exponent: Complex, whole: Fraction | None) -> Complex:
 
 
 def equal(gold: Tree, answer: Tree) -> bool | None:
-    """Return whether two numbers are equal; None if that cannot be told.
+    """Return whether two numbers are equal; None if neither has a value to compare.
 
-    Both exactly, whatever their size; only a decimal that stands for a gold number without an end (1/3, a surd, pi)
-    may be that number rounded to the places it shows, and must show MIN_DIGITS significant digits.
+    Numbers of any size are compared exactly. One exception: a gold number whose decimals never end (1/3, a surd, pi)
+    equals a decimal that is that number rounded to the places shown, if it shows MIN_DIGITS significant digits.
     """
     a, b = exact(gold), exact(answer)
     if a is not None and b is not None and a == b:
         return True
-    if b is not None and _is_decimal(answer) and not _has_an_end(gold, a):
+    if b is not None and _is_decimal(answer) and not _is_terminating(gold, a):
         return _is_rounded(gold, b, answer)
     if a is not None and b is not None:
         return False
@@ -189,8 +188,8 @@ def _is_decimal(tree: Tree) -> bool:
     return tree[0] == "num" and tree[2] >= MIN_DIGITS
 
 
-def _has_an_end(gold: Tree, value: Fraction | None) -> bool:
-    """Return whether a gold number's decimals end: it must then be met exactly."""
+def _is_terminating(gold: Tree, value: Fraction | None) -> bool:
+    """Return whether the decimals of a gold number end; only its exact value then equals it."""
     if value is None:
         return False
     below = value.denominator
@@ -211,93 +210,10 @@ def _is_rounded(gold: Tree, shown: Fraction, answer: Tree) -> bool | None:
 
 
 def shown_places(numeral: Tree) -> int:
-    """Return how many decimal places a decimal shows."""
+    """Return the number of decimal places that a decimal shows."""
     value, digits = numeral[1], numeral[2]
     if value == 0:
         return digits
     size = math.floor(math.log10(value.numerator) - math.log10(value.denominator))
     size += (value >= Fraction(10) ** (size + 1)) - (value < Fraction(10) ** size)
     return digits - 1 - size
-
-
-def is_plain(tree: Tree) -> bool:
-    """Return whether a tree is a numeral or a fraction of whole numbers in lowest terms, with a sign or without."""
-    tree = tree[1] if tree[0] == "neg" else tree
-    return tree[0] == "num" or (tree[0] == "div" and exact(tree) is not None and not pending(tree))
-
-
-def pending(tree: Tree) -> bool:
-    """Return whether an operation is left to carry out: 2+3, 2^3, 10/4, sqrt(4), 5!; not so sqrt(8), 1/2."""
-    kind = tree[0]
-    children = [child for child in tree[1:] if isinstance(child, tuple)]
-    if any(map(pending, children)):
-        return True
-    return {"add": _pending_sum, "mul": _pending_product, "div": _pending_fraction, "pow": _pending_power,
-            "root": lambda t: exact(t) is not None, "fact": lambda t: True, "neg": lambda t: t[1][0] == "neg"}.get(
-        kind, lambda t: False
-    )(tree)  # fmt: skip
-
-
-def _pending_sum(tree: Tree) -> bool:
-    """Two rational terms, or two terms with the same irrational factor."""
-    kinds = [_irrational(term) for term in tree[1:]]
-    return len(set(kinds)) < len(kinds)
-
-
-def _irrational(term: Tree) -> Any:
-    """Return what is left of a term without its rational coefficient; () for a rational term."""
-    if exact(term) is not None:
-        return ()
-    if term[0] == "neg":
-        return _irrational(term[1])
-    if term[0] == "mul":
-        left = [_irrational(factor) for factor in term[1:] if exact(factor) is None]
-        return left[0] if len(left) == 1 else tuple(sorted(left, key=repr))
-    if term[0] == "div" and exact(term[2]) is not None:
-        return _irrational(term[1])
-    return term
-
-
-def _pending_product(tree: Tree) -> bool:
-    """Two rational factors, two roots of one degree, or one factor twice."""
-    rational = sum(exact(factor) is not None for factor in tree[1:])
-    degrees = [f[2] for f in tree[1:] if f[0] == "root"]
-    others = [repr(f) for f in tree[1:] if exact(f) is None]
-    return rational > 1 or len(set(degrees)) < len(degrees) or len(set(others)) < len(others)
-
-
-def _pending_fraction(tree: Tree) -> bool:
-    """A fraction of rational numbers that is not one of whole numbers in lowest terms; a common whole factor."""
-    above, below = tree[1], tree[2]
-    a, b = exact(above), exact(below)
-    if a is not None and b is not None:
-        return not (
-            a.denominator == b.denominator == 1
-            and all((t[1] if t[0] == "neg" else t)[0] == "num" for t in (above, below))
-            and math.gcd(a.numerator, b.numerator) == 1
-            and abs(b) != 1
-        )
-    return b in (1, -1) or math.gcd(_content(above), _content(below)) > 1
-
-
-def _content(tree: Tree) -> int:
-    """The whole number that divides every term; 1 where there is none."""
-    value = exact(tree)
-    if value is not None:
-        return abs(value.numerator) if value.denominator == 1 else 1
-    if tree[0] == "neg":
-        return _content(tree[1])
-    if tree[0] == "add":
-        return math.gcd(*map(_content, tree[1:]))
-    if tree[0] == "mul":
-        return math.prod(map(_content, tree[1:]))
-    return 1
-
-
-def _pending_power(tree: Tree) -> bool:
-    """A rational power that is rational, or a whole power above one of anything but pi and e."""
-    if exact(tree) is not None:
-        return True
-    exponent = exact(tree[2])
-    whole = exponent is not None and exponent.denominator == 1
-    return whole and (tree[1] == ("const", "i") or tree[1][0] != "const" or exponent in (0, 1))

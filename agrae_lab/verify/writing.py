@@ -1,6 +1,6 @@
-r"""One writing for texts that differ in typesetting alone: \dfrac12, ½ and \frac{1}{2}; 1\,234 and 1,234; ≤ and \leq.
+r"""Canonical form of texts that differ in typesetting alone: \dfrac12, ½ and \frac{1}{2}; 1\,234 and 1,234; ≤ and \leq.
 
-Pure text work: no value is computed, nothing is simplified. Texts with one canonical form are one answer to the
+Pure text work: no value is computed, no expression simplified. Texts with one canonical form are one answer to the
 verifier and one vote to the analysis.
 """
 
@@ -10,6 +10,8 @@ import functools
 import re
 import unicodedata
 from itertools import accumulate
+
+from agrae_lab.verify.brackets import outer_spans
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
@@ -74,11 +76,10 @@ _RULES = [
         (r"(?<![\\a-zA-Z])(arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|pi)(?=[({\s\d]|$)", r"\\\1"),
     )
 ]
-_FONT = re.compile(
-    r"\\(text|textbf|textit|textrm|textsf|texttt|textnormal|textup|emph|mbox|hbox|mathrm|mathsf|mathtt|mathit|mathbf"
-    r"|mathnormal|boldsymbol|bm|pmb|boxed|fbox|underline|uline|mathcal)\s*\{([^{}]*)\}"
-)
 _WORDS = ("text", "textbf", "textit", "textrm", "textsf", "texttt", "textnormal", "textup", "emph", "mbox", "hbox")
+_UPRIGHT = ("mathrm", "mathsf", "mathtt", "mathit")  # words if longer than one letter
+_STYLES = ("mathbf", "mathnormal", "boldsymbol", "bm", "pmb", "boxed", "fbox", "underline", "uline", "mathcal")
+_FONT = re.compile(rf"\\({'|'.join((*_WORDS, *_UPRIGHT, *_STYLES))})\s*\{{([^{{}}]*)\}}")
 _NUMERAL = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
 _FRAC_ABOVE = re.compile(r"\\frac\s*(?:([0-9])\s*(?=[{0-9\\a-zA-Z])|(\\pi(?![a-zA-Z])|[a-zA-Z])\s*(?=[{0-9\\]))")
 _FRAC_BELOW = re.compile(r"(\\frac\{(?:[^{}]|\{[^{}]*\})*\})\s*([0-9a-zA-Z]|\\pi(?![a-zA-Z]))")
@@ -89,45 +90,46 @@ _OVER = re.compile(r"\{([^{}]*?)\\over(?![a-zA-Z])([^{}]*?)\}")
 _SCRIPT = re.compile(r"([_^])\s*\{\s*([0-9a-zA-Z])\s*\}")
 _SLASH = re.compile(r"(?<![0-9a-zA-Z.}/^_)!])(-?)([0-9]+)\s*/\s*([0-9]+)(?![0-9a-zA-Z./^!])(?!\s*\\pi|\s*[a-zA-Z(])")
 _GROUPS = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
+_BRACKET = re.compile(r"\\[{}]|[()\[\]]")
 _THIN_GROUPS = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:(?:\s*\{,\}\s*|\s*,\\!\s*|,\s*\\,\s*)[0-9]{3})+(?![0-9])")
 _SPACED_GROUPS = re.compile(r"(?<![0-9.,/}])(?<![0-9.,/}] )[0-9]{1,3}(?:(?: |\\[,; ]|~)[0-9]{3})+(?![0-9./])")
 _POINT = re.compile(r"(?<![0-9])\.(?=[0-9])")
 _TOKEN = re.compile(r"\\text\{[^{}]*\}|\\[a-zA-Z]+|\\.|[0-9]+(?:\.[0-9]+)?|[a-zA-Z]+|\s+|.", re.DOTALL)
 _EDGE = re.compile(r"^[\s.,;:=]*(?:\\(?:therefore|implies|Rightarrow|approx|simeq)(?![a-zA-Z])[\s=]*)*|[\s.,;:]+$")
-_ROW = "\x03"  # stands for two backslashes, which part the rows of a matrix
+_ROW = "\x03"  # stands for two backslashes, which separate the rows of a matrix
 _MAX_ROUNDS = 6  # of commands within commands
 
 
 @functools.lru_cache(maxsize=8192)
 def canonical(text: str) -> str:
-    """Return the one writing of a text, without math delimiters and outer punctuation."""
-    text = _of_signs(text).replace(r"\\", _ROW)
+    """Return the canonical form of a text, without math delimiters and outer punctuation."""
+    text = _to_ascii(text).replace(r"\\", _ROW)
     text = text.replace(r"\$", r"\dollar ").replace("$", " ")
     text = _THIN_GROUPS.sub(lambda m: re.sub(r"[^0-9]", "", m[0]), text)
     text = _SPACED_GROUPS.sub(lambda m: re.sub(r"[^0-9]", "", m[0]), text)
     text = text.replace("{,}", ",").replace(",\\!", ",")
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
-    text = _fonts(text)
-    text = _fractions(text)
+    text = _plain_fonts(text)
+    text = _with_braces(text)
     text = _POINT.sub("0.", text)
-    text = _groups(text)
+    text = _joined_groups(text)
     text = _SCRIPT.sub(r"\1\2", text)
     text = _EDGE.sub("", _SLASH.sub(r"\1\\frac{\2}{\3}", text))
-    return _spaces(_EDGE.sub("", _unwrapped(text))).replace(_ROW, r"\\")
+    return _normal_spaces(_EDGE.sub("", _unwrapped(text))).replace(_ROW, r"\\")
 
 
-def _of_signs(text: str) -> str:
-    """Characters beyond ASCII as commands and ASCII: √2, ½, x², ≤, full-width digits."""
+def _to_ascii(text: str) -> str:
+    """Return a text with characters beyond ASCII as commands and ASCII: √2, ½, x², ≤, full-width digits."""
     if text.isascii():
         return text
     text = _SQRT_SIGN.sub(r"\\sqrt{\1}", text)
     text = _SUPERSCRIPT.sub(lambda m: "^{" + m[0].translate(_SUPERSCRIPTS) + "}", text)
     text = _SUBSCRIPT.sub(lambda m: "_{" + m[0].translate(_SUBSCRIPTS) + "}", text)
-    return "".join(map(_of_sign, text))
+    return "".join(map(_char_to_ascii, text))
 
 
-def _of_sign(char: str) -> str:
+def _char_to_ascii(char: str) -> str:
     if char.isascii():
         return char
     if char in _SIGNS:
@@ -139,12 +141,12 @@ def _of_sign(char: str) -> str:
     return _SIGNS.get(plain, plain)
 
 
-def _fonts(text: str) -> str:
-    r"""Upright words as \text{…}; other fonts, colours and inner boxes are taken off."""
+def _plain_fonts(text: str) -> str:
+    r"""Return a text with upright words as \text{…}, and without other fonts, colours and inner boxes."""
 
     def changed(match: re.Match) -> str:
         font, content = match[1], " ".join(match[2].split())
-        if font in _WORDS or (font in ("mathrm", "mathsf", "mathtt", "mathit") and len(content) > 1):
+        if font in _WORDS or (font in _UPRIGHT and len(content) > 1):
             if _NUMERAL.fullmatch(content):
                 return f" {content} "
             return f"\x01{content}\x02" if content else " "
@@ -157,8 +159,8 @@ def _fonts(text: str) -> str:
     return text.replace("\x01", r"\text{").replace("\x02", "}")
 
 
-def _fractions(text: str) -> str:
-    r"""\frac12, \frac 4{3}, {1 \over 2}, \sqrt2, \sqrt(2) with braces."""
+def _with_braces(text: str) -> str:
+    r"""Return a text with braces in \frac12, \frac 4{3}, {1 \over 2}, \sqrt2 and \sqrt(2)."""
     text = _OVER.sub(r"\\frac{\1}{\2}", text)
     for _ in range(_MAX_ROUNDS):
         before = text
@@ -175,24 +177,17 @@ def _sqrt(match: re.Match) -> str:
     return rf"\sqrt{degree}{{{match[2]}}}" if match[2] else rf"\sqrt{degree}"
 
 
-def _groups(text: str) -> str:
-    """Numbers in groups of three without their commas, outside of brackets: (1,234) is a pair."""
-    pieces, depth, at = [], 0, 0
-    for match in re.finditer(r"\\[{}]|[()\[\]]", text):
-        if depth == 0:
-            pieces.append(_GROUPS.sub(lambda m: m[0].replace(",", ""), text[at : match.start()]))
-        else:
-            pieces.append(text[at : match.start()])
-        pieces.append(match[0])
-        depth = max(0, depth + (1 if match[0] in ("(", "[", r"\{") else -1))
-        at = match.end()
-    rest = text[at:]
-    pieces.append(_GROUPS.sub(lambda m: m[0].replace(",", ""), rest) if depth == 0 else rest)
-    return "".join(pieces)
+def _joined_groups(text: str) -> str:
+    """Return a text with 1,234 as 1234 outside of brackets; (1,234) is a pair."""
+    pieces, at = [], 0
+    for start, end in outer_spans(text, _BRACKET, ("(", "[", r"\{")):
+        pieces += [text[at:start], _GROUPS.sub(lambda m: m[0].replace(",", ""), text[start:end])]
+        at = end
+    return "".join([*pieces, text[at:]])
 
 
 def _unwrapped(text: str) -> str:
-    """Without braces around the whole."""
+    """Return a text without braces around the whole."""
     text = text.strip()
     for _ in range(_MAX_ROUNDS):
         if not (text.startswith("{") and text.endswith("}")):
@@ -204,8 +199,8 @@ def _unwrapped(text: str) -> str:
     return text
 
 
-def _spaces(text: str) -> str:
-    """One space where it parts words or numbers, or a command from a letter; none elsewhere."""
+def _normal_spaces(text: str) -> str:
+    """Return a text with one space between words, numbers, or a command and a letter, and no other space."""
     out: list[str] = []
     spaced = False
     for token in _TOKEN.findall(text):
@@ -218,7 +213,7 @@ def _spaces(text: str) -> str:
             numbers = last[-1].isdigit() and token[0].isdigit()
             words = last[-1].isalpha() and token[0].isalpha()
             word = last[-1].isdigit() and token[0].isalpha() and len(token) > 1
-            listed = last == "," and len(token) == 3 and token.isdigit()  # 15, 600 is no 15,600
+            listed = last == "," and len(token) == 3 and token.isdigit()  # 15, 600 is two numbers
             if named or (spaced and (numbers or words or word or listed)):
                 out.append(" ")
         out.append(token)

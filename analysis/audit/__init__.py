@@ -1,16 +1,16 @@
-"""Does a published Pass@k table fit together? `python -m analysis audit table.csv`; docs/audit.md has the manual.
+"""Audit of a published Pass@k table: `python -m analysis audit table.csv`. docs/audit.md is the manual.
 
-    table.py      CSV → curves (one row of a published table each); refuses what it cannot read
-    within.py     what must hold within a row: pure functions, a curve → findings
-    between.py    what must hold, or seldom fails, between rows
-    checks.py     all of them
-    coherence.py  whether one set of samples could have produced a row at all
-    findings.py   what a finding is, and its Markdown, CSV and JSON
+    table.py      reader: CSV → curves, one per row of the published table
+    within.py     checks within a row
+    between.py    checks between rows
+    checks.py     all checks
+    coherence.py  search for one set of samples that gives a row
+    findings.py   findings, and their Markdown and CSV
     command.py    arguments, terminal, files, exit status
-    rates.py      false alarms and power of all checks, by simulation
+    rates.py      simulated false alarms and power of all checks
 
-A finding is arithmetic on printed numbers. It says what, where, by how much and with what tolerance, and what may
-innocently have caused it; why it is so, it does not know.
+A finding is arithmetic on printed numbers: the place, the size, the tolerance and possible innocent causes. It does
+not name the actual cause.
 """
 
 from analysis.audit.command import main

@@ -1,4 +1,4 @@
-"""What must hold, or seldom fails, between the rows of published tables. Pure functions: curves → findings."""
+"""Checks between the rows of published tables: curves → findings."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from analysis.audit.findings import SAME, Check, Finding, finding, listed
 from analysis.audit.table import AuditError, Cell, Curve
 
-# Thresholds of the two checks that are no theorems; docs/audit.md has how often genuine tables pass them by chance.
-FEW_SHARED = 3  # equal cells of two rows, at k < n and INSIDE, from which they are named
-INSIDE = (0.05, 0.95)  # nearer to the ends all curves crowd
-APART = 20  # times h: rows that differ by so much somewhere, and yet share cells, are named too
-STRAIGHT = 0.99  # correlation of ± with log2 k from which a row counts as a straight line
-MOST = 0.9  # share of a table's rows, of at least MIN_ROWS with ± at MIN_POINTS values of k, that are straight lines
-MIN_ROWS = 3
+# Thresholds of the two checks that are no theorems; docs/audit.md gives their false alarms on genuine tables.
+FEW_SHARED = 3  # smallest number of equal cells of two rows, at k < n and INSIDE, that is reported
+INSIDE = (0.05, 0.95)  # outside this range many curves agree by chance
+APART = 20  # in units of h: a difference elsewhere that makes shared cells suspicious
+STRAIGHT = 0.99  # smallest correlation of ± with log2 k that counts as a straight line
+MOST = 0.9  # smallest share of straight lines among a table's rows that is reported
+MIN_ROWS = 3  # with a ± at MIN_POINTS values of k or more
 MIN_POINTS = 5
-MANY_RUNS = 16  # taken to be behind a ± where the table does not say
+MANY_RUNS = 16  # assumed number of runs behind a ± where the table does not state it
 
 REPEATS = Check(
     "repeats",
@@ -48,13 +48,13 @@ CLAIM = Check(
 
 
 def between_rows(curves: Sequence[Curve]) -> Iterator[Finding]:
-    """All that this file checks without being told what to look for."""
+    """Yield the findings of all checks of this module that need no claim."""
     for check in (repeats, identical_rows, plus_minus_at_bounds, straight_lines):
         yield from check(curves)
 
 
 def repeats(curves: Sequence[Curve]) -> Iterator[Finding]:
-    """Cells of one model, benchmark, method and k that are printed more than once with different values."""
+    """Yield cells of one model, benchmark, method and k that are printed with different values."""
     printed = defaultdict(list)
     for curve in curves:
         for cell in (*curve.cells, *curve.repeated):
@@ -62,7 +62,7 @@ def repeats(curves: Sequence[Curve]) -> Iterator[Finding]:
     for (*_, k), found in printed.items():
         values = [cell.value for _, cell in found]
         by = max(values) - min(values)
-        # one number rounded twice to the same place is the same; to different places it may differ
+        # roundings of one number to different places may differ
         coarse = max(curve.half for curve, _ in found) if len({curve.decimals for curve, _ in found}) > 1 else 0.0
         if by > 2 * coarse + SAME:
             where = (f"{curve.percent(cell.value)} on line {cell.line}" for curve, cell in found)
@@ -75,8 +75,8 @@ def repeats(curves: Sequence[Curve]) -> Iterator[Finding]:
 
 
 def identical_rows(curves: Sequence[Curve]) -> Iterator[Finding]:
-    """Rows of one table, model and benchmark that agree everywhere, or here and there while they differ elsewhere."""
-    for group in _by(curves, "table", "model", "benchmark"):
+    """Yield rows of one table, model and benchmark that agree in all cells, or in several but differ elsewhere."""
+    for group in _group_by(curves, "table", "model", "benchmark"):
         for a, b in combinations(group, 2):
             pairs = _shared_ks(a, b)
             same = [(x, y) for x, y in pairs if abs(x.value - y.value) < SAME]
@@ -88,7 +88,7 @@ def identical_rows(curves: Sequence[Curve]) -> Iterator[Finding]:
             cells = f"all {len(pairs)} cells" if everywhere else f"{len(same)} of {len(pairs)} cells"
             statement = f"equals {b.method} in {cells} (k = {listed([x.k for x, _ in same])})"
             size = {"by": len(same), "tolerance": FEW_SHARED - 1, "unit": "cells"}
-            yield finding(IDENTICAL, a, statement, **size, **_places(same))
+            yield finding(IDENTICAL, a, statement, **size, **_pair_places(same))
 
 
 def plus_minus_at_bounds(curves: Sequence[Curve]) -> Iterator[Finding]:
@@ -105,8 +105,8 @@ def plus_minus_at_bounds(curves: Sequence[Curve]) -> Iterator[Finding]:
 
 
 def straight_lines(curves: Sequence[Curve]) -> Iterator[Finding]:
-    """One finding a table of which nearly all rows' ± grow as a straight line in log2 k."""
-    for group in _by(curves, "table", "model"):
+    """Yield one finding per table in which nearly all rows' ± grow as a straight line in log2 k."""
+    for group in _group_by(curves, "table", "model"):
         correlations = [r for curve in group if (r := line_correlation(curve)) is not None]
         straight = [r for r in correlations if r >= STRAIGHT]
         if len(correlations) < MIN_ROWS or len(straight) < MOST * len(correlations):
@@ -122,7 +122,7 @@ def straight_lines(curves: Sequence[Curve]) -> Iterator[Finding]:
 
 
 def line_correlation(curve: Curve) -> float | None:
-    """Correlation of ± with log2 k; None with fewer than MIN_POINTS values or where ± does not vary."""
+    """Return the correlation of ± with log2 k; None with fewer than MIN_POINTS values or a constant ±."""
     points = [(cell.k, cell.plus_minus) for cell in curve.cells if cell.plus_minus is not None]
     if len(points) < MIN_POINTS or len({value for _, value in points}) == 1:
         return None
@@ -131,40 +131,40 @@ def line_correlation(curve: Curve) -> float | None:
 
 
 def claim_fails(curves: Sequence[Curve], above: str, below: str) -> Iterator[Finding]:
-    """Where `above > below`, said of two methods, does not hold: one finding a table and benchmark.
+    """Yield the cells where the claim `above > below` about two methods fails: one finding per table and benchmark.
 
     Raises:
-        AuditError: a method that the table does not have; the choices are listed.
+        AuditError: the table has no such method; the choices are listed.
     """
     methods = list(dict.fromkeys(curve.method for curve in curves))
     for method in (above, below):
         if method not in methods:
-            raise AuditError(f"claim= names {method!r}, but the methods are {', '.join(methods)}")
-    for group in _by(curves, "table", "model", "benchmark"):
+            raise AuditError(f"claim=: there is no method {method!r}; choose from {', '.join(methods)}")
+    for group in _group_by(curves, "table", "model", "benchmark"):
         named = {curve.method: curve for curve in group}
         if above not in named or below not in named:
             continue
-        mine = named[above]
-        against = [(x, y) for x, y in _shared_ks(mine, named[below]) if x.value - y.value < SAME]
-        if against:
-            texts = (f"k = {x.k} ({mine.percent(x.value)} against {mine.percent(y.value)})" for x, y in against)
+        curve = named[above]
+        failing = [(x, y) for x, y in _shared_ks(curve, named[below]) if x.value - y.value < SAME]
+        if failing:
+            texts = (f"k = {x.k} ({curve.percent(x.value)} against {curve.percent(y.value)})" for x, y in failing)
             statement = f"is not above {below} at {', '.join(texts)}"
-            by = max(y.value - x.value for x, y in against)
-            yield finding(CLAIM, mine, statement, by=by, tolerance=0.0, **_places(against))
+            by = max(y.value - x.value for x, y in failing)
+            yield finding(CLAIM, curve, statement, by=by, tolerance=0.0, **_pair_places(failing))
 
 
 def _shared_ks(a: Curve, b: Curve) -> list[tuple[Cell, Cell]]:
-    """The cells of two curves at every k that both have."""
+    """Return the pairs of cells of two curves at every k that both have."""
     other = {cell.k: cell for cell in b.cells}
     return [(cell, other[cell.k]) for cell in a.cells if cell.k in other]
 
 
-def _places(pairs: Sequence[tuple[Cell, Cell]]) -> dict[str, tuple[int, ...]]:
-    """The k and lines of pairs of cells, as a finding takes them."""
+def _pair_places(pairs: Sequence[tuple[Cell, Cell]]) -> dict[str, tuple[int, ...]]:
+    """Return the k and lines of pairs of cells, as arguments of `finding`."""
     return {"ks": tuple(x.k for x, _ in pairs), "lines": tuple(cell.line for pair in pairs for cell in pair)}
 
 
-def _by(curves: Iterable[Curve], *names: str) -> list[list[Curve]]:
+def _group_by(curves: Iterable[Curve], *names: str) -> list[list[Curve]]:
     groups: dict[tuple[str, ...], list[Curve]] = {}
     for curve in curves:
         groups.setdefault(tuple(getattr(curve, name) for name in names), []).append(curve)

@@ -13,7 +13,7 @@ CHECKS = (K_WITHIN_N, MONOTONE, CONCAVE, MULTIPLES, COHERENT, REPEATS, IDENTICAL
 
 
 def audit(curves: Sequence[Curve]) -> list[Finding]:
-    """All findings: check by check in the order of CHECKS, within a check in the order of the file."""
+    """Return all findings in the order of CHECKS, and for each check in the order of the file."""
     found = [*(f for curve in curves for f in within_row(curve)), *between_rows(curves)]
     order = [check.name for check in CHECKS]
     return sorted(found, key=lambda f: order.index(f.check))

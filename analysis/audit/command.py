@@ -1,6 +1,19 @@
-"""`python -m analysis audit table.csv [problems=AMC23:40,MyBench:12] [claim="A > B"] [json=path] [out=folder]`.
+"""Check whether a published Pass@k table is consistent with itself.
 
-Exit status: 0 nothing found, 1 findings, 2 the table cannot be read.
+    python -m analysis audit table.csv [problems=AMC23:40,MyBench:12] [claim="A > B"] [json=path] [out=folder]
+
+Examples:
+
+    python -m analysis audit table.csv                                            # findings on the terminal
+    python -m analysis audit table.csv claim="GRPO + A-GRAE > GRPO" out=audit     # and audit/audit.csv, audit.md
+
+    problems=<name>:<count>,...   number of problems of a benchmark (known for MATH, MATH-500, GSM8K, AMC23, AIME)
+    claim="A > B"                 list the cells where method A is not above method B
+    json=<path>, out=<folder>     write the findings as JSON; as audit.csv and audit.md
+
+The table is CSV: columns method, k, pass_at_k; or method and one column per k. docs/audit.md describes all checks.
+
+Exit status: 0 no findings; 1 findings; 2 the table cannot be read.
 """
 
 from __future__ import annotations
@@ -32,7 +45,10 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Audit a table, print what is found and write what was asked for; returns the exit status."""
+    """Audit a table, print the findings, write the requested files, and return the exit status."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
     try:
         given = parse(arguments)
         curves = read_curves(given.path, given.problems)
@@ -49,16 +65,16 @@ def main(arguments: Sequence[str]) -> int:
     try:
         write(given, about, findings, checks)
     except OSError as error:
-        print(f"cannot write {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"{error.filename}: cannot be written ({error.strerror}); choose another path", file=sys.stderr)
         return 2
     return 1 if findings else 0
 
 
 def parse(arguments: Sequence[str]) -> Arguments:
-    """The command's arguments.
+    """Return the command's arguments.
 
     Raises:
-        AuditError: no table or several, or a key or value that is not understood.
+        AuditError: there is no table or several, or a key or value is invalid.
     """
     paths = [argument for argument in arguments if "=" not in argument or Path(argument).is_file()]
     keys = dict(argument.split("=", 1) for argument in arguments if argument not in paths)
@@ -82,7 +98,7 @@ def _problems(text: str) -> dict[str, int]:
     for part in text.split(","):
         name, _, count = part.rpartition(":")
         if not name or not count.isascii() or not count.isdigit() or len(count) > 12 or int(count) < 1:
-            raise AuditError(f"problems= has {part!r}, which is not benchmark:count; say problems=AMC23:40,MyBench:12")
+            raise AuditError(f"problems=: {part!r} is not benchmark:count; write problems=AMC23:40,MyBench:12")
         problems[name.strip()] = int(count)
     return problems
 
@@ -90,17 +106,17 @@ def _problems(text: str) -> dict[str, int]:
 def _claim(text: str) -> tuple[str, str]:
     above, arrow, below = (part.strip() for part in text.partition(">"))
     if not above or not arrow or not below:
-        raise AuditError(f'claim= has {text!r}, which is not a claim; say claim="GRPO + A-GRAE > GRPO"')
+        raise AuditError(f'claim=: {text!r} is not a claim; write claim="GRPO + A-GRAE > GRPO"')
     return above, below
 
 
 def scope(curves: Sequence[Curve]) -> list[str]:
-    """What was checked, and with what taken for granted."""
+    """Return sentences on the rows and numbers checked, and on the assumptions."""
     num_cells = sum(len(curve.cells) + len(curve.repeated) for curve in curves)
     sentences = [f"Rows: {len(curves)}; numbers: {num_cells}."]
     for decimals in sorted({curve.decimals for curve in curves}):
-        which = list(dict.fromkeys(curve.table for curve in curves if curve.decimals == decimals))
-        tables = f" (table {', '.join(which)})" if any(which) else ""
+        names = list(dict.fromkeys(curve.table for curve in curves if curve.decimals == decimals))
+        tables = f" (table {', '.join(names)})" if any(names) else ""
         sentences.append(f"Half a unit of the last printed place: h = {0.5 * 10.0**-decimals:g} points{tables}.")
     if any(curve.n is None for curve in curves):
         sentences.append("n is not stated: taken to be the largest k of each row.")
@@ -115,7 +131,7 @@ def scope(curves: Sequence[Curve]) -> list[str]:
 
 
 def show(path: Path, about: Sequence[str], findings: Sequence[Finding], checks: Sequence[Check]) -> None:
-    """Print the audit: a table for each check that found something."""
+    """Print the audit: one table for each check with findings."""
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(f"{path}: {' '.join(about)}")
     for check in checks:
@@ -136,7 +152,7 @@ def show(path: Path, about: Sequence[str], findings: Sequence[Finding], checks: 
 
 
 def write(given: Arguments, about: Sequence[str], findings: Sequence[Finding], checks: Sequence[Check]) -> None:
-    """The files that were asked for: json=, and audit.csv and audit.md in out=."""
+    """Write the requested files: json=, and audit.csv and audit.md in out=."""
     if given.json is not None:
         innocent = {check.name: check.innocent for check in checks}
         found = [{**asdict(f), "possible_innocent_causes": innocent[f.check]} for f in findings]

@@ -1,4 +1,4 @@
-"""What an audit says: findings, and their files."""
+"""Findings of an audit, and their CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAME = 1e-9  # shares nearer than this are the same printed number
 
 @dataclass(frozen=True)
 class Check:
-    """What must hold, as a sentence of mathematics, and what may innocently break it."""
+    """Check: its law as a sentence of mathematics, and the innocent causes of a failure."""
 
     name: str
     law: str
@@ -25,7 +25,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Finding:
-    """One place where a check fails. `by` and `tolerance` are in `unit`; shares are of 1, not of 100."""
+    """Place where a check fails. `by` and `tolerance` are in `unit`; shares are in [0, 1], not in percent."""
 
     check: str
     table: str
@@ -41,20 +41,20 @@ class Finding:
 
     @property
     def where(self) -> str:
-        """`table 3 · Qwen2.5-Math-7B · AMC23 · GRPO`, without what the file does not name."""
+        """Names of the place, such as `table 3 · Qwen2.5-Math-7B · AMC23 · GRPO`; missing names are left out."""
         table = f"table {self.table}" if self.table else ""
         return " · ".join(part for part in (table, self.model, self.benchmark, self.method) if part)
 
 
 def finding(check: Check, curve: Curve, statement: str, **fields: Any) -> Finding:
-    """A finding about a curve, at all its k and lines unless said otherwise."""
+    """Return a finding about a curve; `fields` override its names, and its places (default: all k and lines)."""
     names = {name: getattr(curve, name) for name in NAMES}
     everywhere = {"ks": curve.ks, "lines": tuple(cell.line for cell in curve.cells)}
     return Finding(check=check.name, statement=statement, **{**names, **everywhere, **fields})
 
 
 def spans(numbers: Sequence[int]) -> str:
-    """`3, 5–9`."""
+    """Return numbers as text with ranges: `3, 5–9`."""
     parts: list[list[int]] = []
     for number in sorted(set(numbers)):
         if parts and number == parts[-1][-1] + 1:
@@ -69,7 +69,7 @@ def listed(ks: Sequence[int]) -> str:
 
 
 def frame(findings: Sequence[Finding], checks: Sequence[Check]) -> pd.DataFrame:
-    """One row a finding, with what may innocently have caused it; k and lines as text."""
+    """Return one row per finding with its possible innocent causes; k and lines as text."""
     innocent = {check.name: check.innocent for check in checks}
     columns = ["check", *NAMES, "k", "lines", "by", "tolerance", "unit", "statement", "possible_innocent_causes"]
     rows = [
@@ -85,7 +85,7 @@ def frame(findings: Sequence[Finding], checks: Sequence[Check]) -> pd.DataFrame:
 
 
 def markdown(title: str, scope: Sequence[str], findings: Sequence[Finding], checks: Sequence[Check]) -> str:
-    """The audit as a page: what was checked, then each check with its findings."""
+    """Return the audit as a page: scope, then each check with its findings."""
     blocks = [f"# {escaped(title)}\n", "".join(f"- {escaped(sentence)}\n" for sentence in scope)]
     for check in checks:
         found = [f for f in findings if f.check == check.name]
@@ -98,7 +98,7 @@ def markdown(title: str, scope: Sequence[str], findings: Sequence[Finding], chec
 
 
 def escaped(text: str) -> str:
-    """Text that stays text in a Markdown table."""
+    """Return text with all Markdown characters escaped, on one line."""
     for character in "\\`*_[]<>|":
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split())

@@ -1,8 +1,8 @@
-"""False alarms and power of the audit, by simulation; `python -m analysis.audit.rates` prints docs/audit.md's table.
+"""Simulated false alarms and power of the audit: `python -m analysis.audit.rates` prints the table of docs/audit.md.
 
 A genuine table has nine methods on one benchmark: logit-normal difficulties, a shift and some noise for each method,
 binomial counts of n samples, Pass@k by the unbiased formula, averaged over runs, rounded to one decimal of a percent.
-A fault changes how the same counts become numbers.
+A faulty table turns the same counts into numbers by another way.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ Fault = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # row of shares
 
 @dataclass(frozen=True)
 class Setting:
-    """How simulated tables come about."""
+    """Settings of simulated tables."""
 
     name: str
     num_problems: int
     runs: int = 1
-    spread: Spread = "problems"  # what ± is: a standard error over problems, or the deviation of runs
-    sets_apart: bool = False  # every k has its own samples
-    subsets: bool = False  # a problem's Pass@k is whether one random subset of k samples holds a correct one
+    spread: Spread = "problems"  # meaning of ±: standard error over problems, or standard deviation of runs
+    sets_apart: bool = False  # separate samples for every k
+    subsets: bool = False  # a problem scores 1 if one random subset of k samples holds a correct one, else 0
     fault: Fault | None = None
-    stated: bool = True  # whether the number of runs is
+    stated: bool = True  # the table states the number of runs
 
 
 def simulate(setting: Setting, rng: np.random.Generator) -> list[Curve]:
-    """The curves of one table."""
+    """Return the curves of one simulated table."""
     difficulty_P = rng.normal(rng.uniform(-3.0, 1.5), rng.uniform(1.0, 3.0), setting.num_problems)
     curves = []
     for method in range(NUM_METHODS):
@@ -63,7 +63,7 @@ def simulate(setting: Setting, rng: np.random.Generator) -> list[Curve]:
 
 
 def _means(setting: Setting, p_P: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Pass@k of every run [R, K], and the ± of their mean as printed [K]."""
+    """Return Pass@k of every run, [R, K], and the printed ± of their mean, [K]."""
     num_sets = len(KS) if setting.sets_apart else 1
     counts_RSP = rng.binomial(NUM_SAMPLES, p_P, (setting.runs, num_sets, len(p_P)))
     scores_RPK = np.stack([_scores(counts_SP) for counts_SP in counts_RSP])
@@ -78,7 +78,7 @@ def _means(setting: Setting, p_P: np.ndarray, rng: np.random.Generator) -> tuple
 
 
 def _scores(counts_SP: np.ndarray) -> np.ndarray:
-    """[P, K]; with a set of samples for each k, column k comes from its own."""
+    """Return Pass@k of every problem, [P, K], each k from its own set of samples where there are several."""
     if len(counts_SP) == 1:
         return pass_at_k(counts_SP[0], NUM_SAMPLES, KS)
     columns = [pass_at_k(c_P, NUM_SAMPLES, [k])[:, 0] for c_P, k in zip(counts_SP, KS, strict=True)]
@@ -86,7 +86,7 @@ def _scores(counts_SP: np.ndarray) -> np.ndarray:
 
 
 def mistyped(by: float) -> Fault:
-    """One number of the row, neither the first nor the last, `by` points too high or too low."""
+    """Return a fault that moves one inner number of a row by `by` points up or down."""
 
     def fault(row_K: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         wrong_K = row_K.round(2 + DECIMALS)
@@ -99,7 +99,7 @@ def mistyped(by: float) -> Fault:
 
 
 def cut_off(row_K: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Digits dropped instead of rounded."""
+    """Return the row with digits cut off instead of rounded."""
     scale = 10.0 ** (2 + DECIMALS)
     return np.floor(row_K * scale + 1e-9) / scale
 
@@ -126,7 +126,7 @@ FAULTY = (
 
 
 def measure(setting: Setting, *, num_tables: int, seed: int) -> dict[str, tuple[int, int]]:
-    """Check → (how many of `num_tables` · 9 curves it names, how many tables it says anything about)."""
+    """Return check → (number of curves with findings out of `num_tables` · 9, number of tables with findings)."""
     rng = np.random.default_rng(seed)
     curves_named = dict.fromkeys((check.name for check in CHECKS), 0)
     tables_named = dict(curves_named)
@@ -140,7 +140,7 @@ def measure(setting: Setting, *, num_tables: int, seed: int) -> dict[str, tuple[
 
 
 def report(settings: Sequence[Setting], *, num_tables: int, seed: int) -> str:
-    """A Markdown table: the number of curves that each check names, and of tables where the check is about tables."""
+    """Return a Markdown table with the number of curves with findings of each check, or of tables for the last two."""
     names = [check.name for check in CHECKS]
     of_tables = {"identical rows", "plus-minus"}
     lines = ["| simulated | " + " | ".join(names) + " |", "|" + " --- |" * (len(names) + 1)]

@@ -1,9 +1,9 @@
-"""A published Pass@k table as CSV → curves. What cannot be read is refused with its file, line and column.
+"""Reader of a published Pass@k table in CSV. A bad cell raises AuditError with file, line and column.
 
 Tidy: columns method, k, pass_at_k. Wide: column method, and one column for each k, headed 4, k=4 or pass@4.
-Optional in both: table, model, benchmark; n (samples a problem), problems, runs (over which the table averages). In a
-tidy table also plus_minus. Values are percent, or shares if none in the file exceeds 1. An empty cell is a value that
-was not published.
+Optional in both: table, model, benchmark; n (samples a problem), problems, runs (over which the table averages). A tidy
+table may also have plus_minus. Values are percent, or shares if none in the file exceeds 1. An empty cell is a value
+that was not published.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 
 NAMES = ("table", "model", "benchmark", "method")
 SIZES = ("n", "problems", "runs")
-MAX_K = 16384  # beyond it the programme over n + 1 columns takes minutes
-MAX_DECIMALS = 5  # in percent; the programme's solver resolves no more
+MAX_K = 16384  # above it the linear programme over n + 1 columns takes minutes
+MAX_DECIMALS = 5  # in percent; the solver of the linear programme resolves no more
 
-# Benchmarks of a size that everybody means by the name; spelling is compared without case, spaces and punctuation.
+# Number of problems of well-known benchmarks; names are compared without case, spaces and punctuation.
 PROBLEMS = {
     "math": 5000,
     "math500": 500,
@@ -37,12 +37,12 @@ _K_COLUMN = re.compile(r"(?:pass@|k\s*=\s*)?(\d+)", re.IGNORECASE)
 
 
 class AuditError(ValueError):
-    """The table cannot be audited as it stands; the message says where it is wrong and what would be right."""
+    """Table or argument that cannot be audited. The message names the place, the fault and the remedy."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One published number as a share, the line it stands on, and the decimals that its table prints in percent."""
+    """Published number as a share, with its line in the file."""
 
     line: int
     k: int
@@ -52,22 +52,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Curve:
-    """One row of a published table: a method's Pass@k on one benchmark, by k."""
+    """Row of a published table: a method's Pass@k on one benchmark, by k."""
 
     table: str
     model: str
     benchmark: str
     method: str
     cells: tuple[Cell, ...]  # by k, each k once
-    decimals: int  # that the table prints, in percent
+    decimals: int  # of the printed percent values
     n: int | None = None  # None: not stated
     problems: int | None = None
     runs: int | None = None
-    repeated: tuple[Cell, ...] = field(default=(), compare=False)  # further cells with a k that is there already
+    repeated: tuple[Cell, ...] = field(default=(), compare=False)  # further cells of a k
 
     @property
     def half(self) -> float:
-        """Half a unit of the last printed place, as a share: by so much rounding may have moved a number."""
+        """Half a unit of the last printed place, as a share: the largest rounding error."""
         return 0.5 * 10.0 ** (-self.decimals - 2)
 
     @property
@@ -76,32 +76,32 @@ class Curve:
 
     @property
     def num_samples(self) -> int:
-        """n as stated, else the largest k: the smallest n that there can be."""
+        """Stated n, else the largest k, which is the smallest possible n."""
         return self.n if self.n is not None else max(self.ks)
 
     def percent(self, share: float) -> str:
-        """A share as the table prints it."""
+        """Return a share as the table prints it."""
         return f"{100 * share:.{max(self.decimals, 0)}f}"
 
 
 def read_curves(path: Path, problems: Mapping[str, int] | None = None) -> list[Curve]:
-    """The curves of a file in its order; `problems` says how many a benchmark has, and goes before PROBLEMS.
+    """Return the curves of a file in its order. `problems` (benchmark → number) takes precedence over PROBLEMS.
 
     Raises:
-        AuditError: no such file, not CSV text, columns missing, or a cell that is not what its column says.
+        AuditError: the file is missing or not CSV text, a column is missing, or a cell has an invalid value.
     """
     rows = list(_rows(path))
     tidy = {"k", "pass_at_k"} <= rows[0][1].keys()
     entries = [entry for line, row in rows for entry in (_tidy(path, line, row) if tidy else _wide(path, line, row))]
     if not entries:
-        raise AuditError(f"{path} holds no Pass@k value: every cell below its header is empty")
+        raise AuditError(f"{path}: no Pass@k value, every cell below the header is empty; fill in the published values")
     in_shares = max(entry.value for entry in entries) <= 1
     return _curves(path, entries, in_shares=in_shares, problems=dict(problems or {}))
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A value as printed."""
+    """Printed value with its line, names and sizes."""
 
     line: int
     names: tuple[str, ...]
@@ -112,7 +112,7 @@ class _Entry:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and cells of every row that is not blank, the columns checked."""
+    """Yield line number and cells of every row that is not blank, after a check of the header."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
@@ -130,16 +130,16 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 empty = False
                 yield reader.line_num, dict(zip(header, (_printable(cell) for cell in cells), strict=True))
     except FileNotFoundError as error:
-        raise AuditError(f"there is no file {path}; name a CSV table: python -m analysis audit table.csv") from error
+        raise AuditError(f"{path}: no such file; name a CSV table: python -m analysis audit table.csv") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AuditError(f"{path} is not readable as CSV text in UTF-8: {error}") from error
+        raise AuditError(f"{path}: not readable as CSV text in UTF-8 ({error}); save it as CSV again") from error
     if empty:
-        raise AuditError(f"{path} has a header but no rows")
+        raise AuditError(f"{path}: a header but no rows; add one row per published value or method")
 
 
 def _check_header(path: Path, header: list[str]) -> None:
     if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise AuditError(f"{path}, line 1: the column {twice[0]!r} stands there twice")
+        raise AuditError(f"{path}, line 1: the column {twice[0]!r} occurs twice; rename one")
     wide = [name for name in header if _K_COLUMN.fullmatch(name)]
     if "method" not in header or not ({"k", "pass_at_k"} <= set(header) or wide):
         raise AuditError(
@@ -149,7 +149,7 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _printable(cell: str) -> str:
-    """Text of a stranger's file, fit for a terminal: no control characters, no line breaks."""
+    """Return the text of a cell without control characters and line breaks, which could disturb a terminal."""
     return "".join(c if c.isprintable() else " " for c in cell).strip()
 
 
@@ -167,7 +167,7 @@ def _wide(path: Path, line: int, row: Mapping[str, str]) -> Iterator[_Entry]:
 
 def _entry(path: Path, line: int, row: Mapping[str, str], k: int, column: str, plus_minus: str) -> _Entry:
     if k > MAX_K:
-        raise AuditError(f"{path}, line {line}: k = {k} is beyond what this audit computes (k up to {MAX_K})")
+        raise AuditError(f"{path}, line {line}: k = {k} is too large; the audit computes k up to {MAX_K}")
     value = _number(path, line, column, row[column])
     return _Entry(
         line=line,
@@ -197,14 +197,14 @@ def _count(path: Path, line: int, column: str, text: str) -> int:
 
 def _curves(path: Path, entries: list[_Entry], *, in_shares: bool, problems: dict[str, int]) -> list[Curve]:
     scale = 1.0 if in_shares else 0.01
-    places: dict[str, int] = {}  # a table prints all its numbers alike, though "90.0" may have become "90" on the way
+    places: dict[str, int] = {}  # one number of decimals per table, since software may have turned "90.0" into "90"
     grouped: dict[tuple[str, ...], list[_Entry]] = {}
     for entry in entries:
         table = entry.names[0]
         decimals = min(-int(entry.value.as_tuple().exponent) - (2 if in_shares else 0), MAX_DECIMALS)
         places[table] = max(places.get(table, decimals), decimals)
         grouped.setdefault(entry.names, []).append(entry)
-    known = {**PROBLEMS, **{spelling(name): count for name, count in problems.items()}}
+    known = {**PROBLEMS, **{normalized_name(name): count for name, count in problems.items()}}
     curves = []
     for names, rows in grouped.items():
         n, stated, runs = (_only(path, rows, i) for i in range(len(SIZES)))
@@ -220,15 +220,15 @@ def _curves(path: Path, entries: list[_Entry], *, in_shares: bool, problems: dic
                 repeated=tuple(cell for cell in cells if first[cell.k] is not cell),
                 decimals=places[names[0]],
                 n=n,
-                problems=stated or known.get(spelling(names[2])),
+                problems=stated or known.get(normalized_name(names[2])),
                 runs=runs,
             )
         )
     return curves
 
 
-def spelling(benchmark: str) -> str:
-    """A benchmark's name without what people spell differently."""
+def normalized_name(benchmark: str) -> str:
+    """Return a benchmark's name in lower case without spaces and punctuation."""
     return "".join(c for c in benchmark.lower() if c.isalnum())
 
 
@@ -238,7 +238,7 @@ def _cell(entry: _Entry, scale: float) -> Cell:
 
 
 def _only(path: Path, rows: Iterable[_Entry], index: int) -> int | None:
-    """A curve's n, problems or runs: the same wherever it is stated."""
+    """Return a curve's n, problems or runs, which must be the same wherever it is stated."""
     stated = {entry.sizes[index]: entry.line for entry in rows if entry.sizes[index] is not None}
     if len(stated) > 1:
         (a, line_a), (b, line_b) = list(stated.items())[:2]

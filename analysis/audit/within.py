@@ -1,4 +1,4 @@
-"""What must hold within one row of a published table. Pure functions: a curve → findings.
+"""Checks within one row of a published table: a curve → findings.
 
 Notation: p(k) is the printed Pass@k, h half a unit of its last place, so the unrounded value lies in p(k) ± h.
 """
@@ -15,7 +15,7 @@ from analysis.audit.findings import SAME, Check, Finding, finding, listed
 from analysis.audit.table import Curve
 
 _SOLVER = 1e-8  # accuracy of the linear programme, as a share
-_Point = tuple[int, float, float, tuple[int, ...]]  # k, value, how far rounding may have moved it, lines
+_Point = tuple[int, float, float, tuple[int, ...]]  # k, value, largest rounding error, lines
 
 _CAUSES = (
     "every k was estimated from its own set of samples; random subsets instead of the unbiased formula; each k from "
@@ -51,7 +51,7 @@ COHERENT = Check(
 
 
 def within_row(curve: Curve) -> Iterator[Finding]:
-    """All that this file checks."""
+    """Yield the findings of all checks of this module."""
     for check in (k_within_n, monotone, concave, multiples, coherent):
         yield from check(curve)
 
@@ -76,7 +76,7 @@ def monotone(curve: Curve) -> Iterator[Finding]:
 
 
 def concave(curve: Curve) -> Iterator[Finding]:
-    """Neighbouring triples of the grid, which are enough, with Pass@0 = 0 (known, not rounded) before the first."""
+    """Yield neighbouring triples of the grid that break concavity. Pass@0 = 0 (exact) stands before the first."""
     points: list[_Point] = [(0, 0.0, 0.0, ())]
     points += [(cell.k, cell.value, curve.half, (cell.line,)) for cell in curve.cells]
     for (i, p_i, h_i, at_i), (j, p_j, h_j, at_j), (k, p_k, h_k, at_k) in _triples(points):
@@ -98,7 +98,10 @@ def _triples(points: Sequence[_Point]) -> Iterable[tuple[_Point, _Point, _Point]
 
 
 def multiples(curve: Curve) -> Iterator[Finding]:
-    """At k = n. Where n is not stated it is taken to be the largest k, but for Pass@1 alone: that is often a mean."""
+    """Yield a value at k = n that is no multiple of 1/problems.
+
+    An unstated n is taken to be the largest k. A row of Pass@1 alone is skipped: it is often a mean over samples.
+    """
     last = curve.cells[-1]
     if curve.problems is None or last.k != curve.num_samples or (curve.n is None and last.k == 1):
         return

@@ -1,21 +1,21 @@
-"""The paper's claims C1–C8, each a pure function of frames to a Verdict; the rule is in verdicts.py.
+"""The paper's claims C1 to C8, each a pure function of frames to a Verdict; the rule is in verdicts.py.
 
     gain_over_base.py     C1 GRPO's gain over the base shrinks with k
     positive_dominant.py  C2 Positive-Dominant: entropy and large k
     negative_dominant.py  C3 Negative-Dominant: entropy and large k
-    stability.py          C4 which arms collapse
-    focus.py              C5 Easy-Focused is early and wins on easy problems, Hard-Focused late and on hard ones
-    division.py           C6 what the parts of A-GRAE do
+    stability.py          C4 collapses of Negative-Dominant and of A-GRAE's group level
+    focus.py              C5 Easy-Focused: early, on easy problems; Hard-Focused: late, on hard problems
+    division.py           C6 effects of A-GRAE's two levels
     improvement.py        C7 A-GRAE on GRPO, DAPO and Dr.GRPO
     plateau.py            C8 entropy over time
-    _parts.py             what they share: parts, thresholds
+    _parts.py             shared parts and thresholds
 
-Each docstring lists the claim's parts. Pass@k parts are judged on every benchmark, K the largest k on the grid with
-k ≤ n. Thresholds were set before any data of ours were seen, but for C8's: PLATEAU_MARGIN was tightened from 10 % to
-5 %, and the part against GRPO added, after a first nano run in which one change counted both as a decline and as a
-plateau. Those of C4 to C7 were set in knowledge of the paper's numbers.
-No correction is made across claims: their parts test different things (zero, a margin, equivalence, exact counts, bands
-over k), not all of which have a p-value to order them by.
+Each docstring lists the claim's parts. Pass@k parts cover all benchmarks; K is the largest k ≤ n of the grid.
+Thresholds were set before this project had data, except C8's: after a first nano run, in which one change counted both
+as a decline and as a plateau, PLATEAU_MARGIN was lowered from 10 % to 5 %, and the part against GRPO was added. The
+thresholds of C4 to C7 were set with knowledge of the paper's numbers.
+There is no correction across claims: their parts test different hypotheses (zero, a margin, equivalence, exact counts,
+bands over k), and not all have a p-value.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ __all__ = ["Verdict", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "judge"]
 
 
 def judge(study: Study) -> list[Verdict]:
-    """All claims on a study's finished runs.
+    """Return the verdicts on all claims from a study's finished runs.
 
     Raises:
-        FrameError: the data of some run cannot be read or compared.
+        FrameError: the data of a run cannot be read or compared.
     """
     evaluations = [e for e in (collect(study, benchmark) for benchmark in study.benchmarks) if e is not None]
     entropy = metric_by_seed(study, "entropy")

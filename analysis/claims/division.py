@@ -1,4 +1,4 @@
-"""C6: the effect of each part of A-GRAE by itself."""
+"""C6: the effects of A-GRAE's sample level and group level."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _SAMPLE, _GROUP, _FULL = "a_grae_sample_only", "a_grae_group_only", "a_grae"
 
 
 def c6(evaluations: Strata) -> Verdict:
-    """DDAS (sample level) gives mainly Pass@1, ASS (group level) mainly Pass@K, the full method the best balance.
+    """Judge: DDAS (sample level) raises mainly Pass@1, ASS (group level) mainly Pass@K, both have the best balance.
 
-    Parts, gain = arm − GRPO: gain of the sample level at 1 > 0, and more than its gain at K; gain of
-    the group level at K > 0, and more than its gain at 1; balance of the full method minus that of the sample level, of
-    the group level and of GRPO > 0, balance = (Pass@1 + Pass@K) / 2.
+    With gain = arm − GRPO and balance = (Pass@1 + Pass@K) / 2, the parts are: the sample level's gain at 1 > 0, and
+    above its gain at K; the group level's gain at K > 0, and above its gain at 1; the full method's balance minus the
+    balance of the sample level, of the group level and of GRPO > 0.
     """
-    title = "A-GRAE's sample level gives mainly Pass@1, its group level mainly Pass@k at large k, both the best balance"
+    title = "A-GRAE's sample level raises mainly Pass@1, its group level mainly Pass@k at large k; both balance best"
 
     def parts(e: Strata) -> list[Part]:
         top = largest_k(e)

@@ -20,15 +20,14 @@ _FIRST_THIRD, _LAST_QUARTER = [(1.0, 0.0, 1 / 3)], [(1.0, 0.75, 1.0)]
 
 
 def c5(evaluations: Sequence[Evaluations], correct_share: Series) -> Verdict:
-    """Easy-Focused has the fastest early rise of correct counts, Hard-Focused ends higher; each wins on its tests.
+    """Judge: Easy-Focused rises fastest in correct counts, Hard-Focused ends higher; each wins on its tests.
 
-    Series: share of a batch's completions that are correct. Parts: Easy minus GRPO and minus Hard, mean over the first
-    third of the run, > 0; Hard minus GRPO and minus Easy, mean over the last quarter, > 0. Arms with one seed number
-    see the same prompts at the same step, so differences are taken step by step.
-    Tests: of several benchmarks the one on which the base model's Pass@1 is lowest, and the one on which it is highest;
-    of a single one, its problems halved by the base's success rate (with ties, as nearly as they allow). Parts: Hard −
-    Easy at k = 1 on the hard test > 0; Easy − Hard on the easy one > 0. The base's samples are no part of these
-    differences, so choosing by them does not bias them.
+    Parts over time, on the share of a batch's completions that are correct: Easy − GRPO and Easy − Hard, mean over the
+    first third of the run, > 0; Hard − GRPO and Hard − Easy, mean over the last quarter, > 0. Arms with the same seed
+    number see the same prompts at the same step, so differences are paired by step.
+    Parts by difficulty, at k = 1: Hard − Easy on the hard test > 0; Easy − Hard on the easy test > 0. The tests are the
+    benchmarks with the base model's lowest and highest Pass@1; a single benchmark is halved by the base's success rate
+    (with ties, as evenly as possible). This choice does not bias the differences, which use no samples of the base.
     """
     title = (
         "Easy-Focused has the fastest early rise of correct counts, Hard-Focused ends higher; each wins on its tests"
@@ -54,7 +53,7 @@ def _over_time(correct_share: Series) -> list[Part]:
 
 
 def _by_difficulty(evaluations: Sequence[Evaluations]) -> tuple[list[Part], list[str], list[str]]:
-    """Parts, what is missing, what to know."""
+    """Return parts, missing data, and notes."""
     needed = (_EASY, _HARD, BASE)
     lacking = [arm for arm in needed if all(arm not in e.correct or arm in e.unfinished for e in evaluations)]
     usable = [e for e in evaluations if all(arm in e.correct and arm not in e.unfinished for arm in needed)]
@@ -63,11 +62,11 @@ def _by_difficulty(evaluations: Sequence[Evaluations]) -> tuple[list[Part], list
     if len(usable) > 1:
         ranked = sorted(usable, key=_base_rate)
         hard, easy = ranked[0], ranked[-1]
-        note = f"hard and easy tests: the benchmarks {hard.benchmark} and {easy.benchmark}, by the base's Pass@1"
+        note = f"hard and easy test: the benchmarks {hard.benchmark} and {easy.benchmark}, by the base's Pass@1"
     elif (halves := _halves(usable[0])) is not None:
         hard, easy = halves
         sizes = f"{hard.num_problems} and {easy.num_problems} problems"
-        note = f"hard and easy tests: {usable[0].benchmark} halved by the base's success rate, {sizes}"
+        note = f"hard and easy test: {usable[0].benchmark} halved by the base's success rate, {sizes}"
     else:
         return [], [f"a base model that solves some problems of {usable[0].benchmark} more often than others"], []
     parts = [
@@ -75,7 +74,7 @@ def _by_difficulty(evaluations: Sequence[Evaluations]) -> tuple[list[Part], list
         passk_part([easy], f"{label(_EASY)} − {label(_HARD)} at k = 1, claimed > 0", difference(_EASY, _HARD, 1), +1),
     ]
     rates = f"{100 * _base_rate(hard):.1f} % and {100 * _base_rate(easy):.1f} %"
-    return parts, [], [f"{note}, there {rates}"]
+    return parts, [], [f"{note} (Pass@1 {rates})"]
 
 
 def _base_rate(evaluations: Evaluations) -> float:
@@ -83,16 +82,16 @@ def _base_rate(evaluations: Evaluations) -> float:
 
 
 def _halves(evaluations: Evaluations) -> tuple[Evaluations, Evaluations] | None:
-    """The problems that the base solves less often, and the others; None where it solves all alike."""
+    """Return the problems that the base solves less often, and the others; None if it solves all equally often."""
     base_P = evaluations.correct[BASE].mean(axis=0)
     median = np.median(base_P)
     cuts = [hard_P for hard_P in (base_P <= median, base_P < median) if hard_P.any() and not hard_P.all()]
     if not cuts:
         return None
     hard_P = min(cuts, key=lambda cut_P: abs(int(cut_P.sum()) - len(cut_P) / 2))
-    return _part_of(evaluations, hard_P, "harder"), _part_of(evaluations, ~hard_P, "easier")
+    return _half(evaluations, hard_P, "harder"), _half(evaluations, ~hard_P, "easier")
 
 
-def _part_of(evaluations: Evaluations, chosen_P: np.ndarray, which: str) -> Evaluations:
+def _half(evaluations: Evaluations, chosen_P: np.ndarray, which: str) -> Evaluations:
     correct = {arm: correct_SP[:, chosen_P] for arm, correct_SP in evaluations.correct.items()}
     return replace(evaluations, benchmark=f"{evaluations.benchmark}, {which} half", correct=correct)

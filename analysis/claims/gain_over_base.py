@@ -8,9 +8,9 @@ from analysis.io.study import BASE
 
 
 def c1(evaluations: Strata) -> Verdict:
-    """GRPO raises Pass@1 over the base, its gain shrinks with k, and Pass@K (largest k ≤ n) is below the base.
+    """Judge: GRPO raises Pass@1 over the base, its gain shrinks with k, and its Pass@K is below the base's.
 
-    Parts: gain(1) > 0; gain(1) − gain(K) > 0; gain(K) < 0, gain = GRPO − base.
+    With gain = GRPO − base, the parts are: gain(1) > 0; gain(1) − gain(K) > 0; gain(K) < 0.
     """
 
     def parts(e: Strata) -> list[Part]:

@@ -19,12 +19,12 @@ from analysis.statistics.intervals import Interval
 from analysis.statistics.passk import KS
 
 METHODS = {("grpo", "grpo"): "GRPO", ("grpo", "dapo"): "DAPO", ("dr_grpo", "dr_grpo"): "Dr.GRPO"}  # (base, loss)
-_MANY_KS = 5  # "nearly every k": from so many on, one may fail
+_MANY_KS = 5  # "nearly every k": with this many k or more, one k may fail
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An arm with A-GRAE, and the arm that differs from it in A-GRAE alone."""
+    """An arm with A-GRAE, and the arm that differs from it in A-GRAE only."""
 
     method: str  # of METHODS
     arm: str
@@ -32,10 +32,10 @@ class Pair:
 
 
 def a_grae_pairs(study: Study) -> list[Pair]:
-    """The pairs of the claim among a study's arms, told by their configs: base link and loss say what A-GRAE is put on.
+    """Return the claim's pairs among a study's arms, by their configs; base link and loss identify the method.
 
-    Everything but the sample and group links must be alike. Of several settings of A-GRAE on the same method, the arm
-    whose name has the fewest differences from its preset is taken. Configurations that share a name are left out.
+    The configs of a pair agree in everything but the sample and group links. Of several A-GRAE settings on the same
+    method, the arm whose name differs least from its preset is used. Configurations that share a name are left out.
     """
     sides: dict[str, dict[str, list[str]]] = {}
     for arm, runs in study.arms.items():
@@ -53,7 +53,7 @@ def _pairs(study: Study, sides: Mapping[str, Mapping[str, Sequence[str]]]) -> It
 
 
 def _side(config: Mapping[str, Any]) -> str | None:
-    """ "with" for A-GRAE, "without" for what it is put on, None for anything else."""
+    """Return "with" for A-GRAE, "without" for a method alone, None for other configs."""
     advantage = config["advantage"]
     if (advantage["base"]["name"], _loss(config)) not in METHODS:
         return None
@@ -64,6 +64,7 @@ def _side(config: Mapping[str, Any]) -> str | None:
 
 
 def _rest(config: Mapping[str, Any]) -> str:
+    """Return everything in which the configs of a pair agree, as JSON."""
     same = ("loss", "train", "model", "task", "evaluation")
     return json.dumps([config["advantage"]["base"], *(config.get(key) for key in same)], sort_keys=True)
 
@@ -73,12 +74,12 @@ def _loss(config: Mapping[str, Any]) -> str:
 
 
 def c7(evaluations: Strata, pairs: Sequence[Pair]) -> Verdict:
-    """A-GRAE improves GRPO, DAPO and Dr.GRPO at nearly every k, on all benchmarks.
+    """Judge: A-GRAE improves GRPO, DAPO and Dr.GRPO at nearly every k, on all benchmarks.
 
-    A part for each method: A-GRAE minus the method, with a 95 % band that holds for all k at once.
-    Supported if the band lies above zero at every k but at most one (of five or more); not supported if at more k than
-    that it rules out a gain of RELEVANT_PASSK. The part's interval is the band at the k that decides: the least
-    favourable one, the exception left out.
+    A part for each method: A-GRAE minus the method, with a 95 % band that holds for all k simultaneously. One exception
+    is allowed among five or more k. Supported: the band is above zero at all k but the exception. Not supported: at
+    more k than the exception the band excludes a gain of RELEVANT_PASSK. The part's interval is the band at the k that
+    decides, the least favourable one after the exception.
     """
     title = "A-GRAE improves GRPO, DAPO and Dr.GRPO at nearly every k"
     parts: list[Part] = []
@@ -128,6 +129,6 @@ def _part(strata: Strata, pair: Pair) -> Part:
 
 
 def _band(interval: Interval) -> Interval:
-    """The interval with its bounds replaced by those that hold for all k at once."""
+    """Return the interval with the bounds of its simultaneous band."""
     method = f"{interval.band}, over k" if interval.band else interval.method
     return replace(interval, lo=interval.band_lo, hi=interval.band_hi, method=method)

@@ -19,16 +19,16 @@ from analysis.io.study import BASE
 from analysis.presentation.style import label
 from analysis.statistics.contrasts import contrast_intervals
 
-KEEPS_MARGIN = 0.02  # "keeps the base's Pass@k": not worse by more than two percentage points
+KEEPS_MARGIN = 0.02  # "keeps the base's Pass@k": at most two percentage points worse
 
 _ARM = "negative_dominant"
 
 
 def c3(evaluations: Strata, entropy: Series) -> Verdict:
-    """Negative-Dominant's entropy rises; it beats GRPO more as k grows; it keeps the base's Pass@K.
+    """Judge: Negative-Dominant's entropy rises; its gain over GRPO grows with k; it keeps the base's Pass@K.
 
-    Parts: entropy, last quarter minus first quarter, > 0; gain over GRPO at K > 0, gain(K) −
-    gain(1) > 0, and Pass@K minus the base's above −KEEPS_MARGIN (not supported if wholly below it).
+    Parts: entropy of the last quarter minus the first quarter > 0; gain over GRPO at K > 0; gain(K) − gain(1) > 0;
+    Pass@K minus the base's above −KEEPS_MARGIN (not supported if the interval is entirely below it).
     """
 
     def parts(e: Strata) -> list[Part]:

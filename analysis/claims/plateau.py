@@ -16,15 +16,15 @@ from analysis.claims.verdicts import (
 )
 from analysis.presentation.style import label
 
-PLATEAU_MARGIN = RELEVANT_ENTROPY  # "holds a plateau": no change of relevant size
+PLATEAU_MARGIN = RELEVANT_ENTROPY  # "holds a plateau": no relevant change
 
 
 def c8(entropy: Series) -> Verdict:
-    """GRPO's entropy declines throughout; A-GRAE's drops at first, then holds a plateau.
+    """Judge: GRPO's entropy declines throughout; A-GRAE's drops at first, then holds a plateau.
 
-    Parts, from the means of the run's thirds: GRPO second − first < 0 and third − second < 0; A-GRAE second − first
-    < 0, third − second within ±PLATEAU_MARGIN of A-GRAE's own first-third mean (supported if the interval lies
-    inside, not supported if it lies wholly outside), and third − second above GRPO's.
+    Parts, from the means of the run's thirds: GRPO second − first < 0, and third − second < 0; A-GRAE second − first
+    < 0; A-GRAE third − second within ±PLATEAU_MARGIN × its first-third mean (supported: the interval is inside; not
+    supported: it is entirely outside); A-GRAE third − second above GRPO's.
     """
     title = "GRPO's entropy declines throughout; A-GRAE's drops at first, then holds a plateau"
     if without := absent(entropy, ("grpo", "a_grae")):

@@ -21,11 +21,11 @@ _ARM, _OTHERS = "positive_dominant", ("grpo", "negative_dominant")
 
 
 def c2(evaluations: Strata, entropy: Series) -> Verdict:
-    """Positive-Dominant collapses entropy fastest and has the worst Pass@K.
+    """Judge: Positive-Dominant collapses entropy fastest and has the worst Pass@K.
 
-    Parts: its entropy, last quarter minus first quarter of the run, < 0; its entropy minus that of GRPO and of
-    Negative-Dominant, mean over all steps (all start from the same model, so less on average is a faster fall), < 0;
-    Pass@K minus GRPO's and minus Negative-Dominant's < 0.
+    Parts: entropy of the last quarter minus the first quarter < 0; entropy minus GRPO's, and minus
+    Negative-Dominant's, mean over all steps, < 0; Pass@K minus GRPO's, and minus Negative-Dominant's, < 0. All arms
+    start from the same model, so a lower mean entropy is a faster fall.
     """
 
     def parts(e: Strata) -> list[Part]:

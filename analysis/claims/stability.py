@@ -1,4 +1,4 @@
-"""C4: the arms that collapse."""
+"""C4: collapses of Negative-Dominant and of A-GRAE's group level."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from analysis.statistics.collapse import DIVERGED, RULE
 from analysis.statistics.intervals import Interval
 from analysis.statistics.proportions import difference_interval, share_interval
 
-UNSTABLE = 0.05  # an arm of which surely more than one run in twenty collapses is unstable
-STABLE = 0.25  # one of which surely fewer than one run in four does is not: 13 runs without a collapse are enough
-MIN_RUNS = 3  # of each arm: with fewer, no outcome could tell two arms apart
+UNSTABLE = 0.05  # an arm is unstable if the interval of its share of collapsed runs is above this
+STABLE = 0.25  # an arm is stable if that interval is below this; 13 runs without a collapse are enough
+MIN_RUNS = 3  # per arm: with fewer, no outcome separates two arms
 
 _ARM, _STEADY = "negative_dominant", "a_grae_group_only"
 
 
 def c4(collapses: pd.DataFrame) -> Verdict:
-    """Negative-Dominant is unstable, A-GRAE's group part is not.
+    """Judge: Negative-Dominant is unstable, A-GRAE's group level is not.
 
-    Collapses are those of collapse.py, counted over runs that ended (done or diverged). Parts: share of
-    Negative-Dominant's runs that collapse > UNSTABLE; that share minus the group part's > 0; the group part's < STABLE
-    (not supported if surely > UNSTABLE). Exact intervals throughout: Clopper and Pearson's, and Barnard's test
-    inverted. The paper's own counts, 3 of 10 against 0 of 10, support the first part and leave the others undecided:
-    7–65 %, −4 to 65 pp, 0–31 %.
+    Collapses are defined in statistics/collapse.py and counted over ended runs (done or diverged). Parts: the share of
+    Negative-Dominant's runs that collapse > UNSTABLE; that share minus the group level's > 0; the group level's share
+    < STABLE (not supported if its interval is above UNSTABLE). All intervals are exact: Clopper and Pearson's for
+    shares, the inverted test of Barnard for the difference. The paper's own counts, 3 of 10 against 0 of 10, support
+    the first part and leave the others undecided: 7–65 %, −4 to 65 pp, 0–31 %.
     """
-    title = "Negative-Dominant is unstable, A-GRAE's group part is not"
+    title = "Negative-Dominant is unstable, A-GRAE's group level is not"
     ended = collapses[collapses["status"].isin(FINAL_STATUSES)]
     counts = {arm: _count(ended, arm) for arm in (_ARM, _STEADY)}
     missing = [f"a finished run of {arm}" for arm, (_, runs) in counts.items() if not runs]
@@ -45,7 +45,7 @@ def c4(collapses: pd.DataFrame) -> Verdict:
     if counts[_STEADY][1]:
         share = share_interval(*counts[_STEADY])
         name = f"{_collapsed(_STEADY, counts)}, claimed < {100 * STABLE:.0f} %"
-        parts.append(Part(name, share, "%", _stays_stable(share), _runs(share)))
+        parts.append(Part(name, share, "%", _stability_verdict(share), _runs(share)))
     return conclude("C4", title, parts, missing, _notes(ended, counts) if parts else ())
 
 
@@ -60,10 +60,10 @@ def _collapsed(arm: str, counts: dict[str, tuple[int, int]]) -> str:
 
 
 def _runs(interval: Interval) -> str:
-    return f"{interval.num_seeds} run{'s' * (interval.num_seeds != 1)} of each arm counted"
+    return f"{interval.num_seeds} run{'s' * (interval.num_seeds != 1)} per arm"
 
 
-def _stays_stable(share: Interval) -> str:
+def _stability_verdict(share: Interval) -> str:
     if share.hi < STABLE:
         return SUPPORTED
     return NOT_SUPPORTED if share.lo > UNSTABLE else UNDECIDED
@@ -74,11 +74,11 @@ def _notes(ended: pd.DataFrame, counts: dict[str, tuple[int, int]]) -> list[str]
     judged = ended[ended["arm"].isin([_ARM, _STEADY])]
     for run in judged[judged["collapsed"]].to_dict("records"):
         shares = f"{run['sign']} {100 * run['before']:.1f} % → {100 * run['after']:.1f} %"
-        what = DIVERGED if run["sign"] == DIVERGED else shares
-        notes.append(f"{label(run['arm'])}, seed {run['seed']}: collapsed at step {run['step']} ({what})")
+        sign = DIVERGED if run["sign"] == DIVERGED else shares
+        notes.append(f"{label(run['arm'])}, seed {run['seed']}: collapsed at step {run['step']} ({sign})")
     if min(runs for _, runs in counts.values()) < MIN_RUNS:
-        notes.append(f"fewer than {MIN_RUNS} runs of an arm: no outcome could tell the two arms apart")
+        notes.append(f"fewer than {MIN_RUNS} runs of an arm: no outcome separates the two arms")
     if judged["steps"].nunique() > 1:
         few, many = judged["steps"].min(), judged["steps"].max()
-        notes.append(f"the runs recorded {few} to {many} steps; a shorter one has had less time to collapse")
+        notes.append(f"the runs recorded {few} to {many} steps; a shorter run had less time to collapse")
     return notes

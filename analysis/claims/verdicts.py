@@ -1,23 +1,25 @@
-"""The rule by which a claim is judged: parts, intervals, verdicts. The claims themselves stand in claims/.
+"""Decision rule of the claims: parts, intervals, verdicts.
 
-Decision rule: a claim is cut into parts, each with one statistic, a direction and a 95 % interval.
-- a part is *supported* if its interval excludes zero in the claimed direction;
-- *not supported* if it excludes zero in the other direction, or excludes every effect of relevant size in the claimed
-  direction, provided that some problem moved in that direction at all: where none did, the data show nothing of how
-  far one might have moved;
-- else *undecided*, also where there is no interval (no variation, too few problems or steps).
-A claim is about a method. It is supported if every part is, not supported if some part is not, else undecided; a part
-that rests on one training run decides nothing, whatever its interval says of that run. Where every part does, the
-verdict is ONE_SEED, and the parts say what these checkpoints show. Where data for some parts are missing, the others
-may refute the claim, but not support it; "no data" where no part can be judged. Supported asks for all parts at once,
-so it needs no correction within a claim; not supported may rest on one of several parts, and several claims are judged,
-so read the intervals and not the words alone.
-Where there are several benchmarks, the parts that decide are over the problems of all of them, each problem counted
-once; those of single benchmarks are details.
+A claim has parts. A part has one statistic, a claimed direction and a 95 % interval. A part is
+- *supported* if its interval excludes zero in the claimed direction;
+- *not supported* if its interval excludes zero in the other direction, or excludes every relevant effect in the
+  claimed direction. The second reason needs a problem that moved in the claimed direction: without one, the data do
+  not bound the size of such a move;
+- *undecided* otherwise, also without an interval (no variation, too few problems or steps).
 
-Statistics of steps are differences of window means of a recorded series: with one seed the block interval of stats.py,
-which describes that run; with two or more the t interval of the per-seed values.
-Shapes: T steps, S seeds; a series is a frame [T, S] of finished runs (series.steps_by_seed).
+A claim is about a method. It is supported if all parts are, not supported if one part is, and undecided otherwise.
+- A part from a single training run describes that run and decides nothing. If all parts are of this kind, the verdict
+  is ONE_SEED, and the parts describe these checkpoints.
+- If data for some parts are missing, the other parts can refute the claim but not support it. If no part can be judged,
+  the verdict is "no data".
+- A supported claim needs all parts, so it needs no correction within the claim. A claim that is not supported may rest
+  on one of several parts, and there are several claims: read the intervals, not only the verdicts.
+- With several benchmarks, the deciding parts cover the problems of all benchmarks, each problem counted once. The parts
+  of single benchmarks are details.
+
+Statistics of steps are differences of window means of a recorded series. One seed has the block interval of
+statistics/intervals.py, which describes that run; several seeds have the t interval of the per-seed values.
+Shapes: T steps, S seeds; a series is a frame [T, S] of finished runs (step_series.metric_by_seed).
 """
 
 from __future__ import annotations
@@ -33,10 +35,11 @@ from analysis.statistics.intervals import FEW_SEEDS, Interval, block_interval, t
 MIN_STEPS = 30  # the block interval has one degree of freedom there
 
 RULE = (
-    "Decision rule: a part is supported if its interval excludes zero in the claimed direction, not supported if it "
-    "excludes zero in the other or rules out every effect of relevant size, else undecided. A claim about a method is "
-    "supported if all its parts are, not supported if one is not, else undecided; a part without data leaves it open, "
-    "and one training run decides nothing about a method. When each margin was set stands in docs/statistics.md."
+    "Decision rule: a part is supported if its interval excludes zero in the claimed direction. It is not supported if "
+    "its interval excludes zero in the other direction, or excludes every relevant effect. Otherwise it is undecided. "
+    "A claim about a method is supported if all parts are, not supported if one part is, and undecided otherwise. A "
+    "missing part leaves a claim open, and one training run decides nothing about a method. docs/statistics.md tells "
+    "when each threshold was set."
 )
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED, NO_DATA = "supported", "not supported", "undecided", "no data"
@@ -48,9 +51,10 @@ Window = tuple[float, float, float]  # weight, from and to as shares of the run
 
 @dataclass(frozen=True)
 class Part:
-    """One statistic of a claim. `interval` is in shares or nats (`unit` "pp" or "%" means: times 100 for readers).
+    """One statistic of a claim.
 
-    `basis` says from what it is: "3 seeds, 128 problems, n = 512". `verdict` is the rule's word on the interval.
+    interval: in shares (unit "pp" or "%": shown times 100) or in nats. verdict: SUPPORTED, NOT_SUPPORTED or UNDECIDED.
+    basis: the data behind it, such as "3 seeds, 128 problems, n = 512".
     """
 
     name: str
@@ -61,13 +65,13 @@ class Part:
 
     @property
     def one_run(self) -> bool:
-        """True where the interval describes single training runs, not the method."""
+        """True if the interval describes single training runs, not the method."""
         return self.interval.num_seeds < 2
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The data's answer to one claim. Effect and interval are those of the part that decides."""
+    """Verdict on one claim. Effect and interval are those of the deciding part."""
 
     claim: str
     title: str
@@ -79,9 +83,9 @@ class Verdict:
 
     @property
     def deciding(self) -> Part | None:
-        """The first part that has the claim's verdict: the weakest link, or for a supported claim its first part.
+        """The first part with the claim's verdict; without one, the first part.
 
-        For a claim that single runs leave open, the first part against it, else the first that is open.
+        For a claim with verdict ONE_SEED: the first part that is not supported, else the first that is undecided.
         """
         wanted = [self.verdict] if self.verdict != ONE_SEED else [NOT_SUPPORTED, UNDECIDED]
         found = [part for word in wanted for part in self.parts if part.verdict == word]
@@ -89,15 +93,17 @@ class Verdict:
 
     @property
     def effect(self) -> float:
+        """The deciding part's estimate; NaN without parts."""
         return self.deciding.interval.estimate if self.deciding else np.nan
 
     @property
     def interval(self) -> tuple[float, float]:
+        """The deciding part's interval; NaN without parts."""
         return (self.deciding.interval.lo, self.deciding.interval.hi) if self.deciding else (np.nan, np.nan)
 
     @property
     def scope(self) -> str:
-        """The scopes of the parts' intervals, and from how many seeds they are."""
+        """The scopes of the parts' intervals, with the smallest number of seeds."""
         targets = "; ".join(dict.fromkeys(part.interval.speaks_of for part in self.parts))
         counts = [part.interval.num_seeds for part in self.parts if not part.one_run]
         if not counts:
@@ -107,6 +113,7 @@ class Verdict:
 
     @property
     def text(self) -> str:
+        """The parts with their intervals and verdicts, or the missing data."""
         if self.verdict == NO_DATA:
             return f"no data: needs {', '.join(self.missing) or 'an evaluation that can be judged'}"
         return "; ".join(map(describe, self.parts))
@@ -117,35 +124,36 @@ class Verdict:
         if self.verdict == NO_DATA:
             return "runs of the missing arms"
         if self.verdict == ONE_SEED:
-            return "two or more seeds of every arm (better five): one run cannot speak of the method"
+            return "two or more seeds of every arm (better five), since one run does not describe the method"
         open_parts = [part.name for part in self.parts if part.verdict != SUPPORTED or part.one_run]
         if self.verdict == SUPPORTED:
-            return "further seeds; another benchmark or model on which a part's interval reaches zero"
-        lacking = [f"what is missing: {', '.join(self.missing)}"] if self.missing else []
+            return "further seeds, or another benchmark or model, on which a part's interval reaches zero"
+        lacking = [f"the missing data: {', '.join(self.missing)}"] if self.missing else []
         more = ", or more problems," if any("problems" in part.interval.speaks_of for part in self.parts) else ""
-        turned = [f"further seeds{more} that turn: {'; '.join(open_parts)}"] if open_parts else []
+        turned = [f"further seeds{more} that change the verdict on: {'; '.join(open_parts)}"] if open_parts else []
         return "; ".join([*lacking, *turned])
 
 
 def describe(part: Part) -> str:
-    """The part with its interval, what it is from, and its verdict.
+    """Return a part with its interval, basis and verdict.
 
-    Says so where only the size of the effect is refuted, and what effect an undecided design could have found.
+    If the interval only excludes relevant effects, the text names that reason. For an undecided part it names the
+    effect that such an experiment finds with power 0.8.
     """
     interval = part.interval
     by_size = part.verdict == NOT_SUPPORTED and interval.lo <= 0 <= interval.hi
-    verdict = f"{part.verdict}: an effect of relevant size is ruled out" if by_size else part.verdict
+    verdict = f"{part.verdict}: the interval excludes every relevant effect" if by_size else part.verdict
     if part.verdict == UNDECIDED and np.isfinite(interval.detectable):
-        verdict += f": {format_size(interval.detectable, part.unit)} would be found in 4 of 5 such experiments"
-    whose = "these checkpoints: " if part.one_run else ""
+        verdict += f": {format_size(interval.detectable, part.unit)} is the effect that 4 of 5 such experiments find"
+    scope = "these checkpoints: " if part.one_run else ""
     basis = f", {part.basis}" if part.basis else ""
-    return f"{part.name}: {format_interval(part)}{basis} ({whose}{verdict})"
+    return f"{part.name}: {format_interval(part)}{basis} ({scope}{verdict})"
 
 
 def format_interval(part: Part) -> str:
-    """`+3.2 pp [+1.0, +5.4]`, `30.0 % [6.7, 65.2]`: hundredths for shares and their differences, nats as they are.
+    """Return text such as `+3.2 pp [+1.0, +5.4]`, `30.0 % [6.7, 65.2]` or `+0.051 nats [+0.010, +0.092]`.
 
-    A bound so near to zero that it would be printed as zero has the digits that tell its side.
+    A nonzero bound that would be printed as zero gets further digits.
     """
     if np.isnan(part.interval.estimate):
         return f"no value ({part.interval.method})"
@@ -156,16 +164,17 @@ def format_interval(part: Part) -> str:
         reason = part.interval.method.removeprefix("none ").strip("()")
         bounds = f"no interval: {reason}" if part.interval.method.startswith("none") else "no interval"
     else:
-        bounds = f"[{_sided(lo, form)}, {_sided(hi, form)}]"
-    return f"{_sided(estimate, form)} {part.unit} {bounds}"
+        bounds = f"[{_format_nonzero(lo, form)}, {_format_nonzero(hi, form)}]"
+    return f"{_format_nonzero(estimate, form)} {part.unit} {bounds}"
 
 
 def format_size(size: float, unit: str) -> str:
-    """An effect's size in its unit: `3.2 pp`, `0.051 nats`."""
+    """Return an effect's size in its unit: `3.2 pp`, `0.051 nats`."""
     return f"{100 * size:.1f} {unit}" if unit in ("pp", "%") else f"{size:.3f} {unit}"
 
 
-def _sided(value: float, form: str) -> str:
+def _format_nonzero(value: float, form: str) -> str:
+    """Return a number in a format, with more digits if a nonzero number would be printed as zero."""
     if value == 0.0:
         return format(0.0, form)
     kinds = (form, form.replace("1f", "2f"), form.replace("1f", "0e").replace("3f", "0e"))
@@ -173,7 +182,7 @@ def _sided(value: float, form: str) -> str:
 
 
 def sign_verdict(interval: Interval, direction: int, *, relevant: float, zero: float = 0.0) -> str:
-    """The rule of this module for one interval. direction: +1 claimed above `zero`, −1 below."""
+    """Return the verdict on one interval. direction: +1 claimed above `zero`, −1 below."""
     lo, hi = sorted((direction * interval.lo, direction * interval.hi))
     if np.isnan(lo):
         return UNDECIDED
@@ -182,21 +191,21 @@ def sign_verdict(interval: Interval, direction: int, *, relevant: float, zero: f
     if hi >= relevant:
         return UNDECIDED
     by_size = hi >= 0.0
-    seen = interval.num_above if direction > 0 else interval.num_below
-    return UNDECIDED if by_size and seen == 0 else NOT_SUPPORTED
+    num_moved = interval.num_above if direction > 0 else interval.num_below
+    return UNDECIDED if by_size and num_moved == 0 else NOT_SUPPORTED
 
 
 def plateau_verdict(interval: Interval, margin: float) -> str:
-    """Equivalence: supported inside ±margin, not supported wholly outside."""
+    """Return the verdict on equivalence: supported inside ±margin, not supported entirely outside."""
     if -margin < interval.lo and interval.hi < margin:
         return SUPPORTED
     return NOT_SUPPORTED if interval.lo > margin or interval.hi < -margin else UNDECIDED
 
 
 def window_difference(a: pd.DataFrame, b: pd.DataFrame, windows: Sequence[Window]) -> Interval:
-    """window_interval of a − b, at the steps of both: paired by seed where they share seeds, else Welch's.
+    """Return window_interval of a − b at their common steps: paired by common seeds, else Welch's.
 
-    One seed on either side, and none shared: the first of each, which describes those two runs.
+    Without common seeds, and with one seed on a side: the first seed of each, which describes those two runs.
     """
     shared = a.columns.intersection(b.columns)
     if shared.empty and min(a.shape[1], b.shape[1]) > 1:
@@ -209,7 +218,7 @@ def window_difference(a: pd.DataFrame, b: pd.DataFrame, windows: Sequence[Window
 
 
 def window_interval(series: pd.DataFrame, windows: Sequence[Window]) -> Interval:
-    """Σ weight · mean over window, windows given as shares of the run; nothing below MIN_STEPS steps."""
+    """Return Σ weight · mean over a window (from, to: shares of the run); NaN below MIN_STEPS steps."""
     num_steps, num_seeds = series.shape
     if num_steps < MIN_STEPS:
         return Interval(np.nan, np.nan, np.nan, f"needs {MIN_STEPS} steps, has {num_steps}", ONE_RUN, num_seeds)
@@ -225,7 +234,7 @@ ONE_RUN = "this run, not the method"
 
 
 def _over_seeds(groups: Sequence[pd.DataFrame], windows: Sequence[Window]) -> Interval:
-    """Sum of the groups' window means over seeds: Student's t, Welch's for two groups."""
+    """Return the sum of the groups' window means over seeds: Student's t, Welch's for two groups."""
     values = [_weights(len(group), windows) @ group.to_numpy(dtype=float) for group in groups]
     num_seeds = min(group.shape[1] for group in groups)
     if len(values[0]) < 2 or len(groups[0]) < MIN_STEPS:
@@ -252,7 +261,7 @@ def conclude(
     notes: Sequence[str],
     details: Sequence[Part] = (),
 ) -> Verdict:
-    """The claim's verdict from its parts by the rule of this module, and what data it lacks."""
+    """Return the claim's verdict from its parts by the rule of this module, with the data it lacks."""
     verdicts = {part.verdict for part in parts if not part.one_run}
     missing = tuple(dict.fromkeys(missing))
     if not parts:
@@ -262,7 +271,7 @@ def conclude(
     elif NOT_SUPPORTED in verdicts:
         verdict = NOT_SUPPORTED
     else:
-        all_of_them = not missing and not any(part.one_run for part in parts)
-        verdict = SUPPORTED if verdicts == {SUPPORTED} and all_of_them else UNDECIDED
-    lacking = [f"not judged for lack of data: needs {', '.join(missing)}"] if parts and missing else []
+        complete = not missing and not any(part.one_run for part in parts)
+        verdict = SUPPORTED if verdicts == {SUPPORTED} and complete else UNDECIDED
+    lacking = [f"some parts lack data: needs {', '.join(missing)}"] if parts and missing else []
     return Verdict(claim, title, verdict, tuple(parts), missing, (*lacking, *notes), tuple(details))

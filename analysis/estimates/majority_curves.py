@@ -1,4 +1,4 @@
-"""maj@k of the arms of a study: curves and paired differences, with intervals. What curves.py is to passk.py.
+"""maj@k of a study's arms: curves and paired differences, with intervals.
 
 contrasts.py decides the scope of every interval, as for Pass@k.
 
@@ -15,12 +15,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.passk_curves import bounded_share, interval_columns
-from analysis.io.parquet import file_of, state_of
-from analysis.io.study import BASE, Study, read_counts
+from analysis.estimates.passk_curves import (
+    base_sample_paths,
+    bounded_share,
+    interval_columns,
+    seed_name,
+    without_interval,
+)
+from analysis.io.eval_counts import read_counts
+from analysis.io.parquet import file_state, run_named_in_errors
+from analysis.io.study import BASE, Study
 from analysis.presentation.style import label
 from analysis.statistics.contrasts import contrast_intervals
-from analysis.statistics.evaluations import CHECKPOINTS, Contrast, Evaluations
+from analysis.statistics.evaluations import Contrast, Evaluations
 from analysis.statistics.intervals import Interval
 from analysis.statistics.majority_vote import Answers, majority_at_k, num_draws_for, read_answers
 from analysis.statistics.passk import KS
@@ -28,15 +35,15 @@ from analysis.statistics.passk import KS
 
 @dataclass(frozen=True)
 class Votes:
-    """maj@k on one benchmark, for the arms whose answers are recorded.
+    """maj@k on one benchmark, for the arms with recorded answers.
 
-    contrasts.py looks a problem's score up by its count of correct samples. A vote depends on more than the count, so
-    `evaluations.correct` holds places in `scores` instead.
+    contrasts.py looks up a problem's score by its count of correct samples. A vote depends on more than the count, so
+    `evaluations.correct` holds indices into `scores` instead.
     """
 
     evaluations: Evaluations
     scores: Mapping[int, np.ndarray]  # k → [N]
-    errors: Mapping[str, np.ndarray]  # arm → [K]: standard error that drawing subsets adds to the arm's mean
+    errors: Mapping[str, np.ndarray]  # arm → [K]: standard error of the arm's mean due to drawn subsets
     num_draws: int
     notes: tuple[str, ...] = ()
 
@@ -45,43 +52,43 @@ class Votes:
         return list(self.evaluations.correct)
 
     def scores_of(self, arm: str) -> np.ndarray:
-        """[S, P, K]."""
+        """Return maj@k of an arm's seeds, [S, P, K]."""
         return np.stack(list(self.scores.values()), axis=1)[self.evaluations.correct[arm]]
 
 
 def collect_votes(study: Study, evaluations: Evaluations) -> Votes | None:
-    """Votes of all arms whose answers are recorded; None if there are none. Problems and n are the evaluations'.
+    """Return the votes of all arms with recorded answers, or None. Problems and n are those of the evaluations.
 
     Raises:
         FrameError: answers cannot be read.
     """
-    paths = {arm: _paths(study, evaluations, arm) for arm in evaluations.correct}
+    paths = {arm: _sample_paths(study, evaluations, arm) for arm in evaluations.correct}
     everywhere = set.intersection(*(set(read_counts(path).problem_ids) for arm in paths for path in paths[arm]))
     ks = tuple(k for k in KS if k <= evaluations.num_samples)
     scores, errors, notes, missing = {}, {}, [], []
     for arm, arm_paths in paths.items():
         read = []
         for path in arm_paths:
-            with file_of(path.parents[2]):  # <run>/eval/<benchmark>/samples.parquet
+            with run_named_in_errors(path.parents[2]):  # <run>/eval/<benchmark>/samples.parquet
                 read.append(read_answers(path, first=evaluations.num_samples))
-        answers = [_on(found, everywhere) for found in read if found is not None]
+        answers = [_restrict(found, everywhere) for found in read if found is not None]
         if not answers or len(answers) < len(read):
             missing.append(label(arm))
             continue
         drawn = [
-            _drawn(state_of(path), evaluations.num_samples, frozenset(everywhere), ks, evaluations.seed)
+            _drawn_majority(file_state(path), evaluations.num_samples, frozenset(everywhere), ks, evaluations.seed)
             for path in arm_paths
         ]
         scores[arm] = np.stack([means_PK for means_PK, _ in drawn])
         variance_K = sum(variances_PK.sum(axis=0) for _, variances_PK in drawn)
         errors[arm] = np.sqrt(variance_K) / (len(everywhere) * len(drawn))
-        notes += [note for found in answers for note in _notes(label(arm), found)]
+        notes += [note for found in answers for note in _answer_notes(label(arm), found)]
     if not scores:
         return None
     if missing:
         notes.append(f"No answers recorded: {', '.join(missing)}.")
     return Votes(
-        evaluations=replace(evaluations, correct=_places(scores)),
+        evaluations=replace(evaluations, correct=_score_indices(scores)),
         scores={k: np.concatenate([scores[arm][:, :, i].ravel() for arm in scores]) for i, k in enumerate(ks)},
         errors=errors,
         num_draws=num_draws_for(len(everywhere)),
@@ -90,17 +97,17 @@ def collect_votes(study: Study, evaluations: Evaluations) -> Votes | None:
 
 
 @lru_cache(maxsize=256)  # studies share arms, the base model at least
-def _drawn(
+def _drawn_majority(
     state: tuple[Path, int, int], first: int, problems: frozenset[str], ks: tuple[int, ...], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """maj@k of one evaluation, which has answers, on these problems: as `majority_at_k`."""
+    """Return maj@k of one evaluation that has answers, on these problems, as `majority_at_k` does."""
     found = read_answers(state[0], first=first)
     assert found is not None
-    return majority_at_k(_on(found, problems), ks, seed=seed)
+    return majority_at_k(_restrict(found, problems), ks, seed=seed)
 
 
-def _places(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arm → [S, P]: where a score stands when those of all arms are put in one row."""
+def _score_indices(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return arm → [S, P]: index of each score in the concatenation of all arms' scores."""
     places, start = {}, 0
     for arm, scores_SPK in scores.items():
         shape = scores_SPK.shape[:2]
@@ -109,18 +116,17 @@ def _places(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return places
 
 
-def _paths(study: Study, evaluations: Evaluations, arm: str) -> list[Path]:
-    """Where an arm's evaluations are, by seed."""
+def _sample_paths(study: Study, evaluations: Evaluations, arm: str) -> list[Path]:
+    """Return the files of an arm's samples, by seed."""
     benchmark = evaluations.benchmark
     if arm == BASE:
-        paths = {run.base_samples_path(benchmark) for runs in study.arms.values() for run in runs} - {None}
-        return sorted(path for path in paths if path is not None and path.is_file())
+        return base_sample_paths(study.runs, benchmark)
     runs = {run.seed: run for run in study.arms[arm]}
     return [runs[seed].samples_path(benchmark) for seed in evaluations.seeds[arm]]
 
 
-def _on(answers: Answers, problems: Collection[str]) -> Answers:
-    """The answers to some of the problems."""
+def _restrict(answers: Answers, problems: Collection[str]) -> Answers:
+    """Return the answers to some of the problems."""
     kept = [i for i, name in enumerate(answers.problem_ids) if name in problems]
     return replace(
         answers,
@@ -131,34 +137,34 @@ def _on(answers: Answers, problems: Collection[str]) -> Answers:
     )
 
 
-def _notes(name: str, answers: Answers) -> list[str]:
-    """What a reader of an arm's votes must know."""
+def _answer_notes(name: str, answers: Answers) -> list[str]:
+    """Return notes for readers on disputed answers and on right samples that abstain."""
     notes = []
     if answers.disputed:
         problem, answer = answers.disputed[0]
         notes.append(
             f"{name}: a text judged both right and wrong votes as two answers: "
-            f"{len(answers.disputed)}, such as {_short(answer)} to {_short(problem)}."
+            f"{len(answers.disputed)}, such as {_excerpt(answer)} to {_excerpt(problem)}."
         )
     if answers.num_right_unanswered:
         notes.append(f"{name}: right samples without an answer, which abstain: {answers.num_right_unanswered}.")
     return notes
 
 
-def _short(text: str) -> str:
+def _excerpt(text: str) -> str:
     shown = "".join(c if c.isprintable() else " " for c in text)
     return f"“{shown[:40]}…”" if len(shown) > 40 else f"“{shown}”"
 
 
 def vote_table(votes: Votes) -> pd.DataFrame:
-    """maj@k of every arm at every k ≤ n; columns of curve_table, and monte_carlo_error and num_draws."""
+    """Return maj@k of every arm at every k ≤ n: columns of curve_table, and monte_carlo_error and num_draws."""
     rows = _rows(votes, [(arm, {arm: {k: 1.0}}) for arm in votes.arms for k in votes.scores], share=True)
-    rows = rows.assign(seed=rows["arm"].map(lambda arm: _seed_name(votes.evaluations.seeds.get(arm, ()))))
+    rows = rows.assign(seed=rows["arm"].map(lambda arm: seed_name(votes.evaluations.seeds.get(arm, ()))))
     return pd.concat([rows, *_single_seeds(votes)], ignore_index=True)
 
 
 def vote_gain_table(votes: Votes, reference: str) -> pd.DataFrame:
-    """maj@k of every arm minus the reference's on the same problems; no rows without the reference's answers."""
+    """Return maj@k of every arm minus the reference's on the same problems; no rows without the reference's answers."""
     arms = [arm for arm in votes.arms if arm not in (reference, BASE)]
     if reference not in votes.arms or not arms:
         return pd.DataFrame()
@@ -166,23 +172,19 @@ def vote_gain_table(votes: Votes, reference: str) -> pd.DataFrame:
     return _rows(votes, contrasts).assign(reference=reference)
 
 
-def _seed_name(seeds: tuple[int, ...]) -> str:
-    return "mean" if len(seeds) > 1 else "".join(map(str, seeds))
-
-
 def _single_seeds(votes: Votes) -> list[pd.DataFrame]:
-    """The curve of each seed of the arms that have several; no intervals."""
+    """Return the curve of each seed of the arms with several seeds, without intervals."""
     frames = []
     for arm, seeds in votes.evaluations.seeds.items():
         if arm in votes.arms and len(seeds) > 1:
             for seed, scores_PK in zip(seeds, votes.scores_of(arm), strict=True):
-                singles = [Interval(float(mean), np.nan, np.nan, "", CHECKPOINTS) for mean in scores_PK.mean(axis=0)]
+                singles = [without_interval(mean) for mean in scores_PK.mean(axis=0)]
                 frames.append(_frame(votes, [arm] * len(singles), singles).assign(seed=str(seed)))
     return frames
 
 
 def _rows(votes: Votes, contrasts: Sequence[tuple[str, Contrast]], *, share: bool = False) -> pd.DataFrame:
-    """A row for each (arm that it is about, contrast), the k in the order of votes.scores for every arm."""
+    """Return one row per (arm, contrast). The contrasts of an arm follow the k of votes.scores."""
     intervals = contrast_intervals(votes.evaluations, [contrast for _, contrast in contrasts], votes.scores)
     if share:
         intervals = [bounded_share(interval, votes.evaluations.num_problems) for interval in intervals]

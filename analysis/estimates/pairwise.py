@@ -1,7 +1,6 @@
-"""One arm against another, in the scope that is asked for; data that cannot speak in it are refused.
+"""Comparisons of one arm with another: declared families with Holm's correction, and all pairs for exploration.
 
-Figures, tables and verdicts use the widest scope that their data allow; all take their intervals from contrasts.py, so
-the same difference has the same interval everywhere.
+Intervals come from contrasts.py, so a difference has the same interval in all figures, tables and verdicts.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.evaluations import CHECKPOINTS, METHOD, SEEDS, Contrast, Evaluations
 from analysis.statistics.intervals import Interval
@@ -22,14 +21,14 @@ SCOPES = {"checkpoints": CHECKPOINTS, "seeds": SEEDS, "method": METHOD}
 
 
 def compare(evaluations: Evaluations, arm: str, reference: str, k: int, *, scope: str | None = None) -> Interval:
-    """Return Pass@k of an arm minus the reference's, with the interval and p-value of a scope.
+    """Return Pass@k of an arm minus the reference's, with interval and p-value.
 
     Args:
-        scope: a key of SCOPES; None: the widest that the data allow.
+        scope: a key of SCOPES. Default: the widest that the data allow.
 
     Raises:
-        ValueError: no such arm or scope, or the arm is its own reference.
-        FrameError: k > n, or at "seeds" and "method" an arm with one seed.
+        ValueError: there is no such arm or scope, or the arm is its own reference.
+        FrameError: k > n, or the scope is "seeds" or "method" and an arm has one seed.
     """
     _check(evaluations, arm, reference, k, scope)
     contrast = {arm: {k: 1.0}, reference: {k: -1.0}}
@@ -39,7 +38,7 @@ def compare(evaluations: Evaluations, arm: str, reference: str, k: int, *, scope
 def compare_family(
     evaluations: Evaluations, arms: Sequence[str], reference: str, ks: Sequence[int], *, scope: str
 ) -> pd.DataFrame:
-    """A family of comparisons that was declared before the data were seen: each arm with the reference at each k.
+    """Return a family of comparisons that was declared before the data were seen: each arm with the reference.
 
     Columns: benchmark, arm, reference, k, estimate, lo, hi (pointwise), p_value, p_holm, method, speaks_of, seeds,
     caution, family.
@@ -57,7 +56,7 @@ def compare_family(
 
 
 def pairwise_differences(evaluations: Evaluations, ks: Sequence[int] = KS, *, bands: bool = False) -> pd.DataFrame:
-    """Every arm minus every arm before it at every k ≤ n: for exploration.
+    """Return every arm minus every earlier arm at every k ≤ n, for exploration.
 
     Columns: benchmark, arm, reference, k, estimate, lo, hi, p_value, p_bh (Benjamini and Hochberg over all rows),
     method, speaks_of, seeds; with bands: band_lo, band_hi, band.
@@ -92,11 +91,11 @@ def _row(evaluations: Evaluations, interval: Interval, arm: str, reference: str,
 def _check(evaluations: Evaluations, arm: str, reference: str, k: int, scope: str | None) -> None:
     n, name = evaluations.num_samples, evaluations.benchmark
     if scope is not None and scope not in SCOPES:
-        raise ValueError(f"there is no scope {scope!r}; choose from {', '.join(SCOPES)}")
+        raise ValueError(f"scope={scope}: there is no such scope; choose from {', '.join(SCOPES)}")
     for one in (arm, reference):
         if one not in evaluations.correct:
-            raise ValueError(f"{name} has no arm {one!r}; choose from {', '.join(evaluations.correct)}")
+            raise ValueError(f"{name}: there is no arm {one!r}; choose from {', '.join(evaluations.correct)}")
     if arm == reference:
-        raise ValueError(f"{arm} cannot be compared with itself; name another reference")
+        raise ValueError(f"{arm}: cannot be compared with itself; name another reference")
     if not 1 <= k <= n:
-        raise FrameError(f"Pass@{k} on {name} does not exist with n = {n} samples a problem; choose k from 1 to {n}")
+        raise FrameError(f"{name}: Pass@{k} does not exist with n = {n} samples a problem; choose k from 1 to {n}")

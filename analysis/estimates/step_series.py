@@ -1,11 +1,13 @@
-"""Per-step metrics of the arms of a study: one line per run, and the mean over seeds where an arm has several."""
+"""Per-step metrics of a study's arms: one line per run, and the mean over seeds of arms with several."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from analysis.io.study import FrameError, Study, read_metrics
+from analysis.io.parquet import FrameError
+from analysis.io.study import Study
+from analysis.io.training_records import read_metrics
 from analysis.statistics.collapse import collapse_table
 from analysis.statistics.intervals import t_quantile
 
@@ -16,17 +18,15 @@ MEAN = "mean"
 
 
 def series_table(study: Study, column: str, *, over: str | None = None) -> pd.DataFrame:
-    """A metric by step as recorded, and smoothed only where study.view.smooth asks for it. Columns: COLUMNS.
+    """Return a metric by step, or its ratio to the metric `over`. Columns: COLUMNS.
 
-    With `over`, the ratio of the metric to that one, step by step.
-
-    Rows with seed "mean" are the mean over an arm's finished seeds at steps that all of them recorded, with the t
-    interval of that step; they exist for arms with two or more finished seeds. Other rows are single runs, without
-    interval. Steps where the metric is null are left out. `smooth` is the centred moving mean of `value` over `window`
-    steps; both are missing unless asked for. `collapse` is true at the first step recorded from a run's collapse on.
+    Rows with seed "mean" are the mean over an arm's finished seeds (two or more) at steps that all of them recorded,
+    with the t interval of that step. Other rows are single runs without interval. Steps where the metric is null are
+    left out. `smooth` is the centred moving mean of `value` over `window` steps; both are missing unless
+    study.view.smooth is set. `collapse` is true at the first recorded step from a run's collapse on.
 
     Raises:
-        FrameError: a run's metrics cannot be read, or study.view.smooth is no odd number of at least 3 steps.
+        FrameError: a run's metrics cannot be read, or study.view.smooth is not an odd number of at least 3.
     """
     table = recorded(study, column, over=over)
     means = [
@@ -44,9 +44,9 @@ def series_table(study: Study, column: str, *, over: str | None = None) -> pd.Da
 
 
 def recorded(study: Study, column: str, *, over: str | None = None) -> pd.DataFrame:
-    """A metric of every run, or its ratio to another: columns arm, seed, status, step, value.
+    """Return a metric of every run, or its ratio to another: columns arm, seed, status, step, value.
 
-    Steps where it is null, or the other is zero, are left out.
+    Steps where the metric is null or the other is zero are left out.
 
     Raises:
         FrameError: a run's metrics cannot be read.
@@ -65,17 +65,17 @@ def recorded(study: Study, column: str, *, over: str | None = None) -> pd.DataFr
 
 
 def moving_mean(line: pd.DataFrame, window: int | None) -> pd.Series:
-    """Centred moving mean of `value` over `window` steps, at the rows of one line; missing where it is cut off.
+    """Return the centred moving mean of `value` at the rows of one line; missing within half a window of the ends.
 
-    A window counts steps: where a metric was measured at every eighth step, fewer values fall into it.
+    A window counts steps: a metric that is measured every eighth step has fewer values in it.
 
     Raises:
-        FrameError: an even window, which has no centre, or one below 3.
+        FrameError: the window is even or below 3.
     """
     if window is None:
         return pd.Series(np.nan, index=line.index)
     if window < 3 or window % 2 == 0:
-        raise FrameError(f"a centred moving mean needs an odd number of at least 3 steps, got smooth={window}")
+        raise FrameError(f"smooth={window}: a centred moving mean needs an odd number of at least 3 steps")
     by_step = line.set_index("step")["value"]
     every_step = by_step.reindex(range(by_step.index.min(), by_step.index.max() + 1))
     mean = every_step.rolling(window, center=True, min_periods=1).mean()
@@ -85,20 +85,20 @@ def moving_mean(line: pd.DataFrame, window: int | None) -> pd.Series:
 
 
 def metric_by_seed(study: Study, column: str) -> dict[str, pd.DataFrame]:
-    """Arm → [T, S]: a metric of the arm's finished runs by step and seed; arms without any are left out."""
+    """Return arm → a metric of its finished runs by step and seed, [T, S]. Arms without finished runs are left out."""
     rows = recorded(study, column)
     wide = {arm: steps_by_seed(rows[rows["arm"] == arm]) for arm in study.arms}
     return {arm: frame for arm, frame in wide.items() if not frame.empty}
 
 
 def steps_by_seed(rows: pd.DataFrame) -> pd.DataFrame:
-    """[steps, seeds] of an arm's finished runs; only steps that all of them recorded."""
+    """Return the values of an arm's finished runs at steps that all of them recorded, [T, S]."""
     done = rows[(rows["status"] == "done") & (rows["seed"] != MEAN)]
     return done.pivot(index="step", columns="seed", values="value").dropna()
 
 
 def _mean_over_seeds(wide: pd.DataFrame) -> pd.DataFrame:
-    """Columns step, value, lo, hi. Where no value is negative, neither is a bound: such a metric cannot be."""
+    """Return columns step, value, lo, hi. A metric without negative values gets no negative bound."""
     values_TS = wide.to_numpy(dtype=float)
     num_seeds = values_TS.shape[1]
     mean_T = values_TS.mean(axis=1)
@@ -110,7 +110,7 @@ def _mean_over_seeds(wide: pd.DataFrame) -> pd.DataFrame:
 
 
 def _at_collapse(table: pd.DataFrame, collapses: pd.DataFrame) -> pd.Series:
-    """True at each collapsed run's first row from the step of the collapse on, or its last row where none follows."""
+    """Return True at each collapsed run's first row from its collapse on, or at its last row where none follows."""
     marks = pd.Series(False, index=table.index)
     for run in collapses[collapses["collapsed"]].to_dict("records"):
         line = table[(table["arm"] == run["arm"]) & (table["seed"] == str(run["seed"]))]

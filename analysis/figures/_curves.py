@@ -1,4 +1,4 @@
-"""What the Pass@k figures share: drawing curves over k, and saying what their marks and intervals are."""
+"""Drawing and description of curves over k."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMetho
 from analysis.presentation.captions import PUBLISHED, describe_missing, describe_setting, published_of
 from analysis.presentation.style import PERCENT, colour, label, line_style, marker, sort_arms
 
-_MARGIN = 2**0.35  # of the k axis, on either side
-_POINTWISE, _SIMULTANEOUS = 0.16, 0.07  # opacity of the bands of up to _FEW arms; more arms share it
+_MARGIN = 2**0.35  # factor by which the k axis exceeds the curves
+_POINTWISE, _SIMULTANEOUS = 0.16, 0.07  # opacity of the bands of up to _FEW arms; with more arms, bands are fainter
 _FEW = 4
-_NONE = "none"  # how the text of `band` begins where there is no band
+_NONE = "none"  # prefix of the column `band` in rows without a band
 
 
 def draw_curves(table: pd.DataFrame, ax: Axes) -> None:
-    """Estimate with bands for each arm over a log2 k axis; k > n/2 shaded, unfinished arms hatched.
+    """Draw estimate and bands of each arm over a log2 k axis; shade k > n/2, hatch unfinished arms.
 
-    Rows with source "published" are hollow markers behind the curves.
+    Rows with source "published" become hollow markers behind the curves.
     """
     published = _published(table)
     table = table.drop(published.index)
@@ -49,7 +49,7 @@ def draw_curves(table: pd.DataFrame, ax: Axes) -> None:
 
 
 def limit_to_intervals(table: pd.DataFrame, ax: Axes) -> None:
-    """Let the y axis hold estimates and pointwise intervals; simultaneous bands, which may be far wider, are cut."""
+    """Limit the y axis to estimates and pointwise intervals; simultaneous bands may be far wider and are cut."""
     values = table[["estimate", "lo", "hi"]].to_numpy(dtype=float)
     low, high = np.nanmin(values), np.nanmax(values)
     margin = 0.05 * (high - low) or 0.01
@@ -57,7 +57,7 @@ def limit_to_intervals(table: pd.DataFrame, ax: Axes) -> None:
 
 
 def _mark_ks(ks: Sequence[int], ax: Axes) -> None:
-    """A tick for every k; in narrow panels every other one has its number."""
+    """Set a tick for every k; in narrow panels every other tick has a number."""
     place = ax.get_subplotspec()
     narrow = place is not None and place.get_gridspec().ncols > 2
     ax.xaxis.set_major_locator(FixedLocator(ks[::2] if narrow else ks))
@@ -94,15 +94,15 @@ def _draw_bands(rows: pd.DataFrame, arm: str, ax: Axes, *, opacity: float) -> No
 
 
 def _mark_half(table: pd.DataFrame, ax: Axes) -> None:
-    """A dashed line at k = n/2, and shade where k is larger."""
+    """Draw a dashed line at k = n/2, and shade larger k."""
     if table["no_within_variance"].any():
         half = table["n"].iloc[0] / 2
         ax.axvspan(half, ax.get_xlim()[1], color="0.5", alpha=0.1, linewidth=0, zorder=0)
         ax.axvline(half, color="0.4", linewidth=0.7, linestyle=(0, (3, 2)), zorder=1)
 
 
-def describe_evaluation(table: pd.DataFrame) -> str:
-    """What was evaluated, what the bands are, and what the marks of draw_curves mean, read from the table."""
+def describe_evaluation(table: pd.DataFrame) -> list[str]:
+    """Return sentences on the evaluation, the bands, and the marks of draw_curves, from the table's columns."""
     published = _published(table)
     table = table.drop(published.index)
     sentences = [describe_setting(table), *_describe_bands(table)]
@@ -113,17 +113,17 @@ def describe_evaluation(table: pd.DataFrame) -> str:
     if table["no_within_variance"].any():
         sentences.append("Shaded: k > n/2, where n samples give no within-problem variance.")
     if table["unfinished"].any():
-        whose = ", ".join(map(label, table.loc[table["unfinished"], "arm"].unique()))
-        sentences.append(f"Hatched: no finished run ({whose}).")
+        arms = ", ".join(map(label, table.loc[table["unfinished"], "arm"].unique()))
+        sentences.append(f"Hatched: no finished run ({arms}).")
     if len(published):
         sentences.append(
-            f"Hollow: numbers published in the paper for {published_of(published)}, in no statistic of ours."
+            f"Hollow: numbers published in the paper for {published_of(published)}; no statistic here uses them."
         )
-    return " ".join(sentences)
+    return sentences
 
 
 def _describe_bands(table: pd.DataFrame) -> list[str]:
-    """What the two bands are; `band` names the method and family of the simultaneous one, or why there is none."""
+    """Return sentences on both bands; `band` names method and family of the simultaneous band, or why it is missing."""
     texts = [str(text) for text in table["band"].dropna().unique() if text] if "band" in table else []
     families = [text for text in texts if not text.startswith(_NONE)]
     if not families:

@@ -1,25 +1,60 @@
-"""What the per-step figures share: drawing lines over the steps, and saying what their lines, bands and marks are."""
+"""Drawing and description of lines over training steps, and figures of one per-step metric."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis.estimates.step_series import MEAN
+from analysis.estimates.step_series import MEAN, series_table
+from analysis.io.study import Study
 from analysis.presentation.captions import each
 from analysis.presentation.style import colour, dash, label, line_style, sort_arms
 from analysis.statistics.collapse import RULE
 from analysis.statistics.intervals import FEW_SEEDS
 
-_RAW: dict[str, Any] = {"linewidth": 0.4, "alpha": 0.55}  # the recorded line where another lies over it
-_FEW = 4  # with more arms lines are thinner, and bands share their opacity
+STEP_AXIS = "Training step (generation batch)"
+_RAW: dict[str, Any] = {"linewidth": 0.4, "alpha": 0.55}  # the recorded line beneath a mean or a moving mean
+_FEW = 4  # with more arms, lines are thinner and bands are fainter
+
+
+@dataclass(frozen=True)
+class StepFigure:
+    """Figure of one per-step metric: the names that analysis/figures asks of a figure."""
+
+    NAME: str
+    QUESTION: str
+    PAPER: str
+    column: str  # of metrics.parquet
+    quantity: str  # the drawn quantity, a noun phrase for the caption
+    axis: str  # label of the y axis
+    definition: tuple[str, ...] = ()  # sentences for the details
+
+    def table(self, study: Study) -> pd.DataFrame:
+        """Return the rows of series_table in one panel."""
+        return series_table(study, self.column).assign(panel="")
+
+    def caption(self, table: pd.DataFrame) -> str:
+        """Return the drawn quantity, then lines, seeds and interval."""
+        return f"{self.quantity}. {summarize_steps(table)}"
+
+    def details(self, table: pd.DataFrame) -> Sequence[str]:
+        """Return the metric's definition, then smoothing, unfinished runs and collapses."""
+        return [*self.definition, *describe_steps(table)]
+
+    def draw(self, table: pd.DataFrame, ax: Axes) -> Axes:
+        """Draw the metric's lines."""
+        draw_steps(table, ax)
+        ax.set_ylabel(self.axis)
+        return ax
 
 
 def draw_steps(table: pd.DataFrame, ax: Axes, *, markers: bool = False) -> None:
-    """One line per run; with several finished seeds their mean with its band, and the single seeds thin."""
+    """Draw a line for each run; for several finished seeds their mean with its band, and thin lines for the seeds."""
     arms = sort_arms(list(table["arm"].unique()))
     style: dict[str, Any] = ({} if markers else {"marker": ""}) | ({"linewidth": 0.8} if len(arms) > _FEW else {})
     for arm in arms:
@@ -38,11 +73,11 @@ def draw_steps(table: pd.DataFrame, ax: Axes, *, markers: bool = False) -> None:
                 _draw_line(run, ax, arm, **style)
     mark_collapses(table, ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel("Training step (generation batch)")
+    ax.set_xlabel(STEP_AXIS)
 
 
 def _draw_line(line: pd.DataFrame, ax: Axes, arm: str, **changes: Any) -> None:
-    """The recorded line; where a moving mean was asked for, that, over the recorded line drawn thinner."""
+    """Draw the recorded line; if a moving mean was asked for, draw that over a thin recorded line."""
     style = line_style(arm) | changes
     smooth = line.dropna(subset="smooth")
     if smooth.empty:
@@ -53,47 +88,51 @@ def _draw_line(line: pd.DataFrame, ax: Axes, arm: str, **changes: Any) -> None:
 
 
 def _draw_unfinished(run: pd.DataFrame, ax: Axes, arm: str, status: str) -> None:
-    """Thin, ending in a cross."""
-    broken_off = {"linewidth": 0.7, "marker": "x", "markevery": [-1]}
-    style = line_style(arm) | broken_off
-    ax.plot(run["step"], run["value"], label=f"{label(arm)} ({status})", **style)
+    """Draw a thin line that ends in a cross."""
+    end = {"linewidth": 0.7, "marker": "x", "markevery": [-1]}
+    ax.plot(run["step"], run["value"], label=f"{label(arm)} ({status})", **(line_style(arm) | end))
 
 
 def mark_collapses(table: pd.DataFrame, ax: Axes) -> None:
-    """A ring at the step of every collapse."""
+    """Draw a ring at the step of every collapse."""
     marks = table[table["collapse"]]
     if len(marks):
         ring: dict[str, Any] = {"markerfacecolor": "none", "markersize": 8, "markeredgewidth": 1.1, "color": "0.1"}
         ax.plot(marks["step"], marks["value"], "o", linestyle="none", label="collapse", zorder=5, **ring)
 
 
-def describe_steps(table: pd.DataFrame) -> str:
-    """Smoothing, seeds, what the band is, and the rule of a collapse where one is marked, read from the columns."""
+def summarize_steps(table: pd.DataFrame) -> str:
+    """Return one sentence for a caption: lines, seeds and interval, from the columns of series_table."""
     mean = table[table["seed"] == MEAN]
-    single = sorted({label(arm) for arm in set(table["arm"]) - set(mean["arm"])})
+    if mean.empty:
+        return "One line per run; no interval, since no arm has two finished seeds."
+    counts = mean.groupby("arm", sort=False)["seeds"].first()
+    return f"Thick: mean over seeds ({each(counts)}) with the 95 % t interval of each step; thin: single seeds."
+
+
+def describe_steps(table: pd.DataFrame) -> list[str]:
+    """Return sentences on smoothing, few seeds, unfinished runs and collapses, from the columns of series_table."""
+    mean = table[table["seed"] == MEAN]
     sentences = [_describe_smoothing(table)]
     if len(mean):
-        counts = mean.groupby("arm", sort=False)["seeds"].first()
-        sentences.append(f"Thick: mean over seeds ({each(counts)}) with the 95 % t interval of each step; thin: seeds.")
-        if counts.min() < FEW_SEEDS:
+        if mean["seeds"].min() < FEW_SEEDS:
             sentences.append(f"Fewer than {FEW_SEEDS} seeds: read these intervals with care.")
-    if single and len(mean):
-        sentences.append(f"Fewer than two finished seeds, so no band: {', '.join(single)}.")
-    elif single:
-        sentences.append("Fewer than two finished seeds an arm, so no bands.")
+        if single := sorted({label(arm) for arm in set(table["arm"]) - set(mean["arm"])}):
+            sentences.append(f"Fewer than two finished seeds, so no band: {', '.join(single)}.")
     if (table["status"] != "done").any():
         sentences.append(
-            "Thin, ending in a cross: unfinished runs; they enter no mean, which is then conditional on finishing."
+            "A thin line that ends in a cross is an unfinished run. No mean includes it, so means are conditional on "
+            "finishing."
         )
     if table["collapse"].any():
-        sentences.append(f"Ringed: a run's collapse, or the last step of a diverged one. {RULE}")
-    return " ".join(sentences)
+        sentences.append(f"A ring marks a run's collapse, or the last step of a diverged run. {RULE}")
+    return sentences
 
 
 def _describe_smoothing(table: pd.DataFrame) -> str:
     if table["window"].isna().all():
         return "Recorded values, no smoothing."
-    window = f"a centred moving mean over {table['window'].iloc[0]} steps"
+    window = f"centred moving mean over {table['window'].iloc[0]} steps"
     if table["smooth"].isna().all():
-        return f"Recorded values: {window} was asked for, but the runs are shorter."
-    return f"Lines: {window}, as asked for; beneath, thinner, the recorded values, to which bands and rings belong."
+        return f"Recorded values: the runs are too short for the requested {window}."
+    return f"Lines: the requested {window}. Thinner lines: the recorded values, to which bands and rings belong."

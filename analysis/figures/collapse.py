@@ -1,7 +1,8 @@
-"""Which runs collapse: fully unsolved prompts and test accuracy of stable and collapsed runs."""
+"""Collapses: fully unsolved prompts and test accuracy of stable and collapsed runs against training step."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from agrae_lab.runs import FINAL_STATUSES
 from analysis.estimates.step_series import MEAN, series_table
-from analysis.figures._steps import mark_collapses
+from analysis.figures._steps import STEP_AXIS, mark_collapses
 from analysis.io.study import Study
 from analysis.presentation.style import PERCENT, label, line_style, sort_arms
 from analysis.statistics.collapse import RULE, collapse_table
@@ -25,21 +26,24 @@ _COLUMNS = {"Fully unsolved prompts": "fully_unsolved", _ACCURACY: "greedy_accur
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows as in series_table, every run by itself, and for its arm: runs (ended ones), how many collapsed, and the
-    share of them with its exact interval (share, share_lo, share_hi); collapsed_run tells a collapsed run's rows."""
+    """Return the rows of series_table for single runs, with `collapsed_run`, and the columns of collapse_counts."""
     collapses = collapse_table(study)
     counts = collapse_counts(collapses)
-    who = collapses.assign(seed=collapses["seed"].astype(str)).rename(columns={"collapsed": "collapsed_run"})
+    collapsed_runs = collapses.assign(seed=collapses["seed"].astype(str)).rename(columns={"collapsed": "collapsed_run"})
     frames = []
     for panel, column in _COLUMNS.items():
         runs = series_table(study, column)
         runs = runs[runs["seed"] != MEAN].drop(columns=["lo", "hi", "seeds", "method"])
-        frames.append(runs.merge(who[["arm", "seed", "collapsed_run"]]).merge(counts).assign(panel=panel))
+        frames.append(runs.merge(collapsed_runs[["arm", "seed", "collapsed_run"]]).merge(counts).assign(panel=panel))
     return pd.concat(frames, ignore_index=True)
 
 
 def collapse_counts(collapses: pd.DataFrame) -> pd.DataFrame:
-    """Arm by arm, of its ended runs (done or diverged): runs, collapsed, share with Clopper and Pearson's interval."""
+    """Return for each arm the number of its ended runs, how many of them collapsed, and their share.
+
+    Ended: done or diverged. Columns: arm, runs, collapsed, share, share_lo, share_hi; the interval is Clopper and
+    Pearson's.
+    """
     rows = []
     for arm, runs in collapses.groupby("arm", sort=False):
         ended = runs[runs["status"].isin(FINAL_STATUSES)]
@@ -58,16 +62,28 @@ def collapse_counts(collapses: pd.DataFrame) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
+    """Return the drawn quantities, then the share of collapsed runs with its interval."""
     return (
-        "Prompts of a batch that no completion solves, and greedy accuracy at validation steps: every run by itself, "
-        "as recorded; unfinished ones end in a cross. Thick: collapsed, ringed at that step. "
-        f"{RULE} Diverged runs count as collapsed. Runs that collapsed, of those that ended, with exact "
-        f"(Clopper–Pearson) 95 % intervals: {_counted(table)}."
+        "Fully unsolved prompts and greedy accuracy of every run; a thick line is a collapsed run, with a ring at the "
+        f"step of its collapse. Collapsed runs among those that ended, with exact 95 % intervals: "
+        f"{_collapsed_runs(table)}."
     )
 
 
-def _counted(table: pd.DataFrame) -> str:
-    """`GRPO and A-GRAE 0 of 10 [0 %, 31 %]; Negative-Dominant 3 of 10 [7 %, 65 %]`."""
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return the definitions of the panels and of a collapse."""
+    return (
+        "Fully unsolved prompts: prompts of a batch without a correct completion.",
+        "Greedy accuracy is recorded at validation steps; no smoothing.",
+        "A line that ends in a cross is an unfinished run.",
+        RULE,
+        "Diverged runs count as collapsed.",
+        "Intervals of shares: Clopper–Pearson.",
+    )
+
+
+def _collapsed_runs(table: pd.DataFrame) -> str:
+    """Return text such as `GRPO, A-GRAE 0 of 10 [0 %, 31 %]; Negative-Dominant 3 of 10 [7 %, 65 %]`."""
     counts = table.drop_duplicates("arm")
     ended = counts[counts["runs"] > 0].set_index("arm")
     alike: dict[str, list[str]] = {}
@@ -81,6 +97,7 @@ def _counted(table: pd.DataFrame) -> str:
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw every run, collapsed ones thick."""
     for arm in sort_arms(list(table["arm"].unique())):
         rows = table[table["arm"] == arm]
         for (_, status, collapsed), run in rows.groupby(["seed", "status", "collapsed_run"]):
@@ -91,7 +108,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
             ax.plot(run["step"], run["value"], label=name, **(line_style(arm) | end | weight))
     mark_collapses(table, ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel("Training step (generation batch)")
+    ax.set_xlabel(STEP_AXIS)
     if table["panel"].iloc[0] == _ACCURACY:
         ax.yaxis.set_major_formatter(PERCENT)
         ax.set_ylabel("Accuracy (%)")

@@ -1,38 +1,33 @@
-"""Cover@τ: the share of problems that an arm solves in at least a share τ of its samples, for all τ at once."""
+"""Cover@τ against τ: the share of problems that an arm solves in at least a share τ of its samples."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.estimates.passk_curves import (
-    WILSON,
-    Evaluations,
-    bounded_share,
-    collect,
-    contrast_intervals,
-    interval_columns,
-    name_families,
-)
+from analysis.estimates.passk_curves import bounded_share, collect, interval_columns, name_families
 from analysis.figures._curves import limit_to_intervals
 from analysis.io.study import BASE, Study
-from analysis.presentation.captions import describe_setting
+from analysis.presentation.captions import describe_setting, summarize_setting
 from analysis.presentation.style import PERCENT, colour, label, line_style, sort_arms
+from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.count_metrics import cover_at
+from analysis.statistics.evaluations import WILSON, Evaluations
 
 NAME = "cover"
 QUESTION = "How many problems does an arm solve reliably, and how many only now and then?"
 PAPER = ""
 
-_STEPS = 32  # of τ, or n where that is less
-_FEW = 4  # more arms share the bands' opacity
+_STEPS = 32  # values of τ, or n if that is less
+_FEW = 4  # with more arms, bands are fainter
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows: arm, tau (a share of the n samples; the first is one sample), estimate with interval and band.
+    """Return rows: arm, tau (a share of the n samples; the first is one sample), estimate with interval and band.
 
     A panel for Cover@τ, with reference "", and one for its difference from the base model, paired by problem.
     """
@@ -61,20 +56,31 @@ def _rows(evaluations: Evaluations, reference: str) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    families = "; ".join(dict.fromkeys(table.dropna(subset="band_lo")["band"]))
-    bands = f"Dark bands: pointwise in τ; light bands: simultaneous, {families}." if families else ""
-    wilson = "Wilson's interval where too few problems differ for a t." if (table["method"] == WILSON).any() else ""
-    unfinished = ", ".join(map(label, table.loc[table["unfinished"], "arm"].unique()))
+    """Return the definition of Cover@τ, then n, seeds and scope."""
     return (
-        "Cover@τ: share of problems solved in at least a share τ of the n samples, with 95 % intervals; the leftmost "
-        "point is one sample of n, which is Pass@n. The share of n samples stands for a problem's true rate: problems "
-        "near τ fall on either side by chance, the more the smaller n is, so compare only at equal n. "
-        f"{bands} {describe_setting(table[table['method'] != WILSON])} {wilson}"
-        f"{f' Hatched: no finished run ({unfinished}).' if unfinished else ''}"
+        "Cover@τ, the share of problems solved in at least a share τ of the n samples, with 95 % intervals. "
+        f"{summarize_setting(table)}"
+    )
+
+
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return how to read the curve, then the bands, the setting and unfinished arms."""
+    families = "; ".join(dict.fromkeys(table.dropna(subset="band_lo")["band"]))
+    unfinished = ", ".join(map(label, table.loc[table["unfinished"], "arm"].unique()))
+    wilson = (table["method"] == WILSON).any()
+    return (
+        "The leftmost point is one sample of n; its value is Pass@n.",
+        "The share of correct samples estimates a problem's success rate. By chance a problem near τ falls on either "
+        "side, more often at smaller n, so compare Cover@τ only at equal n.",
+        f"Dark bands: pointwise in τ; light bands: simultaneous, {families}." if families else "",
+        describe_setting(table[table["method"] != WILSON]),
+        "Wilson's interval replaces the t interval where too few problems differ." if wilson else "",
+        f"Hatched: no finished run ({unfinished})." if unfinished else "",
     )
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw a curve with both bands for each arm."""
     arms = sort_arms(list(table["arm"].unique()))
     opacity = min(1.0, _FEW / len(arms))
     difference = bool(table["reference"].iloc[0])

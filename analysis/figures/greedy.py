@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 
 from agrae_lab.runs import Run
 from analysis.estimates.step_series import series_table
-from analysis.figures._steps import describe_steps, draw_steps
+from analysis.figures._steps import describe_steps, draw_steps, summarize_steps
 from analysis.io.study import Study
 from analysis.presentation.style import PERCENT
 
@@ -20,32 +21,41 @@ PAPER = ""
 
 ACCURACY, ENTROPY = "Greedy accuracy", "Test entropy"
 DEFINITION = (
-    "Greedy decoding on the benchmark of validation (train.validate_on), each time before that step's update: at step "
-    "1 the base model, after the last step the final policy; test entropy: nats per token along the greedy completion."
+    "Greedy decoding on the validation benchmark (train.validate_on) takes place before a step's update: step 1 shows "
+    "the base model, and the point after the last step the final policy.",
+    "Test entropy: nats per token along the greedy completion.",
 )
 _COLUMNS = {ACCURACY: "greedy_accuracy", ENTROPY: "greedy_entropy"}
 
 
 def table(study: Study) -> pd.DataFrame:
+    """Return the rows of series_table in a panel for each metric; the final policy has the last step plus one."""
     frames = []
     for panel, column in _COLUMNS.items():
         last = series_table(replace(study, runs=tuple(filter(_is_validated_last, study.runs))), f"final_{column}")
-        if not last.empty:  # the policy after the last step is that before one more
+        if not last.empty:  # validation comes before an update: the final policy would be validated one step later
             last = last.assign(step=last["step"] + 1)
         frames.append(pd.concat([series_table(study, column), last], ignore_index=True).assign(panel=panel))
     return pd.concat(frames, ignore_index=True)
 
 
 def _is_validated_last(run: Run) -> bool:
-    """Whether the policy after the last step was validated too."""
+    """Return True if the final policy was validated, too."""
     return run.metrics_path.is_file() and "final_greedy_accuracy" in pq.read_schema(run.metrics_path).names
 
 
 def caption(table: pd.DataFrame) -> str:
-    return f"{DEFINITION} {describe_steps(table)}"
+    """Return the drawn quantities, then lines, seeds and interval."""
+    return f"Accuracy and token entropy of greedy decoding on the validation benchmark. {summarize_steps(table)}"
+
+
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return the definitions, then smoothing, unfinished runs and collapses."""
+    return [*DEFINITION, *describe_steps(table)]
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the lines with a marker at each validation."""
     draw_steps(table, ax, markers=True)
     if table["panel"].iloc[0] == ACCURACY:
         ax.yaxis.set_major_formatter(PERCENT)

@@ -1,13 +1,15 @@
-"""Update mass by sign against training step, as it is and relative to plain GRPO's on the same rewards."""
+"""Update mass by sign against training step: absolute, and relative to plain GRPO's on the same rewards."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from analysis.estimates.step_series import series_table
-from analysis.figures._steps import describe_steps, draw_steps
+from analysis.figures._steps import describe_steps, draw_steps, summarize_steps
 from analysis.io.study import Study
 
 NAME = "mass_by_sign"
@@ -15,12 +17,12 @@ QUESTION = "How much does an arm push correct completions up and incorrect ones 
 PAPER = ""
 
 _DECADE, _COARSE, _FINE = 10.0, (1.0, 2.0, 5.0), (1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)  # labels
-_AROUND_ONE = (0.8, 1.25)  # what the axis of a ratio shows at least: rounding is no curve
+_AROUND_ONE = (0.8, 1.25)  # least range of a ratio's axis: rounding errors would look like a curve
 _COLUMNS = {"Positive advantages": "adv_positive_mass", "Negative advantages": "adv_negative_mass"}
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows as in series_table, for each sign: kind "mass", and kind "ratio", to GRPO's mass of that sign.
+    """Return rows of series_table for each sign: kind "mass", and kind "ratio" to GRPO's mass of that sign.
 
     GRPO's advantages sum to zero in every group (paper Eq. 5), so its mass of each sign is half of its Σ|A|.
     """
@@ -35,14 +37,24 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
+    """Return the drawn quantities, then lines, seeds and interval."""
     return (
-        "Above: Σ|A| over the batch's completions of each sign. Below: relative to that of plain GRPO on the same "
-        "rewards, whose two signs weigh the same. Log scales; a batch without any is left out. "
-        f"{describe_steps(table)}"
+        "Σ|A| over the batch's completions of each sign: absolute (above) and relative to plain GRPO's on the same "
+        f"rewards (below). {summarize_steps(table)}"
     )
 
 
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return how to read the panels, then smoothing, unfinished runs and collapses."""
+    return [
+        "Plain GRPO's positive and negative mass are equal.",
+        "Log scales: a batch without advantages of that sign has no point.",
+        *describe_steps(table),
+    ]
+
+
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw one panel on a log scale; a line at 1 for ratios."""
     draw_steps(table, ax)
     ax.set_yscale("log", nonpositive="mask")
     if table["kind"].iloc[0] == "ratio":

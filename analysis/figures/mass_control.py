@@ -1,18 +1,23 @@
-"""Gain over GRPO with and without the update mass rescaled to GRPO's: what remains is not a learning rate."""
+"""Gain over GRPO with and without rescaling the update mass to GRPO's.
+
+A gain that remains after rescaling is not an effect of a larger learning rate.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.estimates.passk_curves import Evaluations, collect, contrast_intervals
+from analysis.estimates.passk_curves import collect
 from analysis.io.study import Study
-from analysis.presentation.captions import describe_setting
+from analysis.presentation.captions import describe_setting, summarize_setting
 from analysis.presentation.style import PERCENT, colour, label, sort_arms
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import Evaluations
 
 NAME = "mass_control"
 QUESTION = "How much of an arm's effect remains when its update mass is plain GRPO's?"
@@ -21,11 +26,11 @@ PAPER = ""
 _KS = (1, 16, 256)
 _FREE, _MATCHED, _LOST = "free", "matched", "matched minus free"
 _MARKERS = {_FREE: "o", _MATCHED: "D"}
-_OFFSET = 0.16  # of an arm's two markers from its height
+_OFFSET = 0.16  # vertical distance of an arm's two markers from its centre
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows: arm, k, kind: its gain over GRPO free and matched, and the difference of the two, paired by problem."""
+    """Return rows: arm, k, kind (its gain over GRPO free, matched, or the paired difference of both), estimate."""
     pairs = list(_matched_pairs(study))
     frames = []
     for benchmark in study.benchmarks:
@@ -43,7 +48,7 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def _matched_pairs(study: Study) -> Iterator[tuple[str, str]]:
-    """Arms whose configs differ in `advantage.match` alone: (unmatched, matched)."""
+    """Yield pairs of arms (unmatched, matched) whose configs differ in `advantage.match` alone."""
     by_rest: dict[str, dict[str, str]] = {}
     for arm, runs in study.arms.items():
         config = runs[0].config
@@ -94,23 +99,29 @@ def _rows(evaluations: Evaluations, free: str, matched: str) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    lost = table[(table["kind"] == _LOST) & ~((table["lo"] <= 0) & (table["hi"] >= 0))].dropna(subset="lo")
-    changed = ", ".join(f"{label(arm)} at k = {k}" for arm, k in zip(lost["arm"], lost["k"], strict=True))
+    """Return the drawn quantities, then n, seeds and scope."""
     return (
-        "Pass@k minus GRPO's on the same problems, 95 % intervals. Circles: the estimator as it is. Diamonds: its "
-        "advantages rescaled, batch by batch, to plain GRPO's Σ|A| (advantage.match). Rescaling changes the gain by "
-        f"more than its own interval for: {changed or 'none'}. {describe_setting(table)}{_describe_half(table)}"
+        "Gain over GRPO in Pass@k with 95 % intervals: the estimator unchanged (circles), and rescaled to plain GRPO's "
+        f"Σ|A| (diamonds). {summarize_setting(table)}"
     )
 
 
-def _describe_half(table: pd.DataFrame) -> str:
-    ks = sorted(table.loc[table["no_within_variance"], "k"].unique())
-    if not ks:
-        return ""
-    return f" At k = {', '.join(map(str, ks))}, k > n/2: n samples give no within-problem variance there."
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return the rescaling and the arms whose gain it changes, then the setting."""
+    lost = table[(table["kind"] == _LOST) & ~((table["lo"] <= 0) & (table["hi"] >= 0))].dropna(subset="lo")
+    changed = ", ".join(f"{label(arm)} at k = {k}" for arm, k in zip(lost["arm"], lost["k"], strict=True))
+    above_half = ", ".join(map(str, sorted(table.loc[table["no_within_variance"], "k"].unique())))
+    return (
+        "Gains are paired by problem. Rescaled: the advantages of each batch are multiplied so that their Σ|A| is "
+        "plain GRPO's (advantage.match).",
+        f"Gains that rescaling changes by an interval without zero: {changed or 'none'}.",
+        describe_setting(table),
+        f"At k = {above_half}, k > n/2: n samples give no within-problem variance there." if above_half else "",
+    )
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw an arm's two gains, one above the other."""
     ax.axvline(0.0, color="0.4", linewidth=0.8, zorder=1)
     drawn = table[table["kind"] != _LOST]
     for (arm, kind), rows in drawn.groupby(["arm", "kind"]):

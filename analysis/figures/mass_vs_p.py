@@ -1,15 +1,16 @@
-"""Σ|A| of a group against its success rate: measured in the rollouts, beside the closed form."""
+"""Σ|A| of a group against its success rate: measured in the rollouts, and the closed form."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.io.study import ACCURACY, Study, read_rollout_groups, reward_name
+from analysis.io.study import ACCURACY, Study, reward_name
+from analysis.io.training_records import read_known_groups
 from analysis.presentation.captions import each
 from analysis.presentation.style import colour, dash, label, line_style, sort_arms
 from analysis.statistics import update_mass
@@ -18,20 +19,20 @@ NAME = "mass_vs_p"
 QUESTION = "Which prompts move the policy: how large is Σ|A| of a group at each success rate p?"
 PAPER = "Figure 6"
 
-MARKED = (0.25, 0.5, 0.75)  # as in the paper's Figure 6: the mass peaks at one half, and p weighs like 1 − p
+MARKED = (0.25, 0.5, 0.75)  # the success rates that the paper's Figure 6 marks
 
-_GRID = np.sin(np.linspace(0.0, np.pi / 2, 201)[1:-1]) ** 2  # denser near 0 and 1, where the forms are steep
+_GRID = np.sin(np.linspace(0.0, np.pi / 2, 201)[1:-1]) ** 2  # denser near 0 and 1, where the closed forms are steep
 _P = np.union1d(_GRID, MARKED)
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows: kind "measured" (mean, lowest and highest Σ|A| over `groups` groups with that p), kind "theory" (a line).
+    """Return rows of kind "measured" (mean, minimum, maximum Σ|A| of the `groups` with that p) and "theory" (a line).
 
-    omega is the median of the steps' mean accuracy, at which the theory line stands where it depends on ω.
+    omega: the median of the steps' mean accuracy; a line that depends on ω is drawn for that value.
     """
     frames = []
     for arm, runs in study.arms.items():
-        groups = pd.concat([read_rollout_groups(run) for run in runs], ignore_index=True)
+        groups = pd.concat([read_known_groups(run) for run in runs], ignore_index=True)
         if groups.empty:
             continue
         by_p = groups.groupby("p", as_index=False)["abs_sum"]
@@ -39,7 +40,7 @@ def table(study: Study) -> pd.DataFrame:
         frames.append(measured.assign(arm=arm, kind="measured"))
         omega = float(groups.groupby("step")["p"].mean().median())
         advantage, size = runs[0].config["advantage"], int(groups["size"].iloc[0])
-        if reward_name(runs[0]) == ACCURACY:  # the forms speak of rewards that are 0 or 1
+        if reward_name(runs[0]) == ACCURACY:  # the closed forms hold for rewards of 0 and 1
             frames.append(closed_form(arm, advantage, group_size=size, omega=omega))
     if not frames:
         return pd.DataFrame()
@@ -48,7 +49,7 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def closed_form(arm: str, advantage: Mapping[str, Any], *, group_size: int, omega: float) -> pd.DataFrame:
-    """An arm's rows of kind "theory"; none where no closed form is known. `omega` stands in those that depend on it."""
+    """Return an arm's rows of kind "theory", none without a closed form; `omega` is set only if the form uses it."""
     line = update_mass.mass(advantage, _P, group_size=group_size, omega=omega)
     if line is None:
         return pd.DataFrame()
@@ -57,23 +58,33 @@ def closed_form(arm: str, advantage: Mapping[str, Any], *, group_size: int, omeg
 
 
 def caption(table: pd.DataFrame) -> str:
+    """Return the drawn quantities, then the number of groups."""
     measured = table[table["kind"] == "measured"]
-    counts = measured.groupby("arm", sort=False)["groups"].sum()
+    counts = measured.groupby("arm", sort=False)["groups"].sum().astype(int)
+    return (
+        "Σ|A| of a group by its success rate p: mean over the recorded groups (markers), their range (bars) and the "
+        f"closed form (lines). Groups: {each(counts)}; the range is no confidence interval."
+    )
+
+
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return the origin of markers and lines, and the arms without a closed form."""
+    measured = table[table["kind"] == "measured"]
     omegas = table.dropna(subset="omega").groupby("arm", sort=False)["omega"].first()
     sentences = [
-        "Markers: mean Σ|A| over the groups with that p in the recorded rollouts of all runs; bars: lowest to highest.",
-        f"Groups: {each(counts.astype(int))}.",
-        "Lines: closed forms from the runs' advantage settings; rings: p = " + ", ".join(map(str, MARKED)) + ".",
+        "Markers: all groups with that p in the recorded rollouts of all runs. Bars: minimum to maximum.",
+        f"Lines: closed forms for the runs' advantage settings; rings: p = {', '.join(map(str, MARKED))}.",
     ]
     if len(omegas):
         at = ", ".join(f"{label(arm)} {omega:.2f}" for arm, omega in omegas.items())
-        sentences.append(f"Where Σ|A| depends on the batch's mean accuracy ω, the line stands at its median: {at}.")
+        sentences.append(f"A closed form that depends on the batch's mean accuracy ω is drawn for the median ω: {at}.")
     if no_line := sorted(set(measured["arm"]) - set(table.loc[table["kind"] == "theory", "arm"])):
         sentences.append(f"No closed form: {', '.join(map(label, no_line))}.")
-    return " ".join(sentences)
+    return sentences
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw markers, bars, lines and rings of each arm."""
     for arm in sort_arms(list(table["arm"].unique())):
         rows = table[table["arm"] == arm]
         line, points = rows[rows["kind"] == "theory"], rows[rows["kind"] == "measured"]

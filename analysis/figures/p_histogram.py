@@ -1,6 +1,8 @@
-"""How many prompts have c of G completions correct, against training step: a heat map an arm."""
+"""Number of prompts with c of G completions correct against training step, one heat map per arm."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,9 @@ from matplotlib.colors import PowerNorm
 from matplotlib.ticker import MaxNLocator
 
 from agrae_lab.runs import Run
-from analysis.io.study import Study, read_p_histogram
+from analysis.figures._steps import STEP_AXIS
+from analysis.io.study import Study
+from analysis.io.training_records import read_p_histogram
 from analysis.presentation.captions import each
 from analysis.presentation.style import label, sort_arms
 from analysis.statistics.intervals import t_quantile
@@ -18,17 +22,17 @@ NAME = "p_histogram"
 QUESTION = "How do a batch's prompts move between unsolved and solved as training goes on?"
 PAPER = ""
 
-_BINS = 100  # of steps: more would be thinner than a printed line
+_BINS = 100  # steps per heat map: more would be thinner than a printed line
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows: arm, step, correct (c), size (G), value: prompts of a batch with c of G correct, mean over seeds.
+    """Return rows: arm, step, correct (c), size (G), value (prompts of a batch with c of G correct, mean over seeds).
 
-    lo and hi: t interval over seeds at each step, where an arm has two or more. Steps are those that all of the arm's
-    runs recorded; in long runs, one in every `every`, to stay legible. Arms without a finished run are shown by
-    their unfinished ones. `most` is the largest value of all arms, for one colour scale.
+    lo and hi: t interval over seeds at each step, for an arm with two or more. Steps: those that all of the arm's runs
+    recorded, thinned to one in `every` in long runs. Runs: the finished ones; an arm without any shows its unfinished
+    ones. `most`: the largest value of all arms, for a common colour scale.
     """
-    frames = [_of_arm(arm, study.arms[arm]) for arm in sort_arms(list(study.arms))]
+    frames = [_arm_rows(arm, study.arms[arm]) for arm in sort_arms(list(study.arms))]
     frames = [frame for frame in frames if len(frame)]
     if not frames:
         return pd.DataFrame()
@@ -36,7 +40,7 @@ def table(study: Study) -> pd.DataFrame:
     return rows.assign(most=rows["value"].max())
 
 
-def _of_arm(arm: str, runs: tuple[Run, ...]) -> pd.DataFrame:
+def _arm_rows(arm: str, runs: tuple[Run, ...]) -> pd.DataFrame:
     done = [run for run in runs if run.status == "done"]
     read = [read_p_histogram(run).assign(run=run.key) for run in done or runs]
     recorded = pd.concat(read, ignore_index=True)
@@ -67,34 +71,38 @@ def _of_arm(arm: str, runs: tuple[Run, ...]) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    sentences = [
-        "Colour: how many of the batch's prompts have c of G completions correct, one scale for all panels, on which "
-        "small counts are spread out; no smoothing."
-    ]
+    """Return the drawn quantity, then seeds and interval."""
     seeds = table.groupby("arm", sort=False)["seeds"].first()
-    if seeds.max() == 1:
-        sentences.append("One seed an arm.")
-    else:
-        sentences.append(f"Mean over seeds: {each(seeds)}; the CSV has the t interval over seeds of each cell.")
-    if (every := int(table["every"].max())) > 1:
-        sentences.append(f"One step in {every}, to stay legible.")
-    if (table["status"] != "done").any():
-        sentences.append("Unfinished: no finished run.")
-    return " ".join(sentences)
+    mean = f"Mean over seeds ({each(seeds)}); the CSV has the t interval over seeds of each cell."
+    return (
+        "Number of the batch's prompts with c of G completions correct. "
+        f"{'One seed per arm, so no interval.' if seeds.max() == 1 else mean}"
+    )
+
+
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return the colour scale, thinned steps and unfinished arms."""
+    every = int(table["every"].max())
+    return (
+        "All panels share one colour scale, which is a square root so that small counts differ visibly. No smoothing.",
+        f"One step in {every} is drawn." if every > 1 else "",
+        "Unfinished: an arm without a finished run." if (table["status"] != "done").any() else "",
+    )
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw an arm's heat map, and the colour bar beside the last column."""
     cells = table.pivot(index="correct", columns="step", values="value")
     scale = PowerNorm(0.5, vmin=0.0, vmax=float(table["most"].iloc[0]))
     mesh = ax.pcolormesh(
         cells.columns, cells.index, cells.to_numpy(), norm=scale, cmap="cividis", shading="nearest", rasterized=True
     )
     place = ax.get_subplotspec()
-    if place is None or place.is_last_col():  # one scale for all panels
+    if place is None or place.is_last_col():
         ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0.0, 0.045, 1.0)), label="Prompts")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(visible=False)
-    ax.set_xlabel("Training step (generation batch)")
+    ax.set_xlabel(STEP_AXIS)
     ax.set_ylabel("c of G correct")
     return ax

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import published
-from analysis.estimates.passk_curves import Evaluations, collect, curve_table
+from analysis.estimates.passk_curves import collect, curve_table
 from analysis.figures._curves import describe_evaluation, draw_curves
 from analysis.io.study import Study
-from analysis.presentation.captions import PUBLISHED, RECORDED, stack
+from analysis.presentation.captions import PUBLISHED, RECORDED, stack, summarize_setting
+from analysis.statistics.evaluations import Evaluations
 
 NAME = "passk"
 QUESTION = "How often does at least one of k samples solve a problem, before and after training?"
@@ -17,7 +20,7 @@ PAPER = "Figures 2, 4, 7 and 8"  # 2 and 4: the two control experiments; 7 and 8
 
 
 def table(study: Study) -> pd.DataFrame:
-    """The rows of curve_table with source "recorded"; below them, if asked for, the paper's of the same arms."""
+    """Return the rows of curve_table (source "recorded"), then the requested published rows of the same arms."""
     frames = []
     for benchmark in study.benchmarks:
         if (evaluations := collect(study, benchmark)) is None:
@@ -29,7 +32,7 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def _published(study: Study, evaluations: Evaluations) -> pd.DataFrame:
-    """Published numbers of the arms that we have; `benchmark` is ours, `on` the paper's."""
+    """Return published values of the study's arms; `benchmark` is the study's name for it, `on` the paper's."""
     rows = published.match(study.view.published, evaluations.benchmark)
     rows = rows[rows["arm"].isin(list(evaluations.correct))]
     columns = ["arm", "k", "estimate", "plus_minus", "model", "on"]
@@ -37,13 +40,21 @@ def _published(study: Study, evaluations: Evaluations) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
+    """Return the drawn quantity, then n, seeds and scope."""
+    return f"Pass@k with 95 % intervals. {summarize_setting(table[table['source'] == RECORDED])}"
+
+
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return the estimator, then the evaluation and the bands."""
     return (
-        "Unbiased Pass@k, 1 − C(n−c, k)/C(n, k), with 95 % intervals; they overlap more than paired differences do "
-        f"(see passk_gain). {describe_evaluation(table)}"
+        "Estimator: 1 − C(n−c, k)/C(n, k), which is unbiased.",
+        "Intervals of two arms may overlap though their paired difference excludes zero: see passk_gain.",
+        *describe_evaluation(table),
     )
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the curves of one benchmark."""
     draw_curves(table, ax)
     ax.set_ylabel("Pass@k (%)")
     return ax

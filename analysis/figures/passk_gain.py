@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.estimates.passk_curves import collect, gain_table
 from analysis.figures._curves import describe_evaluation, draw_curves
 from analysis.io.study import BASE, Study
+from analysis.presentation.captions import summarize_setting
 from analysis.presentation.style import label
 
 NAME = "passk_gain"
@@ -16,6 +19,7 @@ PAPER = ""
 
 
 def table(study: Study) -> pd.DataFrame:
+    """Return the rows of gain_table, in a panel for each benchmark and reference."""
     frames = []
     for benchmark in study.benchmarks:
         if (evaluations := collect(study, benchmark)) is None:
@@ -29,10 +33,17 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
-    return f"Differences in Pass@k on the same problems, with 95 % intervals. {describe_evaluation(table)}"
+    """Return the drawn quantity, then n, seeds and scope."""
+    return f"Differences in Pass@k, paired by problem, with 95 % intervals. {summarize_setting(table)}"
+
+
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return the evaluation and the bands."""
+    return describe_evaluation(table)
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the differences of one panel, and a line at zero."""
     ax.axhline(0.0, color="0.4", linewidth=0.8, zorder=1)
     draw_curves(table, ax)
     ax.set_ylabel("Difference in Pass@k (pp)")

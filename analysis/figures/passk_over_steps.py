@@ -1,17 +1,21 @@
-"""Pass@1 and Pass@k of the policies of training against step, and their differences from GRPO at the same step."""
+"""Pass@1 and Pass@k of the policies during training against step, and their differences from GRPO."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis.estimates.passk_curves import Contrast, Evaluations, collect, contrast_intervals
+from analysis.estimates.passk_curves import collect
+from analysis.figures._steps import STEP_AXIS
 from analysis.io.study import BASE, Study, at_step
+from analysis.presentation.captions import summarize_setting
 from analysis.presentation.style import PERCENT, colour, label, line_style, sort_arms
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import Contrast, Evaluations
 
 NAME = "passk_over_steps"
 QUESTION = "Does coverage (Pass@k at the largest k) shrink while Pass@1 grows, and from which step on?"
@@ -20,8 +24,10 @@ _REFERENCE = "grpo"
 
 
 def table(study: Study) -> pd.DataFrame:
-    """One row per benchmark, arm, step and k. Columns: panel, benchmark, arm, step, k, estimate, lo, hi, method,
-    speaks_of, seeds, n, problems. No rows where no policy before the last has been evaluated."""
+    """Return one row per benchmark, arm, step and k; no rows unless a policy before the last has been evaluated.
+
+    Columns: panel, benchmark, arm, step, k, estimate, lo, hi, method, speaks_of, seeds, n, problems.
+    """
     steps = sorted({step for run in study.runs for step in run.evaluated_steps()})
     rows = [
         row
@@ -33,7 +39,7 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def _by_step(study: Study, benchmark: str, steps: list[int]) -> dict[int, Evaluations]:
-    """Step → the arms' evaluations after it; 0: the base model; the last: the trained policies."""
+    """Return step → evaluations of the arms after that step; the last step has the trained policies."""
     found = {step: e for step in steps if (e := collect(at_step(study, step), benchmark)) is not None}
     last = collect(study, benchmark)
     if last is not None:
@@ -50,7 +56,7 @@ def _rows(by_step: Mapping[int, Evaluations]) -> Iterator[dict[str, Any]]:
                 if arm != _REFERENCE and _REFERENCE in e.correct:
                     yield _row(e, {arm: {k: 1.0}, _REFERENCE: {k: -1.0}}, arm, step, k, f" minus {label(_REFERENCE)}")
     first = next((e for e in by_step.values() if BASE in e.correct), None)
-    if first is not None:  # every arm starts from it
+    if first is not None:  # every arm starts from the base model
         for k in dict.fromkeys((1, first.largest_k)):
             base = _row(first, {BASE: {k: 1.0}}, BASE, 0, k, "")
             yield from ({**base, "arm": arm} for arm in arms)
@@ -76,16 +82,17 @@ def _row(e: Evaluations, contrast: Contrast, arm: str, step: int, k: int, versus
 
 
 def caption(table: pd.DataFrame) -> str:
-    """What was drawn, from how many samples and seeds, and what its intervals speak of."""
-    n, problems = (sorted(table[column].unique()) for column in ("n", "problems"))
-    scopes = " or ".join(sorted(set(table.loc[table["step"] > 0, "speaks_of"]) - {""}))
-    return (
-        f"Policies of evaluation.at_steps, {'/'.join(map(str, n))} samples on {'/'.join(map(str, problems))} problems; "
-        f"step 0 is the base model. 95 % intervals ({scopes}); differences are paired at the same step."
-    )
+    """Return the drawn quantity, then n, seeds and scope."""
+    return f"Pass@k of the policies at evaluation.at_steps, with 95 % intervals. {summarize_setting(table)}"
+
+
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return how to read the steps and the differences."""
+    return ("Step 0 is the base model.", "Differences compare policies of the same step, paired by problem.")
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw a line with its band for each arm."""
     for arm in sort_arms(list(table["arm"].unique())):
         rows = table[table["arm"] == arm].sort_values("step")
         ax.fill_between(rows["step"], rows["lo"], rows["hi"], color=colour(arm), alpha=0.14, linewidth=0)
@@ -95,6 +102,6 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
         ax.axhline(0.0, color="0.4", linewidth=0.8, zorder=1)
     ax.yaxis.set_major_formatter(PERCENT)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel("Training step (generation batch)")
+    ax.set_xlabel(STEP_AXIS)
     ax.set_ylabel("Difference (pp)" if is_difference else "Pass@k (%)")
     return ax

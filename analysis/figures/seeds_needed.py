@@ -1,8 +1,8 @@
-"""Power against the number of training seeds, for the effects and the spread between seeds that were recorded."""
+"""Power against the number of training seeds, from the recorded effects and the recorded spread between seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from analysis.estimates.passk_curves import collect
 from analysis.io.study import BASE, Study
-from analysis.presentation.captions import describe_setting
+from analysis.presentation.captions import describe_setting, summarize_setting
 from analysis.presentation.style import PERCENT, colour, label, line_style, sort_arms
 from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.evaluations import NO_SPREAD, SEEDS, Evaluations, common_seeds
@@ -36,12 +36,10 @@ _MOST_NAMED = 8
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows: arm, k, num_seeds (per arm), the power as estimate, lo and hi (at the ends of the spread's interval).
+    """Return rows: arm, k, num_seeds (per arm), power (estimate; lo and hi at the ends of the spread's interval).
 
-    Beside it effect (Pass@k minus GRPO's), effect_lo, effect_hi, and needed, needed_lo, needed_hi: seeds per arm for
-    power 0.8.
-
-    No rows where no two arms have two finished seeds.
+    Further columns: effect (Pass@k minus GRPO's), effect_lo, effect_hi; needed, needed_lo, needed_hi (seeds per arm for
+    power 0.8). No rows unless GRPO and another arm have two finished seeds.
     """
     frames = []
     for benchmark in study.benchmarks:
@@ -52,11 +50,11 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def _panels(evaluations: Evaluations) -> Iterator[pd.DataFrame]:
-    able = [arm for arm, seeds in evaluations.seeds.items() if len(seeds) > 1 and arm not in evaluations.unfinished]
-    if _REFERENCE not in able:
+    eligible = [arm for arm, seeds in evaluations.seeds.items() if len(seeds) > 1 and arm not in evaluations.unfinished]
+    if _REFERENCE not in eligible:
         return
     for k in sorted({1, evaluations.largest_k}):
-        for arm in sort_arms([arm for arm in able if arm not in (_REFERENCE, BASE)]):
+        for arm in sort_arms([arm for arm in eligible if arm not in (_REFERENCE, BASE)]):
             yield from _rows(evaluations, arm, k)
 
 
@@ -103,7 +101,7 @@ def _rows(evaluations: Evaluations, arm: str, k: int) -> Iterator[pd.DataFrame]:
 
 
 def _spread(evaluations: Evaluations, arm: str, k: int) -> tuple[Spread, bool]:
-    """Spread between seeds of the difference that is tested, and True where seeds are paired."""
+    """Return the spread between seeds of the tested difference, and True if seeds are paired."""
     seeds = common_seeds([evaluations], {arm: {}, _REFERENCE: {}})
     scores, numbers = zip(*(seed_scores([evaluations], one, k) for one in (arm, _REFERENCE)), strict=True)
     if seeds[arm] != seeds[_REFERENCE] or len(seeds[arm]) < 2:
@@ -113,6 +111,15 @@ def _spread(evaluations: Evaluations, arm: str, k: int) -> tuple[Spread, bool]:
 
 
 def caption(table: pd.DataFrame) -> str:
+    """Return the drawn quantity, then n, seeds and scope."""
+    return (
+        "Power to tell an arm from GRPO by number of seeds per arm, for the recorded effect and the recorded spread "
+        f"between seeds; bands: the ends of the spread's 95 % interval. {summarize_setting(table)}"
+    )
+
+
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return the tests, the seeds needed by each arm, and the setting."""
     arms = table.drop_duplicates(["panel", "arm"])
     tests = " and ".join(table["method"].unique())
     named = [
@@ -122,11 +129,10 @@ def caption(table: pd.DataFrame) -> str:
     ]
     listed = "; ".join(named) if len(named) <= _MOST_NAMED else f"see {NAME}.csv"
     return (
-        f"Chance that a t test over seeds ({tests}) tells the arm from GRPO, by number of seeds per arm, if the "
-        "recorded effect and the recorded spread between seeds were the true ones; bands: the spread at the ends of "
-        "its 95 % interval. "
-        f"Seeds per arm for power {100 * POWER:.0f} %: {listed}. An effect noticed for its size is likely to be "
-        f"smaller than recorded, and then needs more. {describe_setting(table.assign(method=''))}"
+        f"Power: {tests}, as if the recorded effect and spread were the true ones.",
+        f"Seeds per arm for power {100 * POWER:.0f} %: {listed}.",
+        "An effect that was chosen for its size is likely to be smaller than recorded, and then needs more seeds.",
+        describe_setting(table.assign(method="")),
     )
 
 
@@ -135,6 +141,7 @@ def _seeds(number: float) -> str:
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw power curves with their bands, and a line at the target."""
     ax.axhline(table["target"].iloc[0], color="0.4", linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
     for arm, rows in table.groupby("arm", sort=False):
         ax.plot(rows["num_seeds"], rows["estimate"], label=label(arm), **line_style(str(arm)))

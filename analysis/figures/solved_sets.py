@@ -1,20 +1,21 @@
-"""Problems that an arm solves at least once and the base model never does, and the other way round."""
+"""Problems that an arm solves and the base model does not, and the reverse."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.estimates.passk_curves import Evaluations, bounded_share, collect, contrast_intervals, interval_columns
+from analysis.estimates.passk_curves import bounded_share, collect, interval_columns
 from analysis.io.study import BASE, Study
-from analysis.presentation.captions import describe_setting
+from analysis.presentation.captions import describe_setting, summarize_setting
 from analysis.presentation.style import PERCENT, colour, label, sort_arms
+from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.count_metrics import solved_sets
-from analysis.statistics.evaluations import CHECKPOINTS, NO_VARIATION
+from analysis.statistics.evaluations import CHECKPOINTS, NO_VARIATION, Evaluations
 from analysis.statistics.intervals import Interval
 from analysis.statistics.multiplicity import holm
 
@@ -23,15 +24,15 @@ QUESTION = "Which share of the problems did training bring into reach, and which
 PAPER = ""
 
 GAINED, LOST, NET = "gained", "lost", "net"
-_BELOW, _THICK = 0.4, 0.5  # where the net change stands under its bars; their thickness
+_BELOW, _THICK = 0.4, 0.5  # distance of the net change below its bars; thickness of the bars
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows: arm, kind (gained, lost, net), estimate (share of problems) with interval; no rows without the base model.
+    """Return rows: arm, kind (gained, lost, net), estimate (share of problems) with interval; none without the base.
 
-    Rows of single checkpoints have the `count`; an arm with several seeds has rows with seed "mean" too, and its single
-    seeds no interval and method "". Net rows have p_value (no net change), its `test`, and p_holm over the panel's
-    arms. `x`, `x_lo` and `x_hi` are where a row is drawn: losses to the left.
+    Rows of single checkpoints have the `count`. An arm with several seeds also has rows with seed "mean"; its single
+    seeds have no interval and method "". Net rows have p_value (no net change), its `test`, and p_holm over the panel's
+    arms. `x`, `x_lo` and `x_hi` are the drawn positions: losses are to the left.
     """
     frames = []
     for benchmark in study.benchmarks:
@@ -80,7 +81,7 @@ def _arm_rows(evaluations: Evaluations, arm: str) -> Iterator[dict[str, object]]
 
 
 def _share(evaluations: Evaluations, arm: str, kind: str) -> Interval:
-    """Share of problems that the arm gained, or lost, against the base model."""
+    """Return the share of problems that the arm gained or lost against the base model."""
     ours_SP, base_P = evaluations.correct[arm] > 0, evaluations.correct[BASE][0] > 0
     moved_SP = ours_SP & ~base_P if kind == GAINED else base_P & ~ours_SP
     places_SP = np.arange(moved_SP.size).reshape(moved_SP.shape)
@@ -90,20 +91,31 @@ def _share(evaluations: Evaluations, arm: str, kind: str) -> Interval:
 
 
 def caption(table: pd.DataFrame) -> str:
+    """Return the drawn quantities, then n, seeds and scope."""
+    return (
+        "Problems solved in at least one of n samples by the arm but not by the base model (right), and the reverse "
+        f"(left), with 95 % intervals. {summarize_setting(table[table['kind'] == NET])}"
+    )
+
+
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return the marks, the tests, the effect of chance, and the setting."""
     net = table["kind"] == NET
     tests = " and ".join(table["test"].dropna().unique())
     ways = " and ".join(way for way in table.loc[~net & table["lo"].notna(), "method"].unique())
     unfinished = ", ".join(map(label, table.loc[table["unfinished"], "arm"].unique()))
     return (
-        "Right: problems solved at least once in n samples by the arm and never by the base model; left: the other "
-        f"way round; lines: 95 % intervals, pointwise ({ways}). Diamond: net, the difference in Pass@n. p: no net "
-        f"change ({tests}), Holm over the arms of a panel. A problem that both solve rarely changes sides by chance: "
-        "some gains and losses are expected without any change, and their number depends on n. "
-        f"{describe_setting(table[net])}{f' Hatched: no finished run ({unfinished}).' if unfinished else ''}"
+        f"Lines: pointwise intervals ({ways}). Diamond: net change, the difference in Pass@n.",
+        f"p: test of no net change ({tests}), adjusted by Holm over the arms of a panel.",
+        "A problem that both models solve rarely is gained or lost by chance. Some gains and losses are therefore "
+        "expected without any change of the model; their number depends on n.",
+        describe_setting(table[net]),
+        f"Hatched: no finished run ({unfinished})." if unfinished else "",
     )
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw bars, single seeds, net changes and p-values."""
     ax.axvline(0.0, color="0.4", linewidth=0.8, zorder=1)
     for arm, rows in table.groupby("arm", sort=False):
         hue = colour(str(arm))
@@ -112,12 +124,18 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
         hatch = "/////" if rows["unfinished"].any() else None
         ax.barh(bars["height"], bars["x"], _THICK, color=hue, alpha=0.45, linewidth=0, hatch=hatch)
         ax.plot(single["x"], single["height"], "|", color=hue, markersize=5, markeredgewidth=0.6)
-        for some in (bars, net):
-            ax.hlines(some["height"], some["x_lo"], some["x_hi"], color=hue, linewidth=0.9)
+        for rows_with_interval in (bars, net):
+            ax.hlines(
+                rows_with_interval["height"],
+                rows_with_interval["x_lo"],
+                rows_with_interval["x_hi"],
+                color=hue,
+                linewidth=0.9,
+            )
         ax.plot(net["x"], net["height"], "D", color=hue, markersize=3)
         for p_value, method in zip(net["p_holm"], net["method"], strict=True):
-            words, where = _p(p_value, method), ax.get_yaxis_transform()
-            ax.text(1.02, bars["height"].iloc[0], words, fontsize=6, va="center", transform=where)
+            text, place = _p_text(p_value, method), ax.get_yaxis_transform()
+            ax.text(1.02, bars["height"].iloc[0], text, fontsize=6, va="center", transform=place)
     order = table[table["kind"] != NET].drop_duplicates("arm")
     ax.set_yticks(order["height"], [label(arm) for arm in order["arm"]])
     ax.grid(False, axis="y")
@@ -126,7 +144,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     return ax
 
 
-def _p(p_value: float, method: str) -> str:
+def _p_text(p_value: float, method: str) -> str:
     if np.isnan(p_value):
         return "no change" if method == NO_VARIATION else "too few"
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"

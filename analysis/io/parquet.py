@@ -1,4 +1,4 @@
-"""Parquet files of ours → checked columns, a piece at a time. What cannot be trusted is refused with one sentence."""
+"""Reader of the project's Parquet files: checked columns, whole or batch by batch. Damaged files raise FrameError."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import pyarrow.parquet as pq
 
 from agrae_lab.runs import SCHEMA_VERSION
 
-# What a column holds. Identifiers (INTEGER, TEXT) may have no nulls; of the others a null is "not known".
+# Kinds of columns. Identifiers (INTEGER, TEXT) may have no nulls; in the others a null means "not known".
 INTEGER, NUMBER, BOOLEAN, TEXT, NUMBERS = "whole numbers", "numbers", "true or false", "text", "lists of numbers"
 
-AGAIN = "copy it again from where it was written, or delete it and run again"  # the remedy for damage
+AGAIN = "copy it again from the machine that wrote it, or delete it and run again"  # remedy for damage
 
-_ROWS = 1 << 18  # read at once: some tens of MB, however large the file
+_ROWS = 1 << 18  # of a batch: some tens of MB, however large the file
 
 
 class FrameError(ValueError):
-    """Data that must not be used or compared as it stands; the message says what is wrong and what would be right.
+    """Data that must not be used or compared. The message names the fault and the remedy.
 
-    `run` is the directory of the run whose file it is; None where no single run is at fault.
+    `run` is the directory of the run at fault, or None where no single run is.
     """
 
     run: Path | None = None
 
 
 @contextmanager
-def file_of(run: Path) -> Iterator[None]:
-    """Name the run in every FrameError of the block."""
+def run_named_in_errors(run: Path) -> Iterator[None]:
+    """Set `run` in every FrameError that the block raises."""
     try:
         yield
     except FrameError as error:
@@ -40,8 +40,8 @@ def file_of(run: Path) -> Iterator[None]:
         raise
 
 
-def state_of(path: Path) -> tuple[Path, int, int]:
-    """Path, time of the last change and size: what is read of a file is kept until one of them changes.
+def file_state(path: Path) -> tuple[Path, int, int]:
+    """Return path, time of the last change and size of a file: the key under which its content is cached.
 
     Raises:
         FrameError: there is no such file.
@@ -49,63 +49,61 @@ def state_of(path: Path) -> tuple[Path, int, int]:
     try:
         stat = path.stat()
     except OSError as error:
-        raise FrameError(f"{path} cannot be read ({error.strerror}); {AGAIN}") from error
+        raise FrameError(f"{path}: cannot be read ({error.strerror}); {AGAIN}") from error
     return path, stat.st_mtime_ns, stat.st_size
 
 
-def columns_of(path: Path) -> list[str]:
-    """Names of the file's columns.
+def column_names(path: Path) -> list[str]:
+    """Return the names of a file's columns.
 
     Raises:
-        FrameError: it cannot be read as Parquet.
+        FrameError: the file cannot be read as Parquet.
     """
-    with _opened(path, {}) as file:
+    with _open_checked(path, {}) as file:
         return list(file.schema_arrow.names)
 
 
 def read(path: Path, columns: Mapping[str, str]) -> pa.Table:
-    """The named columns (name → what it holds), all rows; nothing else of the file is read.
+    """Return all rows of the named columns (name → kind). No other column is read.
 
     Raises:
-        FrameError: no whole Parquet file of ours, another schema version, a column missing or holding something else,
-            or an identifier that is null.
+        FrameError: the file is damaged or not of this project, its schema version differs, a column is missing or of
+            another kind, or an identifier is null.
     """
-    with _opened(path, columns) as file:
+    with _open_checked(path, columns) as file:
         table = file.read(["schema_version", *columns], use_threads=False)
         _check_rows(path, table, columns)
-    return table.select(list(columns)).replace_schema_metadata(None)  # pandas would act on its own notes there
+    return table.select(list(columns)).replace_schema_metadata(None)  # pandas would obey its metadata
 
 
 def scan(path: Path, columns: Mapping[str, str], *, encoded: tuple[str, ...] = ()) -> Iterator[pa.RecordBatch]:
-    """Batches of the named columns in the file's order; the `encoded` ones as dictionaries, each distinct text once.
+    """Yield batches of the named columns in the file's order. The `encoded` ones hold each distinct text once.
 
     Raises:
         FrameError: as `read`.
     """
-    with _opened(path, columns, encoded) as file:
-        # without threads: the columns are few and cheap, and figures are drawn in several processes
+    with _open_checked(path, columns, encoded) as file:
+        # no threads: the columns are few and cheap, and several processes draw figures at once
         for batch in file.iter_batches(_ROWS, columns=["schema_version", *columns], use_threads=False):
             _check_rows(path, batch, columns)
             yield batch.select(list(columns))
 
 
 def check_marks(path: Path, rows: pa.Table | pa.RecordBatch) -> None:
-    """Refuse rows that are valid and yet have no verdict.
+    """Refuse valid rows without a verdict.
 
     Raises:
         FrameError: `correct` is null where `valid` is true.
     """
     contradicting = pc.sum(pc.and_(pc.is_null(rows["correct"]), pc.fill_null(rows["valid"], False))).as_py() or 0
     if contradicting:
-        raise FrameError(
-            f"{path} has {contradicting} rows that are valid and yet have no verdict (correct is null); {AGAIN}"
-        )
+        raise FrameError(f"{path}: {contradicting} rows are valid but have no verdict (correct is null); {AGAIN}")
 
 
-def codes(texts: pa.DictionaryArray, known: dict[str, int]) -> np.ndarray:
-    """[rows]: the number of each text in `known`, which takes up those that it has not met."""
+def text_codes(texts: pa.DictionaryArray, known: dict[str, int]) -> np.ndarray:
+    """Return the number of each row's text in `known`, [rows]. New texts are added to `known`."""
     indices = texts.indices.to_numpy()
-    used = np.flatnonzero(np.bincount(indices, minlength=len(texts.dictionary)))  # it may list some that no row has
+    used = np.flatnonzero(np.bincount(indices, minlength=len(texts.dictionary)))  # a dictionary may list unused texts
     numbers = np.zeros(len(texts.dictionary), dtype=np.int64)
     numbers[used] = [known.setdefault(text, len(known)) for text in texts.dictionary.take(used).to_pylist()]
     return numbers[indices]
@@ -124,7 +122,7 @@ def _is_numbers(kind: pa.DataType) -> bool:
     return _is_number(kind.value_type) if is_list else pa.types.is_null(kind)
 
 
-_HOLDS: dict[str, Callable[[pa.DataType], bool]] = {
+_IS_KIND: dict[str, Callable[[pa.DataType], bool]] = {
     INTEGER: pa.types.is_integer,
     NUMBER: _is_number,
     BOOLEAN: pa.types.is_boolean,
@@ -134,43 +132,42 @@ _HOLDS: dict[str, Callable[[pa.DataType], bool]] = {
 
 
 @contextmanager
-def _opened(path: Path, columns: Mapping[str, str], encoded: tuple[str, ...] = ()) -> Iterator[pq.ParquetFile]:
+def _open_checked(path: Path, columns: Mapping[str, str], encoded: tuple[str, ...] = ()) -> Iterator[pq.ParquetFile]:
     try:
         metadata = pq.read_metadata(path)
         _check_columns(path, metadata.schema.to_arrow_schema(), columns)
-        # checksums are verified where the writer has left some
         settings = {"metadata": metadata, "page_checksum_verification": True}
         with pq.ParquetFile(path, read_dictionary=list(encoded), **settings) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         cause = str(error).partition("\n")[0]
         raise FrameError(
-            f"{path} is not a whole Parquet file (cut off, damaged, or not Parquet at all): {cause}; {AGAIN}"
+            f"{path}: not a whole Parquet file (cut off, damaged, or another format): {cause}; {AGAIN}"
         ) from error
 
 
 def _check_columns(path: Path, schema: pa.Schema, columns: Mapping[str, str]) -> None:
     if missing := [name for name in ("schema_version", *columns) if name not in schema.names]:
-        raise FrameError(f"{path} is not a file of agrae_lab's kind: it lacks the columns {missing}; name another root")
+        raise FrameError(f"{path}: not a file of agrae_lab, the columns {missing} are missing; name another root")
     for name, kind in columns.items():
         found = schema.field(name).type
         if pa.types.is_dictionary(found):
             found = found.value_type
-        if not _HOLDS[kind](found):
+        if not _IS_KIND[kind](found):
             raise FrameError(
-                f"{path} is not a file of agrae_lab's kind: its column {name} holds {found}, but should hold {kind}; "
+                f"{path}: not a file of agrae_lab, its column {name} holds {found} but should hold {kind}; "
                 "name another root"
             )
 
 
 def _check_rows(path: Path, rows: pa.Table | pa.RecordBatch, columns: Mapping[str, str]) -> None:
-    rows.validate(full=True)  # that text is text and codes stand for something: reading alone does not ask
+    rows.validate(full=True)  # reading alone checks neither text encoding nor dictionary codes
     versions = pc.unique(rows["schema_version"]).to_pylist()
     if versions not in ([SCHEMA_VERSION], []):
         raise FrameError(
-            f"{path} has schema version {versions[0] if len(versions) == 1 else versions}, but this analysis reads "
-            f"version {SCHEMA_VERSION}; use the agrae_lab that wrote it, or another root"
+            f"{path}: schema version {versions[0] if len(versions) == 1 else versions}, but this analysis reads "
+            f"version {SCHEMA_VERSION}; use the agrae_lab that wrote the file, or name another root"
         )
     for name, kind in columns.items():
         if kind in (INTEGER, TEXT) and rows[name].null_count:
-            raise FrameError(f"{path} has rows without {name}; {AGAIN}")
+            raise FrameError(f"{path}: some rows have no {name}; {AGAIN}")

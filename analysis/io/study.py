@@ -1,11 +1,4 @@
-"""Run directories → frames. What cannot be trusted or compared is refused with one sentence, never repaired.
-
-    scan.py      Parquet files → checked columns
-    counts.py    evaluations → counts of correct samples, and which may be compared
-    training.py  metrics by step, and groups of rollouts
-
-Here: which runs answer a question, and how they are looked at. What the three offer to others is found here too.
-"""
+"""A study: the runs of one experiment, grouped by arm. A broken run is named and left out, never repaired."""
 
 from __future__ import annotations
 
@@ -16,63 +9,37 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agrae_lab.runs import Experiment, Run, RunError, read_run
-from analysis.io.eval_counts import Counts, check_comparable, intersect_counts, read_counts
 from analysis.io.parquet import AGAIN, FrameError
-from analysis.io.training_records import read_groups, read_metrics, read_p_histogram, read_rollout_groups
-
-__all__ = [
-    "ACCURACY",
-    "BASE",
-    "Counts",
-    "FrameError",
-    "Study",
-    "View",
-    "at_step",
-    "check_comparable",
-    "intersect_counts",
-    "leaves",
-    "load_study",
-    "merge_studies",
-    "model_name",
-    "on_sound_runs",
-    "read_counts",
-    "read_groups",
-    "read_metrics",
-    "read_p_histogram",
-    "read_rollout_groups",
-    "reward_name",
-    "split_by_model",
-]
 
 Answer = TypeVar("Answer")
 
 BASE = "base"
 ACCURACY = "accuracy"
 
-# What of a run's config figures, claims and reports go by.
+# Config keys that figures, claims and reports need.
 _LINKS = ("advantage.base.name", "advantage.sample.name", "advantage.group.name")
 _NEEDED = ("arm", "seed", "advantage.name", "advantage.flavor", *_LINKS)
 
 
 @dataclass(frozen=True)
 class View:
-    """How a study is looked at. Nothing here changes what was recorded."""
+    """Settings of the analysis of a study. They change no recorded value."""
 
-    intersect: bool = False  # compare arms on the problems, and the number of samples, that all of them have
+    intersect: bool = False  # compare arms on the problems and the number of samples that all of them have
     smooth: int | None = None  # steps of a centred moving mean, drawn over the recorded line
-    published: str | None = None  # a model of the paper, "<model>" or "<model>/<benchmark>", shown beside ours
+    published: str | None = None  # "<model>" or "<model>/<benchmark>" of the paper, shown beside our values
     seed: int = 0  # of every random draw
 
 
 @dataclass(frozen=True)
 class Study:
-    """The runs that answer one question, grouped by arm. Runs of one arm differ in their seed alone."""
+    """Runs that answer one question, grouped by arm. Runs of one arm differ in their seed only."""
 
     name: str
     question: str
     runs: tuple[Run, ...]
     problems: tuple[str, ...] = ()  # runs that have not started
-    refused: tuple[str, ...] = ()  # runs that cannot be read, a sentence each
+    refused: tuple[str, ...] = ()  # one sentence for each run that cannot be read
     view: View = View()
 
     @property
@@ -93,7 +60,7 @@ class Study:
         return {arm: tuple(sorted(runs, key=lambda run: run.seed)) for arm, runs in arms.items()}
 
     def without(self, path: Path) -> Study:
-        """The study without the run in that directory."""
+        """Return the study without the run in that directory."""
         return replace(self, runs=tuple(run for run in self.runs if run.path != path))
 
     @property
@@ -107,12 +74,12 @@ class Study:
 
     @cached_property
     def settings_differ(self) -> list[str]:
-        """Settings besides the method (arm, advantage, loss, seed) in which the runs differ, one sentence each."""
+        """One sentence for each setting in which the runs differ, besides the method (arm, advantage, loss, seed)."""
         flat = {run.key: dict(leaves(run.config)) for run in self.runs}
         shared = ("train.", "task.", "model.", "evaluation.")
         keys = sorted({key for config in flat.values() for key in config if key.startswith(shared)})
         sentences = [
-            f"{arm} is one of several configurations of {runs[0].arm}: drawn apart, and no claim is judged on them"
+            f"{arm} is one of several configurations of {runs[0].arm}: each is drawn by itself, and no claim uses them"
             for arm, runs in self.arms.items()
             if arm != runs[0].arm
         ]
@@ -127,15 +94,16 @@ class Study:
 
 
 def load_study(root: Path, experiment: Experiment) -> Study:
-    """Read an experiment's runs; one that is missing or unreadable is named in `problems` or `refused`, not raised."""
+    """Return the study of an experiment. Missing runs are named in `problems`, unreadable ones in `refused`."""
     runs, problems, refused = [], [], []
     for key in experiment.runs:
         if not (root / key).is_dir():
             problems.append(f"{key} has not started: there is no such directory under {root}")
             continue
         try:
-            run = _checked(read_run(root / key))
-            # one run may answer two questions, which call it by two names
+            run = read_run(root / key)
+            _check_config(run)
+            # two experiments may share a run and give its arm different names
             runs.append(replace(run, config={**run.config, "arm": experiment.arms.get(key, run.arm)}))
         except (RunError, FrameError) as error:
             refused.append(str(error))
@@ -143,10 +111,10 @@ def load_study(root: Path, experiment: Experiment) -> Study:
 
 
 def on_sound_runs(compute: Callable[[Study], Answer], study: Study) -> tuple[Answer, list[str]]:
-    """Compute from the study without the runs that have a broken file, each named in a sentence.
+    """Return `compute(study)` on the runs without broken files, and one sentence for each run that was left out.
 
     Raises:
-        FrameError: no single run is at fault.
+        FrameError: the fault is not that of a single run.
     """
     refused: list[str] = []
     while True:
@@ -159,29 +127,28 @@ def on_sound_runs(compute: Callable[[Study], Answer], study: Study) -> tuple[Ans
             study = study.without(error.run)
 
 
-def _checked(run: Run) -> Run:
-    """The run, whose config names what everything here goes by.
+def _check_config(run: Run) -> None:
+    """Refuse a run whose config lacks a key that the analysis needs.
 
     Raises:
-        FrameError: it does not.
+        FrameError: a key is missing.
     """
     if missing := [key for key in _NEEDED if key not in dict(leaves(run.config))]:
-        raise FrameError(f"{run.path / 'config.yaml'} is no config of a run: it lacks {', '.join(missing)}; {AGAIN}")
-    return run
+        raise FrameError(f"{run.path / 'config.yaml'}: the keys {', '.join(missing)} are missing; {AGAIN}")
 
 
 def model_name(run: Run) -> str:
-    """What readers call the model that a run starts from: the last part of its path or hub name."""
+    """Return the display name of a run's start model: the last part of its path or hub name."""
     return Path(str(run.config.get("model", {}).get("path", "unknown"))).name
 
 
 def reward_name(run: Run) -> str:
-    """What pays a run's completions: ACCURACY (0 or 1), or the name of a mixture with other parts (task.reward)."""
+    """Return the name of a run's reward: ACCURACY (0 or 1), or the mixture of components named in task.reward."""
     return str((run.config.get("task") or {}).get("reward") or ACCURACY)
 
 
 def split_by_model(study: Study) -> list[Study]:
-    """A study for each model: Pass@k of different models is never pooled, nor compared as if it were one arm's."""
+    """Return one study per start model: Pass@k of different models is neither pooled nor compared."""
     if len(study.models) < 2:
         return [study]
     chosen = {model: tuple(run for run in study.runs if model_name(run) == model) for model in study.models}
@@ -190,7 +157,7 @@ def split_by_model(study: Study) -> list[Study]:
 
 @dataclass(frozen=True)
 class _RunAtStep(Run):
-    """A run as it stood after a step: its evaluations are those of the policy of then."""
+    """A run whose evaluations are those of the policy after a given step."""
 
     step: int = 0
 
@@ -199,13 +166,13 @@ class _RunAtStep(Run):
 
 
 def at_step(study: Study, step: int) -> Study:
-    """The study with the evaluations of the policies after a step (evaluation.at_steps) in the place of the last."""
+    """Return the study with the evaluations of the policies after a step (evaluation.at_steps)."""
     runs = (_RunAtStep(run.path, run.config, run.meta, step) for run in study.runs)
     return replace(study, runs=tuple(runs))
 
 
 def merge_studies(studies: Sequence[Study], *, name: str, question: str) -> Study:
-    """The union of several studies' runs, each once."""
+    """Return one study with the runs of several, each once."""
     runs = {run.path: run for study in studies for run in study.runs}
     problems = dict.fromkeys(problem for study in studies for problem in study.problems)
     refused = dict.fromkeys(sentence for study in studies for sentence in study.refused)
@@ -213,7 +180,7 @@ def merge_studies(studies: Sequence[Study], *, name: str, question: str) -> Stud
 
 
 def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of a config; lists and empty sections are values."""
+    """Yield the dotted keys and values of a config. Lists and empty sections are values."""
     if not isinstance(node, Mapping) or not node:
         yield prefix.removesuffix("."), node
         return

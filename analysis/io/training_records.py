@@ -1,4 +1,4 @@
-"""What training recorded → frames: the metrics by step, and the groups of the rollouts, read file by file.
+"""Reader of training records: metrics by step, and groups of rollouts.
 
 A group is the G completions of one prompt at one step. Shapes: N completions of a step in M groups.
 """
@@ -26,27 +26,28 @@ _ROLLOUT_COLUMNS = {
     "advantage": parquet.NUMBER,
     "advantage_grpo": parquet.NUMBER,
 }
-_COUNTED = ("step", "group", "size", "correct", "undecided")
-_HISTOGRAM = "p_histogram"  # of metrics.parquet; every other metric is a number
+_COUNTED = ("step", "group", "size", "correct", "invalid")
+_HISTOGRAM = "p_histogram"  # the one metric that is a list; every other is a number
 _MASSES = ("adv_positive_mass", "adv_negative_mass", "grpo_positive_mass", "grpo_negative_mass")
 GROUP_COLUMNS = (*_COUNTED, "p", "adv_sum", "adv_abs_sum", "grpo_abs_sum", *_MASSES)
 
 
 def read_metrics(run: Run, columns: Iterable[str], *, keep_infinite: bool = False) -> pd.DataFrame:
-    """The named columns of metrics.parquet by step; a frame without rows where nothing is recorded yet.
+    """Return the named columns of metrics.parquet by step; no rows where nothing is recorded yet.
 
-    Infinite values are NaN unless `keep_infinite`.
+    Infinite values become NaN unless `keep_infinite`.
 
     Raises:
-        FrameError: unreadable file, another schema version, columns missing or holding something else, or a step twice.
+        FrameError: the file is unreadable, its schema version differs, a column is missing or of another kind, or a
+            step occurs twice.
     """
     wanted = {"step": parquet.INTEGER, **dict.fromkeys(columns, parquet.NUMBER)}
     if _HISTOGRAM in wanted:
         wanted[_HISTOGRAM] = parquet.NUMBERS
     if not run.metrics_path.is_file():
         return pd.DataFrame({name: pd.Series(dtype=float) for name in wanted})
-    with parquet.file_of(run.path):
-        frame = _read_metrics(parquet.state_of(run.metrics_path), tuple(wanted.items()), keep_infinite)
+    with parquet.run_named_in_errors(run.path):
+        frame = _read_metrics(parquet.file_state(run.metrics_path), tuple(wanted.items()), keep_infinite)
     return frame.copy(deep=False)  # copied on write
 
 
@@ -59,35 +60,35 @@ def _read_metrics(
     repeated = frame["step"][frame["step"].duplicated()]
     if len(repeated):
         raise FrameError(
-            f"{path} records step {repeated.iloc[0]} twice, but a run has one row per step; {parquet.AGAIN}"
+            f"{path}: step {repeated.iloc[0]} is recorded twice, but a run has one row per step; {parquet.AGAIN}"
         )
     if keep_infinite:
         return frame
     numbers = frame.select_dtypes("number")
-    return frame.assign(**numbers.replace([np.inf, -np.inf], np.nan))  # gaps.py names them
+    return frame.assign(**numbers.replace([np.inf, -np.inf], np.nan))  # gaps.py reports them
 
 
 def read_groups(run: Run) -> pd.DataFrame:
-    """Every group of a run, by step and group; a frame without rows where no rollouts are recorded.
+    """Return every group of a run by step and group; no rows where no rollouts are recorded.
 
-    Columns: GROUP_COLUMNS. size is G; correct and undecided count completions; p is correct / size; adv_sum is ΣA,
-    adv_abs_sum Σ|A|, adv_positive_mass and adv_negative_mass Σ|A| by sign of A; grpo_* are the same of plain GRPO on
-    the same rewards. Where `undecided` > 0, p is not known: it takes those completions as not correct.
+    Columns (GROUP_COLUMNS): size is G; correct and invalid count completions; p is correct / size; adv_sum is ΣA;
+    adv_abs_sum is Σ|A|; adv_positive_mass and adv_negative_mass are Σ|A| by sign of A; grpo_* are the same of plain
+    GRPO on the same rewards. Where invalid > 0, the success rate is unknown, and p counts those as not correct.
 
-    Unchanged files are read once. Memory grows with the groups, not with the completions.
+    An unchanged file is read once. Memory grows with the number of groups, not of completions.
 
     Raises:
-        FrameError: an unreadable or foreign file, another schema version, a file without rows or with rows of another
-            step than its name says, a completion recorded twice, or groups of different sizes.
+        FrameError: a file is unreadable or foreign, its schema version differs, it is empty or holds another step
+            than its name says, a completion occurs twice, or group sizes differ.
     """
-    with parquet.file_of(run.path):
-        kept = _read_groups(tuple(map(parquet.state_of, run.rollout_paths())))
+    with parquet.run_named_in_errors(run.path):
+        kept = _read_groups(tuple(map(parquet.file_state, run.rollout_paths())))
     return kept.copy(deep=False)  # copied on write
 
 
 @lru_cache(maxsize=32)  # several figures ask for the same runs; 140 steps of 1,024 groups take 12 MB
 def _read_groups(files: tuple[tuple[Path, int, int], ...]) -> pd.DataFrame:
-    parts = [_groups_of(path) for path, _, _ in files]
+    parts = [_read_step_groups(path) for path, _, _ in files]
     empty = {name: np.zeros(0, dtype=np.int32 if name in _COUNTED else np.float64) for name in (*_COUNTED, *_MASSES)}
     frame = pd.DataFrame(
         {name: np.concatenate([none, *(part[name] for part in parts)]) for name, none in empty.items()}
@@ -99,16 +100,16 @@ def _read_groups(files: tuple[tuple[Path, int, int], ...]) -> pd.DataFrame:
     return frame[list(GROUP_COLUMNS)]
 
 
-def _groups_of(path: Path) -> dict[str, np.ndarray]:
-    """_COUNTED and _MASSES of one step's file, [M] each."""
+def _read_step_groups(path: Path) -> dict[str, np.ndarray]:
+    """Return the columns _COUNTED and _MASSES of one step's file, [M] each."""
     table = parquet.read(path, _ROLLOUT_COLUMNS)
-    step = _only_step(path, table)
+    step = _check_step(path, table)
     groups_M, group_N = np.unique(table["group"].to_numpy(), return_inverse=True)
     size_M = np.bincount(group_N)
-    _check_once(path, table, group_N)
+    _check_no_repeats(path, table, group_N)
     if size_M.min() < size_M.max():
         sizes = f"{size_M.min()} to {size_M.max()} completions"
-        raise FrameError(f"{path} has groups of {sizes}, but those of a step have one size; {parquet.AGAIN}")
+        raise FrameError(f"{path}: groups of {sizes}, but all groups of a step have one size; {parquet.AGAIN}")
     parquet.check_marks(path, table)
     marks = {name: table[name].fill_null(False).to_numpy() for name in ("correct", "valid")}
     counted = {
@@ -116,7 +117,7 @@ def _groups_of(path: Path) -> dict[str, np.ndarray]:
         "group": groups_M,
         "size": size_M,
         "correct": np.bincount(group_N, weights=marks["correct"]),
-        "undecided": size_M - np.bincount(group_N, weights=marks["valid"]),
+        "invalid": size_M - np.bincount(group_N, weights=marks["valid"]),
     }
     columns: dict[str, np.ndarray] = {name: values.astype(np.int32) for name, values in counted.items()}
     for name, prefix in (("advantage", "adv"), ("advantage_grpo", "grpo")):
@@ -126,41 +127,40 @@ def _groups_of(path: Path) -> dict[str, np.ndarray]:
     return columns
 
 
-def _only_step(path: Path, table: pa.Table) -> int:
+def _check_step(path: Path, table: pa.Table) -> int:
+    """Return the step of a file, which its name and all its rows must agree on."""
     steps = np.unique(table["step"].to_numpy())
     named = path.stem.removeprefix("step-")
     if len(steps) != 1 or not named.isdigit() or steps[0] != int(named):
         found = f"rows of step {', '.join(map(str, steps[:5]))}" if len(steps) else "no rows"
-        raise FrameError(f"{path} has {found}, but its name promises step {named} alone; {parquet.AGAIN}")
+        raise FrameError(f"{path}: {found}, but its name says step {named}; {parquet.AGAIN}")
     return int(steps[0])
 
 
-def _check_once(path: Path, table: pa.Table, group_N: np.ndarray) -> None:
+def _check_no_repeats(path: Path, table: pa.Table, group_N: np.ndarray) -> None:
     sample_N = table["sample"].to_numpy()
     width = int(sample_N.max()) + 1 - min(int(sample_N.min()), 0)
     if len(np.unique(group_N * width + sample_N)) < len(sample_N):
-        raise FrameError(f"{path} holds a completion (group, sample) more than once; {parquet.AGAIN}")
+        raise FrameError(f"{path}: a completion (group, sample) occurs more than once; {parquet.AGAIN}")
 
 
-def read_rollout_groups(run: Run) -> pd.DataFrame:
-    """Groups whose success rate is known: columns step, p (share correct), size (G), abs_sum (Σ|A|).
-
-    Groups with a completion that the verifier could not decide are left out.
+def read_known_groups(run: Run) -> pd.DataFrame:
+    """Return the groups without invalid completions: columns step, p (share correct), size (G), abs_sum (Σ|A|).
 
     Raises:
         FrameError: as `read_groups`.
     """
     groups = read_groups(run)
-    known = groups[groups["undecided"] == 0].rename(columns={"adv_abs_sum": "abs_sum"})
+    known = groups[groups["invalid"] == 0].rename(columns={"adv_abs_sum": "abs_sum"})
     return known[["step", "p", "size", "abs_sum"]].reset_index(drop=True)
 
 
 def read_p_histogram(run: Run) -> pd.DataFrame:
-    """How many groups of each step had c of their G completions correct; no rows where nothing is recorded.
+    """Return the number of groups of each step with c of G completions correct; no rows where nothing is recorded.
 
-    Columns: step, correct (c), size (G), groups; c runs over 0 … G, also where no group had so many. Read from
-    metrics.parquet where it holds histograms, else counted from the rollouts, which is the same. Completions that the
-    verifier could not decide are not correct.
+    Columns: step, correct (c), size (G), groups. Every c from 0 to G has a row. The histogram comes from
+    metrics.parquet, or is counted from the rollouts where metrics.parquet has none. Invalid completions are not
+    correct.
 
     Raises:
         FrameError: as `read_groups`, or the metrics cannot be read.
@@ -178,8 +178,8 @@ def read_p_histogram(run: Run) -> pd.DataFrame:
 
 
 def _recorded_histograms(run: Run) -> list[tuple[int, np.ndarray]]:
-    with parquet.file_of(run.path):
-        if not run.metrics_path.is_file() or _HISTOGRAM not in parquet.columns_of(run.metrics_path):
+    with parquet.run_named_in_errors(run.path):
+        if not run.metrics_path.is_file() or _HISTOGRAM not in parquet.column_names(run.metrics_path):
             return []
     recorded = read_metrics(run, [_HISTOGRAM]).dropna()
     pairs = zip(recorded["step"], recorded[_HISTOGRAM], strict=True)

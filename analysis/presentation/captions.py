@@ -1,4 +1,4 @@
-"""Sentences that figures and tables share: what was paid and evaluated, on how many seeds, what intervals are of."""
+"""Sentences shared by the captions of figures and tables: reward, evaluation setting, seeds, intervals."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pandas as pd
 from agrae_lab.runs import Run
 from analysis.io.study import ACCURACY, reward_name
 from analysis.presentation.style import label
+from analysis.statistics.evaluations import BASE_MODEL
 from analysis.statistics.intervals import FEW_SEEDS
 
 RECORDED, PUBLISHED = "recorded", "published"  # column `source` of tables that hold both
 
-# What the trainer's mixtures weigh (agrae_lab/tasks/rewards.py; a test holds these words to its numbers).
+# Weights of the trainer's rewards (agrae_lab/tasks/rewards.py; a test compares the numbers).
 REWARDS = {
     ACCURACY: "accuracy",
     "code": "0.9·accuracy + 0.1·format (the authors' code)",
@@ -26,7 +27,7 @@ _FLAGS = ("no_within_variance", "unfinished")
 
 
 def stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Rows of several sources, some of which were not evaluated by us: their counts are missing, their flags off."""
+    """Return the rows of several sources in one frame. Published rows have no counts, and their flags are off."""
     frames = [frame for frame in frames if len(frame)]
     if not frames:
         return pd.DataFrame()
@@ -38,21 +39,27 @@ def stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def describe_reward(runs: Sequence[Run]) -> str:
-    """What paid the runs' completions, for every caption of theirs; "" where it was accuracy alone."""
+    """Return a sentence on the reward in training, or "" where it was accuracy only."""
     pairs = list(dict.fromkeys((run.arm, reward_name(run)) for run in runs))
     several = {arm for arm, count in Counter(arm for arm, _ in pairs).items() if count > 1}
-    arms: dict[str, dict[str, None]] = {}  # reward → who has it; an arm that has several by its configurations' names
+    arms: dict[
+        str, dict[str, None]
+    ] = {}  # reward → its arms; an arm with several rewards is named by its configurations
     for run in runs:
         arms.setdefault(reward_name(run), {})[run.path.parent.name if run.arm in several else run.arm] = None
     if not arms.keys() - {ACCURACY}:
         return ""
-    whose = {name: "" if len(arms) == 1 else f" in {', '.join(map(label, named))}" for name, named in arms.items()}
-    paid = "; ".join(f"{REWARDS.get(name, name)}{who}" for name, who in whose.items())
-    return f"Reward in training: {paid}. Pass@k, p, ω and what is called correct are of accuracy alone."
+    named_arms = {name: "" if len(arms) == 1 else f" in {', '.join(map(label, own))}" for name, own in arms.items()}
+    rewards = "; ".join(f"{REWARDS.get(name, name)}{named}" for name, named in named_arms.items())
+    return f"Reward in training: {rewards}. Pass@k, p, ω and what is called correct are of accuracy alone."
 
 
 def describe_setting(table: pd.DataFrame) -> str:
-    """n, problems, sampling, seeds and the interval's method and target, read from the columns of curve_table."""
+    """Return sentences on n, problems, sampling, seeds, and the method and scope of intervals.
+
+    Args:
+        table: columns of curve_table.
+    """
     sentences = []
     evaluated = table.drop_duplicates("benchmark")
     for (n, temperature, top_p), rows in evaluated.groupby(["n", "temperature", "top_p"], sort=False):
@@ -66,8 +73,8 @@ def describe_setting(table: pd.DataFrame) -> str:
     bounded = intervals.dropna(subset="lo")
     ways = list(bounded.groupby(["method", "speaks_of"], sort=False))
     for (method, target), rows in ways:
-        whose = "" if len(ways) == 1 else f" ({', '.join(map(label, rows['arm'].unique()))})"
-        sentences.append(f"Interval: {method}{whose}; scope: {target}.")
+        arms = "" if len(ways) == 1 else f" ({', '.join(map(label, rows['arm'].unique()))})"
+        sentences.append(f"Interval: {method}{arms}; scope: {target}.")
     if (seeds == 1).any():
         sentences.append("One seed says nothing of the method: for that, run more.")
     if len(several := seeds[seeds > 1]) and several.min() < FEW_SEEDS:
@@ -76,7 +83,7 @@ def describe_setting(table: pd.DataFrame) -> str:
 
 
 def describe_missing(table: pd.DataFrame) -> list[str]:
-    """A sentence on the estimates without an interval, with the reasons from `method`; [] where all have one."""
+    """Return one sentence with the reasons for missing intervals, or [] where none is missing."""
     missing = table[table["estimate"].notna() & table["lo"].isna()]
     reasons = [str(method).removeprefix("none").strip(" ()") for method in missing["method"].unique() if method]
     return [f"No interval where {' or where '.join(_clause(reason) for reason in reasons)}."] if reasons else []
@@ -87,7 +94,7 @@ def _clause(reason: str) -> str:
 
 
 def _each_on(trained: pd.DataFrame) -> str:
-    """Arms' numbers of seeds; benchmark by benchmark where they differ."""
+    """Return the arms' numbers of seeds as text, by benchmark where they differ."""
     alike: dict[str, list[str]] = {}
     for benchmark, rows in trained.groupby("benchmark", sort=False):
         alike.setdefault(each(rows.set_index("arm")["seeds"]), []).append(str(benchmark))
@@ -97,12 +104,29 @@ def _each_on(trained: pd.DataFrame) -> str:
 
 
 def published_of(rows: pd.DataFrame) -> str:
-    """`Qwen2.5-Math-7B (AIME 2025, AMC23)`: whose numbers published rows are, and on what."""
+    """Return model and benchmarks of published rows, such as `Qwen2.5-Math-7B (AIME 2025, AMC23)`."""
     return "; ".join(f"{model} ({', '.join(part['on'].unique())})" for model, part in rows.groupby("model", sort=False))
 
 
 def each(counts: pd.Series) -> str:
-    """Arm → count, as `1,024 each`, or the arms one by one where they differ."""
+    """Return counts by arm as text: `1,024 each`, or every arm with its count where they differ."""
     if counts.nunique() == 1 and len(counts) > 1:
         return f"{counts.iloc[0]:,} each"
     return ", ".join(f"{label(arm)} {count:,}" for arm, count in counts.items())
+
+
+def summarize_setting(table: pd.DataFrame) -> str:
+    """Return one sentence for a caption: benchmarks, n, seeds and the scope of the intervals.
+
+    Args:
+        table: Rows with the columns of curve_table.
+    """
+    evaluated = table.drop_duplicates("benchmark")
+    names = [f"{row.benchmark} ({row.problems} problems, n = {row.n})" for row in evaluated.itertuples()]
+    seeds = table.loc[table["seeds"] > 0, "seeds"]
+    counts = "–".join(str(int(count)) for count in sorted({seeds.min(), seeds.max()})) if len(seeds) else ""
+    trained = f"; seeds per arm: {counts}" if counts else ""
+    scopes = table.loc[table["lo"].notna() & (table["speaks_of"] != ""), "speaks_of"].unique()
+    trained_scopes = [scope for scope in scopes if scope != BASE_MODEL] or list(scopes)
+    scope = f"; intervals describe {' and '.join(trained_scopes)}" if trained_scopes else ""
+    return f"Data: {', '.join(names)}{trained}{scope}."

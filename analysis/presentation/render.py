@@ -1,13 +1,14 @@
-"""A figure or table module and a study, or a simulation, → files, each with its caption."""
+"""Files of a figure or table: drawing, numbers, caption and details, from its module and a study or a simulation."""
 
 from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -18,60 +19,78 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
 from agrae_lab.runs import replacing
+from analysis.io.parquet import FrameError
 from analysis.io.simulation import Simulation
-from analysis.io.study import FrameError, Study, on_sound_runs
+from analysis.io.study import Study, on_sound_runs
 from analysis.presentation.captions import describe_reward
-from analysis.presentation.placing import PAD, place_panels
+from analysis.presentation.panel_layout import PAD, place_panels
 from analysis.presentation.style import ONE_COLUMN, STYLE, TWO_COLUMNS, sort_arms
 from analysis.presentation.table_layout import Layout, latex, markdown
 
 FIGURE_ENDINGS = ("svg", "csv", "md")
-FORMATS = ("pdf", "png")  # drawn where they are asked for: they take most of the time
-MOST_SVG = 500_000  # bytes; a larger drawing (many points) is shown in a report as PNG
+FORMATS = ("pdf", "png")  # written on request only: they take most of the time
+MOST_SVG = 500_000  # bytes; a report shows the PNG of a larger drawing
 TABLE_ENDINGS = ("csv", "md", "tex")
 
-MOST_ARMS = 24  # in one drawing: more lines cannot be told apart, and take minutes to lay out
+MOST_ARMS = 24  # of one drawing: more lines are indistinguishable and take minutes to lay out
 
 _PANEL_HEIGHT = {1: 2.2, 2: 2.2, 3: 1.9}  # inches, by number of panels side by side
 _CAPTION_POINTS = 6.0
-_MOST_COLUMNS = 8  # of a legend
+_MOST_COLUMNS = 8  # of the legend
+
+
+Drawable = Any  # a figure module, or an object with its names (analysis/figures/__init__.py)
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """One figure's or table's outcome. `reason` says why there is none; `refused` whether the data were at fault."""
+    """Outcome of one figure or table."""
 
     name: str
     question: str
-    caption: str = ""
-    reason: str = ""
-    refused: bool = False
+    caption: str = ""  # at most two sentences
+    details: str = ""  # definitions, methods and exceptions; a table has them in its layout's notes
+    reason: str = ""  # why there is none; "" if there is one
+    refused: bool = False  # True if the data are at fault
     left_out: tuple[str, ...] = ()  # runs with a broken file, a sentence each
-    paper: str = ""  # what of the paper it regenerates: "Figure 6"
+    paper: str = ""  # the paper's counterpart: "Figure 6"
     layout: Layout | None = None  # of a table
 
 
 def render(
-    module: ModuleType, study: Study | Simulation, folder: Path, *, formats: Collection[str] = FORMATS
+    module: Drawable, study: Study | Simulation, folder: Path, *, formats: Collection[str] = FORMATS
 ) -> Rendered:
-    """Write `<NAME>.svg`, `.csv` and `.md` (caption) into the folder; say so where there is no data.
+    """Write `<NAME>.svg`, `.csv` and `.md` (caption and details) into the folder, and return the outcome.
 
-    The PNG, which travels alone, carries the caption; PDF and SVG are for pages that set it beside them. A PDF or PNG
-    of an earlier call that is not asked for now goes where the data have changed.
+    Without data no file is written. The PNG carries the caption, since it is often passed on alone. PDF and SVG do not:
+    the page that shows them sets the caption. If the data have changed, a PDF or PNG of an earlier call is deleted
+    unless it is written anew.
 
     Args:
-        formats: of FORMATS, what else to write. A drawing whose SVG is too large for a report has its PNG always.
+        formats: Further files to write, of FORMATS. A drawing whose SVG exceeds MOST_SVG always has a PNG.
     """
     table, outcome = _table(module, study)
     if table is None:
         return outcome
     drawn, left_out = _drawn_arms(table)
-    caption = " ".join(filter(None, (_with_reward(module.caption(drawn), study), left_out)))
+    caption = module.caption(drawn)
+    details = " ".join(filter(None, (*_own_details(module, drawn), *_reward_sentences(study), left_out)))
     folder.mkdir(parents=True, exist_ok=True)
     changed = _write_csv(table, folder / f"{module.NAME}.csv")
-    _write_text(f"**{module.QUESTION}** {caption}\n", folder / f"{module.NAME}.md")
+    paragraphs = [f"**{module.QUESTION}** {caption}", *([f"Details: {details}"] if details else [])]
+    _write_text("\n\n".join(paragraphs) + "\n", folder / f"{module.NAME}.md")
+    written = _draw_files(module, drawn, caption, folder, formats)
+    for ending in set(FORMATS) - written if changed else ():
+        (folder / f"{module.NAME}.{ending}").unlink(missing_ok=True)
+    return replace(outcome, caption=caption, details=details)
+
+
+def _draw_files(
+    module: Drawable, table: pd.DataFrame, caption: str, folder: Path, formats: Collection[str]
+) -> set[str]:
+    """Write the SVG and the other formats of a drawing; return the endings of the others."""
     with mpl.rc_context(STYLE):
-        figure = build(module, drawn)
+        figure = build(module, table)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
         drawing = text.getvalue()
@@ -83,28 +102,37 @@ def render(
             add_caption(figure, caption)
             with replacing(folder / f"{module.NAME}.png") as path:
                 figure.savefig(path, format="png", metadata={"Software": None}, bbox_inches="tight", pad_inches=0.05)
-    for name in set(FORMATS) - wanted if changed else ():
-        (folder / f"{module.NAME}.{name}").unlink(missing_ok=True)
     _write_text(drawing, folder / f"{module.NAME}.svg")
-    return replace(outcome, caption=caption)
+    return wanted
 
 
 def render_table(module: ModuleType, study: Study, folder: Path) -> Rendered:
-    """Write `<NAME>.csv` (shares, intervals), `.md` and `.tex` (booktabs) into the folder; say so without data."""
-    table, outcome = _table(module, study)
-    if table is None:
+    """Write `<NAME>.csv` (shares, intervals), `.md` and `.tex` (booktabs) into the folder, and return the outcome.
+
+    Without data no file is written.
+    """
+    table, outcome = lay_out(module, study)
+    if table is None or outcome.layout is None:
         return outcome
-    layout = module.layout(table)
-    layout = replace(layout, caption=_with_reward(layout.caption, study))
     folder.mkdir(parents=True, exist_ok=True)
     _write_csv(table, folder / f"{module.NAME}.csv")
-    _write_text(markdown(layout), folder / f"{module.NAME}.md")
-    _write_text(latex(layout, module.NAME), folder / f"{module.NAME}.tex")
-    return replace(outcome, caption=layout.caption, layout=layout)
+    _write_text(markdown(outcome.layout), folder / f"{module.NAME}.md")
+    _write_text(latex(outcome.layout, module.NAME), folder / f"{module.NAME}.tex")
+    return outcome
+
+
+def lay_out(module: ModuleType, study: Study) -> tuple[pd.DataFrame | None, Rendered]:
+    """Return a table's numbers and its outcome with the layout, without writing a file; None without data."""
+    table, outcome = _table(module, study)
+    if table is None:
+        return None, outcome
+    layout = module.layout(table)
+    layout = replace(layout, notes=(*layout.notes, *_reward_sentences(study)))
+    return table, replace(outcome, caption=layout.caption, details=" ".join(layout.notes), layout=layout)
 
 
 def _drawn_arms(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The rows of at most MOST_ARMS arms, first in readers' order, and a sentence if that leaves some out."""
+    """Return the rows of the first MOST_ARMS arms in display order, and a sentence if arms are left out."""
     arms = sort_arms(list(table["arm"].dropna().unique())) if "arm" in table else []
     if len(arms) <= MOST_ARMS:
         return table, ""
@@ -112,13 +140,19 @@ def _drawn_arms(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return kept, f"Drawn: {MOST_ARMS} of {len(arms)} arms; the CSV has all."
 
 
-def _with_reward(caption: str, study: Study | Simulation) -> str:
-    """A caption with what paid the completions, where that was more than accuracy."""
-    return " ".join(filter(None, (caption, describe_reward(getattr(study, "runs", ())))))
+def _own_details(module: Drawable, table: pd.DataFrame) -> Sequence[str]:
+    """Return the sentences of a figure's optional function `details`."""
+    return module.details(table) if hasattr(module, "details") else ()
 
 
-def _table(module: ModuleType, study: Study | Simulation) -> tuple[pd.DataFrame | None, Rendered]:
-    """The module's table, None where there is none, and what is then to say of it."""
+def _reward_sentences(study: Study | Simulation) -> list[str]:
+    """Return a sentence on the training reward, unless it was accuracy alone."""
+    reward = describe_reward(getattr(study, "runs", ()))
+    return [reward] if reward else []
+
+
+def _table(module: Drawable, study: Study | Simulation) -> tuple[pd.DataFrame | None, Rendered]:
+    """Return a module's table and its outcome; None instead of the table without data."""
     about = Rendered(module.NAME, module.QUESTION, paper=getattr(module, "PAPER", ""))
     try:
         table, left_out = on_sound_runs(module.table, study) if isinstance(study, Study) else (module.table(study), [])
@@ -129,7 +163,7 @@ def _table(module: ModuleType, study: Study | Simulation) -> tuple[pd.DataFrame 
 
 
 def _write_csv(table: pd.DataFrame, target: Path) -> bool:
-    """Write the table; True if the file held something else before, or did not exist."""
+    """Write the table; return True if the file is new or its content has changed."""
     text = table.to_csv(index=False)
     if target.is_file() and target.read_bytes() == text.encode():
         return False
@@ -142,10 +176,10 @@ def _write_text(text: str, target: Path) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def build(module: ModuleType, table: pd.DataFrame, caption: str = "") -> Figure:
-    """The figure: one axes for each value of `panel`, one legend above them all, the caption, if given, below.
+def build(module: Drawable, table: pd.DataFrame) -> Figure:
+    """Return the figure: one axes for each value of `panel`, and one legend above them all.
 
-    It is as wide as one column of a two-column paper, with several panels as wide as the page.
+    A single panel is as wide as one column of a two-column paper; several are together as wide as the page.
     """
     panels = list(table["panel"].unique())
     columns = {1: 1, 3: 3}.get(len(panels), 2)
@@ -159,18 +193,16 @@ def build(module: ModuleType, table: pd.DataFrame, caption: str = "") -> Figure:
         ax.set_title(_title(panel, width / columns))
     legend = _add_legend(figure, handles) if (handles := _handles(figure)) else 0.0
     place_panels(figure, grid, above=legend)
-    if caption:
-        add_caption(figure, caption)
     return figure
 
 
 def _title(panel: str, width: float) -> str:
-    """In lines that a panel's axes, some 60 % of its width in inches, have room for."""
+    """Return the title in lines that fit the axes, which take about 60 % of a panel's width (inches)."""
     return textwrap.fill(panel, int(0.6 * width * 72 / (STYLE["axes.titlesize"] * 0.55)), break_long_words=False)
 
 
 def _handles(figure: Figure) -> dict[str, Artist]:
-    """Label → what the legend shows, in the order of the panels even where the first one lacks some."""
+    """Return label → legend handle, in the panels' order even if the first panel lacks some labels."""
     handles: dict[str, Artist] = {}
     places: dict[str, int] = {}
     for ax in figure.axes:
@@ -181,7 +213,10 @@ def _handles(figure: Figure) -> dict[str, Artist]:
 
 
 def _add_legend(figure: Figure, handles: Mapping[str, Artist]) -> float:
-    """Above the panels, in as many columns as the width holds; the figure grows by its height, in inches."""
+    """Add the legend above the panels, in as many columns as fit; return its height in inches.
+
+    The figure grows by that height.
+    """
     width, height = figure.get_size_inches()
     renderer = FigureCanvasAgg(figure).get_renderer()
     font = FontProperties(size=mpl.rcParams["legend.fontsize"])
@@ -201,7 +236,7 @@ def _add_legend(figure: Figure, handles: Mapping[str, Artist]) -> float:
 
 
 def add_caption(figure: Figure, caption: str) -> None:
-    """Text below the figure; it shows where the figure is saved with a tight bounding box."""
+    """Add text below the figure; only a file saved with a tight bounding box shows it."""
     characters = int(figure.get_figwidth() * 72 / (_CAPTION_POINTS * 0.52))
     text = textwrap.fill(caption, characters)
     figure.text(0.01, -0.01, text, va="top", ha="left", fontsize=_CAPTION_POINTS, color="0.25")

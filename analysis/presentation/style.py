@@ -1,4 +1,7 @@
-"""How figures look. No global state: STYLE is a dict for `matplotlib.rc_context`; an arm looks the same everywhere."""
+"""Style of the figures: rcParams for `matplotlib.rc_context`, and the label, colour, marker and dash of every arm.
+
+Nothing is set globally, and an arm looks the same in every figure.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,20 @@ from matplotlib.ticker import FuncFormatter
 
 from analysis.io.study import BASE
 
-ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9  # inches: the widths of a two-column paper
+ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9  # inches: column widths of a two-column paper
 
 STYLE: dict[Any, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": 300,
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],  # the first ships with Matplotlib and has the Greek
+    "font.sans-serif": [
+        "DejaVu Sans",
+        "Verdana",
+        "sans-serif",
+    ],  # the first ships with Matplotlib and has Greek letters
     "font.size": 8,
     "axes.titlesize": 8,
-    "axes.titley": 1.0,  # above the axes without a search at every drawing: no ticks are there
+    "axes.titley": 1.0,  # fixed: there are no ticks at the top, and a search for them is slow
     "axes.labelsize": 8,
     "legend.fontsize": 7,
     "legend.frameon": False,
@@ -37,11 +44,11 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.2,
     "lines.markersize": 3.5,
     "hatch.linewidth": 0.4,
-    "pdf.fonttype": 42,  # TrueType: text stays text, and submission systems accept it
+    "pdf.fonttype": 42,  # TrueType: submission systems accept it, and text stays text
     "ps.fonttype": 42,
     "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "agrae_lab",  # the same figure is the same file
-    "text.parse_math": False,  # a "$" in a name is a "$"
+    "svg.hashsalt": "agrae_lab",  # same figure, same bytes
+    "text.parse_math": False,  # a name may contain "$"
 }
 
 LABELS = {
@@ -64,7 +71,7 @@ LABELS = {
     "rloo": "RLOO",
 }
 
-# Dashes: lengths in line widths, line and gap by turns.
+# Dash patterns: offset, and lengths of line and gap in line widths.
 _SOLID, _DASHED, _DOTTED = (0.0, ()), (0.0, (4.0, 1.5)), (0.0, (1.0, 1.1))
 _DASH_DOT, _DASH_DOT_DOT = (0.0, (4.0, 1.2, 1.0, 1.2)), (0.0, (4.0, 1.0, 1.0, 1.0, 1.0, 1.0))
 _LONG, _LOOSE = (0.0, (9.0, 2.0)), (0.0, (3.0, 3.0))
@@ -72,7 +79,7 @@ _LONG, _LOOSE = (0.0, (9.0, 2.0)), (0.0, (3.0, 3.0))
 
 @dataclass(frozen=True)
 class Look:
-    """How an arm is drawn; `on_dark` is its colour on a dark page."""
+    """Appearance of an arm; `on_dark` is its colour on a dark page."""
 
     colour: str
     on_dark: str
@@ -80,9 +87,9 @@ class Look:
     dash: tuple[float, tuple[float, ...]]
 
 
-# Chosen by a search from Okabe and Ito's palette, for colours that stay apart for the colour-blind (CIE 1976 distance
-# of at least 17 with normal sight, protanopia and deuteranopia), stand out from their page, and in grey differ in
-# lightness where the dash is the same. The tests hold them to it.
+# Found by a search that started from Okabe and Ito's palette. Any two colours are at least 17 apart (CIE 1976 distance)
+# for normal sight, protanopia and deuteranopia; each contrasts with its page; arms with the same dash differ in
+# lightness. tests/analysis/presentation/test_style.py checks all three.
 _LOOKS = {
     BASE: Look("#616161", "#9C9C9C", "s", _DOTTED),
     "grpo": Look("#000000", "#EDEDED", "o", _SOLID),
@@ -104,13 +111,15 @@ _OTHER_COLOURS = ("#882255", "#2A8C80", "#332288", "#AA4499", "#117733", "#7F7F1
 _OTHER_MARKERS = "<>d8*H"
 _OTHER_DASHES = (_LONG, _DASH_DOT_DOT, _DASH_DOT, _DASHED)
 
-# Shares in [0, 1] on an axis that reads in percent.
+# Axis labels in percent for values in [0, 1].
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:g}".replace("-", "−"))
 
 
 def label(arm: object) -> str:
-    """What readers call an arm: `a_grae` → A-GRAE, `grpo-1a2b3c4d` → GRPO (1a2b3c4d), `a_grae+l1` → A-GRAE + l1, others
-    by their own name."""
+    """Return an arm's display name: `a_grae` → A-GRAE, `grpo-1a2b3c4d` → GRPO (1a2b3c4d), `a_grae+l1` → A-GRAE + l1.
+
+    An unknown arm keeps its name, with spaces for underscores.
+    """
     if (known := LABELS.get(str(arm))) is not None:
         return known
     name, _, digest = str(arm).rpartition("-")
@@ -123,7 +132,7 @@ def label(arm: object) -> str:
 
 
 def look(arm: str) -> Look:
-    """An arm's look: fixed for the paper's arms, derived from the name for any other."""
+    """Return an arm's look: fixed for the paper's arms, derived from the name for any other."""
     if (known := _LOOKS.get(arm)) is not None:
         return known
     ahead, back = zlib.crc32(arm.encode()), zlib.crc32(arm.encode()[::-1])
@@ -137,51 +146,54 @@ def look(arm: str) -> Look:
 
 
 def colour(arm: str) -> str:
+    """Return an arm's colour on a light page, as `#rrggbb`."""
     return look(arm).colour
 
 
 def marker(arm: str) -> str:
+    """Return an arm's Matplotlib marker."""
     return look(arm).marker
 
 
 def dash(arm: str) -> tuple[float, tuple[float, ...]]:
-    """An arm's line style as Matplotlib takes it: arms of like lightness differ in it, for print in grey."""
+    """Return an arm's dash pattern for Matplotlib; in grey print it separates arms of similar lightness."""
     return look(arm).dash
 
 
 def line_style(arm: str) -> dict[str, Any]:
-    """Keyword arguments of `Axes.plot` for an arm's line with its markers."""
+    """Return the keyword arguments of `Axes.plot` for an arm's line with markers."""
     known = look(arm)
     return {"color": known.colour, "marker": known.marker, "linestyle": known.dash}
 
 
 def sort_arms(arms: list[str]) -> list[str]:
-    """Base first, then the paper's arms in the paper's order, then others by name."""
+    """Return the arms in display order: base, the paper's arms in the paper's order, others by name."""
     known = list(LABELS)
     return sorted(arms, key=lambda arm: (known.index(arm) if arm in known else len(known), arm))
 
 
-_PAGE, _INK = 0.09, 0.93  # what white and black become on a dark page
+_PAGE, _INK = 0.09, 0.93  # luma of white and of black on a dark page
 _LUMA = (0.2126, 0.7152, 0.0722)
 
 
 def dark(svg: str) -> str:
-    """The same SVG for a dark page: arms in their colours for it, everything else with its lightness mirrored.
+    """Return an SVG recoloured for a dark page.
 
-    Element names get a prefix of their own, so that the light and the dark drawing can stand in one document.
+    Arms take their dark colours; every other colour has its lightness mirrored. Element ids get a prefix, so that one
+    document can hold both drawings.
     """
     svg = re.sub(r'((?:fill|stroke|stop-color)(?:: |="))(#[0-9a-f]{6})', lambda m: m[1] + on_dark(m[2]), svg)
     svg = re.sub(r'( id="|url\(#|href="#)', r"\1dark-", svg)
-    return svg.replace("<svg ", f'<svg fill="{on_dark("#000000")}" ', 1)  # what is black has no fill of its own
+    return svg.replace("<svg ", f'<svg fill="{on_dark("#000000")}" ', 1)  # black elements have no fill attribute
 
 
 def on_dark(colour: str) -> str:
-    """`#rrggbb` as it is drawn on a dark page."""
+    """Return the colour that replaces `#rrggbb` on a dark page."""
     return _ON_DARK.get(colour.upper()) or _mirrored(colour)
 
 
 def _mirrored(colour: str) -> str:
-    """The colour with its lightness turned about, its hue and colourfulness as they were."""
+    """Return the colour with mirrored luma and unchanged hue."""
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     luma = sum(weight * part for weight, part in zip(_LUMA, parts, strict=True))
     shift = _INK + luma * (_PAGE - _INK) - luma

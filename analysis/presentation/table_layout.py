@@ -1,4 +1,4 @@
-"""A table for readers → Markdown and LaTeX (booktabs). What stands in it is decided by the table's module."""
+"""Layout of a table for readers, and its Markdown and LaTeX (booktabs)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_VALUE = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands at one place. `math` is the text in LaTeX's mathematics, where it is a formula."""
+    """Cell of a table. `math` is the text as LaTeX mathematics, for a formula."""
 
     text: str = NO_VALUE
     interval: str = ""
@@ -23,7 +23,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: `cells` without its name. `published`: the paper's; `beneath`: belongs to the row above."""
+    """Line of a table. `published`: numbers of the paper; `beneath`: belongs to the row above."""
 
     name: str
     cells: tuple[Cell, ...]
@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """Lines that belong together, such as those of one benchmark; `title` may be empty."""
+    """Group of rows, such as those of one benchmark; `title` may be empty."""
 
     title: str
     rows: tuple[Row, ...]
@@ -41,9 +41,9 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """A table as readers see it. `head` names the columns, that of the rows' names first.
+    """Table for readers. `head` names the columns, the column of row names first.
 
-    `spans` are headings above the columns: text and number of columns, from the second column on.
+    `spans` are headings above the columns, from the second column on: text and number of columns.
     """
 
     caption: str
@@ -54,18 +54,18 @@ class Layout:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """`0.1234` → 12.3; – for NaN."""
+    """Return a share in percent as text: 0.1234 → `12.3`, NaN → `–`."""
     return NO_VALUE if math.isnan(share) else f"{100 * share:.{digits}f}".replace("-", "−")
 
 
 def share_cell(estimate: float, lo: float, hi: float, mark: str = "") -> Cell:
-    """A share in percent with its interval, if it has one."""
+    """Return a cell with a share in percent and its interval, if there is one."""
     interval = "" if math.isnan(lo) else f"[{percent(lo)}, {percent(hi)}]"
     return Cell(percent(estimate), interval, mark)
 
 
 def markdown(layout: Layout) -> str:
-    """One Markdown table for each block; best in bold, second best in italics."""
+    """Return one Markdown table per block; the best is bold, the second best italic."""
     parts = [f"**{_escape(layout.caption)}**"]
     for block in layout.blocks:
         lines = [_spanned_head(layout), ["---"] * len(layout.head)]
@@ -74,12 +74,12 @@ def markdown(layout: Layout) -> str:
         title = f"{_escape(block.title)}\n\n" if block.title else ""
         parts.append(title + "\n".join("| " + " | ".join(line) + " |" for line in lines))
     if layout.notes:
-        parts.append(_escape(" ".join(layout.notes)))
+        parts.append(f"Details: {_escape(' '.join(layout.notes))}")
     return "\n\n".join(parts) + "\n"
 
 
 def _spanned_head(layout: Layout) -> list[str]:
-    """Markdown has no cells over several columns, so each column names what spans it."""
+    """Return the column names, each with the heading above it: Markdown has no cells over several columns."""
     above = [text for text, width in layout.spans for _ in range(width)] or [""] * (len(layout.head) - 1)
     names = [f"{span}: {name}" if span else name for span, name in zip(above, layout.head[1:], strict=True)]
     return [_escape(name) for name in (layout.head[0], *names)]
@@ -91,18 +91,18 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def _escape(text: str) -> str:
-    """Text that cannot break out of its line, nor become markup."""
+    """Return text on one line with all markup characters escaped."""
     flat = " ".join(text.split())
     return "".join(f"\\{c}" if c in "\\`*_<>[]#|" else c for c in flat)
 
 
 def latex(layout: Layout, name: str) -> str:
-    """A float over the page's width, labelled `tab:<name>`: best bold, second best underlined, intervals beneath."""
+    """Return a LaTeX float `tab:<name>` over the page's width: best bold, second best underlined, intervals beneath."""
     columns = "l" + "c" * (len(layout.head) - 1)
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table*}",
-        rf"\caption{{{latex_text(' '.join((layout.caption, *layout.notes)))}}}",
+        rf"\caption{{{latex_text(layout.caption)}}}",
         rf"\label{{tab:{name}}}",
         r"\vspace{4pt}\centering\footnotesize\setlength{\tabcolsep}{2pt}",
         rf"\begin{{tabular}}{{{columns}}}",
@@ -116,7 +116,8 @@ def latex(layout: Layout, name: str) -> str:
             lines.append(rf"\multicolumn{{{len(layout.head)}}}{{l}}{{\textit{{{latex_text(block.title)}}}}} \\")
         for row in block.rows:
             lines += _latex_row(row)
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}", ""])
+    notes = [rf"\par\vspace{{4pt}}\raggedright {latex_text(' '.join(layout.notes))}"] if layout.notes else []
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *notes, r"\end{table*}", ""])
 
 
 def _latex_spans(spans: Sequence[tuple[str, int]]) -> list[str]:
@@ -150,7 +151,7 @@ def _latex_cell(cell: Cell) -> str:
 
 
 def _latex_line(cells: Iterable[str]) -> str:
-    # an empty group: a line may begin with "[", which would else be read as an argument of the "\\" before it
+    # the empty group keeps a leading "[" from being read as an argument of the "\\" before it
     return " & ".join(cell or "{}" for cell in cells) + r" \\"
 
 
@@ -185,12 +186,12 @@ _LATEX = {
 
 
 def latex_text(text: str) -> str:
-    """Text in which nothing is a command; a character that pdfLaTeX may not know is named by its code point."""
-    return "".join(_LATEX.get(c) or (c if _known(c) else f"U+{ord(c):04X}") for c in " ".join(text.split()))
+    """Return text with LaTeX commands escaped. A character unknown to pdfLaTeX becomes its code point."""
+    return "".join(_LATEX.get(c) or (c if _is_typesettable(c) else f"U+{ord(c):04X}") for c in " ".join(text.split()))
 
 
-def _known(c: str) -> bool:
-    """Printable ASCII, or a letter of Western Europe that is an ASCII letter with an accent."""
+def _is_typesettable(c: str) -> bool:
+    """Return True for printable ASCII and for accented ASCII letters of Western Europe."""
     if c.isascii():
         return c.isprintable()
     return ord(c) < 0x100 and unicodedata.normalize("NFD", c)[0].isascii()

@@ -1,6 +1,6 @@
-"""Numbers that the paper published, to be set beside ours and never mixed in; SOURCE.md says where they come from.
+"""Published numbers of the paper (arXiv 2602.05548v3), shown beside ours and never pooled with them.
 
-The paper is arXiv 2602.05548v3; its tables 3 to 7 stand in paper_tables.csv as they were printed.
+paper_tables.csv holds its tables 3 to 7 as printed; SOURCE.md describes how they were copied.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from analysis.io.study import BASE
 PAPER_TABLES = Path(__file__).parent / "paper_tables.csv"
 COLUMNS = ("table", "model", "benchmark", "method", "arm", "k", "estimate", "plus_minus")
 
-# Method as the paper calls it → arm as a run of ours is called: preset, what differs from it, the loss if not GRPO's.
-# DAPO is GRPO's advantage under another loss, Dr.GRPO another advantage and another loss.
+# Method in the paper → arm of a run here: preset, differences from it, the loss if not GRPO's. DAPO is GRPO's advantage
+# with another loss; Dr.GRPO has another advantage and another loss.
 ARMS = {
     "Base Model": BASE,
     "GRPO": "grpo",
@@ -38,8 +38,8 @@ ARMS = {
     "Easy-Focused": "easy_focused",
 }
 
-# Benchmark of ours → the paper's, where the problems are the same. MATH-500 is a part of MATH: no match. Which 300
-# medical images of each kind it took is not published: theirs stand beside what we evaluate in their place.
+# Benchmark here → the paper's, where the problems are the same. MATH-500 is a part of MATH, so it has no match. The
+# paper does not publish its selection of 300 medical images per kind; its numbers are shown beside our selection.
 BENCHMARKS = {
     **{"math": "MATH", "math_test": "MATH", "amc23": "AMC23", "aime2025": "AIME 2025"},
     **{"geo3k": "Geo3K", "mathvision": "MathVision", "mathverse": "MathVerse"},
@@ -48,18 +48,18 @@ BENCHMARKS = {
 
 
 def models() -> list[str]:
-    """Models with published numbers, by name."""
+    """Return the models with published numbers, by name."""
     return sorted(_rows()["model"].unique())
 
 
 def published_rows(model: str, benchmark: str | None = None) -> pd.DataFrame:
-    """All published rows of a model, of one of its benchmarks (as the paper names it) if given; columns COLUMNS.
+    """Return all published rows of a model, or of one of its benchmarks by the paper's name; columns COLUMNS.
 
-    `estimate` and `plus_minus` are shares in [0, 1]; plus_minus is NaN where none was printed, and the paper does not
-    say what it is. A cell that several tables repeat comes once for each of them.
+    `estimate` and `plus_minus` are shares in [0, 1]. plus_minus is NaN where none is printed; the paper does not define
+    it. A cell that several tables repeat comes once per table.
 
     Raises:
-        ValueError: no such model, or the model has no such benchmark; the choices are listed.
+        ValueError: there is no such model, or no such benchmark of it; the choices are listed.
     """
     rows = _rows()
     _require(model, models(), "the published tables have no model")
@@ -71,7 +71,7 @@ def published_rows(model: str, benchmark: str | None = None) -> pd.DataFrame:
 
 
 def parse(published: str) -> tuple[str, str | None]:
-    """`<model>` or `<model>/<benchmark>` → (model, benchmark or None), both known.
+    """Return model and benchmark (or None) of `<model>` or `<model>/<benchmark>`.
 
     Raises:
         ValueError: as published_rows.
@@ -82,11 +82,11 @@ def parse(published: str) -> tuple[str, str | None]:
 
 
 def match(published: str | None, benchmark: str) -> pd.DataFrame:
-    """The published rows that belong into the panel of one benchmark of ours, one for each arm and k; maybe none.
+    """Return the published rows for the panel of one of our benchmarks: at most one per arm and k.
 
-    `<model>` gives them where the benchmark is one of the paper's (BENCHMARKS, or its own spelling);
-    `<model>/<benchmark>` gives that benchmark's in every panel, whatever ours is. Of a cell that several tables
-    repeat, the first table's is taken.
+    `<model>` gives the rows of the same benchmark in the paper (BENCHMARKS, or the paper's name).
+    `<model>/<benchmark>` gives the rows of that benchmark for every panel. Of a cell that several tables repeat, the
+    first table's is taken.
 
     Raises:
         ValueError: as published_rows.
@@ -110,6 +110,6 @@ def _rows() -> pd.DataFrame:
     return rows.sort_values("table", kind="stable", ignore_index=True)[list(COLUMNS)]
 
 
-def _require(name: str, choices: list[str], what: str) -> None:
+def _require(name: str, choices: list[str], fault: str) -> None:
     if name not in choices:
-        raise ValueError(f"{what} {name!r}; choose from {', '.join(map(str, choices))}")
+        raise ValueError(f"{fault} {name!r}; choose from {', '.join(map(str, choices))}")

@@ -1,1 +1,1 @@
-"""Report of a study: its content (result.py), and that content on the terminal, in Markdown and in HTML."""
+"""Report of a study: its content (result.py), shown on the terminal, as Markdown and as HTML."""

@@ -1,58 +1,41 @@
-"""summary.md and passk_table.md: what report.py says, as Markdown."""
+"""summary.md: a study's result as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import pandas as pd
-
 from analysis.claims.verdicts import NO_DATA, RULE, Verdict, describe
 from analysis.io.study import Study
 from analysis.presentation.render import Rendered
+from analysis.presentation.table_layout import markdown
 from analysis.report.result import (
     DIVERGED,
     NOT_EVALUATED,
     UNFINISHED,
     Result,
-    cells,
-    columns,
     has_diverged,
     multiplicity,
-    passk_heading,
-    passk_notes,
     run_rows,
     run_state,
 )
 
 
 def summary(result: Result) -> str:
-    """summary.md of one study: question, verdicts, Pass@k, figures, tables, runs."""
+    """Return summary.md of one study: question, verdicts, Pass@k, figures, tables, runs."""
     study = result.study
     sections = [f"# {_line(study.name)}\n\n{_line(study.question)}\n"]
     if result.refused:
         sections.append("## Refused\n\n" + _bullets(result.refused))
     sections.append("## Verdicts\n\n" + _verdicts(result.verdicts))
-    sections.append("## Pass@k\n\n" + passk_markdown(result.table))
+    sections.append("## Pass@k\n\n" + (markdown(result.passk) if result.passk else f"{NOT_EVALUATED}\n"))
     if result.figures:
         sections.append("## Figures\n\n" + "\n".join(_figure(figure) for figure in result.figures) + "\n")
     if result.tables:
         sections.append("## Tables\n\n" + "\n".join(_table(table) for table in result.tables) + "\n")
     sections.append("## Runs\n\n" + _runs(study))
-    if result.to_know:
-        sections.append("## To know\n\n" + _bullets(result.to_know))
+    if result.remarks:
+        sections.append("## Remarks\n\n" + _bullets(result.remarks))
     return "\n".join(sections)
-
-
-def passk_markdown(table: pd.DataFrame) -> str:
-    """One Markdown table per benchmark; k > n/2 is marked with *."""
-    if table.empty:
-        return f"{NOT_EVALUATED}\n"
-    blocks = []
-    for benchmark, rows in table.groupby("benchmark", sort=True):
-        notes = " ".join(passk_notes(rows)).replace("*", "\\*")
-        heading = passk_heading(_line(benchmark), rows)
-        blocks.append(f"{heading}\n\n{_rows([columns(rows), *cells(rows)])}\n{notes}\n")
-    return "\n".join(blocks)
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> str:
@@ -63,7 +46,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
             lines.append(f"  - {verdict.text}")
         else:
             lines += [f"  - {describe(part)}" for part in verdict.parts]
-            lines += [f"  - in detail, {describe(part)}" for part in verdict.details]
+            lines += [f"  - on one benchmark: {describe(part)}" for part in verdict.details]
             lines.append(f"  - scope: {verdict.scope}")
             lines.append(f"  - would change it: {verdict.would_change}")
         lines += [f"  - note: {note}" for note in verdict.notes]
@@ -73,18 +56,20 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
 
 
 def _figure(figure: Rendered) -> str:
-    return _made(figure, "svg", {"CSV": "csv"}, otherwise="not drawn")
+    return _entry(figure, "svg", {"CSV": "csv"}, otherwise="not drawn")
 
 
 def _table(table: Rendered) -> str:
-    return _made(table, "md", {"LaTeX": "tex", "CSV": "csv"}, otherwise="not made")
+    return _entry(table, "md", {"LaTeX": "tex", "CSV": "csv"}, otherwise="not written")
 
 
-def _made(one: Rendered, ending: str, others: Mapping[str, str], *, otherwise: str) -> str:
-    if one.reason:
-        return f"- `{one.name}`: {otherwise}: {_line(one.reason)}"
-    files = ", ".join(f"[{kind}]({one.name}.{other})" for kind, other in others.items())
-    return f"- [{one.name}]({one.name}.{ending}) ({files}): {_line(one.question)} {_line(one.caption)}"
+def _entry(rendered: Rendered, ending: str, others: Mapping[str, str], *, otherwise: str) -> str:
+    """Return a list entry with links to the files, or with the reason why there are none."""
+    if rendered.reason:
+        return f"- `{rendered.name}`: {otherwise}: {_line(rendered.reason)}"
+    name = rendered.name
+    files = ", ".join(f"[{kind}]({name}.{other})" for kind, other in others.items())
+    return f"- [{name}]({name}.{ending}) ({files}): {_line(rendered.question)} {_line(rendered.caption)}"
 
 
 def _runs(study: Study) -> str:
@@ -107,10 +92,10 @@ def _bullets(sentences: Iterable[str]) -> str:
 
 
 def _line(text: object) -> str:
-    """Text that cannot break out of its Markdown line."""
+    """Return text on one line, so that it cannot end its Markdown block."""
     return " ".join(str(text).split())
 
 
 def _cell_text(text: object) -> str:
-    """Text that cannot break out of its table cell."""
+    """Return text on one line that cannot end its table cell."""
     return _line(text).replace("|", "\\|")

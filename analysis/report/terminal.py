@@ -1,4 +1,4 @@
-"""What the command prints: Pass@k, verdicts, what is missing, and where everything is."""
+"""Terminal output of the command: Pass@k, verdicts, missing data, and the paths of the reports."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from analysis.report.result import Result, cells, run_state, verdict_line
+from analysis.presentation.table_layout import Block
+from analysis.report.result import Result, run_state, verdict_line
 
-_PRINTED_KS = (1, 4, 16, 64, 256)  # the files have all; these fit a terminal
+_PRINTED_KS = ("1", "4", "16", "64", "256")  # a terminal is too narrow for all
 
 
 def show(results: Sequence[Result], judged: Sequence[Result], out: Path) -> None:
-    """Print what the studies came to; `judged` are the runs of all experiments together, by model."""
+    """Print the results of the studies; `judged` holds the runs of all experiments together, one result per model."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for union in judged:
         if len(judged) > 1:
@@ -26,24 +27,18 @@ def show(results: Sequence[Result], judged: Sequence[Result], out: Path) -> None
             sentences.setdefault(reason, []).append(result.study.name)
     for reason, names in sentences.items():
         console.print(f"refused in {', '.join(names)}: {reason}")
-        for made in (*result.figures, *result.tables):
-            if made.reason and not made.refused:
-                console.print(f"no {made.name} in {result.study.name}: {made.reason}")
+        for rendered in (*result.figures, *result.tables):
+            if rendered.reason and not rendered.refused:
+                console.print(f"no {rendered.name} in {result.study.name}: {rendered.reason}")
     for result in results:
         console.print(f"{result.study.name}: {out / result.study.name / 'report.html'}")
     console.print(f"all claims: {out / 'summary.md'}")
 
 
 def _show_union(union: Result, console: Console) -> None:
-    for benchmark, rows in union.table.groupby("benchmark"):
-        first = rows.iloc[0]
-        title = f"Pass@k (%) on {benchmark}: {first['problems']} problems, n = {first['n']}"
-        table = Table(title=title, box=None, padding=(0, 1, 0, 0), header_style="underline")
-        for header in ("arm", "seeds", *map(str, _PRINTED_KS)):
-            table.add_column(header, no_wrap=header != "arm", overflow="fold")
-        for name, seeds, *values in cells(rows, _PRINTED_KS):
-            table.add_row(name, seeds, *(_two_lines(value) for value in values))
-        console.print(table)
+    if union.passk is not None:
+        for block in union.passk.blocks:
+            console.print(_passk_table(union.passk.head, block))
     for verdict in union.verdicts:
         console.print(verdict_line(verdict))
     for run in union.study.unfinished:
@@ -54,6 +49,16 @@ def _show_union(union: Result, console: Console) -> None:
         console.print(f"left out: {problem}")
 
 
-def _two_lines(cell: str) -> str:
-    """`12.3 [10.1, 14.5]` → 12.3 above 10.1–14.5, to fit a terminal."""
-    return cell.replace(" [", "\n").replace(", ", "–").removesuffix("]")
+def _passk_table(head: Sequence[str], block: Block) -> Table:
+    """Return the arms and their Pass@k at some k, with each interval below its estimate."""
+    table = Table(title=f"Pass@k (%) on {block.title}", box=None, padding=(0, 1, 0, 0), header_style="underline")
+    columns = [i for i, k in enumerate(head[1:]) if k in _PRINTED_KS]
+    table.add_column("arm", overflow="fold")
+    for i in columns:
+        table.add_column(head[1:][i], no_wrap=True, overflow="fold")
+    for row in block.rows:
+        cells = [row.cells[i] for i in columns]
+        intervals = [cell.interval.strip("[]").replace(", ", "–") for cell in cells]
+        texts = [f"{cell.text}\n{interval}".rstrip() for cell, interval in zip(cells, intervals, strict=True)]
+        table.add_row(row.name, *texts)
+    return table

@@ -23,7 +23,7 @@ _UNITS = {
 
 
 def table(simulation: Simulation) -> pd.DataFrame:
-    """Rows: panel, arm, step, value; and the settings that the caption names."""
+    """Return rows of panel, arm, step and value, with the settings for the caption."""
     recorded = simulation.simulation.rename(columns={"estimator": "arm", **_PANELS})
     names = ("seed", "num_prompts", "num_trajectories", "num_generations", "learning_rate")
     settings = {name: simulation.settings[name] for name in names}
@@ -36,7 +36,7 @@ def caption(table: pd.DataFrame) -> str:
         f"{first['num_prompts']} independent prompts, each with a softmax policy over {first['num_trajectories']} "
         f"trajectories, {first['num_generations']} draws a step, learning rate {first['learning_rate']:g}, moved by "
         "the gradient of Theorem 1. Pass@k is exact, of the policy before the step's update; entropy is that of the "
-        "trajectories; unsolved: no draw of the step was correct. Same start and same luck for all estimators (seed "
+        "trajectories; unsolved: no draw of the step was correct. All estimators share start and random draws (seed "
         f"{first['seed']}); one seed, so no interval. Estimators differ in update mass at one learning rate, so a "
         "faster curve is not a better one."
     )

@@ -1,4 +1,4 @@
-"""The two symmetries of GRPO: which logits move, and which prompts move them."""
+"""The two symmetries of GRPO: logit updates within a prompt, and update mass between prompts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ PAPER = "Figure 1"
 
 _LOGITS, _MASS = "One step on one prompt", "Σ|A| of a group"
 _BAR_WIDTH = 0.4
-_LINE = (0.02, 0.98)  # beyond, the forms fall to 0, which would take up most of a log scale
-# drawn?, correct? → what stands under that part of the axis, in its order
+_LINE = (0.02, 0.98)  # range of p: outside, the forms fall to 0 and would fill most of a log scale
+# (drawn, correct) → label of that part of the axis, in its order
 _KINDS = {
     (True, True): "drawn,\ncorrect",
     (True, False): "drawn,\nwrong",
@@ -29,12 +29,12 @@ _KINDS = {
 
 
 def table(simulation: Simulation) -> pd.DataFrame:
-    """Rows of two panels: `value` at `x` for each trajectory and estimator; the columns of mass_vs_p for Σ|A|."""
+    """Return the rows of two panels: `value` at `x` per trajectory and estimator; columns of mass_vs_p for Σ|A|."""
     return pd.concat([_logit_rows(simulation.logit_updates), _mass_rows(simulation)], ignore_index=True)
 
 
 def _logit_rows(updates: pd.DataFrame) -> pd.DataFrame:
-    """Trajectories in the order of `_KINDS`, within a kind by probability; bars of the estimators side by side."""
+    """Return trajectories in the order of `_KINDS`, then by probability, with the bars of estimators side by side."""
     kinds = list(_KINDS)
     drawn_and_correct = zip(updates["num_draws"] > 0, updates["correct"], strict=True)
     rank = [kinds.index(kind) for kind in drawn_and_correct]
@@ -80,7 +80,7 @@ def caption(table: pd.DataFrame) -> str:
 
 
 def _head(logits: pd.DataFrame) -> pd.Series:
-    """The likeliest trajectory."""
+    """Return the row of the likeliest trajectory."""
     return logits.sort_values("probability").iloc[-1]
 
 

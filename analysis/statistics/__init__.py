@@ -1,1 +1,1 @@
-"""Statistics: pure functions of counts, accuracies and per-step values."""
+"""Statistics: intervals, tests and estimators from counts of correct samples and from per-step values."""

@@ -1,27 +1,26 @@
-"""Collapse: a run loses, within a few steps and for good, what it could do. Found in its recorded metrics by one rule.
+"""Collapse of a run: a sudden and lasting loss of ability, found in its recorded metrics.
 
-The rule looks for a step after which a series is worse, suddenly and for good. Of the values from that step on, the
-next few ("after") must be worse by more than a threshold than
-- the best as many in a row among the last twice as many before: the change is sudden, a slow decline is none;
-- the best as many in a row of all before: the run has known better, a bad stretch that ends is none;
-and the median of all values from that step to the end must be worse than that latter best by more than the threshold.
+The rule searches for a step after which a series is worse suddenly and for good. With a window of w values, the mean of
+the w values from the step on ("after") must be worse, by more than a threshold, than
+- the best w values in a row among the last 2w before it: so the change is sudden, and a slow decline is no collapse;
+- the best w values in a row of all before it: so the end of a bad stretch is no collapse;
+and the median of all values from the step to the end must be worse than the latter by more than the threshold.
 
     series                  after          to the end       threshold: the larger of
     fully unsolved prompts  5 steps        10 steps         5 % of the batch; 4 standard errors
     greedy accuracy         3 validations  3 validations    3 % of the best; 4 standard errors
 
-Standard errors are binomial, of a difference of two means of so many values: of prompts, drawn afresh for each batch,
-or of problems. Greedy accuracy is measured on the same problems each time, which makes its noise smaller, and
-dependent from one validation to the next, which makes that of a mean larger; the binomial error covers both. The
-metrics do not say how many problems there are: it is taken to be the least N of which all values are multiples of 1/N,
-which can only be too few; without such an N the accuracy is not judged.
-A run has collapsed if either series has; of two, the earlier counts. The step is the one where the jump is largest.
+Standard errors are binomial, for the difference of two means over prompts (fresh in each batch) or problems. Greedy
+accuracy uses the same problems at each validation: this reduces its noise and correlates it between validations, and
+the binomial error covers both effects. The metrics do not record the number of problems. It is taken to be the smallest
+N of which all values are multiples of 1/N, which can only be too small; without such an N greedy accuracy is skipped.
+A run has collapsed if either series has; the earlier of two counts. The step is the one with the largest jump.
 
-What it cannot see: a slow decline; a change in a run's first few or last few values (see the table); a collapse from
-which more than half of the later values recover; one within the noise; one that neither series shows, of lengths or
-formats, say. It mistakes for a collapse a training set whose prompts get harder from one step to the next.
+Not found: a slow decline; a change in the first or last few values (see the table); a collapse from which more than
+half of the later values recover; one within the noise; one of another quantity, such as length or format. A training
+set whose prompts suddenly get harder is mistaken for a collapse.
 
-Simulated: binomial batches of P prompts; greedy accuracy on N problems, a problem's outcome kept from one validation to
+Simulated: binomial batches of P prompts; greedy accuracy on N problems, whose outcome persists from one validation to
 the next with chance 0, 0.5 or 0.8.
     false alarms, share of unsolved level or falling (P 16–1,024, 72–600 steps)             1 in 15,900 runs
         rising evenly by 10 pp over the run, by 20 pp                                       0–4 %, 0–15 % of runs
@@ -32,14 +31,14 @@ the next with chance 0, 0.5 or 0.8.
         P = 1,024, from 6 %                                                             87 %   100 %   100 %   100 %
         rising over 10 steps: P = 64 by 20 pp 94 %; P = 256 by 10 pp 100 %; P = 1,024 by 10 pp 100 %
     power, 20 validations, greedy accuracy falls from then on by                        5 pp   10 pp   20 pp
-        N = 128, from 45 %, outcomes kept with chance 0.5                                0 %    10 %    99 %
+        N = 128, from 45 %, outcomes persist with chance 0.5                             0 %    10 %    99 %
         N = 5,000, from 76 %, likewise                                                 100 %   100 %   100 %
-The step found is that of a jump, give or take 3 for the smallest that are found, and up to 6 into a rise over 10 steps.
-Recorded: 41 runs of the nano world (≥ 40 steps) raise none, nor do the seven stable series that the paper's authors
+The step found is that of the jump, ± 3 for the smallest jumps found, and up to 6 steps into a rise over 10 steps.
+Recorded: no alarm in 41 runs of the nano world (≥ 40 steps) and in the seven stable series that the paper's authors
 logged. The collapsed test accuracy of their Figure 9 (a fall from 76.2 to 73.7 %; of unclear origin) is found at the
-step where it falls. Two nano runs at 7 and 20 times their learning rate, which lose all within three steps, are found
-as well, but at step 6, the first that has five before it; one at 4 times, which falls from 41 to 13 % greedy accuracy
-before its second validation and climbs back to 33 %, is not.
+step of the fall. Two nano runs at 7 and 20 times their learning rate, which lose everything within three steps, are
+found at step 6, the first with five steps before it. One run at 4 times, which falls from 41 to 13 % greedy accuracy
+before its second validation and recovers to 33 %, is not found.
 """
 
 from __future__ import annotations
@@ -51,7 +50,8 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
-from analysis.io.study import Study, read_metrics
+from analysis.io.study import Study
+from analysis.io.training_records import read_metrics
 
 COLUMNS = ("fully_unsolved", "num_prompts", "greedy_accuracy")
 UNSOLVED, GREEDY, DIVERGED = "fully unsolved prompts", "greedy accuracy", "diverged"
@@ -68,13 +68,13 @@ _VALIDATIONS, _VALIDATIONS_LEFT, _FALL = 3, 3, 0.03
 _ERRORS = 4.0
 _MOST_PROBLEMS = 20_000
 
-# Means of the best earlier values and of the values after, both [I] → least difference that counts, [I]
+# means of the best earlier values and of the values after, both [I] → smallest difference that counts, [I]
 Threshold = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Collapse:
-    """Where and how a run collapsed. `before` and `after` are shares: of the batch's prompts, or greedy accuracy."""
+    """Collapse of a run. `before` and `after` are shares: of fully unsolved prompts, or greedy accuracy."""
 
     step: int
     sign: str  # UNSOLVED or GREEDY
@@ -83,19 +83,19 @@ class Collapse:
 
 
 def detect(metrics: pd.DataFrame) -> Collapse | None:
-    """The first collapse of a run by the rule of this module, None where there is none.
+    """Return the first collapse of a run, or None.
 
     Args:
-        metrics: columns step and COLUMNS, a row per step; greedy_accuracy is null where it was not measured.
+        metrics: columns step and COLUMNS, one row per step; greedy_accuracy is null where it was not measured.
     """
-    found = [collapse for collapse in (_unsolved(metrics), _greedy(metrics)) if collapse is not None]
+    found = [collapse for collapse in (_unsolved_collapse(metrics), _greedy_collapse(metrics)) if collapse is not None]
     return min(found, key=lambda collapse: collapse.step, default=None)
 
 
 def collapse_table(study: Study) -> pd.DataFrame:
-    """Every run of a study: columns arm, seed, status, steps, collapsed, step, sign, before, after.
+    """Return one row per run of a study: arm, seed, status, steps, collapsed, step, sign, before, after.
 
-    A diverged run has collapsed too, with sign DIVERGED at its last recorded step unless the rule finds an earlier one.
+    A diverged run counts as collapsed: with sign DIVERGED at its last recorded step, unless the rule finds a step.
 
     Raises:
         FrameError: a run's metrics cannot be read.
@@ -107,14 +107,14 @@ def collapse_table(study: Study) -> pd.DataFrame:
             found = detect(metrics)
             if found is None and run.status == "diverged":
                 found = Collapse(int(metrics["step"].max()) if len(metrics) else 0, DIVERGED, np.nan, np.nan)
-            what = vars(found) if found else {"step": pd.NA, "sign": "", "before": np.nan, "after": np.nan}
-            about = {"arm": arm, "seed": run.seed, "status": run.status, "steps": len(metrics)}
-            rows.append({**about, "collapsed": found is not None, **what})
+            event = vars(found) if found else {"step": pd.NA, "sign": "", "before": np.nan, "after": np.nan}
+            identity = {"arm": arm, "seed": run.seed, "status": run.status, "steps": len(metrics)}
+            rows.append({**identity, "collapsed": found is not None, **event})
     columns = ["arm", "seed", "status", "steps", "collapsed", "step", "sign", "before", "after"]
     return pd.DataFrame(rows, columns=columns).astype({"step": "Int64", "before": float, "after": float})
 
 
-def _unsolved(metrics: pd.DataFrame) -> Collapse | None:
+def _unsolved_collapse(metrics: pd.DataFrame) -> Collapse | None:
     share_T = (metrics["fully_unsolved"] / metrics["num_prompts"]).to_numpy(dtype=float)
 
     def threshold(before_I: np.ndarray, after_I: np.ndarray) -> np.ndarray:
@@ -122,10 +122,10 @@ def _unsolved(metrics: pd.DataFrame) -> Collapse | None:
         return np.maximum(_RISE, _ERRORS * _standard_error((before_I + after_I) / 2, draws))
 
     at = _first_change(share_T, threshold, width=_STEPS, left=_STEPS_LEFT)
-    return None if at is None else _collapse(metrics["step"], share_T, at, _STEPS, UNSOLVED, worse=+1)
+    return None if at is None else _measure_collapse(metrics["step"], share_T, at, _STEPS, UNSOLVED, worse=+1)
 
 
-def _greedy(metrics: pd.DataFrame) -> Collapse | None:
+def _greedy_collapse(metrics: pd.DataFrame) -> Collapse | None:
     measured = metrics.dropna(subset="greedy_accuracy")
     failed_V = 1.0 - measured["greedy_accuracy"].to_numpy(dtype=float)
     if (num_problems := least_denominator(failed_V)) is None:
@@ -136,16 +136,18 @@ def _greedy(metrics: pd.DataFrame) -> Collapse | None:
         return np.maximum(_FALL * (1.0 - before_I), _ERRORS * error_I)
 
     at = _first_change(failed_V, threshold, width=_VALIDATIONS, left=_VALIDATIONS_LEFT)
-    return None if at is None else _collapse(measured["step"], 1.0 - failed_V, at, _VALIDATIONS, GREEDY, worse=-1)
+    return (
+        None if at is None else _measure_collapse(measured["step"], 1.0 - failed_V, at, _VALIDATIONS, GREEDY, worse=-1)
+    )
 
 
 def _standard_error(rate_I: np.ndarray, draws: float) -> np.ndarray:
-    """Of the difference of two shares of `draws` draws each, where both have the same rate."""
+    """Return the standard error of the difference of two shares of `draws` draws each, at one rate."""
     return np.sqrt(2 * rate_I * (1 - rate_I) / draws)
 
 
 def least_denominator(shares_V: np.ndarray) -> int | None:
-    """The least N ≤ 20,000 of which all shares are multiples of 1/N, to six digits; None if there is none."""
+    """Return the smallest N ≤ 20,000 of which all shares are multiples of 1/N to six digits, or None."""
     fitting = np.arange(1, _MOST_PROBLEMS + 1)
     for share in np.unique(shares_V):
         fitting = fitting[np.abs(share * fitting - np.rint(share * fitting)) < 1e-6 * fitting]
@@ -153,8 +155,8 @@ def least_denominator(shares_V: np.ndarray) -> int | None:
 
 
 def _first_change(bad_T: np.ndarray, threshold: Threshold, *, width: int, left: int) -> int | None:
-    """Index of the first value after the change, None without one. Larger values of `bad_T` are worse."""
-    after_at = np.arange(width, len(bad_T) - left + 1)  # a candidate is the index of the first value after the change
+    """Return the index of the first value after the change, or None. Larger values of `bad_T` are worse."""
+    after_at = np.arange(width, len(bad_T) - left + 1)  # candidates for the first value after the change
     if not len(after_at):
         return None
     mean_W = sliding_window_view(bad_T, width).mean(axis=1)
@@ -166,12 +168,14 @@ def _first_change(bad_T: np.ndarray, threshold: Threshold, *, width: int, left: 
     lasting = [i for i in candidates if np.median(bad_T[after_at[i] :]) - best_I[i] > least_I[i]]
     if not lasting:
         return None
-    near = [i for i in lasting if i < lasting[0] + width]  # windows about one change overlap: the sharpest is the step
+    near = [i for i in lasting if i < lasting[0] + width]  # windows of one change overlap; the sharpest is its step
     return int(after_at[max(near, key=lambda i: after_I[i] - mean_W[before[i]])])
 
 
-def _collapse(steps: pd.Series, values_T: np.ndarray, at: int, width: int, sign: str, *, worse: int) -> Collapse:
-    """worse: +1 if larger values are worse, −1 if smaller."""
+def _measure_collapse(
+    steps: pd.Series, values_T: np.ndarray, at: int, width: int, sign: str, *, worse: int
+) -> Collapse:
+    """Return the collapse at an index of a series. worse: +1 if larger values are worse, −1 if smaller ones are."""
     means_W = worse * sliding_window_view(values_T, width).mean(axis=1)
     before, after = worse * means_W[: at - width + 1].min(), worse * means_W[at]
     return Collapse(int(steps.iloc[at]), sign, float(before), float(after))

@@ -1,4 +1,4 @@
-"""Sources of error of a contrast: problems, training seeds, the base model's samples, each with degrees of freedom.
+"""Sources of error of a contrast: problems, training seeds and the base model's samples, with degrees of freedom.
 
 Shapes: S seeds, P problems of all benchmarks given.
 """
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats as scipy_stats
 
-from analysis.io.study import BASE, FrameError
+from analysis.io.parquet import FrameError
+from analysis.io.study import BASE
 from analysis.statistics.evaluations import (
     BASE_MODEL,
     CHECKPOINTS,
@@ -35,7 +36,7 @@ from analysis.statistics.evaluations import (
     Evaluations,
     Scores,
     common_seeds,
-    is_level,
+    is_single_share,
     score_by_problem,
 )
 from analysis.statistics.intervals import welch
@@ -44,69 +45,82 @@ from analysis.statistics.passk import effective_problems, within_problem_covaria
 
 @dataclass(frozen=True)
 class Sources:
-    """One contrast, reduced to what its interval rests on."""
+    """Estimate and variances of one contrast, from which its interval follows."""
 
     scope: str
     method: str
-    problem_P: np.ndarray  # the contrast by problem, mean over seeds
+    problem_P: np.ndarray  # the contrast of each problem, mean over seeds
     problem_variance: float  # of the mean over problems
     problem_df: float
-    seed_deviations: Mapping[Hashable, float]  # of the seeds' means; squares add up to seed_variance
+    seed_deviations: Mapping[Hashable, float]  # scaled: their squares add up to seed_variance
     seed_variance: float
     seed_df: float
-    fixed_variance: float  # of the base model's own samples, where problems are fixed
+    fixed_variance: float  # from the base model's samples, where problems are fixed
     num_seeds: int
-    reason: str = ""  # why there is no interval
+    reason: str = ""  # for the lack of an interval
     exact_p: float = np.nan
-    level: bool = False
+    is_share: bool = False  # one arm's own value, not a difference
 
 
-def sources_of(strata: Sequence[Evaluations], contrast: Contrast, scores: Scores | None, scope: str | None) -> Sources:
-    seeds = common_seeds(strata, contrast)
-    few = [arm for arm, numbers in seeds.items() if len(numbers) < 2]
-    if few and len(seeds) > 1 and scope != CHECKPOINTS:  # one shared seed is no pairing: arms stand for themselves
-        alone = {arm: common_seeds(strata, {arm: {}})[arm] for arm in seeds}
-        seeds, few = (alone, []) if all(len(numbers) > 1 for numbers in alone.values()) else (seeds, few)
-    if scope is None:
-        scope = METHOD if seeds and not few else CHECKPOINTS
-    elif scope != CHECKPOINTS and (few or not seeds):
-        raise FrameError(
-            f"{' and '.join(few) or BASE} on {strata[0].benchmark} {'has' if len(few) < 2 else 'have'} one seed, and "
-            "one run cannot speak of the method; run two or more seeds (better five), or ask for scope checkpoints"
-        )
+def find_sources(
+    strata: Sequence[Evaluations], contrast: Contrast, scores: Scores | None, scope: str | None
+) -> Sources:
+    """Return the sources of error of a contrast over all problems of some benchmarks.
+
+    Raises:
+        FrameError: the scope is SEEDS or METHOD and a trained arm has one seed.
+    """
+    seeds, scope = _choose_seeds(strata, contrast, scope)
     parts = [score_by_problem(stratum, contrast, seeds, scores) for stratum in strata]
     values = {arm: np.concatenate([part[arm] for part in parts], axis=1) for arm in contrast}
     sizes = [stratum.num_problems for stratum in strata]
     problem_P = np.sum([values_SP.mean(axis=0) for values_SP in values.values()], axis=0)
-    level = is_level(contrast)
-    variance, df = _over_problems(problem_P, sizes, level=level)
-    reason = _why_no_interval(problem_P, variance, level=level)
+    is_share = is_single_share(contrast)
+    variance, df = _over_problems(problem_P, sizes, is_share=is_share)
+    reason = _why_no_interval(problem_P, variance, is_share=is_share)
     if scope == CHECKPOINTS:
-        exact_p = np.nan if level or reason else _exact_p(problem_P)
+        exact_p = np.nan if is_share or reason else _exact_p(problem_P)
         method = OVER_PROBLEMS if np.isnan(exact_p) else EXACT
-        if level and np.isin(problem_P, (0.0, 1.0)).all():
+        if is_share and np.isin(problem_P, (0.0, 1.0)).all():
             method = WILSON
-        named = BASE_MODEL if set(contrast) == {BASE} else CHECKPOINTS
-        return Sources(
-            named, reason or method, problem_P, variance, df, {}, 0.0, np.inf, 0.0, 1, reason, exact_p, level
-        )
+        scope = BASE_MODEL if set(contrast) == {BASE} else CHECKPOINTS
+        method = reason or method
+        return Sources(scope, method, problem_P, variance, df, {}, 0.0, np.inf, 0.0, 1, reason, exact_p, is_share)
     deviations, seed_variance, seed_df, paired = _over_seeds(values, seeds)
-    fixed = 0.0
-    if scope == METHOD and seed_variance == 0:  # a tie of the seeds' means: what differs is the problems
+    if scope == METHOD and seed_variance == 0:  # the seeds' means are tied, but seeds differ on single problems
         seed_variance = _interaction(values, seeds)
-    if scope == METHOD and level and reason in (NO_VARIATION, TOO_FEW) and seed_variance > 0:
-        # Scores in [0, 1] vary at most as much as ones and zeros do.
+    if scope == METHOD and is_share and reason in (NO_VARIATION, TOO_FEW) and seed_variance > 0:
+        # scores in [0, 1] vary at most as much as zeros and ones
         mean = float(problem_P.mean())
         variance, df, reason = mean * (1 - mean) / len(problem_P), len(problem_P) - 1.0, ""
+    fixed, num_seeds = 0.0, min(map(len, seeds.values()))
     if scope == SEEDS:
         reason, variance = "" if seed_variance > 0 else NO_SPREAD, 0.0
         fixed = _base_variance(strata, contrast, problem_P, is_passk=scores is None) if BASE in contrast else 0.0
     method = _seed_method(scope, paired=paired, several=len(seeds) > 1)
-    num_seeds = min(map(len, seeds.values()))
     return Sources(
         scope, reason or method, problem_P, variance, df, deviations, seed_variance, seed_df, fixed, num_seeds, reason,
-        level=level,
+        is_share=is_share,
     )  # fmt: skip
+
+
+def _choose_seeds(
+    strata: Sequence[Evaluations], contrast: Contrast, scope: str | None
+) -> tuple[dict[str, tuple[int, ...]], str]:
+    """Return the seeds of each trained arm and the scope: the given one, or the widest that the data allow."""
+    seeds = common_seeds(strata, contrast)
+    few = [arm for arm, numbers in seeds.items() if len(numbers) < 2]
+    if few and len(seeds) > 1 and scope != CHECKPOINTS:  # one shared seed allows no pairing: each arm keeps its own
+        own = {arm: common_seeds(strata, {arm: {}})[arm] for arm in seeds}
+        seeds, few = (own, []) if all(len(numbers) > 1 for numbers in own.values()) else (seeds, few)
+    if scope is None:
+        return seeds, METHOD if seeds and not few else CHECKPOINTS
+    if scope != CHECKPOINTS and (few or not seeds):
+        raise FrameError(
+            f"{strata[0].benchmark}: {' and '.join(few) or BASE} {'has' if len(few) < 2 else 'have'} one seed, and "
+            "one run cannot speak of the method; run two or more seeds (better five), or choose scope checkpoints"
+        )
+    return seeds, scope
 
 
 def _seed_method(scope: str, *, paired: bool, several: bool) -> str:
@@ -117,12 +131,12 @@ def _seed_method(scope: str, *, paired: bool, several: bool) -> str:
     return OVER_WELCH if scope == SEEDS else OVER_WELCH_BOTH
 
 
-def _over_problems(problem_P: np.ndarray, sizes: Sequence[int], *, level: bool) -> tuple[float, float]:
-    """Variance of the mean over problems, within benchmarks, and its degrees of freedom.
+def _over_problems(problem_P: np.ndarray, sizes: Sequence[int], *, is_share: bool) -> tuple[float, float]:
+    """Return the variance of the mean over problems, within benchmarks, and its degrees of freedom.
 
-    A variance that rests on few problems is known less well than P − 1 degrees of freedom say. The recorded fourth
-    moment gives 2 · (effective problems), by Satterthwaite's match of moments; 1.5 makes up for skewness, since with 2
-    the coverage of skewed differences at P = 30 and 40 falls to 91 % (benchmarks/coverage.py; docs/statistics.md).
+    A variance that rests on few problems is known less well than P − 1 degrees of freedom suggest. Matching the fourth
+    moment (Satterthwaite) gives 2 · (effective problems) degrees of freedom. The factor here is 1.5: with 2, coverage
+    of skewed differences at P = 30 and 40 falls to 91 % (benchmarks/coverage.py; docs/statistics.md).
     """
     num_problems, start, variance = len(problem_P), 0, 0.0
     for size in sizes:
@@ -132,22 +146,22 @@ def _over_problems(problem_P: np.ndarray, sizes: Sequence[int], *, level: bool) 
         variance += float(np.var(part_P, ddof=1)) * size / num_problems**2
     middle = float(np.median(problem_P))
     effective = effective_problems(problem_P - middle)
-    if not level:
+    if not is_share:
         effective = min(effective, effective_problems(problem_P))
     return variance, min(num_problems - len(sizes), max(1.5 * effective, 1.0))
 
 
-def _why_no_interval(problem_P: np.ndarray, variance: float, *, level: bool) -> str:
+def _why_no_interval(problem_P: np.ndarray, variance: float, *, is_share: bool) -> str:
     if np.isnan(problem_P).any():
         return "none (k > n)"
-    differs_P = np.abs(problem_P - (np.median(problem_P) if level else 0.0)) > ROUNDING
+    differs_P = np.abs(problem_P - (np.median(problem_P) if is_share else 0.0)) > ROUNDING
     if not differs_P.any() or not variance > ROUNDING**2:
         return NO_VARIATION
     return TOO_FEW if differs_P.sum() < MIN_VARYING else ""
 
 
 def _exact_p(problem_P: np.ndarray) -> float:
-    """p of the exact McNemar test where each problem is worth −1, 0 or +1; else NaN."""
+    """Return p of the exact McNemar test where every problem is worth −1, 0 or +1, else NaN."""
     whole_P = np.rint(problem_P)
     if np.abs(problem_P - whole_P).max() > ROUNDING or np.abs(whole_P).max() > 1:
         return np.nan
@@ -158,10 +172,10 @@ def _exact_p(problem_P: np.ndarray) -> float:
 def _over_seeds(
     values: Mapping[str, np.ndarray], seeds: Mapping[str, tuple[int, ...]]
 ) -> tuple[dict[Hashable, float], float, float, bool]:
-    """Scaled deviations of seeds, the variance that they add up to, its degrees of freedom, and True if paired.
+    """Return the seeds' scaled deviations, the variance they add up to, its degrees of freedom, and True if paired.
 
-    Arms on different seeds have Welch's degrees of freedom; with unequal numbers of seeds those of the smaller number,
-    since Welch's then reject up to 8.6 % of true nulls at 5 %.
+    Arms with different seeds have Welch's degrees of freedom. With unequal numbers of seeds the smaller number
+    decides, since Welch's then reject up to 8.6 % of true nulls at 5 %.
     """
     sets = set(seeds.values())
     paired = len(sets) == 1
@@ -183,7 +197,7 @@ def _over_seeds(
 
 
 def _interaction(values: Mapping[str, np.ndarray], seeds: Mapping[str, tuple[int, ...]]) -> float:
-    """Variance of the seeds' mean that comes from problems on which the seeds differ, each in its own way."""
+    """Return the variance of the seeds' mean that comes from the interaction of seeds and problems."""
     total = 0.0
     paired = len(set(seeds.values())) == 1
     groups = [np.sum([values[arm] for arm in seeds], axis=0)] if paired else [values[arm] for arm in seeds]
@@ -195,7 +209,10 @@ def _interaction(values: Mapping[str, np.ndarray], seeds: Mapping[str, tuple[int
 def _base_variance(
     strata: Sequence[Evaluations], contrast: Contrast, problem_P: np.ndarray, *, is_passk: bool
 ) -> float:
-    """Variance of the base's part on fixed problems: within problems where j + k ≤ n, else its bound from the pairs."""
+    """Return the variance of the base model's term on fixed problems.
+
+    It is that within problems where j + k ≤ n, else the bound from the variance over problems.
+    """
     total, weights = 0.0, contrast[BASE]
     for stratum in strata:
         within = [
@@ -206,4 +223,4 @@ def _base_variance(
         total += float(np.sum(within))
     if np.isnan(total):
         return float(np.var(problem_P, ddof=1)) / len(problem_P)
-    return max(total, 0.0) / len(problem_P) ** 2  # an unbiased estimate of a tiny variance may come out negative
+    return max(total, 0.0) / len(problem_P) ** 2  # an unbiased estimate may be negative

@@ -1,4 +1,4 @@
-"""Evaluations of the arms of one benchmark, linear contrasts of them, and the names of scopes, methods and reasons.
+"""Evaluations of a benchmark's arms, their linear contrasts, and the names of scopes and methods of intervals.
 
 Shapes: S seeds, P problems, n samples.
 """
@@ -37,7 +37,7 @@ BONFERRONI = "Bonferroni, too few seeds for more"
 MIN_BAND_SEEDS, MIN_SIMULATED_SEEDS = 3, 4
 FEW_SEEDS_NO_BAND = f"none (fewer than {MIN_BAND_SEEDS} seeds)"
 
-ROUNDING = 1e-12  # of sums of numbers near 1: what is smaller is 0
+ROUNDING = 1e-12  # error of sums of numbers near 1; a smaller value is 0
 
 # Arm → key → weight: Σ weight · score_key(arm). Keys are k of Pass@k unless other scores are given.
 # A gain is {arm: {k: 1}, reference: {k: -1}}.
@@ -47,7 +47,7 @@ Scores = Mapping[Any, np.ndarray]
 
 @dataclass(frozen=True)
 class Evaluations:
-    """One benchmark's comparable evaluations: `correct[arm]` is [S, P]; the base model, if known, is an arm, S = 1."""
+    """Comparable evaluations of one benchmark: `correct[arm]` is [S, P]. The base model, if known, is an arm, S = 1."""
 
     benchmark: str
     num_samples: int
@@ -69,20 +69,20 @@ class Evaluations:
 
 
 def trained_arms(contrast: Contrast) -> list[str]:
-    """The contrast's arms that have seeds: all but the base model."""
+    """Return the contrast's arms that have training seeds: all but the base model."""
     return [arm for arm in contrast if arm != BASE]
 
 
-def is_level(contrast: Contrast) -> bool:
-    """True for one arm's own value, which is a share; False for a difference, whose natural zero is 0."""
+def is_single_share(contrast: Contrast) -> bool:
+    """Return True for one arm's own value, which is a share, and False for a difference."""
     weights = [weight for by_key in contrast.values() for weight in by_key.values()]
     return len(contrast) == 1 and abs(sum(weights) - 1.0) < ROUNDING
 
 
 def common_seeds(strata: Sequence[Evaluations], contrast: Contrast) -> dict[str, tuple[int, ...]]:
-    """Arm → its seeds that count: those that all trained arms share if there are any, else all of its own.
+    """Return arm → seeds to compare: those that all trained arms share, else all of the arm's own.
 
-    Of several benchmarks, seeds that are evaluated on each.
+    A seed must be evaluated on every benchmark given.
     """
     own = {arm: set.intersection(*(set(stratum.seeds[arm]) for stratum in strata)) for arm in trained_arms(contrast)}
     shared = set.intersection(*own.values()) if own else set()
@@ -92,7 +92,7 @@ def common_seeds(strata: Sequence[Evaluations], contrast: Contrast) -> dict[str,
 def score_by_problem(
     evaluations: Evaluations, contrast: Contrast, seeds: Mapping[str, Sequence[int]], scores: Scores | None = None
 ) -> dict[str, np.ndarray]:
-    """Arm → [S, P]: the arm's share of the contrast, for each of the seeds and each problem."""
+    """Return arm → the arm's term of the contrast for each seed and problem, [S, P]."""
     values = {}
     for arm, weights in contrast.items():
         if scores is None:
@@ -104,8 +104,8 @@ def score_by_problem(
     return values
 
 
-@lru_cache(maxsize=256)  # the pairs of a dozen arms ask for the same few again and again
+@lru_cache(maxsize=256)  # all pairs of a dozen arms need the same few tables
 def _pass_by_count(num_samples: int, weights: tuple[tuple[int, float], ...]) -> np.ndarray:
-    """[n+1]: Σ weight · Pass@k for each count of correct samples."""
+    """Return Σ weight · Pass@k for each count of correct samples, [n+1]."""
     pass_KN = 1.0 - fail_table(num_samples, [k for k, _ in weights])
     return np.array([weight for _, weight in weights]) @ pass_KN

@@ -1,4 +1,4 @@
-"""Pass@k from counts. Pure numpy; no loop over problems.
+"""Pass@k from counts of correct samples.
 
 Shapes: K values of k, P problems, n samples a problem, c of them correct.
 """
@@ -13,10 +13,13 @@ KS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def fail_table(num_samples: int, ks: Sequence[int]) -> np.ndarray:
-    """[K, n+1]: C(n−c, k) / C(n, k), the chance that none of k samples drawn without replacement is correct.
+    """Return C(n−c, k) / C(n, k), [K, n+1]: the chance that k samples drawn without replacement are all wrong.
 
-    The exact recurrence fail(c) = fail(c−1) · (n−c+1−k) / (n−c+1), fail(0) = 1 needs no binomials, so it neither
-    overflows nor cancels; it is 0 by itself where n − c < k. Rows with k > n are NaN: such a draw does not exist.
+    The recurrence fail(c) = fail(c−1) · (n−c+1−k) / (n−c+1), fail(0) = 1 is exact and needs no binomials, so it
+    neither overflows nor cancels. It gives 0 where n − c < k. Rows with k > n are NaN.
+
+    Raises:
+        ValueError: n or a k below 1.
     """
     if num_samples < 1 or any(k < 1 for k in ks):
         raise ValueError(f"Pass@k needs n ≥ 1 and k ≥ 1; got n = {num_samples}, k = {list(ks)}")
@@ -29,26 +32,32 @@ def fail_table(num_samples: int, ks: Sequence[int]) -> np.ndarray:
 
 
 def pass_at_k(correct_P: np.ndarray, num_samples: int, ks: Sequence[int]) -> np.ndarray:
-    """[P, K]: 1 − C(n−c, k) / C(n, k) (Chen et al. 2021; paper Eq. 37), unbiased for each problem; NaN where k > n."""
+    """Return 1 − C(n−c, k) / C(n, k), [P, K]: unbiased for each problem; NaN where k > n.
+
+    Source: Chen et al. 2021 (arXiv 2107.03374), and the paper's Eq. 37.
+
+    Raises:
+        ValueError: a count outside 0 … n.
+    """
     if correct_P.min() < 0 or correct_P.max() > num_samples:
         raise ValueError(f"counts of correct samples must lie in 0 … n = {num_samples}")
     return 1.0 - fail_table(num_samples, ks)[:, correct_P].T
 
 
 def within_problem_covariance(correct_P: np.ndarray, num_samples: int, j: int, k: int) -> np.ndarray:
-    """[P]: unbiased Cov(Pass@j, Pass@k) of a problem's two estimates, from the same n samples; NaN where j + k > n.
+    """Return an unbiased estimate of Cov(Pass@j, Pass@k) from a problem's n samples, [P]; NaN where j + k > n.
 
-    fail_j · fail_k − fail_{j+k}: j + k distinct samples all fail with probability (1−p)^{j+k} = (1−p)^j (1−p)^k, so
-    fail_{j+k} estimates the product of the means without bias. With j = k this is the variance, and needs k ≤ n/2.
+    It is fail_j · fail_k − fail_{j+k}: j + k distinct samples all fail with probability (1−p)^j (1−p)^k, so
+    fail_{j+k} estimates the product of the means without bias. With j = k it is the variance.
     """
     fail_j, fail_k, fail_both = fail_table(num_samples, (j, k, j + k))[:, correct_P]
     return fail_j * fail_k - fail_both
 
 
 def effective_problems(deviation_P: np.ndarray) -> float:
-    """(Σd²)² / Σd⁴ of deviations d: the number of problems that their variation rests on.
+    """Return (Σd²)² / Σd⁴ of the deviations d: the effective number of problems behind their variance.
 
-    About m where m of many problems deviate alike, P/3 for normal deviations; 0 without variation.
+    It is m where m problems deviate equally and all others not at all, P/3 for normal deviations, 0 without variation.
     """
     square_P = deviation_P**2
     fourth = float(square_P @ square_P)

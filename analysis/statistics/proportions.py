@@ -1,4 +1,4 @@
-"""Shares of a handful of runs: exact intervals, which hold their level however few the runs are.
+"""Exact intervals of shares of a few runs.
 
 Shapes: A = a + 1 and B = b + 1 outcomes of two arms with a and b runs; R rates; D differences of two rates.
 """
@@ -22,7 +22,7 @@ _TIE = 1e-9
 
 
 def share_interval(count: int, trials: int) -> Interval:
-    """`count` of `trials` with Clopper and Pearson's interval (1934); NaN without trials."""
+    """Return count / trials with Clopper and Pearson's interval (1934); NaN without trials."""
     if trials == 0:
         return Interval(np.nan, np.nan, np.nan, "no runs", METHOD, 0)
     lo, hi = binomtest(count, trials).proportion_ci(LEVEL, method="exact")
@@ -30,13 +30,13 @@ def share_interval(count: int, trials: int) -> Interval:
 
 
 def difference_interval(count: int, trials: int, other_count: int, other_trials: int) -> Interval:
-    """count / trials − other_count / other_trials with an exact unconditional interval; NaN without trials.
+    """Return count / trials − other_count / other_trials with an exact unconditional interval; NaN without trials.
 
-    The differences of rates that two one-sided tests at half the level each do not reject (Chan and Zhang 1999,
-    Biometrics 55). A test rejects a difference if under no pair of rates with that difference outcomes at least as
-    extreme are likely enough; extreme is measured by the score statistic, its variance at the rates that the
-    difference allows and the outcome favours. At difference zero it is Barnard's test. Differences and rates are
-    searched in steps of 1/100; the bounds are the outermost differences that are not rejected.
+    The interval holds all differences that two one-sided tests, each at half the level, do not reject (Chan and Zhang
+    1999, Biometrics 55). A test rejects a difference if, for every pair of rates with that difference, outcomes at
+    least as extreme as the observed one are too unlikely. Extreme means a large score statistic, its variance taken at
+    the likeliest rates with that difference. At difference zero this is Barnard's test. Differences and rates are
+    searched in steps of 1/100.
     """
     if trials == 0 or other_trials == 0:
         return Interval(np.nan, np.nan, np.nan, "no runs in one of the arms", METHOD, 0)
@@ -48,7 +48,7 @@ def difference_interval(count: int, trials: int, other_count: int, other_trials:
 
 @lru_cache(maxsize=256)
 def _lower_bound(count: int, trials: int, other_count: int, other_trials: int) -> float:
-    """The least difference that is not rejected in favour of a larger one."""
+    """Return the smallest difference that is not rejected in favour of a larger one."""
     for difference in np.arange(-_PER_UNIT, _PER_UNIT + 1) / _PER_UNIT:
         if _p_value(difference, count, trials, other_count, other_trials) > (1 - LEVEL) / 2:
             return float(difference)
@@ -56,7 +56,7 @@ def _lower_bound(count: int, trials: int, other_count: int, other_trials: int) -
 
 
 def _p_value(difference: float, count: int, trials: int, other_count: int, other_trials: int) -> float:
-    """Largest chance, over all rates with that difference, of a score statistic at least as large as the observed."""
+    """Return the chance of a score statistic at least as large as the observed: its maximum over all rates."""
     other_R = _RATES[(_RATES + difference >= -_TIE) & (_RATES + difference <= 1 + _TIE)]
     rate_R = np.clip(other_R + difference, 0.0, 1.0)
     outcomes_A, outcomes_B = np.arange(trials + 1), np.arange(other_trials + 1)

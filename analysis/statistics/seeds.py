@@ -1,9 +1,9 @@
-"""What several training seeds say together: aggregates over benchmarks, and how many seeds a claim needs.
+"""Aggregates over benchmarks of several training seeds, and the number of seeds that a claim needs.
 
-A model that was trained once is scored on many benchmarks and problems, so what was drawn at random is the seed:
-whole seeds are resampled, never benchmarks or problems for each run by itself, which takes one model's scores for
-many models' (nominal 95 % intervals then cover 39–45 %). Resampling a handful of seeds gives the right standard error
-but tails that are too thin, so the interval is Student's with that error; for a mean it is exactly Welch's.
+The random unit is the training seed, so whole seeds are resampled. Resampling benchmarks or problems of each run
+separately treats one model's scores as those of many models; its nominal 95 % intervals cover 39–45 %. Resampling a
+few seeds gives the right standard error but thin tails, so the interval is Student's with that error; for a mean it
+is exactly Welch's.
 
 Shapes: S seeds of one arm, M benchmarks, D simulated experiments, N numbers of seeds.
 """
@@ -17,8 +17,8 @@ import numpy as np
 from scipy import special
 from scipy import stats as scipy_stats
 
-from analysis.io.study import FrameError
-from analysis.statistics.evaluations import NO_SPREAD, Evaluations
+from analysis.io.parquet import FrameError
+from analysis.statistics.evaluations import NO_SPREAD, SEEDS, Evaluations
 from analysis.statistics.intervals import LEVEL, Interval, satterthwaite, t_p_value, t_quantile, varies, welch
 from analysis.statistics.passk import pass_at_k
 
@@ -27,11 +27,10 @@ NUM_EXPERIMENTS = 4000  # power is then known to ±1.2 points
 POWER = 0.8
 MAX_SEEDS = 1000
 WHOLE_SEEDS = "t with the spread of resampled whole seeds"
-ON_THESE = "the method (its training seeds) on exactly these problems"
 
 
 def seed_scores(evaluations: Sequence[Evaluations], arm: str, k: int) -> tuple[np.ndarray, tuple[int, ...]]:
-    """[S, M]: Pass@k of an arm's seeds on each benchmark, and the seed numbers: those evaluated on all of them.
+    """Return Pass@k of an arm's seeds on each benchmark, [S, M], and the seed numbers: those evaluated on all of them.
 
     Raises:
         FrameError: no seed has an evaluation on all benchmarks.
@@ -39,7 +38,7 @@ def seed_scores(evaluations: Sequence[Evaluations], arm: str, k: int) -> tuple[n
     seeds = sorted(set.intersection(*(set(e.seeds.get(arm, ())) for e in evaluations)))
     if not seeds:
         names = ", ".join(e.benchmark for e in evaluations)
-        raise FrameError(f"no seed of {arm} is evaluated on all of {names}; evaluate one on each, or name fewer")
+        raise FrameError(f"{arm}: no seed is evaluated on all of {names}; evaluate one on each, or name fewer")
     columns = []
     for e in evaluations:
         chosen = [e.correct[arm][e.seeds[arm].index(seed)] for seed in seeds]
@@ -48,26 +47,26 @@ def seed_scores(evaluations: Sequence[Evaluations], arm: str, k: int) -> tuple[n
 
 
 def interquartile_mean(scores_SM: np.ndarray, *, rng: np.random.Generator) -> Interval:
-    """Mean of the middle half of all seed × benchmark cells (Agarwal et al. 2021, arXiv 2108.13264).
+    """Return the mean of the middle half of all seed × benchmark cells (Agarwal et al. 2021, arXiv 2108.13264).
 
     Raises:
         FrameError: one seed.
     """
-    return _whole_seeds(lambda groups: _trimmed(groups[0]), [scores_SM], rng=rng)
+    return _resample_whole_seeds(lambda groups: _interquartile_means(groups[0]), [scores_SM], rng=rng)
 
 
 def probability_of_improvement(ours_SM: np.ndarray, theirs_SM: np.ndarray, *, rng: np.random.Generator) -> Interval:
-    """Chance that a run of ours scores above a run of theirs (ties half), averaged over benchmarks; 0.5: no difference.
+    """Return the chance that a run of ours scores above a run of theirs, averaged over benchmarks; ties count half.
 
-    Mann and Whitney's statistic / (S · S'), as in Agarwal et al. 2021. The interval is symmetric in the logit, which
-    keeps it between 0 and 1 and lets it cover near them: simulated, 95 % nominal, S = 3, 5, 10 and probabilities of
-    0.5 to 0.95: 95–99 %, where the plain one covers 83–95 %. Bounds are NaN where all of one side's runs are above all
-    of the other's on each benchmark: so few seeds cannot say how close to 0 or 1 it is.
+    It is Mann and Whitney's statistic / (S · S'), as in Agarwal et al. 2021; 0.5 means no difference. The interval is
+    symmetric in the logit, which keeps it between 0 and 1. Simulated coverage at nominal 95 %, S = 3, 5, 10 and
+    probabilities of 0.5 to 0.95: 95–99 %, against 83–95 % of the plain interval. Bounds are NaN where all runs of one
+    side are above all of the other on each benchmark: few seeds cannot tell how close to 0 or 1 the chance is.
 
     Raises:
         FrameError: one seed on either side.
     """
-    plain = _whole_seeds(lambda groups: _share_above(*groups), [ours_SM, theirs_SM], rng=rng)
+    plain = _resample_whole_seeds(lambda groups: _share_above(*groups), [ours_SM, theirs_SM], rng=rng)
     estimate = plain.estimate
     if np.isnan(plain.lo) or not 0 < estimate < 1:
         return replace(plain, lo=np.nan, hi=np.nan, method=NO_SPREAD)
@@ -76,22 +75,22 @@ def probability_of_improvement(ours_SM: np.ndarray, theirs_SM: np.ndarray, *, rn
     return replace(plain, lo=lo, hi=hi)
 
 
-def _trimmed(scores_DSM: np.ndarray) -> np.ndarray:
-    """[D]: interquartile means of D sets of cells."""
+def _interquartile_means(scores_DSM: np.ndarray) -> np.ndarray:
+    """Return the interquartile means of D sets of cells, [D]."""
     cells = scores_DSM.reshape(len(scores_DSM), -1)
     return scipy_stats.trim_mean(cells, 0.25, axis=1)
 
 
 def _share_above(ours_DSM: np.ndarray, theirs_DSM: np.ndarray) -> np.ndarray:
-    """[D]: share of pairs of runs in which ours is above theirs, ties half, over all benchmarks."""
+    """Return the share of pairs of runs in which ours is above theirs, over all benchmarks, [D]; ties count half."""
     difference = ours_DSM[:, :, None, :] - theirs_DSM[:, None, :, :]
     return ((np.sign(difference) + 1) / 2).mean(axis=(1, 2, 3))
 
 
-def _whole_seeds(
+def _resample_whole_seeds(
     statistic: Callable[[list[np.ndarray]], np.ndarray], groups: Sequence[np.ndarray], *, rng: np.random.Generator
 ) -> Interval:
-    """Each group is resampled by itself, the others as recorded: its part of the variance, as in Welch's interval."""
+    """Return a statistic with an interval from resampled seeds: one group at a time, its variances added as Welch's."""
     sizes = [len(group) for group in groups]
     if min(sizes) < 2:
         raise FrameError("one seed shows no spread between seeds, so it cannot speak of the method; run two or more")
@@ -101,22 +100,22 @@ def _whole_seeds(
     for i, size in enumerate(sizes):
         rows = rng.integers(size, size=(NUM_RESAMPLES, size))
         resampled = statistic([*recorded[:i], recorded[i][0][rows], *recorded[i + 1 :]])
-        # S − 1 and not S: the spread of resampled means is that much too small
+        # the spread of resampled means is too small by the factor (S − 1) / S
         parts.append(np.where(varies(resampled), np.var(resampled) * size / (size - 1), 0.0))
     variance, df = satterthwaite(parts, [size - 1 for size in sizes])
-    if len(set(sizes)) > 1:  # with unequal numbers these degrees of freedom reject too often (contrasts.py)
+    if len(set(sizes)) > 1:  # with unequal numbers these degrees of freedom reject too often (error_sources.py)
         df = np.where(np.isnan(df), np.nan, min(sizes) - 1.0)
     half = t_quantile(float(df)) * float(np.sqrt(variance))
     method = NO_SPREAD if np.isnan(half) else WHOLE_SEEDS
-    return Interval(estimate, estimate - half, estimate + half, method, ON_THESE, min(sizes))
+    return Interval(estimate, estimate - half, estimate + half, method, SEEDS, min(sizes))
 
 
 @dataclass(frozen=True)
 class SeedsNeeded:
-    """Seeds per arm that resolve an effect with the given power; infinite where more than MAX_SEEDS are needed.
+    """Number of seeds per arm that finds an effect with the given power; infinite beyond MAX_SEEDS.
 
-    `seeds` takes the recorded spread between seeds for the true one; `lo` and `hi` the ends of its 95 % interval,
-    which is wide: from three seeds the spread is known to a factor of six.
+    `seeds` assumes the recorded spread between seeds. `lo` and `hi` assume the ends of its 95 % interval, which is
+    wide: three seeds give the spread to a factor of six.
     """
 
     effect: float
@@ -128,7 +127,7 @@ class SeedsNeeded:
 
 @dataclass(frozen=True)
 class Spread:
-    """Spread between the seeds of one arm (an entry: its paired differences) or two, with its 95 % interval.
+    """Spread between seeds, with its 95 % interval: of paired differences (one entry) or of two arms (two entries).
 
     `lo` and `hi` are factors on the standard deviations, from the χ² interval of the variance of the difference.
     """
@@ -139,29 +138,29 @@ class Spread:
 
 
 def recorded_spread(ours_S: np.ndarray, theirs_S: np.ndarray | None = None) -> Spread:
-    """Spread of two arms' scores, one for each seed; or, with one array, of differences that are paired by seed.
+    """Return the spread of two arms' scores by seed or, with one array, of differences paired by seed.
 
     Raises:
-        FrameError: an arm with one seed, or seeds that are all alike.
+        FrameError: an arm has one seed, or all seeds are equal.
     """
     groups = [ours_S] if theirs_S is None else [ours_S, theirs_S]
     if min(map(len, groups)) < 2:
         raise FrameError(
-            "one seed shows no spread between seeds, so nothing can say how many are needed; run two or more first"
+            "one seed shows no spread between seeds, from which the number needed follows; run two or more seeds"
         )
     _, variance, df = welch(groups)
     if np.isnan(variance):
-        raise FrameError("all recorded seeds are alike, so there is no spread to plan with; check that seeds differ")
+        raise FrameError("all recorded seeds have one score, so there is no spread to plan with; check the seeds")
     tails = scipy_stats.chi2.ppf([0.5 + LEVEL / 2, 0.5 - LEVEL / 2], float(df))
     lo, hi = np.sqrt(float(df) / tails).tolist()
     return Spread(tuple(float(np.std(group, ddof=1)) for group in groups), lo, hi)
 
 
 def power_by_seeds(effect: float, deviations: Sequence[float], num_seeds_N: Sequence[int], *, seed: int) -> np.ndarray:
-    """[N]: how often a t test at 5 % finds an effect with so many seeds per arm, in simulated experiments.
+    """Return the power of a t test at 5 % for each number of seeds per arm, by simulation, [N].
 
-    Scores are normal around their arm's mean: two deviations are two arms (Welch), one is that of paired differences.
-    Means and variances are drawn as such, from N(·, σ²/S) and σ²χ²/(S − 1), which is the same as drawing each seed.
+    Scores are normal around their arm's mean. Two deviations stand for two arms (Welch), one for paired differences.
+    Means and variances are drawn directly, from N(·, σ²/S) and σ²χ²/(S − 1), which is equivalent to drawing seeds.
     """
     power = []
     for num_seeds in num_seeds_N:
@@ -178,10 +177,10 @@ def power_by_seeds(effect: float, deviations: Sequence[float], num_seeds_N: Sequ
 
 
 def seeds_needed(effect: float, spread: Spread, *, power: float = POWER, seed: int) -> SeedsNeeded:
-    """The fewest seeds per arm (2 … MAX_SEEDS) with which `effect` is found with the given power, by simulation.
+    """Return the smallest number of seeds per arm (2 … MAX_SEEDS) that finds `effect` with the given power.
 
-    An effect that was chosen for being large, or that is itself hardly known, is likely to be smaller than recorded:
-    then more seeds are needed than this says.
+    An effect that was selected for its size, or is poorly known, is probably smaller than recorded and then needs more
+    seeds.
     """
     fewest = [
         _fewest_seeds(effect, [factor * deviation for deviation in spread.deviations], power, seed)
@@ -191,7 +190,7 @@ def seeds_needed(effect: float, spread: Spread, *, power: float = POWER, seed: i
 
 
 def _fewest_seeds(effect: float, deviations: Sequence[float], power: float, seed: int) -> float:
-    """Bisection: power grows with the number of seeds."""
+    """Return the smallest sufficient number of seeds by bisection: power grows with the number."""
 
     def enough(num_seeds: int) -> bool:
         return bool(power_by_seeds(effect, deviations, [num_seeds], seed=seed)[0] >= power)

@@ -1,8 +1,8 @@
-"""Closed forms of a group's ΣA and Σ|A| against its success rate p, for 0/1 rewards.
+"""Closed forms of a group's ΣA and Σ|A| as functions of its success rate p, for 0/1 rewards.
 
-A group of G has pG correct completions and (1−p)G incorrect ones. With A⁺(p), A⁻(p) the advantages of either kind,
-Σ|A| = G·(p·A⁺ + (1−p)·|A⁻|); for GRPO with ddof 0 that is 2G√(p(1−p)) (paper Eq. 10, B.4), and ΣA, the same with A⁻
-for |A⁻|, is 0 (Eq. 5, B.2).
+A group of G has pG correct completions and (1−p)G incorrect ones. With their advantages A⁺(p) and A⁻(p),
+Σ|A| = G·(p·A⁺ + (1−p)·|A⁻|) and ΣA = G·(p·A⁺ + (1−p)·A⁻). For GRPO with ddof 0, Σ|A| = 2G√(p(1−p)) (paper Eq. 10, B.4)
+and ΣA = 0 (Eq. 5, B.2).
 """
 
 from __future__ import annotations
@@ -18,35 +18,38 @@ Masses = tuple[np.ndarray, np.ndarray]  # Σ|A| over the correct and over the in
 
 @dataclass(frozen=True)
 class Formula:
-    """A closed form as readers see it, and in LaTeX's mathematics."""
+    """Closed form as plain text and as LaTeX mathematics."""
 
     text: str
     latex: str
 
 
 def needs_omega(advantage: Mapping[str, Any]) -> bool:
-    """Whether the mass depends on the batch's mean reward ω, so that one p has a different mass in every step."""
+    """Return True where the mass depends on the batch's mean reward ω, and so differs between steps at one p."""
     return advantage["sample"]["name"] == "dynamic" or advantage["group"]["name"] == "attenuate"
 
 
 def masses(advantage: Mapping[str, Any], p: np.ndarray, *, group_size: int, omega: float | np.ndarray) -> Masses | None:
-    """Σ|A| over a group's correct and over its incorrect completions at each p in (0, 1), from a run's `advantage`.
+    """Return Σ|A| over a group's correct and over its incorrect completions at each p in (0, 1).
 
-    None where no closed form is known. omega, one or for each p, is used by the links that depend on it
-    (`needs_omega`). Epsilons below 1e-3 are taken as 0.
+    None where no closed form is known. Epsilons below 1e-3 are taken as 0.
+
+    Args:
+        advantage: config section of a run.
+        omega: the batch's mean reward, one or one per p, for links that depend on it (`needs_omega`).
     """
-    if not _of_the_group_alone(advantage):
+    if not _is_group_local(advantage):
         return None
-    found = _base(advantage["base"], p, group_size)
+    found = _base_masses(advantage["base"], p, group_size)
     if found is not None:
-        found = _sample(advantage["sample"], found, p, omega)
-    return None if found is None else _group(advantage["group"], found, omega)
+        found = _sample_masses(advantage["sample"], found, p, omega)
+    return None if found is None else _group_masses(advantage["group"], found, omega)
 
 
 def mass(
     advantage: Mapping[str, Any], p: np.ndarray, *, group_size: int, omega: float | np.ndarray
 ) -> np.ndarray | None:
-    """Σ|A| of a group at each p in (0, 1); arguments and None as in `masses`."""
+    """Return Σ|A| of a group at each p in (0, 1); arguments and None as in `masses`."""
     found = masses(advantage, p, group_size=group_size, omega=omega)
     return None if found is None else found[0] + found[1]
 
@@ -54,7 +57,7 @@ def mass(
 _GRPO, _HARD = Formula("G√(p(1−p))", r"G\sqrt{p(1-p)}"), Formula("γG√(1−p)", r"\gamma G\sqrt{1-p}")
 _EASY = Formula("γG√p", r"\gamma G\sqrt{p}")
 _DYNAMIC = Formula("G(ω√(1−p) + (1−ω)√p)", r"G\bigl(\omega\sqrt{1-p}+(1-\omega)\sqrt{p}\bigr)")
-# (sample, group) → ΣA's factor, Σ|A|'s factor, what both multiply; a = min(1, ω/α)
+# (sample, group) → factor of ΣA, factor of Σ|A|, common term; a = min(1, ω/α)
 _FORMULAS = {
     ("none", "none"): ("", "2", _GRPO),
     ("hard_focused", "none"): ("", "2", _HARD),
@@ -67,32 +70,32 @@ _FORMULAS = {
 
 
 def formulas(advantage: Mapping[str, Any]) -> tuple[Formula, Formula] | None:
-    """ΣA and Σ|A| of the paper's variants (Table 1, Eq. 10, 12, 13) in p, G, ω, β, γ and a = min(1, ω/α).
+    """Return ΣA and Σ|A| of the paper's variants (Table 1, Eq. 10, 12, 13) in p, G, ω, β, γ and a = min(1, ω/α).
 
-    None for any other estimator, and where the authors' code is followed instead of the text.
+    None for any other estimator, and for settings that follow the authors' code instead of the paper's text.
     """
     base, sample, group = advantage["base"], advantage["sample"], advantage["group"]
     follows_text = base["name"] == "grpo" and base["ddof"] == 0 and sample.get("easy_form") != "one_minus_sqrt"
     known = _FORMULAS.get((sample["name"], group["name"]))
-    if known is None or not follows_text or not _of_the_group_alone(advantage):
+    if known is None or not follows_text or not _is_group_local(advantage):
         return None
     sum_factor, abs_factor, rest = known
-    return (_times(sum_factor, rest) if sum_factor else Formula("0", "0")), _times(abs_factor, rest)
+    return (_multiplied(sum_factor, rest) if sum_factor else Formula("0", "0")), _multiplied(abs_factor, rest)
 
 
-def _times(factor: str, rest: Formula) -> Formula:
+def _multiplied(factor: str, rest: Formula) -> Formula:
     in_latex = factor
     for sign, command in (("β", r"\beta"), ("½", r"\frac12"), ("−", "-")):
         in_latex = in_latex.replace(sign, command)
     return Formula(factor + rest.text, in_latex + rest.latex)
 
 
-def _of_the_group_alone(advantage: Mapping[str, Any]) -> bool:
-    """Neither rescaled by what else is in the batch, nor different from token to token."""
+def _is_group_local(advantage: Mapping[str, Any]) -> bool:
+    """Return True where advantages depend on neither the rest of the batch nor the token."""
     return advantage["match"]["name"] == "none" and advantage.get("token", {"name": "none"})["name"] == "none"
 
 
-def _base(link: Mapping[str, Any], p: np.ndarray, group_size: int) -> Masses | None:
+def _base_masses(link: Mapping[str, Any], p: np.ndarray, group_size: int) -> Masses | None:
     half = group_size * p * (1 - p)
     match link["name"]:
         case "grpo":
@@ -114,10 +117,12 @@ def _base(link: Mapping[str, Any], p: np.ndarray, group_size: int) -> Masses | N
 
 
 def _easy_divisor(link: Mapping[str, Any], p: np.ndarray) -> np.ndarray:
-    return np.sqrt(1 - p) if link["easy_form"] == "sqrt_of_failure" else 1 - np.sqrt(p)  # the latter: the authors' code
+    if link["easy_form"] == "sqrt_of_failure":
+        return np.sqrt(1 - p)
+    return 1 - np.sqrt(p)  # the authors' code
 
 
-def _sample(link: Mapping[str, Any], found: Masses, p: np.ndarray, omega: float | np.ndarray) -> Masses | None:
+def _sample_masses(link: Mapping[str, Any], found: Masses, p: np.ndarray, omega: float | np.ndarray) -> Masses | None:
     match link["name"]:
         case "none":
             return found
@@ -132,7 +137,7 @@ def _sample(link: Mapping[str, Any], found: Masses, p: np.ndarray, omega: float 
     return found[0] * factor, found[1] * factor
 
 
-def _group(link: Mapping[str, Any], found: Masses, omega: float | np.ndarray) -> Masses | None:
+def _group_masses(link: Mapping[str, Any], found: Masses, omega: float | np.ndarray) -> Masses | None:
     match link["name"]:
         case "none":
             return found

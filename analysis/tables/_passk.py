@@ -1,4 +1,4 @@
-"""What the Pass@k tables share: their rows, which of them are best, and how they are laid out."""
+"""Rows, marks, layout and notes of the Pass@k tables."""
 
 from __future__ import annotations
 
@@ -10,32 +10,42 @@ import numpy as np
 import pandas as pd
 
 from analysis import published
-from analysis.estimates.passk_curves import Evaluations, collect, contrast_intervals, curve_table
+from analysis.estimates.passk_curves import collect, curve_table
 from analysis.io.study import BASE, Study
-from analysis.presentation.captions import PUBLISHED, RECORDED, describe_missing, describe_setting, published_of, stack
+from analysis.presentation.captions import (
+    PUBLISHED,
+    RECORDED,
+    describe_missing,
+    describe_setting,
+    published_of,
+    stack,
+    summarize_setting,
+)
 from analysis.presentation.style import label, sort_arms
 from analysis.presentation.table_layout import BEST, SECOND, Block, Cell, Layout, Row, percent, share_cell
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import LEVEL
 from analysis.statistics.passk import KS
 
 NO_RUN, NOT_EVALUATED, K_ABOVE_N = "no run yet", "not evaluated yet", "k > n"
 
 TIES = (
-    "Best in bold, second best underlined (in Markdown: italic). An arm is behind the best where the 95 % interval of "
-    "their difference on the same problems excludes 0, also after Bonferroni's correction for the arms compared there, "
-    "since the best is picked by its result. All others are tied with it and share its mark; where all are tied there "
-    "is none. The second best is found likewise among those behind."
+    "Bold: best; underlined (in Markdown: italic): second best. An arm is behind the best if the 95 % interval of "
+    "their paired difference excludes zero, also after Bonferroni's correction for the compared arms. All other arms "
+    "are tied with the best and share its mark; if all arms are tied, there is no mark. The second best is the best of "
+    "the arms behind, by the same rule."
 )
 
 
 def passk_rows(
     study: Study, arms: Sequence[str] = (), *, ks: Sequence[int] = KS, tables: Sequence[int] = ()
 ) -> pd.DataFrame:
-    """Pass@k of the arms with these names (all of the study, unless named), on every benchmark, marked.
+    """Return the Pass@k of the named arms (of all arms by default) on every benchmark, with marks.
 
-    The aggregated rows of curve_table, and: source, mark ("best", "second" or none), note (why there is no estimate).
-    An arm without a run, or without an evaluation, has rows without an estimate. Asked for published numbers, the rows
-    of the paper's `tables` stand below, with source "published", model and plus_minus.
+    Rows: the aggregated rows of curve_table, with source, mark ("best", "second" or ""), note (the reason for a missing
+    estimate). An arm without a run or an evaluation has rows without an estimate. If published numbers were requested,
+    the rows of the paper's `tables` follow, with source "published", model and plus_minus.
 
     Raises:
         FrameError: an evaluation cannot be read, or two of them cannot be compared.
@@ -43,19 +53,19 @@ def passk_rows(
     frames = []
     for benchmark in benchmarks(study):
         evaluations = collect(study, benchmark) if benchmark in study.benchmarks else None
-        frames.append(_recorded(study, benchmark, evaluations, _wanted(study, arms), ks))
+        frames.append(_recorded(study, benchmark, evaluations, _arms_named(study, arms), ks))
         frames.append(_published(study, benchmark, arms, ks, tables))
     return stack(frames)
 
 
 def benchmarks(study: Study) -> list[str]:
-    """Every benchmark that a run has been, or will be, evaluated on."""
+    """Return every benchmark in the configs or evaluations of the runs."""
     configured = {name for run in study.runs for name in run.config.get("evaluation", {}).get("benchmarks", {})}
     return sorted(configured | set(study.benchmarks))
 
 
-def _wanted(study: Study, names: Sequence[str]) -> list[str]:
-    """Arms in the readers' order; a name that has several configurations in the study stands for all of them."""
+def _arms_named(study: Study, names: Sequence[str]) -> list[str]:
+    """Return the arms in display order; a name stands for all configurations that share it."""
     if not names:
         return sort_arms([BASE, *study.arms])
     found = []
@@ -83,7 +93,7 @@ def _recorded(
 
 
 def _marks(evaluations: Evaluations, rows: pd.DataFrame) -> list[str]:
-    """BEST, SECOND or nothing for each row; unfinished arms do not compete."""
+    """Return BEST, SECOND or "" for each row; unfinished arms do not compete."""
     competing = rows[rows["estimate"].notna() & ~rows["arm"].isin(list(evaluations.unfinished))]
     estimates = {int(k): competing[competing["k"] == k].set_index("arm")["estimate"] for k in competing["k"].unique()}
     best = _leaders(evaluations, estimates)
@@ -95,10 +105,10 @@ def _marks(evaluations: Evaluations, rows: pd.DataFrame) -> list[str]:
 
 
 def _leaders(evaluations: Evaluations, estimates: Mapping[int, pd.Series]) -> dict[int, set[str]]:
-    """k → the arm with the highest estimate and those tied with it; none at a k where that is all of them.
+    """Return k → the arm with the highest estimate and the arms tied with it; no arm if all are tied.
 
-    A truly best arm is left out with a probability of at most 1 − LEVEL at each k: that takes one of the others to be
-    above it by a test at (1 − LEVEL) / others.
+    At each k, a truly best arm is left out with a probability of at most 1 − LEVEL: it is left out only if another arm
+    is above it by a test at (1 − LEVEL) / others.
     """
     pairs = []
     for k, column in estimates.items():
@@ -107,7 +117,7 @@ def _leaders(evaluations: Evaluations, estimates: Mapping[int, pd.Series]) -> di
     contrasts = [{top: {k: 1.0}, other: {k: -1.0}} for k, top, other in pairs]
     behind: dict[int, set[str]] = {k: set() for k in estimates}
     for (k, _, other), interval in zip(pairs, contrast_intervals(evaluations, contrasts), strict=True):
-        # a comparison without interval or p-value tells nothing apart
+        # a comparison without interval or p-value separates no arms
         if interval.lo > 0 and interval.p_value * (len(estimates[k]) - 1) <= 1 - LEVEL:
             behind[k].add(other)
     return {k: set(column.index) - behind[k] if behind[k] else set() for k, column in estimates.items()}
@@ -130,22 +140,28 @@ def _published(
 
 
 def has_recorded(rows: pd.DataFrame, arms: Sequence[str]) -> bool:
-    """Whether an arm that starts with one of these names has a value of ours."""
-    ours = rows[(rows["source"] == RECORDED) & rows["estimate"].notna()] if len(rows) else rows
-    return any(str(arm).startswith(tuple(arms)) for arm in ours.get("arm", ()))
+    """Return True if an arm whose name starts with one of these has a recorded estimate."""
+    known = rows[(rows["source"] == RECORDED) & rows["estimate"].notna()] if len(rows) else rows
+    return any(str(arm).startswith(tuple(arms)) for arm in known.get("arm", ()))
 
 
-def by_k(rows: pd.DataFrame, caption: str) -> Layout:
-    """Methods down, k across, a block for each benchmark."""
+def by_k(rows: pd.DataFrame, title: str) -> Layout:
+    """Return the layout with arms down, k across, and a block for each benchmark."""
     ks = sorted(int(k) for k in rows["k"].unique())
     blocks = []
     for benchmark, part in rows.groupby("benchmark", sort=False):
         blocks.append(Block(_heading(str(benchmark), part), lines(part, "k", ks)))
-    return Layout(caption, ("k", *map(str, ks)), tuple(blocks), notes(rows))
+    return Layout(caption(title, rows), ("k", *map(str, ks)), tuple(blocks), notes(rows))
+
+
+def caption(title: str, rows: pd.DataFrame) -> str:
+    """Return the title, then n, seeds and scope of the recorded estimates."""
+    known = rows[(rows["source"] == RECORDED) & rows["estimate"].notna()]
+    return f"{title} {summarize_setting(known)}" if len(known) else title
 
 
 def lines(rows: pd.DataFrame, across: str, values: Sequence[Any]) -> tuple[Row, ...]:
-    """A line for each arm in readers' order, what was published of it beneath; a cell for each value of `across`."""
+    """Return a row for each arm in display order, its published row beneath; a cell for each value of `across`."""
     found = []
     for arm in sort_arms(list(rows["arm"].unique())):
         parts = [rows[(rows["arm"] == arm) & (rows["source"] == source)] for source in (RECORDED, PUBLISHED)]
@@ -162,7 +178,7 @@ def lines(rows: pd.DataFrame, across: str, values: Sequence[Any]) -> tuple[Row, 
 
 
 def _cell(rows: pd.DataFrame) -> Cell:
-    """The cell of at most one row; – where there is none, or it has no value."""
+    """Return the cell of at most one row; – without a row or an estimate."""
     if rows.empty or np.isnan(rows["estimate"].iloc[0]):
         return Cell()
     row = rows.iloc[0]
@@ -182,23 +198,24 @@ def _heading(benchmark: str, rows: pd.DataFrame) -> str:
 
 
 def notes(rows: pd.DataFrame) -> tuple[str, ...]:
-    """What the intervals and marks are, what is missing and why, and which rows are the paper's."""
-    ours = rows[rows["source"] == RECORDED]
+    """Return sentences on intervals, marks, missing values and published rows."""
+    recorded = rows[rows["source"] == RECORDED]
     found = []
-    if len(known := ours[ours["estimate"].notna()]):
+    if len(known := recorded[recorded["estimate"].notna()]):
         found += [describe_setting(known), TIES]
     for note in (NO_RUN, NOT_EVALUATED, K_ABOVE_N):
-        if len(some := ours[ours["note"] == note]):
-            found.append(f"–, {note}: {_where(some, note)}.")
-    found += describe_missing(ours)
+        if len(missing := recorded[recorded["note"] == note]):
+            found.append(f"–, {note}: {_places(missing, note)}.")
+    found += describe_missing(recorded)
     if len(theirs := rows[rows["source"] == PUBLISHED]):
         found.append(
-            f"Published: the paper's own numbers for {published_of(theirs)}, ± as printed there; no mark heeds them."
+            f"Published: the paper's own numbers for {published_of(theirs)}, ± as printed there; marks ignore them."
         )
     return tuple(found)
 
 
-def _where(rows: pd.DataFrame, note: str) -> str:
+def _places(rows: pd.DataFrame, note: str) -> str:
+    """Return the arms, the k, or the arms by benchmark that a note is about."""
     if note == NO_RUN:
         return ", ".join(map(label, rows["arm"].unique()))
     if note == K_ABOVE_N:

@@ -1,4 +1,4 @@
-"""A-GRAE and each of its two levels alone, beside GRPO."""
+"""Pass@k of A-GRAE and of each of its two levels alone, beside GRPO."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _LEVELS = ("a_grae_sample_only", "a_grae_group_only", "a_grae")
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows of the base model, GRPO and A-GRAE's levels; none unless some level has been evaluated."""
+    """Return the rows of the base model, GRPO and A-GRAE's levels; none unless a level has been evaluated."""
     rows = passk_rows(study, (BASE, "grpo", *_LEVELS), tables=(6,))
     return rows if has_recorded(rows, _LEVELS) else pd.DataFrame()
 
 
 def layout(table: pd.DataFrame) -> Layout:
+    """Return arms down and k across."""
     return by_k(table, "A-GRAE's levels alone and together: Pass@k in percent, with 95 % intervals.")

@@ -1,4 +1,4 @@
-"""What all benchmarks together say of a method, with whole training seeds as the unit."""
+"""Aggregates over all benchmarks, with training seeds as the unit of resampling."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.passk_curves import Evaluations
 from analysis.io.study import BASE, Study
 from analysis.presentation.captions import each
 from analysis.presentation.style import label, sort_arms
 from analysis.presentation.table_layout import NO_VALUE, Block, Layout, Row, share_cell
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import FEW_SEEDS, Interval
 from analysis.statistics.seeds import interquartile_mean, probability_of_improvement, seed_scores
-from analysis.tables._evaluated import evaluated, half_k, name
+from analysis.tables._evaluated import evaluated, half_k, row_name
 
 NAME = "table_aggregates"
 QUESTION = "Which method is better over all benchmarks, and would be again with new seeds?"
@@ -29,11 +29,11 @@ NO_REFERENCE = f"{label(REFERENCE)} has {TOO_FEW}"
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows: arm, quantity (MIDDLE or ABOVE), k; estimate, lo and hi are shares. None where no arm has two seeds.
+    """Return rows: arm, quantity (MIDDLE or ABOVE), k, estimate, lo, hi (shares); none unless an arm has two seeds.
 
-    k: 1, and the largest k ≤ n/2 of the benchmark with the fewest samples. seeds: those of the arm that are evaluated
-    on all benchmarks, which alone are used; benchmarks: their names and n; caution: with fewer than five seeds on a
-    side; note: why there is no estimate.
+    k: 1, and the largest k ≤ n/2 of the benchmark with the fewest samples. seeds: number of the arm's seeds that are
+    evaluated on all benchmarks; no others are used. benchmarks: names and n. caution: a warning for fewer than five
+    seeds on a side. note: the reason for a missing estimate.
 
     Raises:
         FrameError: an evaluation cannot be read, or two of them cannot be compared.
@@ -52,7 +52,7 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def _scores(evaluations: Sequence[Evaluations], arm: str, k: int) -> np.ndarray:
-    """[S, M]: Pass@k of the seeds that are evaluated on all benchmarks; no rows where there are none."""
+    """Return Pass@k [S seeds, M benchmarks] of the seeds that are evaluated on all benchmarks."""
     if not set.intersection(*(set(one.seeds.get(arm, ())) for one in evaluations)):
         return np.empty((0, len(evaluations)))
     return seed_scores(evaluations, arm, k)[0]
@@ -92,16 +92,17 @@ def _rows(scores: dict[str, np.ndarray], arm: str, k: int, seed: int) -> list[di
 
 
 def layout(table: pd.DataFrame) -> Layout:
-    """Methods down; for each k the mean of the middle half, and the chance of being above GRPO."""
+    """Return arms down; for each k the interquartile mean and the probability of improvement."""
     ks = sorted(table["k"].unique())
     lines = []
     for arm, own in table.groupby("arm", sort=False):
         by_place = own.set_index(["k", "quantity"])
         places = [by_place.loc[(k, quantity)] for k in ks for quantity in (MIDDLE, ABOVE)]
         cells = tuple(share_cell(row["estimate"], row["lo"], row["hi"]) for row in places)
-        lines.append(Row(name(str(arm), bool(own["unfinished"].any())), cells))
+        lines.append(Row(row_name(str(arm), bool(own["unfinished"].any())), cells))
     return Layout(
-        caption="All benchmarks together, in percent, with 95 % intervals over training seeds.",
+        caption="Pass@k over all benchmarks, in percent with 95 % intervals over training seeds. "
+        f"Seeds evaluated on all benchmarks: {each(table.drop_duplicates('arm').set_index('arm')['seeds'])}.",
         head=("", *(MIDDLE, f"above {label(REFERENCE)}") * len(ks)),
         blocks=(Block(f"over {table['benchmarks'].iloc[0]}", tuple(lines)),),
         notes=_notes(table),
@@ -111,16 +112,14 @@ def layout(table: pd.DataFrame) -> Layout:
 
 def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     notes = [
-        "Interquartile mean: of the middle half of all seed × benchmark values of Pass@k. "
-        f"Above {label(REFERENCE)}: the probability of improvement, the chance that a run of the method scores above a "
-        f"run of {label(REFERENCE)} on a benchmark, ties half, mean over benchmarks; 50 is no difference. Both: "
-        "Agarwal et al. 2021, arXiv 2108.13264.",
+        "Interquartile mean: mean of the middle half of all seed × benchmark values of Pass@k.",
+        f"Above {label(REFERENCE)}: probability of improvement, the probability that a run of the arm scores above a "
+        f"run of {label(REFERENCE)} on a benchmark (a tie counts half), mean over benchmarks; 50 is no difference.",
+        "Both follow Agarwal et al. 2021, arXiv 2108.13264.",
     ]
     bounded = table.dropna(subset="lo")
     for method, target in bounded[["method", "speaks_of"]].drop_duplicates().to_numpy():
         notes.append(f"Interval: {method}; scope: {target}.")
-    counts = table.drop_duplicates("arm")
-    notes.append(f"Seeds that are evaluated on all benchmarks: {each(counts.set_index('arm')['seeds'])}.")
     if (table["caution"] != "").any():
         notes.append(f"Fewer than {FEW_SEEDS} seeds: read intervals with care.")
     if len(few := table.loc[table["note"] == TOO_FEW, "arm"].unique()):
@@ -128,6 +127,6 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     if (table["note"] == NO_REFERENCE).any():
         notes.append(f"{NO_VALUE}: no comparison, {NO_REFERENCE}.")
     if (table["estimate"].notna() & table["lo"].isna()).any():
-        notes.append("No interval where all seeds are alike, or all runs of one side are above all of the other's.")
-    notes.append("The base model is one checkpoint without seeds, and has no row.")
+        notes.append("No interval if all seeds are equal, or if all runs of one side are above all runs of the other.")
+    notes.append("The base model has no row, since it is one checkpoint without seeds.")
     return tuple(notes)

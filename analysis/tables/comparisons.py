@@ -1,4 +1,4 @@
-"""Every arm against plain GRPO, as a family of comparisons that is corrected as one; then all pairs, to explore."""
+"""Differences of every arm from plain GRPO, corrected as one family; then of all pairs, as an exploration."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.estimates.pairwise import compare_family, pairwise_differences
-from analysis.estimates.passk_curves import Evaluations
 from analysis.io.study import BASE, Study
-from analysis.presentation.captions import describe_missing, describe_setting
+from analysis.presentation.captions import describe_missing, describe_setting, summarize_setting
 from analysis.presentation.style import label, sort_arms
 from analysis.presentation.table_layout import NO_VALUE, Block, Cell, Layout, Row, share_cell
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import Interval
-from analysis.tables._evaluated import evaluated, half_k, name, p_cell
+from analysis.tables._evaluated import evaluated, half_k, p_cell, row_name
 
 NAME = "table_comparisons"
 QUESTION = "Which methods differ from GRPO once all comparisons are counted?"
@@ -22,32 +22,32 @@ PAPER = ""
 
 REFERENCE = "grpo"
 FAMILY, PAIRS = "family", "pairs"
-MOST_ARMS = 24  # of which all pairs are explored: their number grows with the square
+MOST_ARMS = 24  # with more arms there is no exploration: the number of pairs grows with the square
 
-_P_VALUES = "p: two-sided, by the method of the interval beside it, so the two never contradict each other."
+_P_VALUES = "p: two-sided, by the method of its interval, so that p and interval always agree."
 _FAMILY = (
-    "Declared family: every trained arm that is evaluated, against the reference, at k = 1 and at the largest k ≤ n/2; "
-    "adjusted p by Holm (1979) over all of them on one benchmark: were there no differences, any of them would be "
-    "below 0.05 in at most 5 % of experiments. Scope checkpoints, where an arm has one seed: the claim is about these "
-    "checkpoints; scope method, where all have two or more: about the methods on problems like these, "
-    "paired by seed where two arms share seed numbers."
+    "Declared family: every evaluated trained arm against the reference, at k = 1 and at the largest k ≤ n/2. Its "
+    "adjusted p is Holm's (1979) over all comparisons on one benchmark: without any true difference, at most 5 % of "
+    "experiments have an adjusted p below 0.05. Scope checkpoints (an arm has one seed): the claim is about these "
+    "checkpoints. Scope method (all arms have two seeds or more): the claim is about the methods on problems like "
+    "these, paired by seed if two arms share seed numbers."
 )
 _PAIRS = (
-    "Exploration: all pairs of arms, base model included, none declared beforehand; adjusted p by Benjamini and "
-    "Hochberg (1995): of those below 0.05, at most 5 % are expected to be false. They suggest what new data may test."
+    "Exploration: all pairs of arms and the base model, not declared beforehand. Its adjusted p is Benjamini and "
+    "Hochberg's (1995): of the pairs below 0.05, at most 5 % are expected to be false. Test such pairs with new data."
 )
 
 _ADJUSTED = {FAMILY: "p_holm", PAIRS: "p_bh"}
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows: benchmark, part (the declared FAMILY or all PAIRS), arm, reference, k: Pass@k of arm minus reference.
+    """Return rows: benchmark, part (FAMILY or PAIRS), arm, reference, k, and Pass@k of the arm minus the reference's.
 
-    estimate, lo and hi are shares; p_value is two-sided and uncorrected. p_holm: over the family of one benchmark,
-    which is every trained arm against GRPO (the base model where there is no GRPO) at k = 1 and at the largest
-    k ≤ n/2. p_bh: over all pairs of one benchmark at these k. scope: "method" where all arms of the family have two
-    seeds or more, else "checkpoints" (compare.py); pairs have the interval that their own data allow. seeds,
-    reference_seeds: of the two arms; caution: with fewer than five.
+    estimate, lo and hi are shares; p_value is two-sided and uncorrected. p_holm: corrected over the family of one
+    benchmark, which is every trained arm against GRPO (against the base model without GRPO) at k = 1 and at the largest
+    k ≤ n/2. p_bh: corrected over all pairs of one benchmark at these k. scope: "method" if all arms of the family have
+    two seeds or more, else "checkpoints"; a pair has the interval that its own data allow. seeds, reference_seeds: of
+    the two arms. caution: a warning for fewer than five seeds.
 
     Raises:
         FrameError: an evaluation cannot be read, or two of them cannot be compared.
@@ -65,7 +65,7 @@ def _frames(evaluations: Evaluations) -> list[pd.DataFrame]:
         scope = _scope(evaluations, [*arms, reference])
         found.append(compare_family(evaluations, arms, reference, ks, scope=scope).assign(part=FAMILY, scope=scope))
     few = len(evaluations.correct) <= MOST_ARMS
-    pairs = pairwise_differences(_in_order(evaluations), ks) if few else pd.DataFrame()
+    pairs = pairwise_differences(_in_display_order(evaluations), ks) if few else pd.DataFrame()
     if len(pairs):
         found.append(pairs.assign(part=PAIRS, caution=pairs["seeds"].map(_caution), scope=""))
     return [_with_setting(frame, evaluations) for frame in found]
@@ -80,8 +80,8 @@ def _scope(evaluations: Evaluations, arms: list[str]) -> str:
     return "method" if all(len(evaluations.seeds[arm]) > 1 for arm in trained) else "checkpoints"
 
 
-def _in_order(evaluations: Evaluations) -> Evaluations:
-    """With the arms in readers' order, so that each is compared with those that readers know before it."""
+def _in_display_order(evaluations: Evaluations) -> Evaluations:
+    """Return the evaluations with the arms in display order, so that an arm is compared with earlier ones."""
     correct = {arm: evaluations.correct[arm] for arm in sort_arms(list(evaluations.correct))}
     return replace(evaluations, correct=correct)
 
@@ -101,7 +101,7 @@ def _with_setting(rows: pd.DataFrame, evaluations: Evaluations) -> pd.DataFrame:
 
 
 def layout(table: pd.DataFrame) -> Layout:
-    """Comparisons down, k across; for each benchmark a block with the family, and one with all pairs."""
+    """Return comparisons down and k across; for each benchmark a block with the family and one with all pairs."""
     places = ["k = 1", *(["largest k ≤ n/2"] if (table["k"] > 1).any() else [])]
     blocks = []
     for (benchmark, part), rows in table.groupby(["benchmark", "part"], sort=False):
@@ -109,7 +109,8 @@ def layout(table: pd.DataFrame) -> Layout:
         lines = [_line(str(part), own.sort_values("k"), len(places)) for _, own in pairs]
         blocks.append(Block(_title(str(benchmark), str(part), rows), tuple(lines)))
     return Layout(
-        caption="Differences of Pass@k in percentage points, with 95 % intervals, p and adjusted p.",
+        caption="Differences in Pass@k, in percentage points with 95 % intervals, p and adjusted p. "
+        f"{summarize_setting(table)}",
         head=("", *("difference", "p", "adjusted p") * len(places)),
         blocks=tuple(blocks),
         notes=_notes(table),
@@ -124,7 +125,10 @@ def _line(part: str, rows: pd.DataFrame, places: int) -> Row:
         cells += [difference, p_cell(row["p_value"]), p_cell(row[_ADJUSTED[part]])]
     cells += [Cell()] * (3 * places - len(cells))
     first = rows.iloc[0]
-    ours, theirs = name(first["arm"], first["unfinished"]), name(first["reference"], first["reference_unfinished"])
+    ours, theirs = (
+        row_name(first["arm"], first["unfinished"]),
+        row_name(first["reference"], first["reference_unfinished"]),
+    )
     return Row(f"{ours} − {theirs}", tuple(cells))
 
 
@@ -151,14 +155,14 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
         notes.append(f"{_PAIRS} Intervals there: {named}.")
     notes += [sentence.replace("No interval", "No interval and no p") for sentence in describe_missing(table)]
     if lacking:
-        notes.append(f"No declared family, for lack of two arms to compare: {', '.join(lacking)}.")
+        notes.append(f"No declared family, since there are no two arms to compare: {', '.join(lacking)}.")
     largest = table.groupby("benchmark", sort=False)["k"].max()
     if len(few := largest.index[largest == 1]) and len(few) < len(largest):
-        notes.append(f"{NO_VALUE}, n < 4, so that only k = 1 is at most n/2: {', '.join(few)}.")
+        notes.append(f"{NO_VALUE}, n < 4: only k = 1 is at most n/2: {', '.join(few)}.")
     return tuple(notes)
 
 
 def _references(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row for each reference arm, for its number of seeds to be named."""
+    """Return a row for each reference arm, with its number of seeds."""
     known = rows.drop_duplicates(["benchmark", "reference"])
     return known.assign(arm=known["reference"], seeds=known["reference_seeds"], method="", lo=np.nan)

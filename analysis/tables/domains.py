@@ -1,4 +1,4 @@
-"""Pass@1 in the domain that was trained on, and outside it."""
+"""Pass@1 inside and outside the training domain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.io.study import Study
 from analysis.presentation.table_layout import Block, Layout
-from analysis.tables._passk import has_recorded, lines, notes, passk_rows
+from analysis.tables._passk import caption, has_recorded, lines, notes, passk_rows
 
 NAME = "table_domains"
 QUESTION = "Does what was learnt carry over to problems of another kind?"
@@ -16,7 +16,7 @@ _DOMAINS = {"in": "in domain", "out": "out of domain", "": ""}
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Pass@1 of every arm; `domain` is what the runs' config says of the benchmark: in, out, or nothing."""
+    """Return Pass@1 of every arm; `domain` is the benchmark's domain in the runs' config: "in", "out" or ""."""
     rows = passk_rows(study, ks=(1,), tables=(4,))
     if not has_recorded(rows, ("",)):
         return pd.DataFrame()
@@ -34,11 +34,11 @@ def _domains(study: Study) -> dict[str, str]:
 
 
 def layout(table: pd.DataFrame) -> Layout:
-    """Methods down, benchmarks across, those of one domain beside each other."""
+    """Return arms down and benchmarks across, grouped by domain."""
     order = {domain: list(table.loc[table["domain"] == domain, "benchmark"].unique()) for domain in _DOMAINS}
     benchmarks = [name for names in order.values() for name in names]
     return Layout(
-        caption="Pass@1 in percent, as the mean over all samples of a problem, with 95 % intervals.",
+        caption=caption("Pass@1, the mean over all samples of a problem, in percent with 95 % intervals.", table),
         head=("", *benchmarks),
         blocks=(Block("", lines(table, "benchmark", benchmarks)),),
         notes=notes(table),

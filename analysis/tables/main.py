@@ -1,4 +1,4 @@
-"""Pass@k of every method on every benchmark. A study has one model, so one file serves both of the paper's tables."""
+"""Pass@k of every arm. A study has one model, so one file serves both of the paper's tables."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ PAPER = "Tables 3 and 5"  # Qwen2.5-Math-7B and DeepSeek-R1-7B
 
 
 def table(study: Study) -> pd.DataFrame:
+    """Return the rows of all arms; none unless one has been evaluated."""
     rows = passk_rows(study, tables=(3, 5))
     return rows if has_recorded(rows, ("",)) else pd.DataFrame()
 
 
 def layout(table: pd.DataFrame) -> Layout:
+    """Return arms down and k across."""
     return by_k(table, "Pass@k in percent, with 95 % intervals.")

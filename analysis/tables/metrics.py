@@ -1,50 +1,47 @@
-"""What else than Pass@k at one k the counts of correct samples say of every method: breadth and reliability."""
+"""Breadth and reliability of every arm: further metrics of the counts of correct samples."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.passk_curves import (
-    Evaluations,
-    bounded_share,
-    contrast_intervals,
-    interval_columns,
-    name_families,
-)
+from analysis.estimates.passk_curves import bounded_share, interval_columns, name_families
 from analysis.io.study import Study
-from analysis.presentation.captions import describe_missing, describe_setting
+from analysis.presentation.captions import describe_missing, describe_setting, summarize_setting
 from analysis.presentation.style import sort_arms
 from analysis.presentation.table_layout import NO_VALUE, Block, Layout, Row, share_cell
+from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.count_metrics import area_under_curve, g_pass_at_k, mean_g_pass_at_k, pass_hat_k
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import Interval
 from analysis.statistics.passk import KS, pass_at_k
-from analysis.tables._evaluated import evaluated, half_k, name
+from analysis.tables._evaluated import evaluated, half_k, row_name
 
 NAME = "table_metrics"
 QUESTION = "Does a method solve more problems, or solve them more reliably?"
 PAPER = ""
 
-MOST_K = 16  # of the reliability metrics: of more samples hardly any problem has all correct
+MOST_K = 16  # of the reliability metrics: hardly any problem has more samples than that all correct
 TAU = 0.5
 AREA, ALL, HALF, MEAN = "area", "pass^k", f"G-Pass@k, τ = {TAU:g}", "mG-Pass@k"
 METRICS = (AREA, ALL, HALF, MEAN)
 FEW_SAMPLES = "n < 4"
 
 _DEFINITIONS = (
-    "Area: under the curve of Pass@k over log2 k, trapezoid rule, as a share of the axis, k from 1 to the largest k ≤ "
-    "n/2: the mean of Pass@k along the axis.",
-    "pass^k: all of k samples are correct (Yao et al. 2024, arXiv 2406.12045).",
-    f"G-Pass@k at τ = {TAU:g}: at least half of k samples are correct; mG-Pass@k: the mean of this over τ from 0.5 to "
-    "1, as (2/k) Σ P(at least i of k correct) for i from k/2 + 1 to k (Liu et al. 2024, arXiv 2412.13147).",
-    "Samples are drawn without replacement from the n. Blocks with other k do not compare.",
+    "Area: area under Pass@k over log2 k (trapezoid rule), divided by the length of the axis, from k = 1 to the "
+    "largest k ≤ n/2; that is the mean of Pass@k along the axis.",
+    "pass^k: probability that all of k samples are correct (Yao et al. 2024, arXiv 2406.12045).",
+    f"G-Pass@k at τ = {TAU:g}: probability that at least half of k samples are correct. mG-Pass@k: its mean over τ "
+    "from 0.5 to 1, computed as (2/k) Σ P(at least i of k correct) for i from k/2 + 1 to k (Liu et al. 2024, arXiv "
+    "2412.13147).",
+    "The k samples are drawn without replacement from the n. Blocks with different k are not comparable.",
 )
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows: benchmark, arm, metric: the mean over problems, a share, with the interval that its data allow.
+    """Return rows: benchmark, arm, metric, and its mean over problems (a share) with interval.
 
-    Columns as in curves.curve_table, and: metric; k, of the area the largest on its axis; note.
+    Further columns: those of curve_table; k (of the area: the largest of its axis); note.
 
     Raises:
         FrameError: an evaluation cannot be read, or two of them cannot be compared.
@@ -55,7 +52,7 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def scores(num_samples: int) -> dict[str, np.ndarray]:
-    """Metric → [n+1]: a problem's score for each count of correct samples; n ≥ 4, so that there are two k ≤ n/2."""
+    """Return metric → [n+1], a problem's score for each count of correct samples; n ≥ 4, for two k ≤ n/2."""
     counts, k = np.arange(num_samples + 1), half_k(num_samples, MOST_K)
     ks = [k for k in KS if k <= half_k(num_samples)]
     return {
@@ -87,7 +84,7 @@ def _rows(evaluations: Evaluations) -> pd.DataFrame:
 
 
 def layout(table: pd.DataFrame) -> Layout:
-    """Methods down, metrics across, a block for each benchmark."""
+    """Return arms down and metrics across, with a block for each benchmark."""
     blocks = []
     for benchmark, part in table.groupby("benchmark", sort=False):
         lines = []
@@ -95,11 +92,12 @@ def layout(table: pd.DataFrame) -> Layout:
             cells = own.set_index("metric").loc[list(METRICS)]
             values = zip(cells["estimate"], cells["lo"], cells["hi"], strict=True)
             lines.append(
-                Row(name(str(arm), bool(own["unfinished"].any())), tuple(share_cell(*value) for value in values))
+                Row(row_name(str(arm), bool(own["unfinished"].any())), tuple(share_cell(*value) for value in values))
             )
         blocks.append(Block(_title(str(benchmark), part), tuple(lines)))
     return Layout(
-        caption="Other metrics of the same counts, in percent, with 95 % intervals.",
+        caption="Metrics of breadth and reliability, in percent with 95 % intervals. "
+        f"{summarize_setting(table[table['estimate'].notna()])}",
         head=("", *METRICS),
         blocks=tuple(blocks),
         notes=_notes(table),
@@ -119,5 +117,5 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     notes = [describe_setting(known), *_DEFINITIONS]
     notes += describe_missing(known)
     if len(few := table.loc[table["note"] == FEW_SAMPLES, "benchmark"].unique()):
-        notes.append(f"{NO_VALUE}, {FEW_SAMPLES}, so that only k = 1 is at most n/2: {', '.join(few)}.")
+        notes.append(f"{NO_VALUE}, {FEW_SAMPLES}: only k = 1 is at most n/2: {', '.join(few)}.")
     return tuple(notes)

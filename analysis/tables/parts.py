@@ -1,4 +1,4 @@
-"""A-GRAE's two levels against the control groups that break the same symmetry for good."""
+"""Pass@k of A-GRAE's two levels and of the control groups, which break the same symmetry permanently."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _LEVELS = ("a_grae_sample_only", "a_grae_group_only")
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows of the base model, GRPO, the control groups and A-GRAE's levels; none without a level or a control."""
+    """Return the rows of the base model, GRPO, the controls and A-GRAE's levels; none without a level or a control."""
     rows = passk_rows(study, (BASE, "grpo", *_CONTROLS, *_LEVELS), tables=(7,))
     return rows if has_recorded(rows, (*_CONTROLS, *_LEVELS)) else pd.DataFrame()
 
 
 def layout(table: pd.DataFrame) -> Layout:
+    """Return arms down and k across."""
     return by_k(table, "A-GRAE's levels beside the control groups: Pass@k in percent, with 95 % intervals.")

@@ -1,4 +1,4 @@
-"""ΣA and Σ|A| of a group under every estimator: measured in the rollouts, beside the closed form."""
+"""ΣA and Σ|A| of a group under every estimator: measured in the rollouts, and the closed form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from agrae_lab.runs import Run
-from analysis.io.study import ACCURACY, Study, read_groups, reward_name
+from analysis.io.study import ACCURACY, Study, reward_name
+from analysis.io.training_records import read_groups
+from analysis.presentation.captions import each
 from analysis.presentation.style import label, sort_arms
 from analysis.presentation.table_layout import NO_VALUE, Block, Cell, Layout, Row
 from analysis.statistics import update_mass
@@ -26,10 +28,10 @@ _DIGITS = 3
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Rows: arm, quantity (ΣA or Σ|A|), per group with 0 < p < 1, as the mean over steps of the steps' means.
+    """Return rows: arm, quantity (ΣA or Σ|A|); values are means over steps of a step's mean over groups with 0 < p < 1.
 
-    estimate, lo, hi: measured; closed_form: the same mean of the closed form at each group's p and its step's ω;
-    largest_difference: between the two, of all groups. formula, formula_latex and settings are for readers.
+    estimate, lo, hi: measured. closed_form: the same mean of the closed form at each group's p and its step's ω.
+    largest_difference: between the two, over all groups. formula, formula_latex and settings are text for the layout.
     """
     rows = [row for arm, runs in study.arms.items() for row in _arm_rows(arm, runs)]
     return pd.DataFrame(rows)
@@ -76,12 +78,12 @@ def _arm_rows(arm: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _mixed_groups(run: Run) -> pd.DataFrame:
-    """A run's groups with 0 < p < 1, with the closed forms at their p and their step's ω; NaN where none is known."""
+    """Return a run's groups with 0 < p < 1, and the closed forms at their p and their step's ω; NaN without one."""
     groups = read_groups(run)
     steps = groups.groupby("step")
-    decided = steps["size"].sum() - steps["undecided"].sum()
+    decided = steps["size"].sum() - steps["invalid"].sum()
     omega = groups["step"].map(steps["correct"].sum() / decided)
-    mixed = (groups["undecided"] == 0) & (groups["p"] > 0) & (groups["p"] < 1)
+    mixed = (groups["invalid"] == 0) & (groups["p"] > 0) & (groups["p"] < 1)
     kept = groups[mixed]
     forms = None
     if len(kept) and not _is_shaped(run):
@@ -96,12 +98,12 @@ def _mixed_groups(run: Run) -> pd.DataFrame:
 
 
 def _is_shaped(run: Run) -> bool:
-    """Whether the rewards are other than the 0 and 1 that the closed forms speak of."""
+    """Return True if rewards are not 0 and 1, for which alone the closed forms hold."""
     return reward_name(run) != ACCURACY
 
 
 def _over_steps(by_step: Sequence[pd.Series]) -> Interval:
-    """Mean over the steps that all seeds recorded: over seeds if there are several, else over blocks of steps."""
+    """Return the mean over the steps that all seeds recorded; its interval is over seeds, for one seed over blocks."""
     wide = pd.concat(by_step, axis=1).dropna()
     values_TS = wide.to_numpy()
     num_steps, num_seeds = values_TS.shape
@@ -115,7 +117,7 @@ def _over_steps(by_step: Sequence[pd.Series]) -> Interval:
 
 
 def _settings(advantage: Mapping[str, Any]) -> str:
-    """`β = 10`: what the formulas leave open and the run has fixed."""
+    """Return the run's values of the formula's symbols, such as `β = 10`."""
     found = {
         symbol: link[name]
         for link in (advantage["sample"], advantage["group"])
@@ -126,6 +128,7 @@ def _settings(advantage: Mapping[str, Any]) -> str:
 
 
 def layout(table: pd.DataFrame) -> Layout:
+    """Return arms down, with a block for each quantity."""
     arms = sort_arms(list(table["arm"].unique()))
     blocks = []
     for quantity in _COLUMNS:
@@ -159,24 +162,27 @@ def _cells(row: pd.Series) -> tuple[Cell, ...]:
 def _number(value: float) -> str:
     if np.isnan(value):
         return NO_VALUE
-    return f"{round(value, _DIGITS) + 0.0:.{_DIGITS}f}".replace("-", "−")  # + 0.0: no minus before zero
+    return f"{round(value, _DIGITS) + 0.0:.{_DIGITS}f}".replace("-", "−")  # + 0.0 turns −0.0 into 0.0
 
 
 def _caption(table: pd.DataFrame) -> str:
     size = ", ".join(f"{size}" for size in sorted(table["group_size"].unique()))
     return (
-        f"ΣA and Σ|A| of a group (G = {size}), mean over the groups of the training batches with 0 < p < 1. Computed: "
-        "the closed form at each group's success rate p and its batch's mean accuracy ω; a = min(1, ω/α)."
+        f"ΣA and Σ|A| of a group (G = {size}), mean over the training groups with 0 < p < 1, with 95 % intervals. "
+        f"Seeds: {each(table.drop_duplicates('arm').set_index('arm')['seeds'])}."
     )
 
 
 def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     notes = [
-        f"Intervals (95 %): {method}; they speak of {target}."
+        "Computed: the closed form at each group's success rate p and its batch's mean accuracy ω; a = min(1, ω/α)."
+    ]
+    notes += [
+        f"Interval: {method}; scope: {target}."
         for method, target in table.dropna(subset="lo")[["method", "speaks_of"]].drop_duplicates().to_numpy()
     ]
     if table["lo"].isna().any():
-        notes.append("No interval where nothing varies beyond rounding, or where steps are too few.")
+        notes.append("No interval if nothing varies beyond rounding, or if steps are too few.")
     if unknown := [label(arm) for arm in table.loc[table["closed_form"].isna(), "arm"].unique()]:
         notes.append(f"{NO_VALUE}: no closed form is known ({', '.join(unknown)}).")
     return tuple(notes)

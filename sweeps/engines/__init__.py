@@ -1,11 +1,11 @@
-"""Where runs are carried through: one module per engine, each with the same two functions.
+"""Engines: one module for each place where runs are executed, all with the same two functions.
 
-    local.py    processes of this machine (sweeps.execution.executor); the command stays until all are over
-    slurm.py    one job array through submitit; the command ends when it is submitted
+    local.py    processes of this machine (sweeps.execution.executor); the command stays until all runs have ended
+    slurm.py    one job array through submitit; the command ends after the submission
     ray.py      tasks of a Ray cluster; the command stays
-    job.py      what a job of a cluster does with its one run
+    job.py      a cluster's job: a sweep of one run
 
-A run leaves nothing but its directory, wherever it was at work, so any engine continues what another began.
+A run leaves nothing but its directory, so any engine resumes the runs of another.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from typing import Any, Protocol, cast
 
 from agrae_lab import runs
 from sweeps.errors import PlanError, close_match
-from sweeps.execution.executor import Display, Outcome
-from sweeps.execution.retry_policy import Policy
+from sweeps.execution.executor import Display
+from sweeps.execution.retry_policy import RetryPolicy
+from sweeps.execution.run_status import Outcome
 
 ENGINES = ("local", "slurm", "ray")
 
 
 class Engine(Protocol):
-    """What each module has."""
+    """Functions of each engine module."""
 
-    def check(self, options: Mapping[str, Any], policy: Policy) -> None:
-        """Hold the engine's options, and the policy, to what it can do here; starts nothing.
+    def check(self, options: Mapping[str, Any], retry_policy: RetryPolicy) -> None:
+        """Check the engine's options and the retry policy. Nothing is started.
 
         Raises:
-            PlanError: a library or a cluster that is not there, an option or a rule that the engine does not have.
+            PlanError: a missing library or cluster, or an option or stop rule that the engine lacks.
         """
 
     def run_all(
@@ -41,18 +42,18 @@ class Engine(Protocol):
         train_module: str,
         preload: Sequence[str],
         display: Display,
-        policy: Policy,
+        retry_policy: RetryPolicy,
     ) -> tuple[list[Outcome], bool]:
-        """Carry runs through, or have them queued; as sweeps.execution.executor.run_all.
+        """Execute runs, or queue them; as sweeps.execution.executor.run_all.
 
         Args:
-            num_slots: how many run at a time; None: as many as there is room for.
-            options: of this engine, as a study's `resources.options` gives them.
+            num_slots: the number of runs at a time; None: as many as there is room for.
+            options: of this engine, from a study's `resources.options`.
         """
 
 
 def load(name: str) -> Engine:
-    """The engine of that name; its library is not imported yet.
+    """Return the engine of that name; its library is not imported yet.
 
     Raises:
         PlanError: there is none.
@@ -64,7 +65,11 @@ def load(name: str) -> Engine:
 
 
 def check_options(engine: str, options: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Raises PlanError for the first option that the engine does not have."""
+    """Check that the engine has these options.
+
+    Raises:
+        PlanError: it lacks one.
+    """
     known = sorted(known)
     for key in options:
         if key not in known:

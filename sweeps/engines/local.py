@@ -1,4 +1,4 @@
-"""Processes of this machine."""
+"""Engine of this machine: processes of the local executor."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 from agrae_lab import runs
 from sweeps.engines import check_options
 from sweeps.execution import executor
-from sweeps.execution.retry_policy import Policy
+from sweeps.execution.retry_policy import RetryPolicy
+from sweeps.execution.run_status import Outcome
 from sweeps.execution.slots import make_slots
 
 
-def check(options: Mapping[str, Any], policy: Policy) -> None:
-    """As sweeps.engines.Engine.check."""
+def check(options: Mapping[str, Any], retry_policy: RetryPolicy) -> None:
+    """Implement sweeps.engines.Engine.check."""
     check_options("local", options, ())
 
 
@@ -25,10 +26,10 @@ def run_all(
     train_module: str,
     preload: Sequence[str],
     display: executor.Display,
-    policy: Policy,
-) -> tuple[list[executor.Outcome], bool]:
-    """As sweeps.engines.Engine.run_all."""
+    retry_policy: RetryPolicy,
+) -> tuple[list[Outcome], bool]:
+    """Implement sweeps.engines.Engine.run_all."""
     slots = make_slots(len(todo), num_slots=num_slots)
     return executor.run_all(
-        todo, slots=slots, train_module=train_module, preload=preload, display=display, policy=policy
+        todo, slots=slots, train_module=train_module, preload=preload, display=display, retry_policy=retry_policy
     )

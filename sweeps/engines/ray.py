@@ -1,8 +1,8 @@
-"""A Ray cluster: each run is a task, on whichever of its machines has room; the command stays until all are over.
+"""Engine of a Ray cluster: each run is a task on a machine with room for it; the command stays until all have ended.
 
-The local executor carries this through: of each run it has a process as always, which only hands the run on and waits.
-So retries, stop rules, displays and Ctrl-C are those of any sweep. Ray fixes versions of many packages and therefore
-has an environment of its own: this project and its extra `ray`, on every machine, which all see the same disk.
+The local executor starts a process for each run, as always; this process only sends the run to the cluster and waits.
+So retries, stop rules, displays and Ctrl-C work as in any sweep. Ray fixes the versions of many packages and needs an
+environment of its own: this project with its extra `ray`, on every machine, with one shared disk.
 
 `resources.options`: address (of a cluster; else the one in RAY_ADDRESS, else this machine), num_cpus and num_gpus of a
 run (num_gpus may be a fraction).
@@ -24,27 +24,28 @@ from agrae_lab import runs
 from sweeps.engines import check_options, job
 from sweeps.errors import PlanError
 from sweeps.execution import executor
-from sweeps.execution.retry_policy import Policy
+from sweeps.execution.retry_policy import RetryPolicy
+from sweeps.execution.run_status import Outcome
 from sweeps.execution.slots import Slot
 from sweeps.execution.worker import BUSY_EXIT, GRACE_SECONDS
 
 OPTIONS: Mapping[str, Any] = {"address": None, "num_cpus": 1, "num_gpus": 0}
 ANSWER_SECONDS = 10.0
-HOW = "AGRAE_LAB_RAY"  # variable by which the processes of the runs know the cluster and what to do there
+TASK_VARIABLE = "AGRAE_LAB_RAY"  # environment variable with the cluster's address and the settings of its tasks
 
 
-def check(options: Mapping[str, Any], policy: Policy) -> None:
-    """As sweeps.engines.Engine.check."""
+def check(options: Mapping[str, Any], retry_policy: RetryPolicy) -> None:
+    """Implement sweeps.engines.Engine.check."""
     if importlib.util.find_spec("ray") is None:
         where = "in an environment of its own, on every machine"
-        raise PlanError([f"resources.engine is ray, which is not installed: install agrae-lab[ray] {where}"])
+        raise PlanError([f"resources.engine is ray, which is not installed: pip install 'agrae-lab[ray]' {where}"])
     check_options("ray", options, OPTIONS)
     if address := options.get("address"):
-        _check_answers(address)
+        _check_address(address)
 
 
-def _check_answers(address: str) -> None:
-    """Ray itself would try for minutes."""
+def _check_address(address: str) -> None:
+    """Check that a cluster answers there; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
@@ -61,49 +62,51 @@ def run_all(
     train_module: str,
     preload: Sequence[str],
     display: executor.Display,
-    policy: Policy,
-) -> tuple[list[executor.Outcome], bool]:
-    """As sweeps.engines.Engine.run_all."""
+    retry_policy: RetryPolicy,
+) -> tuple[list[Outcome], bool]:
+    """Implement sweeps.engines.Engine.run_all."""
     import ray
 
     settings = {**OPTIONS, **options}
     context = ray.init(address=settings["address"], log_to_driver=False)
     try:
         needs = {name: settings[name] for name in ("num_cpus", "num_gpus")}
-        how = {"address": context.address_info["gcs_address"], "needs": needs}
-        how_all = json.dumps({**how, "train_module": train_module, "preload": list(preload)})
-        slots = [_Slot(1, gpu=None, how=how_all)] * (num_slots or _room(ray.cluster_resources(), needs))
-        return executor.run_all(todo, slots=slots, train_module=__name__, preload=(), display=display, policy=policy)
+        task = {"address": context.address_info["gcs_address"], "needs": needs}
+        task_json = json.dumps({**task, "train_module": train_module, "preload": list(preload)})
+        slots = [_ClusterSlot(1, gpu=None, task=task_json)] * (num_slots or _num_slots(ray.cluster_resources(), needs))
+        return executor.run_all(
+            todo, slots=slots, train_module=__name__, preload=(), display=display, retry_policy=retry_policy
+        )
     finally:
         ray.shutdown()
 
 
 @dataclass(frozen=True)
-class _Slot(Slot):
-    """Room for one run on the cluster: its process here is told how to get there."""
+class _ClusterSlot(Slot):
+    """Slot on the cluster. Its process on this machine gets the task's settings by an environment variable."""
 
-    how: str = ""
+    task: str = ""
 
     def environment(self) -> dict[str, str]:
-        return {**super().environment(), HOW: self.how}
+        return {**super().environment(), TASK_VARIABLE: self.task}
 
 
 def execute(run_dir: str) -> str:
-    """Have the cluster carry one run through; what sweeps.execution.worker calls in the run's process here.
+    """Run one run on the cluster and wait; called by sweeps.execution.worker in the run's process on this machine.
 
     Raises:
         ConnectionError: the cluster has lost the task.
-        SystemExit: the run is not done; by the same code with which it ended there.
+        SystemExit: the run is not done; with its exit code on the cluster.
     """
     import ray
     from ray.exceptions import RayError
 
-    how = json.loads(os.environ[HOW])
-    num_threads = max(1, int(how["needs"]["num_cpus"]))
-    one = job.Job(run_dir, how["train_module"], how["preload"], num_threads, retries=0, timeout_seconds=None)
-    ray.init(address=how["address"], log_to_driver=False)
+    settings = json.loads(os.environ[TASK_VARIABLE])
+    num_threads = max(1, int(settings["needs"]["num_cpus"]))
+    one = job.Job(run_dir, settings["train_module"], settings["preload"], num_threads, retries=0, timeout_seconds=None)
+    ray.init(address=settings["address"], log_to_driver=False)
     signal.signal(signal.SIGTERM, _raise_stopped)  # in place of Ray's own
-    task = ray.remote(max_retries=0, **how["needs"])(carry).remote(one)
+    task = ray.remote(max_retries=0, **settings["needs"])(run_job).remote(one)
     try:
         code = ray.get(task)
     except RayError as error:
@@ -112,14 +115,14 @@ def execute(run_dir: str) -> str:
         ray.cancel(task)
         ray.wait([task], timeout=GRACE_SECONDS)
     if code == BUSY_EXIT:
-        raise runs.RunBusyError(f"another process is at work in {run_dir}")
+        raise runs.RunBusyError(f"{run_dir}: another process is running it")
     if code != 0:
         sys.exit(code)
     return runs.read_run(run_dir).status
 
 
-def carry(one: job.Job) -> int:
-    """What a worker of the cluster does."""
+def run_job(one: job.Job) -> int:
+    """Execute a job in a worker of the cluster and return its exit code."""
     process = job.start(one)
     try:
         return job.wait(process)
@@ -128,8 +131,8 @@ def carry(one: job.Job) -> int:
         raise
 
 
-def _room(resources: Mapping[str, float], needs: Mapping[str, float]) -> int:
-    """How many runs the whole cluster carries at a time."""
+def _num_slots(resources: Mapping[str, float], needs: Mapping[str, float]) -> int:
+    """Return the number of runs at a time for which the cluster has room."""
     found = {"num_cpus": resources.get("CPU", 0.0), "num_gpus": resources.get("GPU", 0.0)}
     return max(1, min(int(found[name] // needs[name]) for name in needs if needs[name]))
 

@@ -1,4 +1,4 @@
-"""What is seen of a sweep: a live table on a terminal, a few lines elsewhere, a summary at the end."""
+"""Display of a sweep: a live table on a terminal, a few lines elsewhere, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from rich.text import Text
 
 from agrae_lab import runs
 from sweeps.execution import eta
-from sweeps.execution.executor import BUSY, ActiveRun, Outcome
-from sweeps.execution.shutdown import Halt
+from sweeps.execution.executor import ActiveRun
+from sweeps.execution.run_status import BUSY, Outcome
+from sweeps.execution.shutdown import StopLevel
 from sweeps.execution.worker import GRACE_SECONDS
 
 _STYLES = {"done": "green", "failed": "red", "diverged": "red", "interrupted": "yellow", BUSY: "yellow"}
 _PLAIN_WIDTH = 160
-_MANY = 200  # rows that anybody reads
-_AS_WIDE_AS_NEEDED = 2000  # a table pads no further than its cells
-_MARKS = (25, 50, 75)  # per cent of a phase at which the plain display says a line
+_MAX_ROWS = 200
+_UNLIMITED_WIDTH = 2000  # a table pads no further than its cells
+_MARKS = (25, 50, 75)  # per cent of training at which the plain display prints a line
 
 
 def run_name(run: runs.Run) -> str:
@@ -31,7 +32,7 @@ def run_name(run: runs.Run) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`48 s`, `3 min 05 s`, `2 h 10 min`; `–` for what is not known."""
+    """Return a duration as `48 s`, `3 min 05 s` or `2 h 10 min`; `–` for None."""
     if seconds is None:
         return "–"
     whole = round(seconds)
@@ -42,8 +43,8 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def progress_of(run: runs.Run) -> dict[str, Any]:
-    """What the run says it is doing; {} for a file torn by a power cut, which the run will write anew."""
+def read_progress(run: runs.Run) -> dict[str, Any]:
+    """Return the run's progress.json; {} for one torn by a power cut, which the run will write again."""
     try:
         return run.progress()
     except runs.RunError:
@@ -51,7 +52,7 @@ def progress_of(run: runs.Run) -> dict[str, Any]:
 
 
 def make_console() -> Console:
-    """The terminal, or a log or pipe, whose lines may be longer than rich assumes."""
+    """Return a console on stdout; in a log or pipe, its lines may be longer than rich assumes."""
     console = Console()
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH
@@ -59,21 +60,22 @@ def make_console() -> Console:
 
 
 def make_display(
-    console: Console, todo: Sequence[runs.Run], finished_before: Sequence[runs.Run], *, num_slots: int
+    console: Console, *, num_runs: int, finished_before: Sequence[runs.Run], num_slots: int
 ) -> LineDisplay | LiveDisplay:
+    """Return the display for this console: a live table on a terminal, lines elsewhere."""
     if console.is_terminal:
         return LiveDisplay(console, num_slots=num_slots, finished_before=finished_before)
-    return LineDisplay(console.file, num_runs=len(todo))
+    return LineDisplay(console.file, num_runs=num_runs)
 
 
 class LineDisplay:
-    """One line when a run starts, at 25, 50 and 75 % of training, and when it ends. For logs and pipes."""
+    """Display for logs and pipes: a line when a run starts, at 25, 50 and 75 % of training, and when it ends."""
 
     def __init__(self, out: IO[str], *, num_runs: int) -> None:
         self._out = out
         self._num_runs = num_runs
         self._num_ended = 0
-        self._said: dict[str, int] = {}  # run key → last mark said
+        self._printed: dict[str, int] = {}  # run key → last mark
 
     def __enter__(self) -> LineDisplay:
         return self
@@ -82,36 +84,36 @@ class LineDisplay:
         pass
 
     def started(self, run: runs.Run) -> None:
-        self._say(f"{run_name(run)}: started, log in {run.path / 'log.txt'}")
+        self._print(f"{run_name(run)}: started, log in {run.path / 'log.txt'}")
 
     def tick(self, active: Collection[ActiveRun], num_waiting: int) -> None:
         for one in active:
-            progress = progress_of(one.run)
+            progress = read_progress(one.run)
             if progress.get("phase") != "train" or not progress.get("total"):
                 continue
             reached = max((m for m in _MARKS if 100 * progress["done"] >= m * progress["total"]), default=0)
-            if reached > self._said.get(one.run.key, 0):
-                self._said[one.run.key] = reached
+            if reached > self._printed.get(one.run.key, 0):
+                self._printed[one.run.key] = reached
                 elapsed = duration(time.monotonic() - one.started)
                 steps = f"step {progress['done']} of {progress['total']}"
-                self._say(f"{run_name(one.run)}: {reached} % ({steps}, {elapsed})")
+                self._print(f"{run_name(one.run)}: {reached} % ({steps}, {elapsed})")
 
-    def stopping(self, level: Halt, num_active: int, why: str) -> None:
-        self._say(_stopping(level, num_active, why))
+    def stopping(self, level: StopLevel, num_active: int, reason: str) -> None:
+        self._print(_stop_sentence(level, num_active, reason))
 
     def retrying(self, outcome: Outcome, pause: float) -> None:
-        self._say(_retrying(outcome, pause))
+        self._print(_retry_sentence(outcome, pause))
 
     def ended(self, outcome: Outcome) -> None:
         self._num_ended += 1
-        self._say(f"[{self._num_ended}/{self._num_runs}] {_ending(outcome)}")
+        self._print(f"[{self._num_ended}/{self._num_runs}] {_end_sentence(outcome)}")
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         print(line, file=self._out, flush=True)
 
 
 class LiveDisplay:
-    """A table that stays in place: each active run with its phase, and how long the sweep still takes."""
+    """Display for terminals: a table of the active runs with their phases, and the remaining time of the sweep."""
 
     def __init__(self, console: Console, *, num_slots: int, finished_before: Sequence[runs.Run]) -> None:
         self._console = console
@@ -135,17 +137,17 @@ class LiveDisplay:
     def tick(self, active: Collection[ActiveRun], num_waiting: int) -> None:
         self._live.update(self._render(active, num_waiting), refresh=True)
 
-    def stopping(self, level: Halt, num_active: int, why: str) -> None:
-        self._notice = Text(_stopping(level, num_active, why), "yellow")  # the next tick shows it
+    def stopping(self, level: StopLevel, num_active: int, reason: str) -> None:
+        self._notice = Text(_stop_sentence(level, num_active, reason), "yellow")  # the next tick shows it
 
     def retrying(self, outcome: Outcome, pause: float) -> None:
-        self._console.print(Text(_retrying(outcome, pause), "yellow"))
+        self._console.print(Text(_retry_sentence(outcome, pause), "yellow"))
 
     def ended(self, outcome: Outcome) -> None:
         self._counts[outcome.status] += 1
         if outcome.status == "done":
             self._finished.append(outcome.run)
-        self._console.print(Text(_ending(outcome), _STYLES.get(outcome.status, "")))
+        self._console.print(Text(_end_sentence(outcome), _STYLES.get(outcome.status, "")))
 
     def _render(self, active: Collection[ActiveRun], num_waiting: int) -> RenderableType:
         table = Table("arm", "seed", "phase", "", "done", "elapsed", "left", box=None, pad_edge=False)
@@ -153,7 +155,7 @@ class LiveDisplay:
         elapsed_list: list[float] = []
         left_list: list[float | None] = []
         for one in active:
-            progress = progress_of(one.run)
+            progress = read_progress(one.run)
             done, total = progress.get("done", 0), progress.get("total") or 0
             elapsed = time.monotonic() - one.started
             left = eta.run_remaining(progress, elapsed=elapsed, typical=typical)
@@ -175,11 +177,11 @@ class LiveDisplay:
 
 
 def print_summary(console: Console, outcomes: Sequence[Outcome], finished_before: Sequence[runs.Run]) -> None:
-    """All runs of the sweep, then once more those that did not end well: why, and where to look."""
+    """Print all runs of the sweep, then the failed, interrupted and busy ones with their logs."""
     table = Table("arm", "seed", "status", "duration", box=None, pad_edge=False)
-    if len(finished_before) > _MANY:
+    if len(finished_before) > _MAX_ROWS:
         console.print(f"{len(finished_before)} runs finished before")
-    for run in finished_before if len(finished_before) <= _MANY else ():
+    for run in finished_before if len(finished_before) <= _MAX_ROWS else ():
         seconds = eta.recorded_seconds(run)
         table.add_row(run.arm, str(run.seed), Text(f"{run.status} before", "dim"), duration(seconds))
     for outcome in outcomes:
@@ -196,7 +198,7 @@ def print_summary(console: Console, outcomes: Sequence[Outcome], finished_before
 
 
 def _print_failures(console: Console, failed: Sequence[runs.Run]) -> None:
-    """A line each, as long as it needs to be: a path is copied from it."""
+    """Print one line per failure, however long, so that its paths can be copied."""
     if not failed:
         return
     table = Table("failure", "run", "attempts", "error", "log", box=None, pad_edge=False)
@@ -206,33 +208,33 @@ def _print_failures(console: Console, failed: Sequence[runs.Run]) -> None:
         log = Text(str(run.path / "log.txt"))
         table.add_row(Text(failure["class"], "red"), run_name(run), str(failure["attempt"]), error, log)
     console.print()
-    Console(file=console.file, force_terminal=console.is_terminal, width=_AS_WIDE_AS_NEEDED).print(table)
+    Console(file=console.file, force_terminal=console.is_terminal, width=_UNLIMITED_WIDTH).print(table)
     if any(failure["class"] == "oom" for failure in failures.values()):
-        advice = "oom: a smaller hardware.per_device_batch_size, or fewer slots, continues such a run"
+        advice = "oom: resume such a run with a smaller hardware.per_device_batch_size, or with fewer slots"
         console.print(advice, soft_wrap=True)
 
 
-def _stopping(level: Halt, num_active: int, why: str) -> str:
+def _stop_sentence(level: StopLevel, num_active: int, reason: str) -> str:
     runs_now = "the active run" if num_active == 1 else f"the {num_active} active runs"
-    if level == Halt.DRAIN:
+    if level == StopLevel.DRAIN:
         return (
-            f"{why}: nothing more is started, {runs_now} will be finished; "
-            "Ctrl-C again stops at once, and the same command then continues"
+            f"{reason}: no more runs start, {runs_now} will finish. Press Ctrl-C again to stop now; "
+            "the same command resumes them"
         )
-    if level == Halt.STOP:
-        return f"{why}: stopping {runs_now}; killed after {GRACE_SECONDS:.0f} s, or at once on another Ctrl-C"
-    return f"{why}: killing {runs_now}"
+    if level == StopLevel.STOP:
+        return f"{reason}: stopping {runs_now}; they are killed after {GRACE_SECONDS:.0f} s, or now by another Ctrl-C"
+    return f"{reason}: killing {runs_now}"
 
 
-def _retrying(outcome: Outcome, pause: float) -> str:
+def _retry_sentence(outcome: Outcome, pause: float) -> str:
     when = f" in {duration(pause)}" if pause else ""
     failure = outcome.run.meta["failure"]
-    return f"{_ending(outcome)}; {failure['class']}: to be tried again{when}, from its last checkpoint"
+    return f"{_end_sentence(outcome)}; {failure['class']}: retry{when}, from its last checkpoint"
 
 
-def _ending(outcome: Outcome) -> str:
+def _end_sentence(outcome: Outcome) -> str:
     if outcome.status == BUSY:
-        return f"{run_name(outcome.run)}: another process is at work on it"
+        return f"{run_name(outcome.run)}: another process is running it"
     error = _first_line(outcome.run.meta.get("error"))
     words = f"{run_name(outcome.run)}: {outcome.status} after {duration(outcome.seconds)}"
     return f"{words}: {error}" if error else words

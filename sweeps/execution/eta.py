@@ -1,4 +1,4 @@
-"""How long a sweep still takes. Plain arithmetic on seconds; None wherever nothing is known yet."""
+"""Estimates of the remaining time, in seconds; None wherever nothing is known yet."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from agrae_lab import runs
 
 
 def recorded_seconds(run: runs.Run) -> float | None:
-    """What a finished run took by its own account, over all its attempts."""
+    """Return the recorded duration of a finished run, over all its attempts."""
     timings = [seconds for seconds in run.meta.get("timings", {}).values() if seconds is not None]
     return float(sum(timings)) if timings else None
 
 
 def typical_seconds(finished: Sequence[runs.Run]) -> float | None:
-    """What a whole run takes: the median of the finished ones, which one slow run does not move."""
+    """Return the median duration of the finished runs, which one slow run does not move."""
     known = [seconds for run in finished if (seconds := recorded_seconds(run)) is not None]
     return statistics.median(known) if known else None
 
 
 def run_remaining(progress: Mapping[str, Any], *, elapsed: float, typical: float | None) -> float | None:
-    """Seconds left of one run: at its present phase's speed, but at least what a typical run has left."""
+    """Return the seconds left of one run: at its present phase's speed, but at least those of a typical run."""
     left = []
     if progress.get("done") and progress.get("total") and progress.get("seconds"):
         left.append(progress["seconds"] / progress["done"] * (progress["total"] - progress["done"]))
@@ -33,18 +33,18 @@ def run_remaining(progress: Mapping[str, Any], *, elapsed: float, typical: float
 
 
 def longest_seconds(elapsed: Sequence[float], left: Sequence[float | None]) -> float | None:
-    """What stands in for a typical run while none has finished: the longest of the active ones."""
+    """Return the longest expected duration of the active runs, in place of a typical one while none has finished."""
     return max((e + rest for e, rest in zip(elapsed, left, strict=True) if rest is not None), default=None)
 
 
 def sweep_remaining(
     active: Sequence[float | None], *, num_waiting: int, typical: float | None, num_slots: int
 ) -> float | None:
-    """Seconds until the last slot falls free, if each waiting run starts on the first free slot.
+    """Return the seconds until the last slot is free, if each waiting run starts on the first free slot.
 
     Args:
         active: seconds left of each active run.
-        typical: seconds of a whole run, which the waiting ones are taken for.
+        typical: seconds of a whole run, assumed for each waiting one.
     """
     if None in active or (num_waiting and typical is None):
         return None

@@ -1,4 +1,4 @@
-"""What a display is told, written to a study's events as well."""
+"""Event log of a study: a display that also writes its events to the study's directory."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from collections.abc import Collection
 from agrae_lab import runs
 from sweeps.execution.executor import ActiveRun, Display
 from sweeps.execution.run_status import Outcome
-from sweeps.execution.shutdown import Halt
-from sweeps.planning.study_directory import Ledger
+from sweeps.execution.shutdown import StopLevel
+from sweeps.planning.study_directory import StudyDirectory
 
 
 class LoggedDisplay:
-    """A display whose news, all but the ticks, go to the ledger first."""
+    """Display that writes each event, except ticks, to the study's directory before showing it."""
 
-    def __init__(self, display: Display, ledger: Ledger) -> None:
-        self._display, self._ledger = display, ledger
+    def __init__(self, display: Display, directory: StudyDirectory) -> None:
+        self._display, self._directory = display, directory
 
     def started(self, run: runs.Run) -> None:
-        self._ledger.log("started", run=run.key)
+        self._directory.log("started", run=run.key)
         self._display.started(run)
 
     def tick(self, active: Collection[ActiveRun], num_waiting: int) -> None:
         self._display.tick(active, num_waiting)
 
-    def stopping(self, level: Halt, num_active: int, why: str) -> None:
-        self._ledger.log("stopping", how=level.name.lower(), why=why)
-        self._display.stopping(level, num_active, why)
+    def stopping(self, level: StopLevel, num_active: int, reason: str) -> None:
+        self._directory.log("stopping", how=level.name.lower(), why=reason)
+        self._display.stopping(level, num_active, reason)
 
     def retrying(self, outcome: Outcome, pause: float) -> None:
-        self._ledger.log("retrying", run=outcome.run.key, failure=outcome.run.meta.get("failure"), pause=pause)
+        self._directory.log("retrying", run=outcome.run.key, failure=outcome.run.meta.get("failure"), pause=pause)
         self._display.retrying(outcome, pause)
 
     def ended(self, outcome: Outcome) -> None:
-        self._ledger.log("ended", run=outcome.run.key, status=outcome.status, seconds=round(outcome.seconds, 3))
+        self._directory.log("ended", run=outcome.run.key, status=outcome.status, seconds=round(outcome.seconds, 3))
         self._display.ended(outcome)

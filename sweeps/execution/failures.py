@@ -1,15 +1,15 @@
-"""Failures are data: of what class one is, and whether another attempt can help.
+"""Classes of failures. A retry can help with the transient ones only.
 
-    timeout         still at work when its time was up
+    timeout         still running when its time was up
     signal          ended by a signal that the sweep did not send
     infrastructure  OSError and the like: a full disk, a lost connection, a broken device
     oom             out of memory, on the device or in the machine
     diverged        the loss or gradient is no longer finite
     config          ValueError and the like: something to be corrected
-    error           any other exception, or an exit in the middle
+    error           any other exception, or an early exit
 
-The first three are transient. Running out of memory is not: the next attempt goes on from the same checkpoint with the
-same batch and needs as much again. A smaller hardware.per_device_batch_size, or fewer slots, continues such a run.
+The first three are transient. Running out of memory is not: a retry resumes from the same checkpoint with the same
+batch and needs as much memory. It needs a smaller hardware.per_device_batch_size, or fewer slots.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pathlib import Path
 TRANSIENT = frozenset({"timeout", "signal", "infrastructure"})
 CLASSES = (*sorted(TRANSIENT), "oom", "diverged", "config", "error")
 
-INFRASTRUCTURE_EXIT = 74  # EX_IOERR: how a run's process says so when the disk takes no error text
+INFRASTRUCTURE_EXIT = 74  # EX_IOERR: from a worker that cannot write its error to disk
 
 _TIMEOUT = "timeout: "
-# What libraries say in exceptions whose type says nothing.
-_SPEAKS_OF = (
+# Messages of libraries whose exception types are too general.
+_MESSAGE_PATTERNS = (
     ("timeout", re.compile(rf"^{_TIMEOUT}|DUE TO TIME LIMIT")),
     ("oom", re.compile(r"out of memory|OutOfMemoryError|OUT_OF_MEMORY|[Cc]an(no|')t allocate memory")),
     (
@@ -42,17 +42,17 @@ _CONFIG_ERRORS = ("ConfigError", "ModelError", "RunError")
 
 
 def classify(exit_code: int | None, error_text: str | None, status: str) -> str:
-    """One of CLASSES.
+    """Return one of CLASSES.
 
     Args:
         exit_code: of the run's process; negative or 128 + n for signal n, None if not known.
-        error_text: `<exception type>: <message>`, or one of the sentences made here.
-        status: what the run says of itself (runs.STATUSES).
+        error_text: `<exception type>: <message>`, or a sentence of `exit_error` or `timeout_error`.
+        status: the run's own status (runs.STATUSES).
     """
     text = error_text or ""
     if status == "diverged":
         return "diverged"
-    for name, pattern in _SPEAKS_OF:
+    for name, pattern in _MESSAGE_PATTERNS:
         if pattern.search(text):
             return name
     if exit_code == INFRASTRUCTURE_EXIT:
@@ -73,7 +73,7 @@ def _class_of_exception(name: str) -> str:
 
 
 def signal_name(exit_code: int | None) -> str | None:
-    """`SIGKILL` for −9 and for 137; None for an exit of the process' own."""
+    """Return `SIGKILL` for −9 and for 137; None for a normal exit code."""
     if exit_code is None or 0 <= exit_code <= 128:
         return None
     try:
@@ -82,17 +82,17 @@ def signal_name(exit_code: int | None) -> str | None:
         return None
 
 
-def died(exit_code: int | None, *, out_of_memory: bool) -> str:
-    """Why a run ended that could not say so itself.
+def exit_error(exit_code: int | None, *, out_of_memory: bool) -> str:
+    """Return the error of a run whose process ended without writing one.
 
     Args:
-        exit_code: None if the server that the runs are forked from died, so that nobody has seen how the run ended.
-        out_of_memory: the kernel has killed some process for want of memory meanwhile.
+        exit_code: None if the fork server died, so that nobody has the code.
+        out_of_memory: the kernel has killed some process for lack of memory meanwhile.
     """
     if exit_code is None:
-        return "ConnectionError: the server that the runs are forked from has died"
+        return "ConnectionError: the fork server of the runs has died"
     if exit_code == INFRASTRUCTURE_EXIT:
-        return "OSError: the run's log has its text, unless the disk is full"
+        return "OSError: see the run's log, unless the disk is full"
     name = signal_name(exit_code)
     if name == "SIGKILL" and out_of_memory:
         return "the run's process was killed by SIGKILL: the machine is out of memory"
@@ -101,12 +101,13 @@ def died(exit_code: int | None, *, out_of_memory: bool) -> str:
     return f"the run's process ended with exit code {exit_code} before the run was over"
 
 
-def timed_out(seconds: float) -> str:
-    return f"{_TIMEOUT}still at work after the {seconds:g} s that a run has"
+def timeout_error(seconds: float) -> str:
+    """Return the error of a run past its time limit."""
+    return f"{_TIMEOUT}still running after {seconds:g} s, the limit of a run"
 
 
 def num_oom_kills() -> int:
-    """How many processes the kernel has killed for want of memory since it started; 0 where it does not say."""
+    """Return the number of processes that the kernel has killed for lack of memory since boot; 0 if unknown."""
     path = Path("/proc/vmstat")
     lines = path.read_text().splitlines() if path.exists() else []
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

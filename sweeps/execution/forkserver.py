@@ -1,4 +1,4 @@
-"""The process that the runs are forked from: it loads the heavy modules once, so that a run starts in 0.1 s."""
+"""Fork server of the runs: it loads the heavy modules once, so that a run starts in 0.1 s."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ def load(preload: Sequence[str]) -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*preload, "sweeps.execution.worker"])
     try:
-        first = start(context, _nothing)  # returns when the modules are loaded; Ctrl-C until then finds no run started
+        first = start(context, _do_nothing)  # returns when the modules are loaded
     except EOFError as error:
-        raise RuntimeError(f"loading {', '.join(preload)} failed; the error stands above") from error
+        raise RuntimeError(f"loading {', '.join(preload)} failed. The error is printed above") from error
     first.join()
     return context
 
 
 def start(context: ForkServerContext, target: Callable[..., None], *args: Any) -> ForkServerProcess:
-    """Fork a process that calls target(*args); a server that has died meanwhile is started again first.
+    """Fork a process that calls target(*args), after restarting a server that has died.
 
     Raises:
-        OSError, EOFError: the server could not do it.
+        OSError, EOFError: the server could not fork.
     """
-    resource_tracker.ensure_running()  # the server would start it otherwise, and unblock signals in doing so
+    resource_tracker.ensure_running()  # the server would start it with unblocked signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         forkserver.ensure_running()  # inherits the mask: Ctrl-C in the terminal must not kill it
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     process = context.Process(target=target, args=args)
-    with _main_stays_behind():
+    with _without_main_module():
         process.start()
     return process
 
 
 @contextmanager
-def _main_stays_behind() -> Iterator[None]:
-    """The child would import the main module again, of which it needs nothing: it calls a function of ours."""
+def _without_main_module() -> Iterator[None]:
+    """Hide the main module from a new process, which would import it again without need."""
     main = sys.modules["__main__"]
     kept: dict[str, Any] = {name: vars(main).pop(name) for name in ("__spec__", "__file__") if name in vars(main)}
     main.__spec__ = None
@@ -63,5 +63,5 @@ def _main_stays_behind() -> Iterator[None]:
         vars(main).update(kept)
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     pass

@@ -1,4 +1,4 @@
-"""When a run is tried again, and when a sweep is given up: the stop rules of a study as the executor takes them."""
+"""Retry policy of a sweep: rules for retrying a run and for ending the sweep early, from a study's stop rules."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeps.execution.failures import TRANSIENT
-from sweeps.execution.shutdown import Halt
+from sweeps.execution.shutdown import StopLevel
 
-RETRY_SECONDS = 30.0  # what is broken around a run takes a while to be repaired
+RETRY_SECONDS = 30.0  # times the number of failed attempts, after an infrastructure failure
 
 
 @dataclass(frozen=True)
-class Policy:
-    """Failures counted here are runs that failed for good. One that diverged has not: it has given its answer."""
+class RetryPolicy:
+    """Rules of retries and of ending early. A run fails with its last attempt; a diverged run is not a failed one."""
 
-    retries: int = 1  # further attempts at a run whose failure is transient
-    timeout_seconds: float | None = None  # of one attempt, less the time it waits for another run's work
-    fail_fast: bool = False  # the first failure stops the active runs too
-    max_failures: int | None = None  # so many failures, and nothing more is started; what is active finishes
-    deadline_seconds: float | None = None  # of the whole launch; then the active runs are stopped, to be continued
+    retries: int = 1  # of a run whose failure is transient
+    timeout_seconds: float | None = None  # of one attempt, without the time it waits for a lock
+    fail_fast: bool = False  # stop the active runs after the first failure
+    max_failures: int | None = None  # start no more runs after so many failures
+    deadline_seconds: float | None = None  # of the whole launch; then stop the active runs
 
     def retry_pause(self, meta: Mapping[str, Any]) -> float | None:
-        """Seconds until a run that ended so is tried again, None if it is not."""
+        """Return the seconds until the next attempt at a run with this meta.json; None if it is not retried."""
         if meta["status"] != "failed":
             return None
         name, attempt = meta["failure"]["class"], meta["failure"]["attempt"]
@@ -31,13 +31,14 @@ class Policy:
             return None
         return RETRY_SECONDS * attempt if name == "infrastructure" else 0.0
 
-    def give_up(self, num_failed: int) -> tuple[Halt, str]:
-        """How far the failures so far stop the sweep, and why."""
+    def stop_level(self, num_failed: int) -> tuple[StopLevel, str]:
+        """Return the stop level after so many failures, and its reason."""
         if self.fail_fast and num_failed:
-            return Halt.STOP, "a run has failed (fail_fast)"
+            return StopLevel.STOP, "a run has failed (fail_fast)"
         if self.max_failures is not None and num_failed >= self.max_failures:
-            return Halt.DRAIN, f"{num_failed} failed (max_failures)"
-        return Halt.NO, ""
+            return StopLevel.DRAIN, f"{num_failed} failed (max_failures)"
+        return StopLevel.NONE, ""
 
-    def is_over(self, elapsed: float) -> bool:
+    def deadline_passed(self, elapsed: float) -> bool:
+        """Return True once the launch has taken its whole time."""
         return self.deadline_seconds is not None and elapsed >= self.deadline_seconds

@@ -1,8 +1,8 @@
-"""What is written of a run before its process starts and after it has ended, and how it ended by that.
+"""Status bookkeeping of a run: the controller's entries in meta.json before a worker starts and after it exits.
 
-meta.json of a run that failed or diverged has `failure: {"class": str, "attempt": int}`: see failures.py, and how
-many of its attempts have failed, this one included. The count goes on when a sweep is continued, and begins anew when a
-run that had failed for good is executed again.
+meta.json of a failed or diverged run has `failure: {"class": str, "attempt": int}`: the class (see failures.py), and
+the number of failed attempts, this one included. A resumed sweep keeps counting; a run that had failed for good starts
+again from zero.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ from typing import Any
 
 from agrae_lab import runs
 from sweeps.execution import failures
-from sweeps.execution.retry_policy import Policy
+from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.execution.worker import BUSY_EXIT
 
-BUSY = "busy"  # outcome of a run in whose directory another process is at work
-LOCK_SECONDS = 5.0  # for what a killed process leaves behind to go
+BUSY = "busy"  # outcome of a run that another process executes
+LOCK_SECONDS = 5.0  # until the children of a killed process have gone
 
 
 @dataclass(frozen=True)
-class Ending:
-    """What was seen of the end of a run's process."""
+class ProcessExit:
+    """Exit of a run's process, as the controller saw it."""
 
-    exit_code: int | None  # None: the server it was forked from had died
-    asked: str | None = None  # "stop" or "timeout": why it was sent SIGTERM
-    out_of_memory: bool = False  # the kernel killed some process for want of memory meanwhile
+    exit_code: int | None  # None: the fork server had died, and nobody has the code
+    terminated_for: str | None = None  # "stop" or "timeout": the reason of SIGTERM
+    out_of_memory: bool = False  # the kernel killed some process for lack of memory meanwhile
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended in this launch: one of runs.STATUSES, or BUSY. `run` is as it stands then."""
+    """Outcome of a run in this launch: its status (one of runs.STATUSES, or BUSY), and the run after it."""
 
     run: runs.Run
     status: str
     seconds: float
 
 
-def with_fresh_count(run: runs.Run) -> runs.Run:
-    """The run as planned, its earlier failures forgiven if it had failed for good."""
+def reset_failure_count(run: runs.Run) -> runs.Run:
+    """Return the run as planned, without its failure count if it had failed for good."""
     return replace(run, meta={**run.meta, "failure": None}) if run.status == "failed" else run
 
 
 def claim(run: runs.Run) -> Outcome | None:
-    """None if the run is ours to start, else what another controller made of it since we planned.
+    """Mark the run as pending and return None; or return its outcome if it is finished or busy by now.
 
     Raises:
         RunError, OSError: the run directory cannot be read or written.
@@ -59,43 +59,43 @@ def claim(run: runs.Run) -> Outcome | None:
             if found.status in runs.FINAL_STATUSES:
                 return Outcome(found, found.status, 0.0)
             failure = run.meta.get("failure")
-            noted = {} if failure == found.meta.get("failure") else {"failure": failure}
-            runs.update_meta(run.path, status="pending", error=None, **noted)
+            changes = {} if failure == found.meta.get("failure") else {"failure": failure}
+            runs.update_meta(run.path, status="pending", error=None, **changes)
             return None
     except runs.RunBusyError:
         return Outcome(runs.read_run(run.path), BUSY, 0.0)
 
 
-def not_started(run: runs.Run, error: Exception) -> Outcome:
-    """The run has failed before it had a process; nothing is written, since that may be what failed."""
-    return _outcome(run, _failed(run, _text(error), exit_code=None), seconds=0.0)
+def start_failure(run: runs.Run, error: Exception) -> Outcome:
+    """Return the outcome of a run without a process. Nothing is written, since writing may be what failed."""
+    return _outcome(run, _failure_changes(run, _error_text(error), exit_code=None), seconds=0.0)
 
 
-def record_end(run: runs.Run, ending: Ending, policy: Policy) -> Outcome:
-    """Write how a run ended, as far as it has not itself; "pending" where it will be tried again.
+def record_end(run: runs.Run, process_exit: ProcessExit, retry_policy: RetryPolicy) -> Outcome:
+    """Write the status of a run whose process has exited, unless the worker did; "pending" if it will be retried.
 
     Args:
         run: as it was claimed.
     """
-    if ending.exit_code == BUSY_EXIT:
-        return Outcome(run, BUSY, ending.seconds)
+    if process_exit.exit_code == BUSY_EXIT:
+        return Outcome(run, BUSY, process_exit.seconds)
     found, changes = run, dict[str, Any]()
     try:
-        with _lock_soon(run.path):
+        with _lock_after_exit(run.path):
             found = runs.read_run(run.path)
-            changes = _changes(run, found, ending, policy)
+            changes = _meta_changes(run, found, process_exit, retry_policy)
             if changes:
-                again = {} if policy.retry_pause(changes) is None else {"status": "pending"}
+                again = {} if retry_policy.retry_pause(changes) is None else {"status": "pending"}
                 runs.update_meta(run.path, **{**changes, **again})
     except runs.RunBusyError:
-        return Outcome(found, BUSY, ending.seconds)
-    except (runs.RunError, OSError) as error:  # a full disk, say: on disk the run is cut off
-        changes = changes or _failed(run, _text(error), exit_code=None)
-    return _outcome(found, changes, seconds=ending.seconds)
+        return Outcome(found, BUSY, process_exit.seconds)
+    except (runs.RunError, OSError) as error:  # a full disk, for example
+        changes = changes or _failure_changes(run, _error_text(error), exit_code=None)
+    return _outcome(found, changes, seconds=process_exit.seconds)
 
 
-def settled(outcome: Outcome) -> Outcome:
-    """A run that was busy elsewhere may have been finished there by now."""
+def recheck_busy(outcome: Outcome) -> Outcome:
+    """Return the final outcome of a run that was busy elsewhere, if it is finished by now."""
     if outcome.status == BUSY:
         with suppress(runs.RunError):
             run = runs.read_run(outcome.run.path)
@@ -104,23 +104,27 @@ def settled(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _changes(claimed: runs.Run, found: runs.Run, ending: Ending, policy: Policy) -> dict[str, Any]:
+def _meta_changes(
+    claimed: runs.Run, found: runs.Run, process_exit: ProcessExit, retry_policy: RetryPolicy
+) -> dict[str, Any]:
     error = found.meta.get("error")
     if found.status == "diverged":
-        return _failed(claimed, error, ending.exit_code, status="diverged")
+        return _failure_changes(claimed, error, process_exit.exit_code, status="diverged")
     if found.status in runs.FINAL_STATUSES:
         return {}
-    if ending.asked == "stop":  # an error in the middle of stopping is our doing
+    if process_exit.terminated_for == "stop":  # the stop may have caused the error
         return {"status": "interrupted"} if found.status == "failed" else {"status": "interrupted", "error": None}
-    if ending.asked == "timeout":
-        assert policy.timeout_seconds is not None
-        error = failures.timed_out(policy.timeout_seconds)
+    if process_exit.terminated_for == "timeout":
+        assert retry_policy.timeout_seconds is not None
+        error = failures.timeout_error(retry_policy.timeout_seconds)
     elif found.status != "failed":
-        error = failures.died(ending.exit_code, out_of_memory=ending.out_of_memory)
-    return _failed(claimed, error, ending.exit_code)
+        error = failures.exit_error(process_exit.exit_code, out_of_memory=process_exit.out_of_memory)
+    return _failure_changes(claimed, error, process_exit.exit_code)
 
 
-def _failed(run: runs.Run, error: str | None, exit_code: int | None, *, status: str = "failed") -> dict[str, Any]:
+def _failure_changes(
+    run: runs.Run, error: str | None, exit_code: int | None, *, status: str = "failed"
+) -> dict[str, Any]:
     failed_before = (run.meta.get("failure") or {}).get("attempt", 0)
     failure = {"class": failures.classify(exit_code, error, status), "attempt": failed_before + 1}
     return {"status": status, "error": error, "failure": failure}
@@ -132,14 +136,14 @@ def _outcome(run: runs.Run, changes: Mapping[str, Any], *, seconds: float) -> Ou
 
 
 @contextmanager
-def _lock_soon(path: Path) -> Iterator[None]:
-    """The run's lock, which what has just been killed may hold for a moment longer."""
-    give_up = time.monotonic() + LOCK_SECONDS
-    while time.monotonic() < give_up and runs.Run(path, {}).is_locked():
+def _lock_after_exit(path: Path) -> Iterator[None]:
+    """Hold the run's lock, which the children of a killed process may keep for a moment."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while time.monotonic() < deadline and runs.Run(path, {}).is_locked():
         time.sleep(0.02)
     with runs.lock(path):
         yield
 
 
-def _text(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

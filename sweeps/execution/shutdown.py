@@ -1,10 +1,10 @@
-"""Ending before its time: how far a person, a rule or the clock stops a sweep, and what that does to processes.
+"""Early end of a sweep: stop levels, the signals that raise them, and signals to the runs' processes.
 
-    Ctrl-C              nothing more is started, the active runs finish
-    again, or SIGTERM   the active runs are asked to stop (SIGTERM), and killed after GRACE_SECONDS
-    and again           they are killed at once
+    Ctrl-C              no more runs start, the active runs finish
+    again, or SIGTERM   the active runs get SIGTERM, and SIGKILL after GRACE_SECONDS
+    and again           the active runs get SIGKILL at once
 
-A closed terminal (SIGHUP) stops as SIGTERM does.
+A closed terminal (SIGHUP) counts as SIGTERM.
 """
 
 from __future__ import annotations
@@ -21,84 +21,84 @@ from pathlib import Path
 from sweeps.execution.worker import STOP_SIGNALS
 
 
-class Halt(IntEnum):
-    """How far a sweep is stopped; it never goes back."""
+class StopLevel(IntEnum):
+    """Degree to which a sweep is stopped; it only rises."""
 
-    NO = 0
-    DRAIN = 1  # nothing more is started
-    STOP = 2  # the active runs are asked to stop
-    KILL = 3  # and not given the time to
+    NONE = 0
+    DRAIN = 1  # start no more runs
+    STOP = 2  # SIGTERM to the active runs
+    KILL = 3  # SIGKILL to the active runs
 
 
 @dataclass
-class Halting:
-    """What has been asked for so far."""
+class StopState:
+    """Highest stop level so far, and its reason."""
 
-    level: Halt = Halt.NO
-    why: str = ""
-    on_request: bool = False  # by a person or the clock, not because of failures
+    level: StopLevel = StopLevel.NONE
+    reason: str = ""
+    on_request: bool = False  # by the user or the clock, not by failures
 
-    def raise_to(self, level: Halt, why: str, *, on_request: bool) -> None:
-        """Go at least so far."""
+    def escalate(self, level: StopLevel, reason: str, *, on_request: bool) -> None:
+        """Raise the level to at least this one."""
         if level > self.level:
-            self.level, self.why = level, why
+            self.level, self.reason = level, reason
             self.on_request |= on_request
 
 
 @contextmanager
-def stop_requests() -> Iterator[Halting]:
-    """Signals that ask for a stop raise the level inside this block. What is ignored (nohup) stays ignored."""
-    halting = Halting()
+def stop_requests() -> Iterator[StopState]:
+    """Yield a state whose level rises at each stop signal in this block. An ignored signal (nohup) stays ignored."""
+    stop_state = StopState()
 
     def received(number: int, _frame: object) -> None:
         interrupt = number == signal.SIGINT
-        level = Halt(min(halting.level + 1, Halt.KILL))
-        why = "Ctrl-C" if interrupt else signal.Signals(number).name
-        halting.raise_to(level if interrupt else max(level, Halt.STOP), why, on_request=True)
+        level = StopLevel(min(stop_state.level + 1, StopLevel.KILL))
+        reason = "Ctrl-C" if interrupt else signal.Signals(number).name
+        stop_state.escalate(level if interrupt else max(level, StopLevel.STOP), reason, on_request=True)
 
     old = {}
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             old[number] = signal.signal(number, received)
     try:
-        yield halting
+        yield stop_state
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
 
 
 def signal_group(process: ForkServerProcess, number: int) -> None:
-    """Signal a run's process and all that it has started."""
+    """Signal a run's process and all processes that it has started."""
     assert process.pid is not None
     with suppress(ProcessLookupError):
         try:
             os.killpg(process.pid, number)
-        except ProcessLookupError:  # it has not come to setsid yet, or all of it is gone
+        except ProcessLookupError:  # before its setsid, or after its end
             if process.is_alive():
                 os.kill(process.pid, number)
 
 
 def exit_code(process: ForkServerProcess) -> int | None:
-    """Of a process that has ended, after which nothing of its group is left.
+    """Return the exit code of a process that has ended, and kill the rest of its process group.
 
-    None if it was alive: then it is the server that has died, which would have told us how it ended.
+    None if the process still exists: then the fork server has died, which alone could report the code.
     """
     process.join()
     assert process.pid is not None
     try:
         os.kill(process.pid, 0)
         code = None
-    except OSError:  # gone, as it should be
+    except OSError:  # it has ended
         code = process.exitcode
-    signal_group(process, signal.SIGKILL)  # whatever the run left behind would keep its lock and its GPU
+    signal_group(process, signal.SIGKILL)  # its children would keep its lock and its GPU
     process.close()
     return code
 
 
 def waiting_for_locks() -> set[int]:
-    """Ids of the processes that wait for a file lock; none where the kernel does not say.
+    """Return the ids of the processes that wait for a file lock; empty where the kernel does not list them.
 
-    A run waits so for what another is making for both, the base model's evaluation say, and is not hung.
+    A run waits like this while another run makes the base model's evaluation for both.
     """
     path = Path("/proc/locks")
     lines = path.read_text().splitlines() if path.exists() else []

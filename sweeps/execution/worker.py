@@ -1,7 +1,7 @@
-"""What happens in the process of one run: its surroundings are set, then the train module takes over.
+"""Worker: the process of one run. It sets its environment, then calls the train module.
 
-The process watches the controller and stops itself if that dies, so that no run stays behind on a GPU that
-nobody watches; it continues from its last checkpoint like any stopped run.
+A worker stops itself when its controller dies, so that no run stays on a GPU unwatched; the run resumes from its last
+checkpoint like any stopped run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from agrae_lab import runs
 from sweeps.execution.failures import INFRASTRUCTURE_EXIT
 from sweeps.execution.slots import Slot
 
-GRACE_SECONDS = 20.0  # from SIGTERM to SIGKILL: enough for a step to end and a checkpoint to be written
+GRACE_SECONDS = 20.0  # from SIGTERM to SIGKILL: time to end a step and write a checkpoint
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WATCHED_PARENT = "AGRAE_WATCHED_PARENT"  # as agrae_lab.evaluate reads it
 BUSY_EXIT = 75  # EX_TEMPFAIL
@@ -33,14 +33,14 @@ BUSY_EXIT = 75  # EX_TEMPFAIL
 
 def run_in_child(run_dir: str, train_module: str, slot: Slot) -> None:
     """Execute one run; exit code 0, BUSY_EXIT if its lock was held, INFRASTRUCTURE_EXIT after an OSError, else 1."""
-    os.setsid()  # Ctrl-C reaches the controller alone, and a stop reaches all that the run started
+    os.setsid()  # keeps Ctrl-C from the run, and lets a stop reach all its processes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    slot.take()
+    slot.apply()
     try:
-        _log_to(Path(run_dir) / "log.txt")
+        _redirect_output(Path(run_dir) / "log.txt")
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # blocked since the server started
         threading.Thread(target=_stop_with_parent, daemon=True).start()
-        os.environ[WATCHED_PARENT] = str(os.getppid())  # for a program that goes on in this one's place
+        os.environ[WATCHED_PARENT] = str(os.getppid())  # for a program that replaces this one by exec
         if "torch" in sys.modules:  # preloaded before OMP_NUM_THREADS was set
             sys.modules["torch"].set_num_threads(slot.num_threads)
         status = importlib.import_module(train_module).execute(run_dir)
@@ -48,27 +48,27 @@ def run_in_child(run_dir: str, train_module: str, slot: Slot) -> None:
     except runs.RunBusyError:
         sys.exit(BUSY_EXIT)
     except OSError:
-        _end_on_a_bad_disk()
+        _exit_after_os_error()
     except Exception:
         traceback.print_exc()
         sys.exit(1)
 
 
-def _end_on_a_bad_disk() -> NoReturn:
-    """The log may be what cannot be written, and the exit code is all that is left to say so."""
+def _exit_after_os_error() -> NoReturn:
+    """Exit with INFRASTRUCTURE_EXIT, which reports the error even if the log cannot be written."""
     with suppress(OSError):
         traceback.print_exc()
-    sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - the old ones fail again at exit
+    sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - the old ones would fail again at exit
     sys.exit(INFRASTRUCTURE_EXIT)
 
 
-def _log_to(path: Path) -> None:
-    """Send all that this process and its libraries print to the end of `path`."""
+def _redirect_output(path: Path) -> None:
+    """Append all output of this process and its libraries to `path`."""
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 - line by line, for who reads along
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 - line by line, for a reader of the log
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
@@ -76,6 +76,7 @@ def _log_to(path: Path) -> None:
 
 
 def _stop_with_parent() -> None:
+    """Wait for the controller's end, then stop this process."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -1,7 +1,7 @@
-"""All runs of a study, or of a root, as one table: a row per run, a column per variable.
+"""Table of all runs of a study, or of a root: a row per run, a column per variable.
 
 run, cell, arm, seed, status, error, failure, attempts, <timings in seconds>
-setting <key>                    every setting that makes the result, by its key in the config
+setting <key>                    every setting that decides the result, by its config key
 pass@<k>/<benchmark>             mean Pass@k over the problems, for k = 1, 2, 4, … up to n; empty before evaluation
 """
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def collect(run_dirs: Sequence[Path], *, cells: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """The table, in the order of the run directories.
+    """Return the table, in the order of the run directories.
 
     Args:
-        cells: run key → the cell of a study that it is, in words.
+        cells: run key → label of its cell in a study.
 
     Raises:
         agrae_lab.runs.RunError: a run directory that cannot be read.
@@ -35,13 +35,7 @@ def collect(run_dirs: Sequence[Path], *, cells: Mapping[str, str] | None = None)
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write, or replace, a .csv or .parquet file.
-
-    Raises:
-        ValueError: another ending.
-    """
-    if path.suffix not in (".csv", ".parquet"):
-        raise ValueError(f"{path} must end in .csv or .parquet")
+    """Write or replace a .csv or .parquet file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with runs.replacing(path) as temporary:
         if path.suffix == ".csv":
@@ -52,18 +46,18 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 
 def _row(run: runs.Run, cells: Mapping[str, str]) -> dict[str, Any]:
     failure = run.meta.get("failure") or {}
-    told = {"run": run.key, "cell": cells.get(run.key), "arm": run.arm, "seed": run.seed, "status": run.status}
+    identity = {"run": run.key, "cell": cells.get(run.key), "arm": run.arm, "seed": run.seed, "status": run.status}
     ended = {"error": run.meta.get("error"), "failure": failure.get("class")}
     attempts = {"attempts": len(run.meta.get("attempts", ())), **run.meta.get("timings", {})}
     kept = {
         key: value for key, value in run.config.items() if key not in (*runs.VOLATILE, *runs.DERIVED, "arm", "seed")
     }
     settings = {f"setting {key}": value for key, value in leaves(kept)}
-    return {**told, **ended, **attempts, **settings, **_values(run)}
+    return {**identity, **ended, **attempts, **settings, **_values(run)}
 
 
 def _one_type_each(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Parquet's columns have one type: lists, and values of several types, become JSON."""
+    """Return the rows with lists, and values of mixed types, as JSON: a column of Parquet has one type."""
     kinds: dict[str, set[str]] = {}
     for row in rows:
         for column, value in row.items():
@@ -76,7 +70,7 @@ def _one_type_each(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _values(run: runs.Run) -> dict[str, float]:
-    from analysis.io.study import read_counts
+    from analysis.io.eval_counts import read_counts
     from analysis.statistics.passk import pass_at_k
 
     values: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Two runs, cells or arms side by side: in which settings they differ, and by how much in Pass@k."""
+"""Comparison of two runs, cells or arms: their different settings, and the difference in Pass@k."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from agrae_lab import runs
 from sweeps.errors import PlanError, close_match
 from sweeps.planning.drift import leaves
-from sweeps.planning.glance import glance, run_dirs
+from sweeps.planning.run_dirs import list_run_dirs, read_run_meta
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,11 +25,11 @@ _INTERVAL = ["estimate", "lo", "hi"]
 
 
 def find(name: str, root: Path, *, among: Sequence[Path] | None = None) -> list[runs.Run]:
-    """The runs that a name stands for.
+    """Return the runs that a name stands for.
 
     Args:
         name: a run or cell directory, by its path or its name in the root, or an arm.
-        among: run directories to which it is confined; None: all of the root.
+        among: the run directories to search; None: all of the root.
 
     Raises:
         PlanError: nothing has that name, or an arm has several cells.
@@ -41,8 +41,8 @@ def find(name: str, root: Path, *, among: Sequence[Path] | None = None) -> list[
         if found := sorted(path.glob("seed-*/config.yaml")):
             return [runs.read_run(one.parent) for one in found]
     by_arm: dict[str, list[Path]] = {}
-    for path in run_dirs(root) if among is None else among:
-        by_arm.setdefault(glance(path).arm, []).append(path)
+    for path in list_run_dirs(root) if among is None else among:
+        by_arm.setdefault(read_run_meta(path).arm, []).append(path)
     if name not in by_arm:
         hint = close_match(name, by_arm) or f"the arms are {', '.join(sorted(by_arm)) or 'none'}"
         raise PlanError([f"there is no run, cell or arm {name!r} in {root}; {hint}"])
@@ -52,7 +52,7 @@ def find(name: str, root: Path, *, among: Sequence[Path] | None = None) -> list[
 
 
 def settings_that_differ(first: runs.Run, second: runs.Run) -> list[tuple[str, Any, Any]]:
-    """(key, value of the first, value of the second) of every setting that makes the result; None: it has no such."""
+    """Return (key, first value, second value) of each different setting that decides the result; None if missing."""
     one, other = (dict(leaves(run.config)) for run in (first, second))
     keys = [
         key for key in dict.fromkeys([*one, *other]) if key.partition(".")[0] not in (*runs.VOLATILE, *runs.DERIVED)
@@ -61,7 +61,7 @@ def settings_that_differ(first: runs.Run, second: runs.Run) -> list[tuple[str, A
 
 
 def results(first: Sequence[runs.Run], second: Sequence[runs.Run]) -> Iterator[pd.DataFrame]:
-    """For every benchmark that both sides have been evaluated on, and every k: Pass@k of both, and the difference.
+    """Yield a table for every benchmark on which both sides are evaluated, with Pass@k of both and the difference.
 
     Columns: benchmark, k; estimate, lo and hi of each of first, second, difference (paired, second less first); method
     and speaks_of of the difference (see analysis.estimates.passk_curves).
@@ -77,7 +77,9 @@ def results(first: Sequence[runs.Run], second: Sequence[runs.Run]) -> Iterator[p
         evaluations = collect(study, benchmark)
         if evaluations is None or not {"first", "second"} <= evaluations.correct.keys():
             continue
-        curves = curve_table(evaluations).drop_duplicates(["arm", "k"])  # an arm's mean stands before its seeds
+        curves = curve_table(evaluations).drop_duplicates(
+            ["arm", "k"]
+        )  # keeps an arm's mean, which is before its seeds
         sides = [curves[curves["arm"] == side].set_index("k")[_INTERVAL].add_prefix(f"{side} ") for side in _SIDES]
         gain = gain_table(evaluations, "first").set_index("k")
         difference = gain[_INTERVAL].add_prefix("difference ")
@@ -88,10 +90,10 @@ def results(first: Sequence[runs.Run], second: Sequence[runs.Run]) -> Iterator[p
 def print_comparison(
     console: Console, names: tuple[str, str], first: Sequence[runs.Run], second: Sequence[runs.Run]
 ) -> None:
-    """Settings, then results.
+    """Print the different settings, then the results.
 
     Raises:
-        analysis.io.study.FrameError: as of `results`.
+        analysis.io.study.FrameError: as `results`.
     """
     differ = settings_that_differ(first[0], second[0])
     if len(first) > 1 or len(second) > 1:
@@ -111,11 +113,11 @@ def print_comparison(
             shown.add_row(str(row["k"]), *(_percent(row, side) for side in (*_SIDES, "difference")))
         console.print(shown)
     if not found:
-        console.print("no benchmark that both have been evaluated on")
+        console.print("the two have no evaluated benchmark in common")
 
 
 def _named(side: Sequence[runs.Run], name: str) -> list[runs.Run]:
-    """As analysis groups them: by arm."""
+    """Return the runs under one arm name, by which analysis groups them."""
     return [replace(run, config={**run.config, "arm": name}) for run in side]
 
 

@@ -1,4 +1,4 @@
-"""A study to be handed on: everything but checkpoints and models, laid out as a root that analysis reads."""
+"""Export of a study without checkpoints and models, laid out as a root that analysis reads."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from pathlib import Path
 from agrae_lab import runs
 from sweeps.errors import PlanError
 from sweeps.inspect.gc import is_temporary
-from sweeps.planning.glance import glance
-from sweeps.planning.study_directory import Ledger
+from sweeps.planning.run_dirs import read_run_meta
+from sweeps.planning.study_directory import StudyDirectory
 
-LEFT_OUT = ("checkpoints", "model")  # of a run's directory: large, and made again by the same config
+LEFT_OUT = ("checkpoints", "model")  # large folders of a run, which the same config makes again
 
 
-def export(ledger: Ledger, run_dirs: Sequence[Path], target: Path) -> int:
-    """Copy a study into a new folder, or a .tar.gz; returns the number of files.
+def export(directory: StudyDirectory, run_dirs: Sequence[Path], target: Path) -> int:
+    """Copy a study into a new folder or .tar.gz, and return the number of files.
 
     Raises:
-        PlanError: the target exists, or ends in what is neither.
+        PlanError: the target exists, or has another suffix.
     """
     if target.exists():
         raise PlanError([f"{target} exists; choose another name, or remove it first"])
     if target.suffix and not target.name.endswith(".tar.gz"):
         raise PlanError([f"{target} is neither a folder nor a .tar.gz"])
-    files = list(dict.fromkeys(_files(ledger, run_dirs)))
+    files = list(dict.fromkeys(_files(directory, run_dirs)))
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.name.endswith(".tar.gz"):
         with runs.replacing(target) as temporary, tarfile.open(temporary, "w:gz") as archive:
             for path in files:
-                archive.add(path, Path(ledger.path.name) / path.relative_to(ledger.root))
+                archive.add(path, Path(directory.path.name) / path.relative_to(directory.root))
         return len(files)
     with _replacing_folder(target) as folder:
         for path in files:
-            copy = folder / path.relative_to(ledger.root)
+            copy = folder / path.relative_to(directory.root)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
     return len(files)
@@ -52,22 +52,22 @@ def _replacing_folder(target: Path) -> Iterator[Path]:
         folder.replace(target)
 
 
-def _files(ledger: Ledger, run_dirs: Sequence[Path]) -> Iterator[Path]:
-    yield from _whole(ledger.path)
-    manifest = ledger.root / "experiments" / f"{ledger.path.name}.json"
+def _files(directory: StudyDirectory, run_dirs: Sequence[Path]) -> Iterator[Path]:
+    yield from _files_to_copy(directory.path)
+    manifest = directory.root / "experiments" / f"{directory.path.name}.json"
     if manifest.is_file():
         yield manifest
     for path in run_dirs:
-        yield from _whole(path)
-        run = glance(path)
+        yield from _files_to_copy(path)
+        run = read_run_meta(path)
         for benchmark in run.meta.get("base_eval", {}):
             samples = run.base_samples_path(benchmark)
             if samples is not None and samples.is_file():
-                yield from _whole(samples.parent)
+                yield from _files_to_copy(samples.parent)
 
 
-def _whole(folder: Path) -> Iterator[Path]:
-    """All files below a folder, less what is left out, locks and what a crash left behind."""
+def _files_to_copy(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder, except left-out folders, locks and partial files of a crash."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         is_left_out = path.name == ".lock" or is_temporary(path) or {*inside.parts[:-1]} & {*LEFT_OUT}

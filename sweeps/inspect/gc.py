@@ -1,4 +1,4 @@
-"""What a root could do without: `python -m sweeps gc` lists it, and removes it on request. What is at work stays."""
+"""Removable files of a root: `python -m sweeps gc` lists them, and removes them on request. Runs in progress stay."""
 
 from __future__ import annotations
 
@@ -14,97 +14,105 @@ from rich.table import Table
 from rich.text import Text
 
 from agrae_lab import runs
-from sweeps.planning.glance import glance
-from sweeps.planning.study_directory import list_ledgers
+from sweeps.planning.run_dirs import read_run_meta
+from sweeps.planning.study_directory import list_study_directories
 
 CHECKPOINTS = "checkpoints of a finished run"
-TORN = "a file that was being written when its process died"
-NAMELESS = "a run that no study or experiment names"
+PARTIAL_FILE = "partial file of a process that died"
+UNREFERENCED_RUN = "run of no study or experiment"
 
-_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")  # as agrae_lab.runs.replacing names them
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")  # as named by agrae_lab.runs.replacing
 
 
 @dataclass(frozen=True)
-class Waste:
-    """A file or folder to be removed, and why. `lock`: the directory whose lock says that nobody is at work in it."""
+class Removable:
+    """A file or folder to remove. `lock`: the directory whose free lock shows that nothing in it is in progress."""
 
     path: Path
-    why: str
+    reason: str
     num_bytes: int
     lock: Path
 
 
 def is_temporary(path: Path) -> bool:
+    """Return True for the name of a file that is being written."""
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
-def find_waste(root: Path, run_dirs: Sequence[Path], *, everything: bool) -> list[Waste]:
-    """What could go from these run directories, largest first.
+def find_removable(root: Path, run_dirs: Sequence[Path], *, everything: bool) -> list[Removable]:
+    """Return the removable files and folders of these run directories, largest first.
 
     Args:
-        everything: also runs that no study or experiment names, and what lies in the root beside its runs.
+        everything: also runs of no study or experiment, and partial files of the root outside its runs.
 
     Raises:
         agrae_lab.runs.RunError: a run directory or a manifest that cannot be read.
     """
     named = {key for one in runs.list_experiments(root) for key in one.runs}
-    named |= {cell.run for ledger in list_ledgers(root) for cell in ledger.frozen().values()}
+    named |= {cell.run for directory in list_study_directories(root) for cell in directory.frozen_cells().values()}
     found = []
     for path in run_dirs:
-        run = glance(path)
-        if _at_work(path):
+        run = read_run_meta(path)
+        if _in_progress(path):
             continue
         if everything and run.key not in named:
-            found.append(_waste(path, NAMELESS, path))
+            found.append(_removable(path, UNREFERENCED_RUN, path))
             continue
         if run.status in runs.FINAL_STATUSES and (path / "checkpoints").is_dir():
-            found.append(_waste(path / "checkpoints", CHECKPOINTS, path))
-        found += [_waste(torn, TORN, path) for torn in _torn(path) if "checkpoints" not in torn.parts]
+            found.append(_removable(path / "checkpoints", CHECKPOINTS, path))
+        found += [
+            _removable(torn, PARTIAL_FILE, path) for torn in _partial_files(path) if "checkpoints" not in torn.parts
+        ]
     if everything:
         shared = [*root.glob("base/*/"), *root.glob("studies/*/")]
-        found += [_waste(torn, TORN, folder) for folder in shared if not _at_work(folder) for torn in _torn(folder)]
-    return sorted(found, key=lambda waste: -waste.num_bytes)
+        found += [
+            _removable(torn, PARTIAL_FILE, folder)
+            for folder in shared
+            if not _in_progress(folder)
+            for torn in _partial_files(folder)
+        ]
+    return sorted(found, key=lambda removable: -removable.num_bytes)
 
 
-def remove(waste: Sequence[Waste]) -> list[Waste]:
-    """Remove what nobody has come to work on meanwhile; returns what is gone."""
-    gone = []
-    for one in waste:
+def remove(removable: Sequence[Removable]) -> list[Removable]:
+    """Remove everything that is still not in progress, and return it."""
+    removed = []
+    for one in removable:
         with suppress(runs.RunBusyError), runs.lock(one.lock):
-            if one.why == CHECKPOINTS and glance(one.lock).status not in runs.FINAL_STATUSES:
+            if one.reason == CHECKPOINTS and read_run_meta(one.lock).status not in runs.FINAL_STATUSES:
                 continue
             if one.path.is_dir():
                 shutil.rmtree(one.path)
             else:
                 one.path.unlink(missing_ok=True)
-            gone.append(one)
-    for folder in {one.lock.parent for one in gone}:
-        with suppress(OSError):  # another seed lies there
+            removed.append(one)
+    for folder in {one.lock.parent for one in removed}:
+        with suppress(OSError):  # it has another seed
             folder.rmdir()
-    return gone
+    return removed
 
 
-def print_waste(console: Console, waste: Sequence[Waste]) -> None:
-    table = Table("size", "what", "where", box=None, pad_edge=False)
-    for one in waste:
-        table.add_row(_size(one.num_bytes), one.why, Text(str(one.path), overflow="fold"))
+def print_removable(console: Console, removable: Sequence[Removable]) -> None:
+    table = Table("size", "kind", "path", box=None, pad_edge=False)
+    for one in removable:
+        table.add_row(_size(one.num_bytes), one.reason, Text(str(one.path), overflow="fold"))
     console.print(table)
 
 
-def total(waste: Sequence[Waste]) -> str:
-    return f"{len(waste)} items, {_size(sum(one.num_bytes for one in waste))}"
+def total(removable: Sequence[Removable]) -> str:
+    return f"{len(removable)} items, {_size(sum(one.num_bytes for one in removable))}"
 
 
-def _waste(path: Path, why: str, lock: Path) -> Waste:
+def _removable(path: Path, reason: str, lock: Path) -> Removable:
     files = [path] if path.is_file() else [inside for inside in path.rglob("*") if inside.is_file()]
-    return Waste(path, why, sum(file.stat().st_size for file in files), lock)
+    return Removable(path, reason, sum(file.stat().st_size for file in files), lock)
 
 
-def _at_work(folder: Path) -> bool:
+def _in_progress(folder: Path) -> bool:
     return runs.Run(folder, {}).is_locked()
 
 
-def _torn(folder: Path) -> Iterator[Path]:
+def _partial_files(folder: Path) -> Iterator[Path]:
     yield from (path for path in folder.rglob(".*.tmp") if is_temporary(path))
 
 

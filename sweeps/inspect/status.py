@@ -1,4 +1,4 @@
-"""What stands in a root or a study, whoever wrote it: `python -m sweeps status`."""
+"""Status of all runs in a root or a study: `python -m sweeps status`."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from rich.table import Table
 from rich.text import Text
 
 from agrae_lab import runs
-from sweeps.execution.display import progress_of
-from sweeps.planning.glance import glance
+from sweeps.execution.display import read_progress
+from sweeps.planning.run_dirs import read_run_meta
 
-_MANY = 200  # rows that anybody reads
+_MAX_ROWS = 200
 _WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Row:
-    """One run as a reader sees it. `status`: runs.STATUSES, or "cut off" (says running, but nobody is)."""
+    """Status of one run. `status`: runs.STATUSES, or "cut off" for a run that says running but has no process."""
 
     run: str
-    cell: str | None  # what makes it a cell of its study; None outside one
+    cell: str | None  # label of its cell in the study; None outside a study
     arm: str
     seed: int
     status: str
@@ -38,26 +38,26 @@ class Row:
 
 
 def status_rows(run_dirs: Iterable[Path], *, cells: Mapping[str, str] | None = None) -> list[Row]:
-    """One row for each run directory, in their order; one that is not there yet is pending.
+    """Return one row for each run directory, in their order; a missing directory is pending.
 
     Args:
-        cells: run key → the cell of a study that it is, in words.
+        cells: run key → label of its cell in a study.
 
     Raises:
         agrae_lab.runs.RunError: a run directory that cannot be read.
     """
-    return [_row(glance(path), cells or {}) for path in run_dirs]
+    return [_row(read_run_meta(path), cells or {}) for path in run_dirs]
 
 
 def _row(run: runs.Run, cells: Mapping[str, str]) -> Row:
     over = run.status in runs.FINAL_STATUSES
-    progress = {} if over else progress_of(run)
+    progress = {} if over else read_progress(run)
     return Row(
         run=run.key,
         cell=cells.get(run.key),
         arm=run.arm,
         seed=run.seed,
-        # The lock is tried only where it matters: trying it takes it for a moment.
+        # Testing the lock takes it for a moment, so only runs that say "running" are tested.
         status="cut off" if run.status == "running" and not run.is_locked() else run.status,
         phase=progress.get("phase"),
         done=progress.get("done"),
@@ -71,13 +71,13 @@ def as_json(rows: Sequence[Row]) -> list[dict[str, object]]:
 
 
 def print_status(console: Console, rows: Sequence[Row]) -> None:
-    """One line per run, of very many only those that are not done, and how many there are of each status."""
-    console.print(_table(rows if len(rows) <= _MANY else [row for row in rows if row.status != "done"][:_MANY]))
+    """Print one line per run, or only the first unfinished ones of very many, and the number of runs by status."""
+    console.print(_table(rows if len(rows) <= _MAX_ROWS else [row for row in rows if row.status != "done"][:_MAX_ROWS]))
     console.print(_counts(rows))
 
 
 def watch(console: Console, read: Callable[[], Sequence[Row]]) -> None:
-    """Show what is at work or went wrong, anew every second, until nothing waits or runs any more, or Ctrl-C."""
+    """Show the active and unsuccessful runs, updated every second, until no run is pending or running, or Ctrl-C."""
     with Live(console=console, auto_refresh=False) as live, suppress(KeyboardInterrupt):
         while True:
             rows = read()
@@ -89,7 +89,7 @@ def watch(console: Console, read: Callable[[], Sequence[Row]]) -> None:
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    """Phase and progress stand only where they are still of interest."""
+    """Return the table; phase and progress are blank for finished runs."""
     table = Table("run", "status", "phase", "progress", "error", box=None, pad_edge=False)
     for row in rows:
         over = row.status in runs.FINAL_STATUSES

@@ -1,1 +1,1 @@
-"""Launch of experiments (cells.py) and of studies (study.py): plan, freeze, execute, sum up."""
+"""Launch of experiments (cells.py) and of studies (study.py): plan, freeze, execute, summarise."""

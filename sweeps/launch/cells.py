@@ -1,4 +1,4 @@
-"""Cells → exit code: plan, write, carry through, sum up. The command line and the Hydra launcher share it."""
+"""Launch of cells: plan, write, execute, summarise. The command line and the Hydra launcher share it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sweeps.errors import PlanError
 from sweeps.execution.display import make_console, make_display, print_summary
 from sweeps.execution.executor import run_all
 from sweeps.execution.run_status import Outcome
-from sweeps.execution.slots import make_slots, slots_of_sweep
+from sweeps.execution.slots import make_slots, num_sweep_slots
 from sweeps.planning.freeze import Freeze, make_plan
 from sweeps.spec.experiments import Cell
 
 TRAIN_MODULE = "agrae_lab.train"
-PRELOAD = ("agrae_lab.training.session", TRAIN_MODULE)  # torch, transformers and trl come with them
+PRELOAD = ("agrae_lab.training.session", TRAIN_MODULE)  # they import torch, transformers and trl
 
 ALL_DONE = 0
 SOME_NOT_DONE = 1
@@ -31,28 +31,30 @@ def launch(
     train_module: str = TRAIN_MODULE,
     preload: Sequence[str] = PRELOAD,
 ) -> int:
-    """Carry all cells through that are not done yet.
+    """Execute all unfinished cells.
 
     Returns:
-        0: all done; 1: some failed, diverged, or are busy elsewhere; 2: a cell is bad, nothing was started or
-        written; 130: stopped on request.
+        0: all done; 1: some failed, diverged, or are busy elsewhere; 2: a bad cell, nothing was started or written;
+        130: stopped on request.
     """
     try:
-        plan = make_plan(cells, freeze_of(train_module))
-        at_once = slots_of_sweep(len(plan.planned), num_slots=num_slots)
-        slots = make_slots(len(plan.todo), num_slots=at_once)
+        plan = make_plan(cells, load_freeze(train_module))
+        num_slots = num_sweep_slots(len(plan.planned), num_slots=num_slots)
+        slots = make_slots(len(plan.todo), num_slots=num_slots)
         plan.write()
     except PlanError as error:
-        return refuse(error)
-    except runs.RunError as error:  # a manifest that cannot be read, say
-        return refuse(PlanError([str(error)]))
+        return print_refusal(error)
+    except runs.RunError as error:  # for example a manifest that cannot be read
+        return print_refusal(PlanError([str(error)]))
     outcomes: list[Outcome] = []
     interrupted = False
     console = make_console()
     if plan.todo:
         counts = f"{len(plan.todo)} to do, {len(plan.finished)} finished before, {len(slots)} at a time"
         print(f"runs: {counts}", flush=True)
-        with make_display(console, plan.todo, plan.finished, num_slots=len(slots)) as display:
+        with make_display(
+            console, num_runs=len(plan.todo), finished_before=plan.finished, num_slots=len(slots)
+        ) as display:
             outcomes, interrupted = run_all(
                 plan.todo, slots=slots, train_module=train_module, preload=preload, display=display
             )
@@ -62,22 +64,22 @@ def launch(
     return exit_code(ended, interrupted=interrupted)
 
 
-def freeze_of(train_module: str) -> Freeze:
-    """Composed config → frozen one. Importing the module also registers its config groups, so this comes first."""
+def load_freeze(train_module: str) -> Freeze:
+    """Return the module's `freeze`: composed config → frozen one. The import also registers its config groups."""
     freeze: Freeze = importlib.import_module(train_module).freeze
     return freeze
 
 
 def exit_code(statuses: Sequence[str], *, interrupted: bool) -> int:
-    """Of a sweep whose runs stand so; says what to do about an interruption."""
+    """Return the exit code of a sweep whose runs have these statuses, after a hint if it was interrupted."""
     if interrupted:
-        print("stopped; the same command continues where it was")
+        print("stopped; run the same command to resume")
         return INTERRUPTED
     return ALL_DONE if all(status == "done" for status in statuses) else SOME_NOT_DONE
 
 
-def refuse(error: PlanError, *, launching: bool = True) -> int:
-    """Say why the sweep cannot start, one fault a line."""
+def print_refusal(error: PlanError, *, launching: bool = True) -> int:
+    """Print the faults of a sweep that cannot start, one a line, and return its exit code."""
     for sentence in error.sentences:
         print(sentence, file=sys.stderr)
     if launching:

@@ -1,4 +1,4 @@
-"""A study → exit code: plan, refuse what has drifted, freeze, carry through by its engine, sum up."""
+"""Launch of a study: plan, refuse drift, freeze, execute on its engine, summarise."""
 
 from __future__ import annotations
 
@@ -14,98 +14,109 @@ from agrae_lab import runs
 from sweeps import engines
 from sweeps.engines.slurm import QUEUED
 from sweeps.errors import PlanError
-from sweeps.execution.display import LineDisplay, LiveDisplay, make_console, print_summary
+from sweeps.execution.display import make_console, make_display, print_summary
 from sweeps.execution.event_log import LoggedDisplay
 from sweeps.execution.executor import Display
-from sweeps.execution.retry_policy import Policy
+from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.execution.run_status import Outcome
-from sweeps.execution.slots import make_slots, slots_of_sweep
-from sweeps.inspect.preview import num_trials_left, print_cells, print_front, trials_of
-from sweeps.launch.cells import ALL_DONE, PRELOAD, TRAIN_MODULE, exit_code, freeze_of
+from sweeps.execution.slots import make_slots, num_sweep_slots
+from sweeps.inspect.preview import num_trials_left, print_cells, print_front, read_trials
+from sweeps.launch.cells import ALL_DONE, PRELOAD, TRAIN_MODULE, exit_code, load_freeze
 from sweeps.planning.drift import Code, code_changes, read_code
 from sweeps.planning.freeze import Plan
-from sweeps.planning.glance import glance
 from sweeps.planning.plan import StudyPlan, code_drift, plan_study
-from sweeps.planning.study_directory import Ledger
+from sweeps.planning.run_dirs import read_run_meta
+from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec.study import Stop, Study
 
 
 @dataclass(frozen=True)
-class How:
-    """How a study is to be carried through, beyond what it says itself."""
+class LaunchOptions:
+    """Options of one launch, from the command line."""
 
-    num_slots: int | None = None  # in place of the study's own
+    num_slots: int | None = None  # overrides the study's resources.slots
     allow_drift: bool = False
-    storage: str | None = None  # of a search: an Optuna storage URL; None: a file in the study's directory
+    storage: str | None = None  # Optuna storage URL of a search; None: a file in the study's directory
     train_module: str = TRAIN_MODULE
     preload: Sequence[str] = PRELOAD
 
 
-def launch_study(study: Study, ledger: Ledger, how: How, *, again: Sequence[runs.Run] = ()) -> int:
-    """Carry through what is not done yet; inside sweeps.spec.compose.config_dir.
+def launch_study(
+    study: Study, directory: StudyDirectory, options: LaunchOptions, *, retry: Sequence[runs.Run] = ()
+) -> int:
+    """Execute the unfinished runs of a study; inside sweeps.spec.compose.config_dir.
 
     Args:
-        again: runs to try again, and nothing else; of a search, all its failed trials are asked again then.
+        retry: runs to retry, and no others; in a search, all failed trials are then retried.
 
     Returns:
-        the exit code (see sweeps.launch.launch).
+        the exit code (see sweeps.launch.cells.launch).
 
     Raises:
-        PlanError: nothing was started: the study is bad, another controller is at work on it, or code, data or
-            config have changed since some of it was frozen and drift is not allowed.
+        PlanError: nothing was started: the study is bad, another controller runs it, or code, data or config have
+            drifted since the freeze and drift is not allowed.
     """
     check_engine(study)
-    make_slots(1, num_slots=how.num_slots)
-    ledger.check_free()
-    code = read_code(how.train_module)
+    make_slots(1, num_slots=options.num_slots)
+    directory.check_no_controller()
+    code = read_code(options.train_module)
     if study.search is not None:
-        return _launch_search(study, ledger, how, code=code, failed_too=bool(again))
-    keys = {run.key for run in again}
-    planned = plan_study(study, ledger, train_module=how.train_module, code=code, again=keys)
-    plan = planned.plan if not again else _confined(planned.plan, keys)
-    refuse_drift(planned.drift if plan.todo else (), how)
-    with ledger.held():
-        _requeue(ledger, again)
-        _note_drift(planned, code)
+        return _launch_search(study, directory, options, code=code, failed_too=bool(retry))
+    keys = {run.key for run in retry}
+    planned = plan_study(study, directory, train_module=options.train_module, code=code, retry=keys)
+    plan = planned.plan if not retry else _only_retries(planned.plan, keys)
+    check_drift(planned.drift if plan.todo else (), options)
+    with directory.controller_lock():
+        _requeue(directory, retry)
+        _record_drift(planned, code)
         plan.write()
-        ledger.record(study, planned.cells, code)
-        with _display(study, ledger, how, num_runs=len(plan.todo), finished=plan.finished) as display:
-            carry = _carry(study, how, num_runs=len(planned.planned))
-            outcomes, interrupted = carry(plan.todo, display=display) if plan.todo else ([], False)
+        directory.record(study, planned.cells, code)
+        with _display(study, directory, options, num_runs=len(plan.todo), finished=plan.finished) as display:
+            run_all = _bind_engine(study, options, num_runs=len(planned.planned))
+            outcomes, interrupted = run_all(plan.todo, display=display) if plan.todo else ([], False)
         now = {one.run.key: replace(one.run, meta={**one.run.meta, "status": one.status}) for one in outcomes}
-        print_cells(make_console(), planned.cells, {**planned.run_of, **now})
-        _print_what_is_not_done(outcomes, plan.finished)
+        print_cells(make_console(), planned.cells, {**planned.run_by_key, **now})
+        _print_unfinished(outcomes, plan.finished)
         ended = [*(run.status for run in plan.finished), *(one.status for one in outcomes if one.status != QUEUED)]
-        return _close(ledger, ended, interrupted=interrupted)
+        return _log_exit_code(directory, ended, interrupted=interrupted)
 
 
-def retry_study(study: Study, ledger: Ledger, how: How, *, diverged: bool) -> int:
-    """Carry through what failed, and on request what diverged, and nothing else.
+def retry_study(study: Study, directory: StudyDirectory, options: LaunchOptions, *, diverged: bool) -> int:
+    """Execute the failed runs again, and on request the diverged ones, and no others.
 
     Raises:
-        PlanError: as launch_study, or there is nothing to try again.
+        PlanError: as launch_study.
     """
     if diverged and study.search is not None:
-        raise PlanError(["a search takes a trial that diverged for an answer; --diverged is for other studies"])
-    wanted = ("failed", "diverged") if diverged else ("failed",)
-    found = {one.run: glance(ledger.root / one.run) for one in ledger.frozen().values()}
-    again = [run for run in found.values() if run.status in wanted]
-    if not again:
-        print(f"nothing to try again: no run of {study.name} is {' or '.join(wanted)}")
+        raise PlanError(
+            ["a diverged trial is a result of a search and is not retried; --diverged is for other studies"]
+        )
+    statuses = ("failed", "diverged") if diverged else ("failed",)
+    found = {one.run: read_run_meta(directory.root / one.run) for one in directory.frozen_cells().values()}
+    retry = [run for run in found.values() if run.status in statuses]
+    if not retry:
+        print(f"nothing to retry: no run of {study.name} is {' or '.join(statuses)}")
         return ALL_DONE
-    return launch_study(study, ledger, how, again=again)
+    return launch_study(study, directory, options, retry=retry)
 
 
 def check_engine(study: Study) -> None:
-    """Raises PlanError unless the study's engine can carry it through here."""
+    """Check that the study's engine can execute it on this machine.
+
+    Raises:
+        PlanError: it cannot.
+    """
     engine = study.resources.engine
     if study.search is not None and engine != "local":
-        raise PlanError([f"resources.engine is {engine}, but trials depend on the last ones; a search takes local"])
-    engines.load(engine).check(study.resources.options, policy_of(study.stop))
+        raise PlanError(
+            [f"resources.engine is {engine}, but a search needs local: each trial depends on the ones before"]
+        )
+    engines.load(engine).check(study.resources.options, make_retry_policy(study.stop))
 
 
-def policy_of(stop: Stop) -> Policy:
-    return Policy(
+def make_retry_policy(stop: Stop) -> RetryPolicy:
+    """Return the stop rules of a study as the executor's policy."""
+    return RetryPolicy(
         retries=stop.retries,
         timeout_seconds=None if stop.timeout_minutes is None else 60 * stop.timeout_minutes,
         fail_fast=stop.fail_fast,
@@ -114,130 +125,131 @@ def policy_of(stop: Stop) -> Policy:
     )
 
 
-def refuse_drift(drift: Iterable[str], how: How) -> None:
-    """Raises PlanError, with what has changed, unless that is allowed."""
-    if (sentences := list(drift)) and not how.allow_drift:
-        hint = "restore it, give the study another name, or go on with --allow-drift, which is recorded"
+def check_drift(drift: Iterable[str], options: LaunchOptions) -> None:
+    """Check that there is no drift, unless it is allowed.
+
+    Raises:
+        PlanError: a sentence for each change.
+    """
+    if (sentences := list(drift)) and not options.allow_drift:
+        hint = "restore it, give the study another name, or run with --allow-drift, which records it"
         raise PlanError([*(f"since runs of this study were frozen, {one}" for one in sentences), hint])
 
 
-def _launch_search(study: Study, ledger: Ledger, how: How, *, code: Code, failed_too: bool) -> int:
+def _launch_search(
+    study: Study, directory: StudyDirectory, options: LaunchOptions, *, code: Code, failed_too: bool
+) -> int:
     from sweeps.execution import executor
     from sweeps.search.search import run_search
     from sweeps.search.space import make_space
 
-    ledger.check_same(study, ())
-    space = make_space(study, freeze_of(how.train_module), root=ledger.root)
+    directory.check_same(study, ())
+    space = make_space(study, load_freeze(options.train_module), root=directory.root)
     assert study.search is not None
-    num_runs = num_trials_left(study.search, ledger, failed_too=failed_too) * len(study.seeds)
+    num_runs = num_trials_left(study.search, directory, failed_too=failed_too) * len(study.seeds)
     if num_runs:
-        refuse_drift(code_drift(ledger.frozen().values(), ledger.codes(), code), how)
-    carry = partial(
+        check_drift(code_drift(directory.frozen_cells().values(), directory.codes(), code), options)
+    run_all = partial(
         executor.run_all,
-        slots=make_slots(max(1, num_runs), num_slots=_num_slots(study, how)),
-        train_module=how.train_module,
-        preload=how.preload,
-        policy=policy_of(study.stop),
+        slots=make_slots(max(1, num_runs), num_slots=_num_slots(study, options)),
+        train_module=options.train_module,
+        preload=options.preload,
+        retry_policy=make_retry_policy(study.stop),
     )
-    with ledger.held():
-        ledger.record(study, (), code)
-        with _display(study, ledger, how, num_runs=num_runs, finished=()) as display:
+    with directory.controller_lock():
+        directory.record(study, (), code)
+        with _display(study, directory, options, num_runs=num_runs, finished=()) as display:
             outcomes, interrupted = run_search(
                 study,
                 space,
-                ledger=ledger,
+                directory=directory,
                 code=code,
-                carry=carry,
+                run_all=run_all,
                 display=display,
-                storage=how.storage,
+                storage=options.storage,
                 failed_too=failed_too,
             )
-        keys = tuple(dict.fromkeys(cell.run for cell in ledger.frozen().values()))
-        runs.Experiment(study.name, study.question, keys).write(ledger.root)
-        print_front(make_console(), ledger)
-        _print_what_is_not_done([one for one in outcomes if "pruned" not in glance(one.run.path).meta], ())
-        return _close(ledger, [trial["status"] for trial in trials_of(ledger)], interrupted=interrupted)
+        keys = tuple(dict.fromkeys(cell.run for cell in directory.frozen_cells().values()))
+        runs.Experiment(study.name, study.question, keys).write(directory.root)
+        print_front(make_console(), directory)
+        _print_unfinished([one for one in outcomes if "pruned" not in read_run_meta(one.run.path).meta], ())
+        return _log_exit_code(directory, [trial["status"] for trial in read_trials(directory)], interrupted=interrupted)
 
 
-def _requeue(ledger: Ledger, again: Sequence[runs.Run]) -> None:
-    """Make runs pending again; without their record of failures, so that they get all their attempts."""
-    for run in again:
+def _requeue(directory: StudyDirectory, retry: Sequence[runs.Run]) -> None:
+    """Mark runs as pending, without their failure counts, so that they get all their attempts."""
+    for run in retry:
         with suppress(runs.RunBusyError), runs.lock(run.path):
             runs.update_meta(run.path, status="pending", error=None, failure=None)
-    if again:
-        ledger.log("requeued", runs=[run.key for run in again])
+    if retry:
+        directory.log("requeued", runs=[run.key for run in retry])
 
 
-def _confined(plan: Plan, only: Collection[str]) -> Plan:
-    return replace(plan, planned=tuple(r for r in plan.planned if r.status in runs.FINAL_STATUSES or r.key in only))
+def _only_retries(plan: Plan, retry: Collection[str]) -> Plan:
+    return replace(plan, planned=tuple(r for r in plan.planned if r.status in runs.FINAL_STATUSES or r.key in retry))
 
 
-def _note_drift(planned: StudyPlan, code: Code) -> None:
-    """Write to meta.json of what goes on under other code than it was frozen under, and to the events."""
-    known, codes = planned.ledger.frozen(), planned.ledger.codes()
+def _record_drift(planned: StudyPlan, code: Code) -> None:
+    """Record in meta.json and in the events which runs resume under other code than they were frozen under."""
+    known, codes = planned.directory.frozen_cells(), planned.directory.codes()
     todo = {run.key: run for run in planned.plan.todo}
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    noted = []
+    recorded = []
     for cell in planned.cells:
         before = known.get(cell.cell)
         if before is None or before.code == code.fingerprint or before.run not in todo:
             continue
-        note = {"time": now, "changes": code_changes(codes[before.code], code)}
+        entry = {"time": now, "changes": code_changes(codes[before.code], code)}
         with suppress(runs.RunBusyError), runs.lock(todo[cell.run].path):
             meta = runs.read_run(todo[cell.run].path).meta
-            runs.update_meta(todo[cell.run].path, drift=[*meta.get("drift", []), note])
-            noted.append(cell.run)
+            runs.update_meta(todo[cell.run].path, drift=[*meta.get("drift", []), entry])
+            recorded.append(cell.run)
     if planned.drift:
-        planned.ledger.log("drift allowed", changes=planned.drift, runs=noted)
+        planned.directory.log("drift allowed", changes=planned.drift, runs=recorded)
 
 
-def _num_slots(study: Study, how: How) -> int | None:
-    return study.resources.slots if how.num_slots is None else how.num_slots
+def _num_slots(study: Study, options: LaunchOptions) -> int | None:
+    return study.resources.slots if options.num_slots is None else options.num_slots
 
 
-def _carry(study: Study, how: How, *, num_runs: int) -> Callable[..., tuple[list[Outcome], bool]]:
-    """The study's engine with everything but what to run and whom to tell."""
-    num_slots = _num_slots(study, how)
+def _bind_engine(study: Study, options: LaunchOptions, *, num_runs: int) -> Callable[..., tuple[list[Outcome], bool]]:
+    """Return the run_all of the study's engine, with all arguments but the runs and the display."""
+    num_slots = _num_slots(study, options)
     if study.resources.engine == "local":
-        num_slots = slots_of_sweep(num_runs, num_slots=num_slots)
+        num_slots = num_sweep_slots(num_runs, num_slots=num_slots)
     return partial(
         engines.load(study.resources.engine).run_all,
         num_slots=num_slots,
         options=study.resources.options,
-        train_module=how.train_module,
-        preload=how.preload,
-        policy=policy_of(study.stop),
+        train_module=options.train_module,
+        preload=options.preload,
+        retry_policy=make_retry_policy(study.stop),
     )
 
 
-def _print_what_is_not_done(outcomes: Sequence[Outcome], finished: Sequence[runs.Run]) -> None:
+def _print_unfinished(outcomes: Sequence[Outcome], finished: Sequence[runs.Run]) -> None:
     outcomes = [one for one in outcomes if one.status != "done"]
     finished = [run for run in finished if run.status != "done"]
     if outcomes or finished:
         print_summary(make_console(), outcomes, finished)
 
 
-def _close(ledger: Ledger, ended: Sequence[str], *, interrupted: bool) -> int:
-    """The exit code, by how all runs, or all trials, stand."""
-    settled = ("pruned", "taken up")  # of trials
-    code = exit_code([status for status in ended if status not in settled], interrupted=interrupted)
-    ledger.log("closed", exit_code=code)
+def _log_exit_code(directory: StudyDirectory, ended: Sequence[str], *, interrupted: bool) -> int:
+    """Return the exit code for these statuses of runs or trials, and log it."""
+    code = exit_code([status for status in ended if status not in ("pruned", "taken up")], interrupted=interrupted)
+    directory.log("closed", exit_code=code)
     return code
 
 
 @contextmanager
 def _display(
-    study: Study, ledger: Ledger, how: How, *, num_runs: int, finished: Sequence[runs.Run]
+    study: Study, directory: StudyDirectory, options: LaunchOptions, *, num_runs: int, finished: Sequence[runs.Run]
 ) -> Iterator[Display]:
-    """What is shown of a launch, and written to the ledger's events."""
-    num_slots = _num_slots(study, how) or len(make_slots(num_runs))
-    begun = {"to_do": num_runs, "finished": len(finished), "pid": os.getpid(), "host": platform.node()}
-    ledger.log("launched", **begun)
+    """Show the events of a launch, and log them in the study's directory."""
+    num_slots = _num_slots(study, options) or len(make_slots(num_runs))
+    facts = {"to_do": num_runs, "finished": len(finished), "pid": os.getpid(), "host": platform.node()}
+    directory.log("launched", **facts)
     if num_runs:
         print(f"{study.name}: {num_runs} runs to do, {len(finished)} finished before", flush=True)
-    console = make_console()
-    shown: LineDisplay | LiveDisplay = LineDisplay(console.file, num_runs=num_runs)
-    if console.is_terminal:
-        shown = LiveDisplay(console, num_slots=num_slots, finished_before=finished)
-    with shown:
-        yield LoggedDisplay(shown, ledger)
+    with make_display(make_console(), num_runs=num_runs, finished_before=finished, num_slots=num_slots) as shown:
+        yield LoggedDisplay(shown, directory)

@@ -1,1 +1,1 @@
-"""Planning: frozen configs, study directories, and drift of code, configs and data since they were frozen."""
+"""Planning: frozen configs, study directories, and changes of code, configs and data since the freeze."""

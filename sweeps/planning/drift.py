@@ -1,4 +1,4 @@
-"""Has what makes a result changed since a run was frozen? The code, the libraries below it, the config, the data."""
+"""Drift: changes in code, libraries, config and data since a run was frozen."""
 
 from __future__ import annotations
 
@@ -7,46 +7,48 @@ import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from agrae_lab import runs
-from agrae_lab.runs.provenance import git_revision
+from agrae_lab.runs.provenance import git_revision, package_version
 
 PACKAGES = ("torch", "trl", "transformers")
-_NO_RESULT = (*runs.VOLATILE, "arm", "world", "method", "schema_version")
-_NAMED = 4  # files that a sentence names before it only counts
+_IRRELEVANT_KEYS = (*runs.VOLATILE, "arm", "world", "method", "schema_version")
+_MAX_NAMED_FILES = 4
 
 
 @dataclass(frozen=True)
 class Code:
-    """What executes a run: every source file of the train module's package, and the libraries below it."""
+    """Code that executes a run: every source file of the train module's package, and the libraries below it."""
 
-    git_revision: str | None  # for readers: revisions that differ in other files are the same code
-    files: Mapping[str, str] = field(default_factory=dict)  # path within the package's parent → 12 hex digits
+    git_revision: str | None  # for the reader only: other files may differ between revisions
+    files: Mapping[str, str] = field(default_factory=dict)  # path from the package's parent → 12 hex digits
     packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
+        """Return 12 hex digits that identify files and packages."""
         content = json.dumps([self.files, self.packages], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def read_code(train_module: str) -> Code:
-    """The code as it lies on disk now, committed or not."""
-    sources = _sources(train_module.partition(".")[0])
+    """Return the code as it is on disk now, committed or not."""
+    sources = _source_files(train_module.partition(".")[0])
     files = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for name, path in sources}
-    packages = {name: found for name in PACKAGES if (found := _version(name)) is not None}
+    packages = {name: found for name in PACKAGES if (found := package_version(name)) is not None}
     return Code(git_revision(), files, packages)
 
 
 def code_changes(was: Code, now: Code) -> list[str]:
-    """What differs, one sentence each; [] if nothing that could change a result does."""
+    """Return a sentence for each difference between two codes that could change a result."""
     sentences = []
     changed = sorted(name for name in was.files.keys() | now.files.keys() if was.files.get(name) != now.files.get(name))
     if changed:
-        named = ", ".join(changed[:_NAMED]) + (f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else "")
+        named = ", ".join(changed[:_MAX_NAMED_FILES]) + (
+            f" and {len(changed) - _MAX_NAMED_FILES} more" if len(changed) > _MAX_NAMED_FILES else ""
+        )
         sentences.append(f"the code has changed: {named} ({_revisions(was.git_revision, now.git_revision)})")
     for name in sorted(was.packages.keys() | now.packages.keys()):
         before, after = was.packages.get(name, "not there"), now.packages.get(name, "not there")
@@ -56,11 +58,11 @@ def code_changes(was: Code, now: Code) -> list[str]:
 
 
 def config_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """In what two frozen configs make different results, one sentence each."""
+    """Return a sentence for each difference between two frozen configs that could change a result."""
     before, after = dict(leaves(was)), dict(leaves(now))
     sentences = []
     for key in dict.fromkeys([*before, *after]):
-        if key.partition(".")[0] in _NO_RESULT or before.get(key) == after.get(key):
+        if key.partition(".")[0] in _IRRELEVANT_KEYS or before.get(key) == after.get(key):
             continue
         if key.startswith("code."):
             sentences.append(f"the code has changed: {key.split('.', 2)[2]}")
@@ -73,7 +75,7 @@ def config_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of everything in a config that is not a section."""
+    """Yield (dotted key, value) of every value of a config that is not a section."""
     if not isinstance(node, Mapping):
         yield prefix.removesuffix("."), node
         return
@@ -82,14 +84,14 @@ def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _revisions(was: str | None, now: str | None) -> str:
-    one, other = (
+    before, after = (
         revision.removesuffix("+")[:8] + "+" * revision.endswith("+") if revision else "no revision"
         for revision in (was, now)
     )
-    return f"from {one} to {other}" if one != other else f"uncommitted, at {one}"
+    return f"from {before} to {after}" if before != after else f"uncommitted, at {before}"
 
 
-def _sources(package: str) -> Iterator[tuple[str, Path]]:
+def _source_files(package: str) -> Iterator[tuple[str, Path]]:
     spec = importlib.util.find_spec(package)
     assert spec is not None
     if spec.submodule_search_locations is None:  # one file
@@ -99,10 +101,3 @@ def _sources(package: str) -> Iterator[tuple[str, Path]]:
     for location in spec.submodule_search_locations:
         for path in sorted(Path(location).rglob("*.py")):
             yield str(path.relative_to(Path(location).parent)), path
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -1,8 +1,7 @@
-"""Cells → frozen configs on disk → what is still to do.
+"""Freezing: cells → frozen configs on disk → unfinished runs.
 
-Every cell is composed, validated and written before the first run starts: a YAML edited (or a branch
-checked out) while a sweep is under way cannot change the runs that wait, and a typo in the last cell costs no
-GPU-hour.
+Every cell is composed, validated and written before the first run starts. A YAML file edited later, or another
+branch checked out, does not reach the waiting runs, and an error in the last cell costs no GPU-hour.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from agrae_lab import runs
-from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, raise_if_asked
+from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, reraise_if_full_error
 from sweeps.spec.experiments import Cell
 
 Freeze = Callable[[DictConfig], dict[str, Any]]
@@ -24,22 +23,23 @@ Freeze = Callable[[DictConfig], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a launch comes down to. Making it writes nothing; `write` puts it on disk."""
+    """Runs and manifests of a launch. Nothing is on disk until `write`."""
 
-    planned: tuple[runs.Run, ...]  # equal cells merged, in the order of their first mention
+    planned: tuple[runs.Run, ...]  # equal cells once, in order of first mention
     experiments: tuple[tuple[Path, runs.Experiment], ...]  # (root, manifest)
 
     @property
     def finished(self) -> list[runs.Run]:
-        """Runs that are not started again."""
+        """Return the runs that are not started again."""
         return [run for run in self.planned if run.status in runs.FINAL_STATUSES]
 
     @property
     def todo(self) -> list[runs.Run]:
+        """Return the runs that are not finished."""
         return [run for run in self.planned if run.status not in runs.FINAL_STATUSES]
 
     def write(self) -> None:
-        """Write the configs of what is to do, then the manifests of the experiments."""
+        """Write the configs of the unfinished runs, then the manifests of the experiments."""
         for run in self.todo:
             runs.create_run(run.config)
         for root, experiment in self.experiments:
@@ -47,24 +47,24 @@ class Plan:
 
 
 def make_plan(cells: Sequence[Cell], freeze: Freeze) -> Plan:
-    """Compose and validate every cell and compare it with what is on disk; nothing is written.
+    """Compose and validate every cell, and compare it with the run on disk. Nothing is written.
 
     Args:
-        cells: in the order in which the runs are to start.
+        cells: in the order in which the runs start.
         freeze: composed config → resolved plain dict; raises ValueError with one sentence for a bad config.
 
     Raises:
-        PlanError: any cell is bad, or a run directory holds something else; lists every fault.
+        PlanError: a bad cell, or a run directory of another configuration; one sentence for each fault.
     """
     configs = freeze_all(cells, freeze)
     return Plan(plan_runs(configs), _manifests(configs))
 
 
 def plan_runs(configs: Iterable[dict[str, Any]]) -> tuple[runs.Run, ...]:
-    """The runs of frozen configs as they stand on disk, equal ones once.
+    """Return the runs of frozen configs with their status on disk, equal ones once.
 
     Raises:
-        PlanError: a run directory holds something else.
+        PlanError: a run directory of another configuration.
     """
     planned: dict[Path, runs.Run] = {}
     faults: dict[Path, str] = {}
@@ -78,8 +78,8 @@ def plan_runs(configs: Iterable[dict[str, Any]]) -> tuple[runs.Run, ...]:
         except runs.RunError as error:
             faults[run_dir] = str(error)
             continue
-        unfinished = run.status in runs.FINAL_STATUSES and not runs.is_finished(run, config)
-        meta = {**run.meta, "status": "pending"} if unfinished else run.meta  # evaluations are asked that it lacks
+        lacks_evaluations = run.status in runs.FINAL_STATUSES and not runs.is_finished(run, config)
+        meta = {**run.meta, "status": "pending"} if lacks_evaluations else run.meta
         planned[run_dir] = replace(run, config=config, meta=meta)
     if faults:
         raise PlanError(faults.values())
@@ -87,7 +87,7 @@ def plan_runs(configs: Iterable[dict[str, Any]]) -> tuple[runs.Run, ...]:
 
 
 def freeze_all(cells: Sequence[Cell], freeze: Freeze) -> list[dict[str, Any]]:
-    """Resolved configs of all cells.
+    """Return the resolved configs of all cells.
 
     Raises:
         PlanError: one sentence for each different fault, with the first cell that has it.
@@ -98,7 +98,7 @@ def freeze_all(cells: Sequence[Cell], freeze: Freeze) -> list[dict[str, Any]]:
         try:
             frozen.append(freeze(cell.compose()))
         except CONFIG_ERRORS as error:
-            raise_if_asked(error)
+            reraise_if_full_error(error)
             faulty[one_sentence(error)].append(cell.label)
     if faulty:
         raise PlanError(
@@ -113,16 +113,16 @@ def _run_on_disk(run_dir: Path, config: dict[str, Any]) -> runs.Run:
 
 
 def _manifests(configs: Sequence[Mapping[str, Any]]) -> tuple[tuple[Path, runs.Experiment], ...]:
-    """The experiments that the configs name, each with its runs; a config may name none."""
+    """Return (root, manifest) of each experiment that the configs name, with its runs; a config may name none."""
     questions: dict[tuple[Path, str], str] = {}
     arms: dict[tuple[Path, str], dict[str, str]] = defaultdict(dict)  # run key → arm
     for config in configs:
         experiment = config.get("experiment") or {}
         if experiment.get("name"):
-            which = (Path(config["root"]), str(experiment["name"]))
-            questions[which] = str(experiment.get("question") or "")
+            manifest = (Path(config["root"]), str(experiment["name"]))
+            questions[manifest] = str(experiment.get("question") or "")
             run = runs.Run(runs.run_dir_for(config), dict(config))
-            arms[which].setdefault(run.key, run.arm)
+            arms[manifest].setdefault(run.key, run.arm)
     return tuple(
         (root, runs.Experiment(name, question, tuple(arms[root, name]), arms[root, name]))
         for (root, name), question in questions.items()

@@ -1,12 +1,12 @@
-"""A study's directory: what was asked, which runs it came to, and what happened.
+"""Directory of a study: its definition, its frozen cells and its events.
 
     <root>/studies/<name>/
-        study.yaml      as last launched
-        frozen.json     cell and seed → run, with the code that it was frozen under
-        events.jsonl    what happened when, one JSON object a line, only ever appended to
-        .lock           held by the one controller
+        study.yaml      the study as last launched
+        frozen.json     cell and seed → run, with the code under which it was frozen
+        events.jsonl    one JSON object a line, with its time; only ever appended to
+        .lock           held by the study's only controller
 
-The runs themselves lie in the root like all others, and how far each has come stands in its own directory alone.
+The runs are in the root, and each run's directory alone has the run's status.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from sweeps.spec.study import Study
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """What a cell and a seed came to when they were composed."""
+class FrozenCell:
+    """A cell with a seed, and the run that it was frozen as."""
 
     settings: Settings
     seed: int
@@ -42,23 +42,24 @@ class Frozen:
 
     @property
     def cell(self) -> str:
+        """Return the id of cell and seed within the study."""
         return cell_id(self.settings, self.seed)
 
 
 def cell_id(settings: Settings, seed: int) -> str:
-    """Names a cell and seed within a study, in whatever order its settings stand."""
+    """Return the id of a cell and seed within a study, independent of the order of the settings."""
     return json.dumps({"settings": dict(settings), "seed": seed}, sort_keys=True)
 
 
-class Ledger:
-    """One study's directory in a root; reading one that does not exist finds nothing in it."""
+class StudyDirectory:
+    """Directory of one study in a root. One that does not exist reads as empty."""
 
     def __init__(self, root: Path, name: str) -> None:
         self.root = root
         self.path = root / "studies" / name
 
     def study(self) -> Study | None:
-        """The study as it was last launched.
+        """Return the study as last launched; None before the first launch.
 
         Raises:
             PlanError: study.yaml cannot be read.
@@ -70,21 +71,22 @@ class Ledger:
             return parse_study(yaml.safe_load(path.read_text()))
         except (yaml.YAMLError, PlanError) as error:
             raise PlanError(
-                [f"{path} cannot be read ({error}); it was edited by hand: restore it, or move it away"]
+                [f"{path} cannot be read ({error}); was it edited by hand? Restore it, or move it away"]
             ) from error
 
-    def frozen(self) -> dict[str, Frozen]:
-        """Cell id → what it came to, for all that this study ever froze."""
-        return {one.cell: one for one in (Frozen(**entry) for entry in self._frozen_file()["cells"])}
+    def frozen_cells(self) -> dict[str, FrozenCell]:
+        """Return cell id → frozen cell, for all cells that this study ever froze."""
+        return {one.cell: one for one in (FrozenCell(**entry) for entry in self._frozen_file()["cells"])}
 
     def codes(self) -> dict[str, Code]:
-        """Fingerprint → code, of every code that some cell is frozen under."""
+        """Return fingerprint → code, for every code under which some cell is frozen."""
         return {fingerprint: Code(**code) for fingerprint, code in self._frozen_file()["codes"].items()}
 
     def check_same(self, study: Study, cells: Sequence[str]) -> None:
-        """Raises PlanError if the directory belongs to another study.
+        """Check that the directory belongs to this study, which may have changed in all but its base.
 
-        The same study may get other seeds, axes, exclusions, stop rules and resources, as long as some cells stay.
+        Raises:
+            PlanError: another base, no cell in common, or a search in place of axes.
         """
         known = self.study()
         if known is None:
@@ -93,17 +95,20 @@ class Ledger:
             difference = "one is a search and the other is not"
         elif sorted(known.base) != sorted(study.base):
             difference = f"its base is [{', '.join(known.base)}], not [{', '.join(study.base)}]"
-        elif study.search is None and not self.frozen().keys() & set(cells):
-            difference = "no cell of that one is among the cells of this one"
+        elif study.search is None and not self.frozen_cells().keys() & set(cells):
+            difference = "the two have no cell in common"
         else:
             return
         raise PlanError(
-            [f"{self.path} is the directory of another study: {difference}; give this one a `name` or root of its own"]
+            [f"{self.path} is the directory of another study: {difference}; give this study another `name` or root"]
         )
 
-    def record(self, study: Study, cells: Sequence[Frozen], code: Code) -> None:
-        """Write the study, and add cells; those known already are replaced. Only the holder of the lock may call it."""
-        known = self.frozen() | {one.cell: one for one in cells}
+    def record(self, study: Study, cells: Sequence[FrozenCell], code: Code) -> None:
+        """Write the study, and add cells; a known cell is replaced.
+
+        Only the holder of the controller's lock may call it.
+        """
+        known = self.frozen_cells() | {one.cell: one for one in cells}
         codes = {**self.codes(), code.fingerprint: code}
         runs.write_json(
             self.path / "frozen.json",
@@ -119,7 +124,7 @@ class Ledger:
             temporary.write_text(yaml.safe_dump(as_data(study), sort_keys=False, allow_unicode=True))
 
     def log(self, event: str, **facts: Any) -> None:
-        """Append to events.jsonl, after ending a line that a crash cut short."""
+        """Append an event to events.jsonl, after ending a line that a crash cut short."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": now, "event": event, **facts}, default=str) + "\n"
         with (self.path / "events.jsonl").open("ab+") as file:
@@ -127,49 +132,47 @@ class Ledger:
                 line = "\n" + line
             file.write(line.encode())
 
-    def events(self) -> list[dict[str, Any]]:
-        """All events in the order in which they were written; a line that was cut short is left out."""
-        path = self.path / "events.jsonl"
-        lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
-        return [event for line in lines if (event := _json_or_none(line)) is not None]
-
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Be the study's one controller for the life of the block.
+    def controller_lock(self) -> Iterator[None]:
+        """Hold the lock of the study's only controller for the life of the block.
 
         Raises:
-            PlanError: another process is.
+            PlanError: another process holds it.
         """
         with ExitStack() as stack:
             try:
                 stack.enter_context(runs.lock(self.path))
             except runs.RunBusyError as error:
                 raise PlanError(
-                    [f"another controller is at work on {self.path}; wait for it, or stop it first"]
+                    [f"{self.path}: another controller runs this study. Wait for it, or stop it first"]
                 ) from error
             yield
 
-    def check_free(self) -> None:
-        """Raises PlanError if another process is the study's controller."""
+    def check_no_controller(self) -> None:
+        """Check that no other process is the study's controller.
+
+        Raises:
+            PlanError: another process is.
+        """
         if self.path.is_dir():
-            with self.held():
+            with self.controller_lock():
                 pass
 
     def _frozen_file(self) -> dict[str, Any]:
         path = self.path / "frozen.json"
         if not path.is_file():
             return {"schema_version": runs.SCHEMA_VERSION, "codes": {}, "cells": []}
-        held: Any = _json_or_none(path.read_text(errors="replace"))
-        if not isinstance(held, dict) or held.get("schema_version") != runs.SCHEMA_VERSION:
+        content: Any = _json_or_none(path.read_text(errors="replace"))
+        if not isinstance(content, dict) or content.get("schema_version") != runs.SCHEMA_VERSION:
             raise PlanError(
                 [f"{path} has no schema version {runs.SCHEMA_VERSION}; restore it, or use the agrae_lab that wrote it"]
             )
-        return held
+        return content
 
 
-def list_ledgers(root: Path) -> list[Ledger]:
-    """All studies of a root, sorted by name."""
-    return [Ledger(root, path.parent.name) for path in sorted((root / "studies").glob("*/study.yaml"))]
+def list_study_directories(root: Path) -> list[StudyDirectory]:
+    """Return the directories of all studies of a root, sorted by name."""
+    return [StudyDirectory(root, path.parent.name) for path in sorted((root / "studies").glob("*/study.yaml"))]
 
 
 def _json_or_none(text: str) -> Any:

@@ -1,12 +1,12 @@
-"""Search: Optuna proposes cells, one for each slot that falls free, and is told what came of them.
+"""Search: Optuna proposes a cell for each free slot and receives its values.
 
-    space.py     what a trial sets: the base composed once for each combination of the searched config groups
-    storage.py   the Optuna study behind a study of ours: its sampler, and what must not change on resume
-    trials.py    trials ↔ runs: asked, told, taken up again after a controller has died
-    pruning.py   whether a trial's runs are worth going on with
-    table.py     trials.csv: every trial as a row, for readers and figures
-    search.py    all of it in one call
+    space.py     dimensions of a trial, and the base composed once for each combination of the searched config groups
+    storage.py   the Optuna study of a search: its sampler, and the facts that must not change on resume
+    trials.py    trials ↔ runs: proposed, executed, reported, and requeued after the death of a controller
+    pruning.py   early end of unpromising trials
+    table.py     trials.csv: a row for every trial, for readers and figures
+    search.py    a whole search in one call
 
-A trial is a cell: its value is the mean over the study's seeds, which are never searched. The run directories stay the
-ledger of the runs; the storage knows the trials, and only the controller writes to it.
+A trial is a cell. Its value is the mean over the study's seeds, which are never searched. The status of the runs is in
+their directories; the storage has the trials, and only the controller writes to it.
 """

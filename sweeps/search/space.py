@@ -1,5 +1,5 @@
-"""What a trial sets. A key that a trial's config lacks is not asked in that trial: with `advantage/group` searched over
-attenuate and scale_positive, `advantage.group.alpha` is a question only where the group link has an alpha.
+"""Space of a search. A trial has no value for a key that its config lacks: with `advantage/group` searched over
+attenuate and scale_positive, `advantage.group.alpha` is a dimension only where the group link has an alpha.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from agrae_lab import runs
-from sweeps.errors import CONFIG_ERRORS, PlanError, close_match, one_sentence, raise_if_asked
+from sweeps.errors import CONFIG_ERRORS, PlanError, close_match, one_sentence, reraise_if_full_error
 from sweeps.planning.drift import leaves
 from sweeps.planning.freeze import Freeze
 from sweeps.spec.axes import Settings, label
 from sweeps.spec.compose import Composer
-from sweeps.spec.objectives import metric_names_ok, metrics_of
+from sweeps.spec.objectives import check_metric, study_metrics
 from sweeps.spec.study import Dimension, Study
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 Choices = tuple[tuple[str, Any], ...]  # (config group, choice) of every searched group
 
-_ABSENT = object()
+_MISSING = object()
 
 
 @dataclass(frozen=True)
 class Space:
-    """The dimensions, and the base as composed for each combination of the searched groups.
+    """Dimensions, and the base as composed for each combination of the searched groups.
 
-    Trials are made from these templates, so that a YAML edited meanwhile changes none of them.
+    Trials are made from these templates, so that a YAML edited later changes none of them.
     """
 
     dimensions: Mapping[str, Dimension]
@@ -47,24 +47,24 @@ class Space:
         return [key for key, _ in next(iter(self.templates))]
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
-        """Ask the sampler for every dimension that the trial's config has."""
+        """Ask the sampler for every dimension of the trial's config."""
         params = {key: _suggest(trial, key, self.dimensions[key]) for key in self.groups}
         template = self.templates[tuple(params.items())]
         for key, dimension in self.dimensions.items():
             if key not in params and _has(template, key):
-                params[key] = as_set(dimension, _suggest(trial, key, dimension))
+                params[key] = rounded_value(dimension, _suggest(trial, key, dimension))
         return params
 
     def config(self, params: Settings, *, seed: int) -> dict[str, Any]:
-        """The frozen config of a trial's run.
+        """Return the frozen config of a trial's run.
 
         Raises:
-            ValueError: these values cannot run together.
+            ValueError: these values do not fit together.
         """
         return self.freeze(self.compose({**params, "seed": seed}))
 
     def corners(self) -> Iterator[dict[str, Any]]:
-        """Parameters that meet every bound and every choice at least once."""
+        """Yield parameters that cover every bound and every choice at least once."""
         for choices, template in self.templates.items():
             asked = {key: _corner_values(d) for key, d in self.dimensions.items() if _has(template, key)}
             asked = {key: values for key, values in asked.items() if key not in self.groups}
@@ -77,7 +77,7 @@ def make_space(study: Study, freeze: Freeze, *, root: Path) -> Space:
 
     Args:
         freeze: composed config → frozen one.
-        root: where the runs go.
+        root: root of the runs.
 
     Raises:
         PlanError: a key that no config has, a bound or choice that cannot run, or a metric that no run will have.
@@ -102,7 +102,7 @@ def make_space(study: Study, freeze: Freeze, *, root: Path) -> Space:
     try:
         templates = {choices: compose(dict(choices)) for choices in combinations}
     except CONFIG_ERRORS as error:
-        raise_if_asked(error)
+        reraise_if_full_error(error)
         raise PlanError([one_sentence(error)]) from error
     space = Space(dimensions, templates, compose, freeze)
     _check_keys(space)
@@ -110,8 +110,8 @@ def make_space(study: Study, freeze: Freeze, *, root: Path) -> Space:
     return space
 
 
-def as_set(dimension: Dimension, proposed: Any) -> Any:
-    """A proposed value as the trial's config has it: to four digits, since more of them only make names long."""
+def rounded_value(dimension: Dimension, proposed: Any) -> Any:
+    """Return a proposed value as the trial's config has it: to four digits, which keeps names short."""
     if dimension.kind != "float":
         return proposed
     assert dimension.low is not None
@@ -120,7 +120,7 @@ def as_set(dimension: Dimension, proposed: Any) -> Any:
 
 
 def fingerprint(study: Study, space: Space) -> dict[str, Any]:
-    """Plain data that must stay as it is for a search to be the same search: fact → value."""
+    """Return the facts of a search that must not change on resume, as plain data: fact → value."""
     facts: dict[str, Any] = {"seeds": list(study.seeds)}
     facts["objective"] = [f"{objective.direction} {objective.metric}" for objective in study.objective]
     for key, dimension in space.dimensions.items():
@@ -132,20 +132,20 @@ def fingerprint(study: Study, space: Space) -> dict[str, Any]:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two fingerprints, in words."""
-    words = []
+    """Return a phrase for each difference between two fingerprints."""
+    phrases = []
     for fact in dict.fromkeys([*before, *now]):
         if fact not in before:
-            words.append(f"{fact} is new ({now[fact]})")
+            phrases.append(f"{fact} is new ({now[fact]})")
         elif fact not in now:
-            words.append(f"{fact} is gone (was {before[fact]})")
+            phrases.append(f"{fact} is gone (was {before[fact]})")
         elif before[fact] != now[fact]:
-            words.append(f"{fact} was {before[fact]} and is {now[fact]}")
-    return words
+            phrases.append(f"{fact} was {before[fact]} and is {now[fact]}")
+    return phrases
 
 
 def _base_facts(space: Space) -> dict[str, Any]:
-    """Every value that no trial sets; once where all templates agree, else for each."""
+    """Return every value that no trial sets, once if all templates agree, else for each."""
     by_key: dict[str, dict[str, Any]] = {}
     for choices, template in space.templates.items():
         named = " ".join(f"{key}={choice}" for key, choice in choices)
@@ -192,14 +192,14 @@ def _check_choices(key: str, dimension: Dimension, known: Sequence[str]) -> None
             hint = close_match(str(choice), known) or f"choose from {', '.join(known)}"
             raise PlanError([f"{where}: there is no '{choice}'; {hint}"])
         if not isinstance(choice, str | int | float | None):
-            raise PlanError([f"{where}: {choice} is no single value, and Optuna stores no other"])
+            raise PlanError([f"{where}: {choice} is not a single value. Optuna stores single values only"])
 
 
 def _check_keys(space: Space) -> None:
     known = {key for template in space.templates.values() for key, _ in _values(template)}
     lacking = [key for key in space.dimensions if key not in known and key not in space.groups]
     if lacking:
-        hints = (close_match(key, known) or "only values that the configuration has are searched" for key in lacking)
+        hints = (close_match(key, known) or "search only keys of the configuration" for key in lacking)
         raise PlanError(
             f"search.space: the configuration has no value '{key}'; {hint}"
             for key, hint in zip(lacking, hints, strict=True)
@@ -211,23 +211,23 @@ def _check_corners(space: Space, study: Study) -> None:
         try:
             config = space.config(params, seed=study.seeds[0])
         except CONFIG_ERRORS as error:
-            raise_if_asked(error)
+            reraise_if_full_error(error)
             raise PlanError([f"search.space: {label(params)}: {one_sentence(error)}"]) from error
-        for metric in metrics_of(study):
-            metric_names_ok(metric, config)
+        for metric in study_metrics(study):
+            check_metric(metric, config)
 
 
 def _has(config: DictConfig, key: str) -> bool:
-    return OmegaConf.select(config, key, default=_ABSENT) is not _ABSENT
+    return OmegaConf.select(config, key, default=_MISSING) is not _MISSING
 
 
 def _values(config: DictConfig) -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of everything that is not a section; interpolations as they are written."""
+    """Yield (dotted key, value) of everything that is not a section; interpolations unresolved."""
     return leaves(OmegaConf.to_container(config, resolve=False))
 
 
 def _plain(dimension: Dimension) -> Any:
-    """A dimension as JSON gives it back."""
+    """Return a dimension as JSON data."""
     if dimension.kind == "categorical":
         return list(dimension.choices)
     words = [f"{dimension.kind} {dimension.low} to {dimension.high}"]

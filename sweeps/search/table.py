@@ -1,4 +1,4 @@
-"""trials.csv in the study's directory: a row for each trial, rewritten whenever one changes.
+"""Table of trials: trials.csv in the study's directory, with a row for each trial, rewritten on every change.
 
     trial, status, front, feasible, attempt, retry_of, reason, runs
     param <key>                                 empty where the trial's config lacks the key
@@ -6,7 +6,7 @@
     constraint <metric>                         mean over the seeds
     seed <n> <metric>                           the value of one run
 
-status: done, failed, pruned, running, waiting, or taken up (its controller died; a later row with `retry_of` has it).
+status: done, failed, pruned, running, waiting, or taken up (requeued; a later row has its number as `retry_of`).
 front: on the Pareto front of the feasible trials; with one objective, the best trial.
 """
 
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agrae_lab import runs
-from sweeps.search.space import as_set
-from sweeps.spec.objectives import metrics_of
+from sweeps.search.space import rounded_value
+from sweeps.spec.objectives import study_metrics
 from sweeps.spec.study import Study
 
 if TYPE_CHECKING:
@@ -32,16 +32,16 @@ _STATUSES = {"COMPLETE": "done", "FAIL": "failed", "PRUNED": "pruned", "RUNNING"
 Row = dict[str, Any]
 
 
-def rows_of(study: Study, trials: optuna.Study) -> list[Row]:
-    """The rows of trials.csv."""
+def trial_rows(study: Study, trials: optuna.Study) -> list[Row]:
+    """Return the rows of trials.csv."""
     everything = trials.get_trials(deepcopy=False)
-    taken_up = {trial.user_attrs.get("retry_of") for trial in everything}
+    requeued = {trial.user_attrs.get("retry_of") for trial in everything}
     front = {trial.number for trial in trials.best_trials}
-    return [_row(study, trial, front=front, taken_up=trial.number in taken_up) for trial in everything]
+    return [_row(study, trial, front=front, requeued=trial.number in requeued) for trial in everything]
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write, or replace, trials.csv."""
+    """Write or replace trials.csv."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     with runs.replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="")
@@ -50,19 +50,19 @@ def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """What write_table wrote, as text; [] before the first trial."""
+    """Return the rows of trials.csv as text; [] before the first trial."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def _row(study: Study, trial: FrozenTrial, *, front: set[int], taken_up: bool) -> Row:
+def _row(study: Study, trial: FrozenTrial, *, front: set[int], requeued: bool) -> Row:
     assert study.search is not None
     attributes = trial.user_attrs
     values: Mapping[str, Sequence[float]] = attributes.get("values", {})
     pruned = attributes.get("pruned")
-    status = "taken up" if taken_up else "pruned" if pruned else _STATUSES[trial.state.name]
+    status = "taken up" if requeued else "pruned" if pruned else _STATUSES[trial.state.name]
     params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     row: Row = {
         "trial": trial.number,
@@ -75,10 +75,10 @@ def _row(study: Study, trial: FrozenTrial, *, front: set[int], taken_up: bool) -
         "runs": " ".join(attributes.get("runs", ())),
     }
     for key, dimension in study.search.space.items():
-        row[f"param {key}"] = as_set(dimension, params[key]) if key in params else ""
+        row[f"param {key}"] = rounded_value(dimension, params[key]) if key in params else ""
     row |= {f"{o.direction} {o.metric}": _mean(values.get(o.metric)) for o in study.objective}
     row |= {f"constraint {one.metric}": _mean(values.get(one.metric)) for one in study.constraints}
-    for metric in metrics_of(study):
+    for metric in study_metrics(study):
         for i, seed in enumerate(study.seeds):
             known = values.get(metric, ())
             row[f"seed {seed} {metric}"] = known[i] if i < len(known) else ""

@@ -1,4 +1,4 @@
-"""Trials ↔ runs. The executor takes runs from here whenever a slot is free, and its display tells here how they end."""
+"""Trials ↔ runs. The executor takes its runs from here, and reports their ends to here."""
 
 from __future__ import annotations
 
@@ -7,107 +7,114 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import optuna
+from optuna.trial import TrialState
 
 from agrae_lab import runs
 from sweeps.errors import one_sentence
 from sweeps.execution.executor import ActiveRun
 from sweeps.execution.run_status import Outcome
 from sweeps.planning.drift import Code
-from sweeps.planning.study_directory import Frozen, Ledger
+from sweeps.planning.study_directory import FrozenCell, StudyDirectory
 from sweeps.search.pruning import Pruner
 from sweeps.search.space import Space
-from sweeps.search.storage import counted, make_sampler
-from sweeps.search.table import FILE_NAME, rows_of, write_table
+from sweeps.search.storage import counted_trials, make_sampler
+from sweeps.search.table import FILE_NAME, trial_rows, write_table
 from sweeps.spec.axes import Settings
-from sweeps.spec.objectives import metrics_of, value_of
+from sweeps.spec.objectives import metric_value, study_metrics
 from sweeps.spec.study import Study
-
-if TYPE_CHECKING:
-    import optuna
 
 
 @dataclass(eq=False)
 class OpenTrial:
-    """A trial that is asked and not told."""
+    """Trial with values still to be reported."""
 
     trial: optuna.Trial
     runs: dict[Path, runs.Run]  # by directory, in the order of the study's seeds
-    waiting: list[Path]  # not handed out yet
+    waiting: list[Path]  # not started yet
     ended: set[Path] = field(default_factory=set)  # done
 
     @property
-    def at_work(self) -> bool:
+    def has_active_run(self) -> bool:
+        """Return True if some run has started and not ended."""
         return len(self.ended) + len(self.waiting) < len(self.runs)
 
 
 class Trials:
-    """The trials of a search as this controller asks and tells them."""
+    """Trials of a search, as this controller asks for them and reports their values."""
 
     def __init__(
-        self, study: Study, space: Space, opened: optuna.Study, *, ledger: Ledger, code: Code, pruner: Pruner | None
+        self,
+        study: Study,
+        space: Space,
+        opened: optuna.Study,
+        *,
+        directory: StudyDirectory,
+        code: Code,
+        pruner: Pruner | None,
     ) -> None:
         assert study.search is not None
         self._study, self._search, self._space, self._optuna = study, study.search, space, opened
-        self._ledger, self._code, self._pruner = ledger, code, pruner
-        self._num_asked = len(counted(opened.get_trials(deepcopy=False)))  # in all launches
+        self._directory, self._code, self._pruner = directory, code, pruner
+        self._num_asked = len(counted_trials(opened.get_trials(deepcopy=False)))  # in all launches
         self._open: list[OpenTrial] = []
-        self._at_work: set[Path] = set()  # handed out, not ended
-        self._pruned: dict[Path, str] = {}  # at work, and to be stopped: why
-        self._read: dict[Path, int] = {}  # metrics.parquet → its time of change when last read
+        self._active: set[Path] = set()  # started, not ended
+        self._pruned: dict[Path, str] = {}  # active, and to be stopped → reason
+        self._read: dict[Path, int] = {}  # metrics.parquet → its modification time when last read
 
     def next_run(self) -> runs.Run | None:
-        """The run to start now; a trial is asked only where no asked one has a run left to start. None: all started."""
+        """Return the run to start next, or None at the end. A new trial opens only if no open one has a run left."""
         while True:
-            sparing = self._pruner is not None and self._pruner.seed_by_seed
-            if (run := self._take(sparing=sparing)) is not None:
+            skip_active_trials = self._pruner is not None and self._pruner.seed_by_seed
+            if (run := self._take(skip_active_trials=skip_active_trials)) is not None:
                 return run
             if self._num_asked < self._search.num_trials:
                 self._ask()
             else:
-                return self._take(sparing=False)
+                return self._take(skip_active_trials=False)
 
     def num_left(self) -> int:
-        """Runs left to start, if every trial to come takes as many as there are seeds."""
+        """Return the number of runs left to start, if every future trial takes one per seed."""
         num_to_ask = max(0, self._search.num_trials - self._num_asked)
         return sum(len(one.waiting) for one in self._open) + num_to_ask * len(self._study.seeds)
 
     def ended(self, outcome: Outcome) -> None:
-        """A run has ended, for good."""
+        """Record the final end of a run."""
         path, num_open = outcome.run.path, len(self._open)
-        self._at_work.discard(path)
+        self._active.discard(path)
         stopped = self._pruned.pop(path, None)
         if stopped is not None and outcome.status == "interrupted":
             with suppress(runs.RunBusyError), runs.lock(path):
                 runs.update_meta(path, pruned=stopped)
         for one in [one for one in self._open if path in one.runs]:
             if stopped is not None and outcome.status == "interrupted":
-                one.waiting.append(path)  # of a trial of equal parameters that was asked since
+                one.waiting.append(path)  # for a later trial with the same parameters
             else:
-                self._note(one, outcome.run, outcome.status)
+                self._record_run_end(one, outcome.run, outcome.status)
         if len(self._open) < num_open:
             self.write_table()
 
     def watch(self, active: Collection[ActiveRun]) -> None:
-        """Look at what the active runs have recorded, and stop those whose trials are pruned."""
+        """Read what the active runs have recorded, and stop those whose trials are pruned."""
         for run in [process.run for process in active]:
             if self._pruner is not None and self._has_changed(run):
                 for one in [one for one in self._open if run.path in one.runs]:
-                    self._judge(one, run)
+                    self._prune_if_due(one, run)
         for process in active:
             if process.run.path in self._pruned:
-                process.ask_to_end("stop")
+                process.terminate("stop")
 
     def write_table(self) -> None:
-        write_table(rows_of(self._study, self._optuna), self._ledger.path / FILE_NAME)
+        write_table(trial_rows(self._study, self._optuna), self._directory.path / FILE_NAME)
 
-    def _take(self, *, sparing: bool) -> runs.Run | None:
-        """A run that waits; when sparing, none of a trial that has one at work."""
+    def _take(self, *, skip_active_trials: bool) -> runs.Run | None:
+        """Return a waiting run; with skip_active_trials, none of a trial that has an active run."""
         for one in self._open:
-            for path in [] if sparing and one.at_work else list(one.waiting):
+            for path in [] if skip_active_trials and one.has_active_run else list(one.waiting):
                 one.waiting.remove(path)
-                if path not in self._at_work:  # else a trial of equal parameters has it at work
-                    self._at_work.add(path)
+                if path not in self._active:  # else a trial with the same parameters has started it
+                    self._active.add(path)
                     return one.runs[path]
         return None
 
@@ -128,24 +135,25 @@ class Trials:
         self._open.append(one)
         for run in found:
             if run.status in runs.FINAL_STATUSES and one in self._open:
-                self._note(one, run, run.status)
+                self._record_run_end(one, run, run.status)
         self.write_table()
 
     def _record(self, params: Settings, found: Sequence[runs.Run]) -> None:
         frozen = [
-            Frozen(params, run.seed, run.key, runs.config_hash(run.config), self._code.fingerprint) for run in found
+            FrozenCell(params, run.seed, run.key, runs.config_hash(run.config), self._code.fingerprint) for run in found
         ]
-        self._ledger.record(self._study, frozen, self._code)
+        self._directory.record(self._study, frozen, self._code)
 
-    def _note(self, one: OpenTrial, run: runs.Run, status: str) -> None:
-        """What the end of a run means to a trial that has it. One that was stopped or is busy leaves it open."""
+    def _record_run_end(self, one: OpenTrial, run: runs.Run, status: str) -> None:
+        """Record the end of a run in one of its trials. A stopped or busy run leaves the trial open."""
         if status == "done":
             one.runs[run.path] = run
             one.ended.add(run.path)
-            one.waiting = [path for path in one.waiting if path != run.path]  # another trial may have had it run
-            self._judge(one, run)
+            one.waiting = [path for path in one.waiting if path != run.path]  # another trial may have executed it
+            self._prune_if_due(one, run)
             if one in self._open and len(one.ended) == len(one.runs):
-                self._complete(one)
+                self._open.remove(one)
+                self._report_values(one)
         elif status in ("failed", "diverged"):
             self._open.remove(one)
             if status == "failed":
@@ -153,43 +161,39 @@ class Trials:
             first_line = str(run.meta.get("error") or "").partition("\n")[0]
             self._fail(one.trial, f"{run.key} {status}: {first_line}")
 
-    def _judge(self, one: OpenTrial, run: runs.Run) -> None:
-        """Prune the trial if what the run has recorded speaks against it, and there is something left to spare."""
+    def _prune_if_due(self, one: OpenTrial, run: runs.Run) -> None:
+        """Prune the trial if its pruner rejects the run's recorded values and some of its runs have not ended."""
         if self._pruner is None:
             return
         try:
             why = self._pruner.report(one.trial, run, index=list(one.runs).index(run.path))
-        except ValueError:  # a file that cannot be read, which is told when the run has ended
+        except ValueError:  # an unreadable file is reported when the run has ended
             return
         if why is None or len(one.ended) == len(one.runs):
             return
         self._open.remove(one)
         needed = {path for other in self._open for path in other.runs}
-        said = f"trial {one.trial.number} of {self._study.name}: {why}"
-        self._pruned |= dict.fromkeys((one.runs.keys() & self._at_work) - needed, said)
+        reason = f"trial {one.trial.number} of {self._study.name}: {why}"
+        self._pruned |= dict.fromkeys((one.runs.keys() & self._active) - needed, reason)
         one.trial.set_user_attr("pruned", why)
-        if self._pruner.seed_by_seed:  # Optuna's advice: the mean so far tells the sampler more than "pruned"
-            self._tell(one)
+        if self._pruner.seed_by_seed:  # as Optuna advises: the mean so far is more informative than PRUNED
+            self._report_values(one)
         else:
-            self._optuna.tell(one.trial, state=_state("PRUNED"))
+            self._optuna.tell(one.trial, state=TrialState.PRUNED)
 
-    def _complete(self, one: OpenTrial) -> None:
-        self._open.remove(one)
-        self._tell(one)
-
-    def _tell(self, one: OpenTrial) -> None:
-        """The trial's values from its runs that are done."""
+    def _report_values(self, one: OpenTrial) -> None:
+        """Report the trial's values to Optuna, from its finished runs."""
         done = [run for path, run in one.runs.items() if path in one.ended]
         values: dict[str, list[float]] = {}
-        for metric in metrics_of(self._study):
+        for metric in study_metrics(self._study):
             try:
-                found = [value_of(run, metric) for run in done]
+                found = [metric_value(run, metric) for run in done]
             except ValueError as error:
                 self._fail(one.trial, str(error))
                 return
             values[metric] = [value for value in found if value is not None and math.isfinite(value)]
             if len(values[metric]) < len(done):
-                self._fail(one.trial, f"{metric} is {', '.join(map(str, found))}, which is no number to go by")
+                self._fail(one.trial, f"{metric} is {', '.join(map(str, found))}, which is not a finite number")
                 return
         one.trial.set_user_attr("values", values)
         means = {metric: sum(known) / len(known) for metric, known in values.items()}
@@ -202,16 +206,10 @@ class Trials:
 
     def _fail(self, trial: optuna.Trial, reason: str) -> None:
         trial.set_user_attr("reason", reason)
-        self._optuna.tell(trial, state=_state("FAIL"))
+        self._optuna.tell(trial, state=TrialState.FAIL)
 
     def _has_changed(self, run: runs.Run) -> bool:
         path = run.metrics_path
         changed = path.stat().st_mtime_ns if path.is_file() else 0
         before, self._read[path] = self._read.get(path, 0), changed
         return changed != before
-
-
-def _state(name: str) -> optuna.trial.TrialState:
-    import optuna
-
-    return optuna.trial.TrialState[name]

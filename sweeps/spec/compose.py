@@ -1,4 +1,4 @@
-"""Overrides → composed configs. Hydra takes 0.2 s for each, so what cells share is composed once."""
+"""Composition of configs from overrides. Hydra takes 0.2 s for each, so the common part of cells is composed once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
-from sweeps.errors import close_match, one_sentence, raise_if_asked, unknown_override
+from sweeps.errors import close_match, one_sentence, reraise_if_full_error, unknown_override
 from sweeps.spec.axes import Settings, override
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "conf"
@@ -23,34 +23,34 @@ CONFIG_NAME = "config"
 
 @contextmanager
 def config_dir(path: Path) -> Iterator[None]:
-    """Configs of `path` can be composed inside this block."""
+    """Make the configs of `path` available to `compose` inside this block."""
     with hydra.initialize_config_dir(str(path.resolve()), version_base="1.3"):
         yield
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
-    """The config without Hydra's own section.
+    """Return the config without Hydra's own section.
 
     Raises:
-        ValueError: an unknown key, with the nearest one, or whatever else Hydra refuses, in one sentence.
+        ValueError: one sentence for an unknown key, with the nearest known one, and for any other error of Hydra.
     """
     try:
         return hydra.compose(CONFIG_NAME, list(overrides))
     except ConfigCompositionException as error:
-        raise_if_asked(error)
+        reraise_if_full_error(error)
         key = unknown_override(error)
         if key is None:
             raise ValueError(one_sentence(error)) from error
         others = [word for word in overrides if word.partition("=")[0] != key]
         known = hydra.compose(CONFIG_NAME, others) if len(others) < len(overrides) else None
-        raise ValueError(_lacks(key, known)) from error
+        raise ValueError(_unknown_key_sentence(key, known)) from error
 
 
 class Composer:
-    """Composes the cells of one study, each as `compose([*base, *settings])` would, but in milliseconds.
+    """Composer of the cells of one study, with the result of `compose([*base, *settings])` in milliseconds each.
 
-    Hydra's work is in following the defaults list, which depends on the choices of groups alone; all other overrides
-    it sets in the finished config, one after the other, and so can we.
+    Most of Hydra's time goes into the defaults list, which depends on the choices of config groups alone. It applies
+    all other overrides to the finished config, one by one; this class does the same.
     """
 
     def __init__(self, base: Sequence[str]) -> None:
@@ -59,11 +59,11 @@ class Composer:
         self._groups: dict[str, bool] = {}
 
     def compose(self, settings: Settings) -> DictConfig:
-        """Base and settings, in this order.
+        """Return the config of the base and these settings, in this order.
 
         Raises:
-            ValueError: as of `compose`.
-            omegaconf.errors.OmegaConfBaseException: a value that does not fit its key.
+            ValueError: as `compose`.
+            omegaconf.errors.OmegaConfBaseException: a value of the wrong type.
         """
         choices = {key: value for key, value in settings.items() if self._is_choice(key, value)}
         shared = self._shared(tuple(override(key, value) for key, value in choices.items()))
@@ -74,12 +74,12 @@ class Composer:
             try:
                 OmegaConf.update(config, key, value, merge=True)
             except (ConfigAttributeError, ConfigKeyError) as error:
-                raise_if_asked(error)
-                raise ValueError(_lacks(key, shared)) from error
+                reraise_if_full_error(error)
+                raise ValueError(_unknown_key_sentence(key, shared)) from error
         return config
 
     def _shared(self, choices: tuple[str, ...]) -> DictConfig:
-        """What all cells with these choices of groups have in common, a mistake too."""
+        """Return the config that all cells with these choices share, or raise the error that they share."""
         if choices not in self._by_choices:
             try:
                 self._by_choices[choices] = compose([*self._base, *choices])
@@ -91,14 +91,14 @@ class Composer:
         return shared
 
     def _is_choice(self, key: str, value: Any) -> bool:
-        """Whether Hydra takes key=value for the choice of a group; a mapping is merged into the group's section."""
+        """Return True if Hydra takes key=value for a choice of a config group, not for a mapping merged into it."""
         if key not in self._groups:
             self._groups[key] = bool(GlobalHydra.instance().config_loader().get_group_options(key))
         return self._groups[key] and not isinstance(value, Mapping)
 
 
-def _lacks(key: str, config: DictConfig | None) -> str:
-    """A sentence about a key that this config does not have."""
+def _unknown_key_sentence(key: str, config: DictConfig | None) -> str:
+    """Return a sentence about a key that this config lacks."""
     known = [*(_dotted_keys(config) if config is not None else ()), *_group_names()]
     return f"the configuration has no key '{key}'; {close_match(key, known) or f'write +{key}=... to add it'}"
 

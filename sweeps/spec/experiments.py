@@ -1,4 +1,4 @@
-"""Experiments and overrides → cells."""
+"""Cells of experiments, from their axes and the overrides of the command line."""
 
 from __future__ import annotations
 
@@ -13,26 +13,24 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from sweeps.errors import CONFIG_ERRORS, PlanError, close_match, one_sentence, raise_if_asked
-from sweeps.spec.compose import CONFIG_DIR, CONFIG_NAME, compose, config_dir
+from sweeps.errors import CONFIG_ERRORS, PlanError, close_match, one_sentence, reraise_if_full_error
+from sweeps.spec.compose import CONFIG_NAME, compose
 from sweeps.spec.read import shipped_studies
-
-__all__ = ["CONFIG_DIR", "Cell", "config_dir", "expand", "experiment_cells"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One configuration to run; `label` names it in messages as the person wrote it."""
+    """One configuration to run; `label` names it in messages by the user's own words."""
 
     label: str
     compose: Callable[[], DictConfig]
 
 
 def experiment_cells(experiments: Sequence[str], overrides: Sequence[str]) -> list[Cell]:
-    """One cell for each point of each experiment's grid, in the order in which they are named.
+    """Return one cell for each point of each experiment's grid, in the order of the names.
 
-    An experiment's axes stand in its `hydra.sweeper.params`; an override of the same key takes an axis'
-    place; an override that is itself a sweep (`seed=0,1`, `seed=range(0,3)`, `advantage=glob(*)`) adds one.
+    The axes of an experiment are its `hydra.sweeper.params`. An override of the same key replaces an axis; an override
+    with several values (`seed=0,1`, `seed=range(0,3)`, `advantage=glob(*)`) adds one.
 
     Raises:
         PlanError: an experiment that does not exist, or an override that cannot be read.
@@ -46,7 +44,7 @@ def experiment_cells(experiments: Sequence[str], overrides: Sequence[str]) -> li
         except PlanError:
             raise
         except CONFIG_ERRORS as error:
-            raise_if_asked(error)
+            reraise_if_full_error(error)
             raise PlanError([f"{name}: {one_sentence(error)}"]) from error
         shared = set(points[0]).intersection(*points)
         for point in points:
@@ -56,11 +54,11 @@ def experiment_cells(experiments: Sequence[str], overrides: Sequence[str]) -> li
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
-    """The product of all sweeps among `overrides`, as Hydra's own sweeper forms it; a key's last word counts.
+    """Return the product of all sweeps among `overrides`, as Hydra's sweeper forms it; a key's last override counts.
 
     Raises:
-        PlanError: a sweep that has no finite list of values, such as `interval(0,1)`.
-        hydra.errors.OverrideParseException: an override that is not one.
+        PlanError: a sweep without a finite list of values, such as `interval(0,1)`.
+        hydra.errors.OverrideParseException: a word that is no override.
     """
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     last = {(o.key_or_group, o.package): o for o in parser.parse_overrides(list(overrides))}

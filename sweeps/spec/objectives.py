@@ -1,4 +1,4 @@
-"""What a finished run is worth: the numbers that a search maximises or minimises, and that studies are compared by.
+"""Objective values of finished runs, for searches and for the comparison of cells.
 
     pass@<k>/<benchmark>                      mean Pass@k over the problems of one of the run's evaluations
     metrics.<column>:last|mean|max|min        a column of metrics.parquet over the steps of the run
@@ -9,7 +9,7 @@ Shapes: P problems.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,14 @@ if TYPE_CHECKING:
     from sweeps.spec.study import Study
 
 FORMS = "pass@<k>/<benchmark> or metrics.<column>:last|mean|max|min"
-HOW = ("last", "mean", "max", "min")
+REDUCTIONS: Mapping[str, Callable[[pd.Series], float]] = {
+    "last": lambda series: series.iloc[-1],
+    "mean": lambda series: series.mean(),
+    "max": lambda series: series.max(),
+    "min": lambda series: series.min(),
+}
 
-# The scalar columns of metrics.parquet; a test holds this list to what a run records.
+# Scalar columns of metrics.parquet. A test compares this list with a run's own columns.
 COLUMNS = (
     "greedy_accuracy", "greedy_entropy", "seconds_sampling", "seconds_reward", "seconds_training", "num_prompts",
     "num_completions", "correct_count", "incorrect_count", "undecided_count", "fully_solved", "fully_unsolved",
@@ -49,32 +54,32 @@ class PassAtK:
 
 @dataclass(frozen=True)
 class Recorded:
-    """`metrics.<column>:<how>`."""
+    """`metrics.<column>:<reduction>`."""
 
     column: str
-    how: str
+    reduction: str
 
 
 def parse_metric(metric: str) -> PassAtK | Recorded:
-    """A metric's name, read.
+    """Return the parsed name of a metric.
 
     Raises:
-        PlanError: not of one of the two forms, or a column that no run records.
+        PlanError: neither of the two forms, or a column that no run records.
     """
     if found := _PASS.fullmatch(metric):
         return PassAtK(int(found[1]), found[2])
     if found := _METRIC.fullmatch(metric):
-        _check_choice(metric, found[2], HOW, "a column is not reduced by")
+        _check_choice(metric, found[2], REDUCTIONS, "a column has no reduction")
         _check_choice(metric, found[1], COLUMNS, "runs record no column")
         return Recorded(found[1], found[2])
     raise PlanError([f"'{metric}' is not a metric; write {FORMS}"])
 
 
-def metric_names_ok(metric: str, config: Mapping[str, Any]) -> bool:
-    """True if a run of this frozen config will have the metric.
+def check_metric(metric: str, config: Mapping[str, Any]) -> None:
+    """Check that a run of this frozen config will have the metric.
 
     Raises:
-        PlanError: it will not: no such form, column or benchmark, or a k beyond the number of samples.
+        PlanError: an unknown form, column or benchmark, or a k above the number of samples.
     """
     wanted = parse_metric(metric)
     if isinstance(wanted, PassAtK):
@@ -86,17 +91,16 @@ def metric_names_ok(metric: str, config: Mapping[str, Any]) -> bool:
             raise PlanError(
                 [f"'{metric}': evaluation.num_samples = {number} gives no Pass@{wanted.k}; raise it, or lower k"]
             )
-    return True
 
 
-def metrics_of(study: Study) -> list[str]:
-    """What a study's cells are judged by: objectives, then constraints, each metric once."""
+def study_metrics(study: Study) -> list[str]:
+    """Return the metrics of a study's objectives and constraints, each once."""
     names = [objective.metric for objective in study.objective] + [one.metric for one in study.constraints]
     return list(dict.fromkeys(names))
 
 
-def value_of(run: runs.Run, metric: str) -> float | None:
-    """The metric of one run; None where the run has not recorded it (yet). It may be infinite.
+def metric_value(run: runs.Run, metric: str) -> float | None:
+    """Return the metric of one run, which may be infinite; None until the run has recorded it.
 
     Raises:
         analysis.io.study.FrameError: a file of the run cannot be read.
@@ -104,18 +108,19 @@ def value_of(run: runs.Run, metric: str) -> float | None:
     wanted = parse_metric(metric)
     if isinstance(wanted, Recorded):
         series = recorded_series(run, wanted.column)
-        return None if series.empty else float(_REDUCE[wanted.how](series))
+        return None if series.empty else float(REDUCTIONS[wanted.reduction](series))
     values_P = pass_by_problem(run, wanted)
     return None if values_P is None else float(values_P.mean())
 
 
 def pass_by_problem(run: runs.Run, wanted: PassAtK) -> np.ndarray | None:
-    """[P]: Pass@k of each problem, in the order of their ids; None before the run is evaluated.
+    """Return Pass@k of each problem ([P], in the order of their ids); None before the run is evaluated.
 
     Raises:
-        analysis.io.study.FrameError: as `value_of`, and where there are fewer than k samples of a problem.
+        analysis.io.study.FrameError: as `metric_value`, or fewer than k samples of a problem.
     """
-    from analysis.io.study import FrameError, read_counts
+    from analysis.io.eval_counts import read_counts
+    from analysis.io.parquet import FrameError
     from analysis.statistics.passk import pass_at_k
 
     path = run.samples_path(wanted.benchmark)
@@ -128,25 +133,17 @@ def pass_by_problem(run: runs.Run, wanted: PassAtK) -> np.ndarray | None:
 
 
 def recorded_series(run: runs.Run, column: str) -> pd.Series:
-    """A column of metrics.parquet by step, without the steps that have no value; empty before the first.
+    """Return a column of metrics.parquet by step, without steps that have no value; empty before the first step.
 
     Raises:
-        analysis.io.study.FrameError: as `value_of`, and where the file lacks the column.
+        analysis.io.study.FrameError: the file cannot be read, or lacks the column.
     """
-    from analysis.io.study import read_metrics
+    from analysis.io.training_records import read_metrics
 
     return read_metrics(run, [column], keep_infinite=True).set_index("step")[column].astype(float).dropna()
 
 
-_REDUCE = {
-    "last": lambda series: series.iloc[-1],
-    "mean": lambda series: series.mean(),
-    "max": lambda series: series.max(),
-    "min": lambda series: series.min(),
-}
-
-
-def _check_choice(metric: str, found: str, choices: Collection[str], what: str) -> None:
+def _check_choice(metric: str, found: str, choices: Collection[str], complaint: str) -> None:
     if found not in choices:
         hint = close_match(found, choices) or f"choose from {', '.join(choices) or 'none, for it has none'}"
-        raise PlanError([f"'{metric}': {what} '{found}'; {hint}"])
+        raise PlanError([f"'{metric}': {complaint} '{found}'; {hint}"])

@@ -1,4 +1,4 @@
-"""Reading of studies: YAML file → checked Study, one sentence for each mistake."""
+"""Reading of a study: YAML file → checked Study, with one sentence for each mistake."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STUDIES_DIR = Path(__file__).parents[1] / "studies"
 
 
 def is_study(word: str) -> bool:
-    """Whether a word of the command line names a study: a shipped one, or any YAML file."""
+    """Return True if a word of the command line names a study: a shipped one, or any YAML file."""
     return word.endswith((".yaml", ".yml")) or word in shipped_studies()
 
 
@@ -29,10 +29,10 @@ def shipped_studies() -> list[str]:
 
 
 def read_study(name_or_path: str | Path) -> Study:
-    """Read and check a study: a shipped one by its name, any other by the path of its YAML file.
+    """Return a checked study: a shipped one by its name, any other by the path of its YAML file.
 
     Raises:
-        PlanError: no such study, or mistakes in it; one sentence each, with file and key.
+        PlanError: no such study, or mistakes in it, one sentence each, with file and key.
     """
     word = str(name_or_path)
     path = Path(word) if word.endswith((".yaml", ".yml")) else STUDIES_DIR / f"{word}.yaml"
@@ -53,7 +53,7 @@ def read_study(name_or_path: str | Path) -> Study:
 
 
 def parse_study(plain: Mapping[str, Any]) -> Study:
-    """A study from plain data; the inverse of as_data.
+    """Return the study of plain data; the inverse of as_data.
 
     Raises:
         PlanError: one sentence for each mistake, beginning with its key.
@@ -70,13 +70,13 @@ def parse_study(plain: Mapping[str, Any]) -> Study:
 
 
 def as_data(study: Study) -> dict[str, Any]:
-    """The study as plain data, in a fixed order."""
+    """Return the study as plain data, in a fixed order."""
     data: dict[str, Any] = json.loads(json.dumps(asdict(study)))
     return data
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:
-    """One of pydantic's faults in our words."""
+    """Return the sentence for one of pydantic's faults."""
     *above, last = fault["loc"]
     where = _dotted(fault["loc"])
     if fault["type"] == "unexpected_keyword_argument":

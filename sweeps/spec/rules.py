@@ -1,4 +1,4 @@
-"""What holds between the keys of a study, beyond the type of each: rules that need no configuration."""
+"""Rules between the keys of a study, beyond the type of each. They need no configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sweeps.spec.study import Dimension, Search, Study
 
 
 def faults(study: Study) -> Iterator[str]:
-    """Mistakes that the types cannot show, one sentence each, beginning with the key."""
+    """Yield a sentence for each fault that the types cannot show, beginning with the key."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,59}", study.name, flags=re.ASCII):
         yield (
             "name must be 1 to 60 letters, digits or any of . _ -, beginning with a letter or digit, since it names a "
@@ -24,8 +24,8 @@ def faults(study: Study) -> Iterator[str]:
                 yield f"axes.{part}.{key} has no values, so there is no cell; give at least one"
     lengths = {key: len(values) for key, values in study.axes.zip.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{key} has {number}" for key, number in lengths.items())
-        yield f"axes.zip needs equally many values for all its keys, but {told}"
+        counts = ", ".join(f"{key} has {number}" for key, number in lengths.items())
+        yield f"axes.zip needs equally many values for all its keys, but {counts}"
     if repeated := sorted({seed for seed in study.seeds if study.seeds.count(seed) > 1}):
         yield f"seeds lists {', '.join(map(str, repeated))} more than once"
     for i, constraint in enumerate(study.constraints):
@@ -36,7 +36,7 @@ def faults(study: Study) -> Iterator[str]:
 
 
 def base_faults(words: Sequence[str]) -> Iterator[str]:
-    """Why words cannot be overrides that all cells of a study share."""
+    """Yield a sentence for each word that cannot be an override of all cells."""
     for word in words:
         key = word.partition("=")[0]
         if "=" not in word and not word.startswith("~"):

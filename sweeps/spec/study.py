@@ -1,25 +1,28 @@
-"""A study: one YAML file that says which runs answer a question, how they are searched for, and when to stop.
+"""Schema of a study: one YAML file with the runs that answer a question, their search, and their stop rules.
 
     question: Does the best learning rate depend on the estimator?
-    base: [world=nano, train.num_steps=72]   # Hydra overrides that every cell shares
+    base: [world=nano, train.num_steps=72]
     axes:                                    # cells: grid ∪ zip ∪ one_factor
-      grid: {advantage: [grpo, a_grae], train.learning_rate: [1e-4, 2e-4]}    # every combination
-      zip: {train.num_prompts: [32, 64], train.num_generations: [16, 8]}      # side by side
-      one_factor: {loss: [dapo, dr_grpo]}    # the base itself, and one change of it at a time
+      grid: {advantage: [grpo, a_grae], train.learning_rate: [1e-4, 2e-4]}
+      zip: {train.num_prompts: [32, 64], train.num_generations: [16, 8]}
+      one_factor: {loss: [dapo, dr_grpo]}
     exclude: [{advantage: a_grae, train.learning_rate: 2e-4}]
-    seeds: [0, 1, 2]                         # replication: every cell is run with each, and none is ever searched
+    seeds: [0, 1, 2]
     objective: [{metric: pass@1/countdown_test, direction: maximize}]
     stop: {retries: 1, timeout_minutes: 60, max_failures: 5}
     resources: {engine: local, slots: 2}
 
-The dataclasses here are the schema: their fields are all the keys there are. `search` takes the place of `axes`.
+Each field is a key of the file. pydantic checks its type; `python -m sweeps plan --help` prints the sentence in its
+annotation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Len
 
@@ -30,96 +33,137 @@ _CLOSED = {"extra": "forbid", "strict": True}  # for pydantic: no unknown keys, 
 
 @dataclass(frozen=True)
 class Axes:
-    """What differs between cells, as sets of cells to be united; without any axis the base is the one cell."""
+    """Settings that differ between cells: the union of three sets of cells; without axes, the base is the only cell."""
 
-    grid: Values = field(default_factory=dict)
-    zip: Values = field(default_factory=dict)
-    one_factor: Values = field(default_factory=dict)
+    grid: Annotated[Values, "Every combination of the values of these config keys."] = field(default_factory=dict)
+    zip: Annotated[Values, "The first values of all these keys, then the second ones, and so on."] = field(
+        default_factory=dict
+    )
+    one_factor: Annotated[Values, "The base itself, and the base with one of these values at a time."] = field(
+        default_factory=dict
+    )
     __pydantic_config__: ClassVar = _CLOSED
 
     def varied(self) -> list[str]:
+        """Return the config keys of all axes, each once."""
         return list(dict.fromkeys([*self.grid, *self.zip, *self.one_factor]))
 
 
 @dataclass(frozen=True)
 class Objective:
-    """`metric`: `pass@<k>/<benchmark>` or `metrics.<column>:last|mean|max|min` (see sweeps.spec.objectives)."""
+    """Metrics that cells are compared by, and that a search optimises."""
 
-    metric: str
-    direction: Literal["maximize", "minimize"]
+    metric: Annotated[str, "pass@<k>/<benchmark>, or metrics.<column>:last (or mean, max, min)."]
+    direction: Annotated[Literal["maximize", "minimize"], "The better side of the metric."]
     __pydantic_config__: ClassVar = _CLOSED
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """A bound that a good cell keeps; one of the two is given."""
+    """Bounds of a feasible trial; each has exactly one of at_most and at_least."""
 
-    metric: str
-    at_most: float | None = None
-    at_least: float | None = None
+    metric: Annotated[str, "A metric, written as in objective."]
+    at_most: Annotated[float | None, "The upper bound of the metric's mean over the seeds."] = None
+    at_least: Annotated[float | None, "The lower bound of the metric's mean over the seeds."] = None
     __pydantic_config__: ClassVar = _CLOSED
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """Values of a searched key: from low to high, both included, or one of `choices`."""
+    """Values of a searched config key: from low to high, both included, or one of choices."""
 
-    kind: Literal["float", "int", "categorical"]
-    low: float | None = None
-    high: float | None = None
-    log: bool = False
-    step: float | None = None
-    choices: tuple[Any, ...] = ()
+    kind: Annotated[Literal["float", "int", "categorical"], "The type of the values."]
+    low: Annotated[float | None, "The lowest value; required unless the kind is categorical."] = None
+    high: Annotated[float | None, "The highest value; required unless the kind is categorical."] = None
+    log: Annotated[bool, "Sample the logarithm of the value."] = False
+    step: Annotated[float | None, "The distance between neighbouring values."] = None
+    choices: Annotated[tuple[Any, ...], "The values of a categorical key; for a config group, its files."] = ()
     __pydantic_config__: ClassVar = _CLOSED
 
 
 @dataclass(frozen=True)
 class Search:
-    """`num_trials` is the total, however often the search is resumed; a trial is a cell."""
+    """Search by Optuna, in place of axes; a trial is a cell with all seeds."""
 
-    sampler: Literal["random", "tpe", "nsga2"]
-    num_trials: Annotated[int, Ge(1)]
+    sampler: Annotated[Literal["random", "tpe", "nsga2"], "Optuna's method of proposing trials."]
+    num_trials: Annotated[int, Ge(1), "The number of trials in total, over all launches of the search."]
     space: Mapping[str, Dimension]
-    pruner: Literal["successive_halving", "wilcoxon"] | None = None
-    seed: Seed = 0
+    pruner: Annotated[
+        Literal["successive_halving", "wilcoxon"] | None, "The rule that ends unpromising trials early; null for none."
+    ] = None
+    seed: Annotated[Seed, "The seed of the sampler."] = 0
     __pydantic_config__: ClassVar = _CLOSED
 
 
 @dataclass(frozen=True)
 class Stop:
-    """When to give up on a run, or on the study."""
+    """Rules for ending a run or the whole launch."""
 
-    retries: Annotated[int, Ge(0)] = 1  # further attempts at a run that failed through no fault of its own
-    timeout_minutes: Annotated[float, Gt(0)] | None = None  # of one run
-    fail_fast: bool = False
-    max_failures: Annotated[int, Ge(1)] | None = None
-    wall_hours: Annotated[float, Gt(0)] | None = None  # of one launch
+    retries: Annotated[
+        int, Ge(0), "The number of retries of a run after a timeout, signal or infrastructure error."
+    ] = 1
+    timeout_minutes: Annotated[float | None, Gt(0), "The longest time of one attempt at a run; null for no limit."] = (
+        None
+    )
+    fail_fast: Annotated[bool, "Stop the active runs as soon as one run has failed."] = False
+    max_failures: Annotated[int | None, Ge(1), "Start no more runs after so many failed ones; null for no limit."] = (
+        None
+    )
+    wall_hours: Annotated[float | None, Gt(0), "Stop the active runs after this time; a launch resumes them."] = None
     __pydantic_config__: ClassVar = _CLOSED
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Who carries the runs through, and how many at a time; `options` are the engine's own."""
+    """Machines that execute the runs."""
 
-    engine: Literal["local", "slurm", "ray"] = "local"
-    slots: Annotated[int, Ge(1)] | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    engine: Annotated[Literal["local", "slurm", "ray"], "This machine, a Slurm cluster, or a Ray cluster."] = "local"
+    slots: Annotated[int | None, Ge(1), "The number of runs at a time; null for one per GPU, else one per core."] = None
+    options: Annotated[Mapping[str, Any], "Options of the engine, listed in docs/clusters.md."] = field(
+        default_factory=dict
+    )
     __pydantic_config__: ClassVar = _CLOSED
 
 
 @dataclass(frozen=True)
 class Study:
-    """What the file says, checked as far as it can be without composing a configuration."""
+    """Content of a study file, checked as far as possible without composing a configuration."""
 
-    name: str
-    question: str = ""
-    base: tuple[str, ...] = ()
+    name: Annotated[str, "The name of the study's directory; by default the name of the file."]
+    question: Annotated[str, "The question that the runs answer, for the reader of figures and reports."] = ""
+    base: Annotated[tuple[str, ...], "Hydra overrides that all cells share."] = ()
     axes: Axes = field(default_factory=Axes)
-    exclude: tuple[Mapping[str, Any], ...] = ()
-    seeds: Annotated[tuple[Seed, ...], Len(1)] = (0,)
+    exclude: Annotated[
+        tuple[Mapping[str, Any], ...],
+        "Cells to leave out: those with all values of an entry; a list means any of its values.",
+    ] = ()
+    seeds: Annotated[tuple[Seed, ...], Len(1), "Seeds of replication; every cell is run with each of them."] = (0,)
     objective: tuple[Objective, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     search: Search | None = None
     stop: Stop = field(default_factory=Stop)
     resources: Resources = field(default_factory=Resources)
     __pydantic_config__: ClassVar = _CLOSED
+
+
+def describe_keys(section: Any = Study, prefix: str = "") -> Iterator[str]:
+    """Yield `key: type = default` and a sentence for every key of a study, each section before its keys."""
+    types, annotations = get_type_hints(section), get_type_hints(section, include_extras=True)
+    for key in fields(section):
+        name, key_type = f"{prefix}{key.name}", types[key.name]
+        inner = next((part for part in (key_type, *get_args(key_type)) if is_dataclass(part)), None)
+        if inner is not None:
+            name += {tuple: "[i]", Mapping: ".<key>"}.get(get_origin(key_type), "")
+            yield f"{name}: section\n    {inner.__doc__}"
+            yield from describe_keys(inner, f"{name}.")
+            continue
+        type_name = re.sub(r"<class '(\w+)'>|typing\.|collections\.abc\.|, \.\.\.(?=\])", r"\1", str(key_type))
+        type_name = type_name.replace("tuple", "list").replace("Mapping", "mapping")
+        sentence = next(part for part in annotations[key.name].__metadata__ if isinstance(part, str))
+        yield f"{name}: {type_name}{_default(key)}\n    {sentence}"
+
+
+def _default(key: Field[Any]) -> str:
+    if key.default_factory is not MISSING:
+        return " = {}"
+    return "" if key.default is MISSING else f" = {json.dumps(key.default)}"

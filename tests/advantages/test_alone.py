@@ -1,4 +1,4 @@
-"""The room needs torch alone: a copy of its folder works where everything else is refused."""
+"""The room needs torch alone: a copy of its folder works with every other package refused."""
 
 import json
 import shutil
@@ -32,9 +32,10 @@ import agrae_lab
 import torch
 assert agrae_lab.__path__ == [COPY + "/agrae_lab"], agrae_lab.__path__
 
-from agrae_lab.advantages import SLOTS, diagnose, links, make, preset_names, suite
+from agrae_lab.advantages import SLOTS, diagnose, links, make, preset_names
 from agrae_lab.advantages.__main__ import main
 from agrae_lab.advantages.adapters import trl, verl
+from agrae_lab.advantages.properties import suite
 
 nan = float("nan")
 rewards = torch.tensor([[1.0, 0, 0, 0, nan, 1, 0, 0], [1, 1, 0, 0, 1, 0, 1, 1], [0, 0, 0, 0, 0, 0, 0, 0]])

@@ -16,8 +16,8 @@ def test_gpg_counts_mixed_groups_where_verl_counts_rewards():
     alpha = make("gpg")(rewards) / make("dr_grpo")(rewards)
     assert alpha[1].tolist() == pytest.approx([18 / 9] * 9)
     assert rewards.numel() / rewards.count_nonzero() == pytest.approx(1.286, abs=5e-4)
-    undecided = tensor([1.0, 1.0, 1.0, NAN], [1.0, 0.0, NAN, NAN], [NAN] * 4)
-    close(make("gpg")(undecided)[1, :2], tensor(5 / 2 / 2, -5 / 2 / 2))
+    invalid = tensor([1.0, 1.0, 1.0, NAN], [1.0, 0.0, NAN, NAN], [NAN] * 4)
+    close(make("gpg")(invalid)[1, :2], tensor(5 / 2 / 2, -5 / 2 / 2))
     assert (make("gpg")(rewards[:1]) == 0).all()
 
 
@@ -169,7 +169,7 @@ def test_reinforce_pp_whitens_over_tokens():
     assert (make("reinforce_pp")(tied, context) == 0).all()
 
 
-def test_reinforce_pp_leaves_undecided_tokens_out():
+def test_reinforce_pp_leaves_invalid_tokens_out():
     context = Context(lengths_PG=LENGTHS)
     without = Context(lengths_PG=LENGTHS[:, 1:])
     rewards = REWARDS.clone()
@@ -205,7 +205,7 @@ def test_gdpo_is_trls():
 
 
 def test_gdpo_parts_of_one_reward_count_alike():
-    """What GDPO is for: a part of small spread is not drowned by one of large spread."""
+    """A component of small spread is not drowned by one of large spread."""
     outcome, form = tensor([1, 1, 0, 0], [0, 0, 0, 0]), tensor([0.1, 0, 0.1, 0], [0, 0, 0, 0])
     found = make("gdpo")(outcome + form, Context(parts={"outcome": outcome, "form": form}))
     assert found[0, 1].item() == pytest.approx(0, abs=1e-2)  # right and badly formed
@@ -218,22 +218,22 @@ def test_gdpo_of_parts_that_cancel_is_zero():
     assert (make("gdpo")(rewards, Context(parts={"outcome": rewards - form, "form": form})) == 0).all()
 
 
-def test_gdpo_leaves_undecided_values_out():
+def test_gdpo_leaves_invalid_values_out():
     outcome, form = tensor([1, 0, 0, 1], [1, 1, 0, 0]), tensor([0.5, NAN, 0, 1], [0, 1, 0, 1])
     found = make("gdpo")(outcome, Context(parts={"outcome": outcome, "form": form}))
     scores = [(outcome[0] - 0.5) / (outcome[0].std() + 1e-4)]
-    decided = tensor(0.5, 0.0, 1.0)
+    valid = tensor(0.5, 0.0, 1.0)
     scores.append(torch.zeros(4, dtype=torch.float64))
-    scores[1][[0, 2, 3]] = (decided - 0.5) / (decided.std() + 1e-4)
+    scores[1][[0, 2, 3]] = (valid - 0.5) / (valid.std() + 1e-4)
     first = scores[0] + scores[1]
     close(found[0] / found[0, 0], first / first[0])
 
 
-def test_gdpo_wants_a_weight_for_every_part():
+def test_gdpo_wants_a_weight_for_every_component():
     context = Context(parts={"outcome": REWARDS, "form": REWARDS})
-    with pytest.raises(ValueError, match="must name the parts of the reward, outcome, form; got outcome, length"):
+    with pytest.raises(ValueError, match="must name the reward components, outcome, form; got outcome, length"):
         make("gdpo", weights={"outcome": 1, "length": 1})(REWARDS, context)
-    with pytest.raises(ValueError, match="finite number for each part"):
+    with pytest.raises(ValueError, match="must be a mapping of names to numbers"):
         make("gdpo", weights=[1, 2])
 
 

@@ -75,7 +75,7 @@ def pair(estimator, *, num_correct, num_generations=8):
     rewards = torch.zeros(1, num_generations, dtype=torch.float64)
     rewards[0, :num_correct] = 1.0
     earlier = [(6.0 - 0.5) / 9] * 9  # with ω the mean of ten is 0.6
-    advantages = estimator(rewards, Context(omega=0.5, state={"ha_dw": earlier}))
+    advantages, _ = estimator.step(rewards, Context(omega=0.5), state={"ha_dw": earlier})
     return advantages[0, 0].item(), advantages[0, -1].item()
 
 

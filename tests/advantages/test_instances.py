@@ -44,7 +44,7 @@ def test_an_own_base_as_an_instance():
     assert estimator.base.name == "twice_centred"
     assert differences_from_preset(estimator) == ["twice_centred"]
     assert estimator.settings()["base"] == {"name": "twice_centred", "scale": 2.0}
-    assert "undecided_left_out" not in estimator.laws
+    assert "invalid_left_out" not in estimator.laws
     assert not estimator.same_formula(make("grpo"))
 
 

@@ -112,5 +112,5 @@ def test_settings_are_made_what_the_field_says():
     order = make("pkpo", k=2.0)
     assert type(order.base.k) is int
     for field in ("ddof", "epsilon"):
-        with pytest.raises(ValueError, match=f"advantage.base.{field} must be a number, got True"):
+        with pytest.raises(ValueError, match=f"advantage.base.{field} must be a number .*, got True"):
             make("grpo", **{field: True})

@@ -10,14 +10,14 @@ from advantage_lab import NAN, close, tensor
 from agrae_lab.advantages import Context, links, make, preset_names
 from agrae_lab.advantages.properties import suite
 
-# Four groups: solved at times, never, always, at times; the third completion of the last one is undecided.
+# Four groups: solved at times, never, always, at times; the third completion of the last one is invalid.
 CORRECT = tensor([1.0, 0.0, 0.0, 0.0, 0.0], [0.0] * 5, [1.0] * 5, [1.0, 1.0, 0.0, 1.0, 0.0])
 FORMAT = tensor(
     [1.0, 1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 1.0, 1.0, 1.0], [1.0, 0.0, 1.0, 1.0, 0.0]
 )
-UNDECIDED = torch.zeros_like(CORRECT, dtype=torch.bool)
-UNDECIDED[3, 2] = True
-ACCURACY = CORRECT.masked_fill(UNDECIDED, NAN)
+INVALID = torch.zeros_like(CORRECT, dtype=torch.bool)
+INVALID[3, 2] = True
+ACCURACY = CORRECT.masked_fill(INVALID, NAN)
 MIXTURES = {"code": (0.9, 0.1), "paper": (0.1, 0.9)}
 ACCURACY_ALONE = ("psr", "nsr", "w_reinforce", "maclaurin", "passk_training", "pkpo")
 
@@ -91,11 +91,11 @@ def test_saying_what_rewards_of_0_and_1_say_changes_no_bit(name, flavor):
 @pytest.mark.parametrize("mixture", MIXTURES)
 @pytest.mark.parametrize("flavor", ["paper", "official"])
 def test_no_group_is_blown_up(name, mixture, flavor):
-    """Not even one whose success rate is 0 or 1, and whose rewards differ all the same; undecided ones get 0."""
+    """Not even one whose success rate is 0 or 1, and whose rewards differ all the same; invalid ones get 0."""
     advantages = of(make(name, flavor=flavor), shaped(mixture))
     assert advantages.isfinite().all()
     assert advantages.abs().max() < 20
-    assert (advantages[UNDECIDED] == 0).all()
+    assert (advantages[INVALID] == 0).all()
 
 
 @pytest.mark.parametrize("name", ["grpo", "a_grae", "dr_grpo", "f_grpo", "grpo_lead", "ha_dw", "lite_ppo"])

@@ -113,9 +113,9 @@ def test_a_stateful_estimator_remembers_within_a_simulation_and_not_beyond_it():
     class Counting:
         name, requires, is_token_level, min_group_size = "counting", frozenset(), False, 1
 
-        def __call__(self, rewards_PG, context):
-            context.state["counting"] = context.state.get("counting", 0) + 1
-            return torch.full_like(rewards_PG, context.state["counting"])
+        def step(self, rewards_PG, context=None, *, state=None):
+            count = (state or {}).get("counting", 0) + 1
+            return torch.full_like(rewards_PG, count), {"counting": count}
 
     for _ in range(2):
         records = simulate(Counting(), small(), num_generations=2, num_steps=4, record_every=1)
@@ -378,7 +378,7 @@ def test_the_command_again_writes_the_same_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say where to write"),
+        ([], "out is missing"),
         (["grp", "out={}"], "unknown advantage 'grp'"),
         (["out={}", "steps=3"], "unknown setting steps; choose from out, seed, num_prompts"),
         (["out={}", "num_steps=many"], "num_steps must be a whole number, got 'many'"),

@@ -90,7 +90,7 @@ def test_unlikeliness_ranks_equally_likely_completions_alike():
         ("unlikeliness", "token log-probabilities"),
         ("opo", "completion lengths"),
         ("reinforce_pp", "completion lengths"),
-        ("gdpo", "the parts of a reward"),
+        ("gdpo", "the reward components"),
     ],
 )
 def test_what_is_needed_and_not_there_is_named(name, words):

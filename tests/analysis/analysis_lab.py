@@ -222,3 +222,9 @@ class Root:
 
     def experiment(self, name: str, runs: list[Run], question: str = "Which arm | explores?") -> None:
         Experiment(name, question, tuple(run.key for run in runs)).write(self.path)
+
+
+def description(figure: Any, table: pd.DataFrame) -> str:
+    """Return a figure's caption and details as one text."""
+    details = figure.details(table) if hasattr(figure, "details") else ()
+    return " ".join(filter(None, (figure.caption(table), *details)))

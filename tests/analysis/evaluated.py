@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.estimates.passk_curves import Evaluations
+from analysis.statistics.evaluations import Evaluations
 
 
 def evaluations(correct: dict[str, np.ndarray], num_samples: int = 64, *, seed: int = 0) -> Evaluations:

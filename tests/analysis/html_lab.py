@@ -33,7 +33,7 @@ VOID = {"meta", "img", "input", "br", "line", "circle"}
 
 
 class Document(HTMLParser):
-    """What a page holds: elements in order, the text of each kind, and whether all are closed."""
+    """Content of a page: its elements in order and the text of each kind; all elements must be closed."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -76,7 +76,7 @@ def check_harmless(document: Document) -> None:
 
 
 def data_of(page: str) -> dict[str, Any]:
-    """What the page's script reads."""
+    """Return the data of the page's script."""
     return json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[0])
 
 

@@ -16,7 +16,7 @@ from analysis_lab import ARMS, BENCHMARK, EXPERIMENTS, samples_frame
 
 from agrae_lab.runs import list_experiments, list_runs
 from analysis import __main__ as command
-from analysis import figures, tables
+from analysis import figures, pareto, tables
 from analysis.__main__ import main
 from analysis.arguments import parse
 from analysis.claims import judge
@@ -45,7 +45,7 @@ def test_a_whole_root(new_root: Callable, tmp_path: Path, capsys: pytest.Capture
         root.experiment(name, [runs[arm] for arm in arms])
     assert main([f"runs={root.path}", f"out={tmp_path}"]) == 0
     expected = {f"passk.{ending}" for ending in FIGURE_ENDINGS} | {f"table_main.{ending}" for ending in TABLE_ENDINGS}
-    expected |= {"passk_table.csv", "passk_table.md", "summary.md", "report.html"}
+    expected |= {"summary.md", "report.html"}
     for name in EXPERIMENTS:
         folder = tmp_path / name
         assert {path.name for path in folder.iterdir()} == expected
@@ -64,7 +64,7 @@ def test_a_whole_root(new_root: Callable, tmp_path: Path, capsys: pytest.Capture
     printed = capsys.readouterr().out
     assert f"{tmp_path / 'summary.md'}" in printed
     assert f"{tmp_path / 'a_grae/report.html'}" in printed
-    assert printed.count("Pass@k (%) on countdown_test: 20 problems, n = 16") == 1
+    assert printed.count("Pass@k (%) on countdown_test (20 problems, n = 16") == 1
     for words in ("Base model", "A-GRAE", "C8 "):
         assert words in printed
 
@@ -87,15 +87,21 @@ def test_page_and_summary_say_the_same(demo_root, tmp_path: Path, no_figures: No
         assert words in page
 
 
-def test_the_table_is_tidy_and_the_markdown_says_the_same(demo_root, tmp_path: Path, no_figures: None) -> None:
+def test_the_table_is_tidy_and_the_summary_holds_it(demo_root, tmp_path: Path, monkeypatch) -> None:
+    from analysis.tables import main as table_main
+
+    monkeypatch.setattr(figures, "discover", list)
+    monkeypatch.setattr(tables, "discover", lambda: [table_main])
     main([f"runs={demo_root.path}", "experiment=a_grae", f"out={tmp_path}"])
-    table = pd.read_csv(tmp_path / "a_grae/passk_table.csv")
+    table = pd.read_csv(tmp_path / "a_grae/table_main.csv")
     assert list(table["arm"].unique()) == ["base", "grpo", "a_grae"]
     assert len(table) == 27
     row = table[(table["arm"] == "grpo") & (table["k"] == 4)].iloc[0]
     cell = f"{100 * row['estimate']:.1f} [{100 * row['lo']:.1f}, {100 * row['hi']:.1f}]"
-    line = next(x for x in (tmp_path / "a_grae/passk_table.md").read_text().splitlines() if x.startswith("| GRPO"))
-    assert line.split(" | ")[4] == cell
+    summary = (tmp_path / "a_grae/summary.md").read_text()
+    line = next(line for line in summary.splitlines() if line.startswith("| GRPO"))
+    assert line.split(" | ")[3].replace("*", "") == cell
+    assert (tmp_path / "a_grae/table_main.md").read_text() in summary
     assert line.endswith("| – | – |")  # k = 128, 256 exceed n = 64
     assert table.loc[table["k"] > 64, ["estimate", "lo", "hi"]].isna().all(axis=None)
     assert not (tmp_path / "group_symmetry").exists()
@@ -104,21 +110,20 @@ def test_the_table_is_tidy_and_the_markdown_says_the_same(demo_root, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say where the runs are: python -m analysis runs=<root>"),
-        (["runs=nowhere"], "there is no directory nowhere"),
+        ([], "runs= is missing; name the folder of the runs: python -m analysis runs=<root>"),
+        (["runs=nowhere"], "runs=nowhere: there is no such directory"),
         (["run=x"], "cannot read 'run=x'; did you mean runs? give runs=..., experiment=..., out=..., formats=..."),
         (["runs="], "cannot read 'runs=': it has no value"),
-        (["--help"], "cannot read '--help'; give runs=..."),
         (["--intersec", "runs=x"], "did you mean --intersect? give"),
         (["intersect=1"], "cannot read 'intersect=1'"),
         (["runs=.", "runs=."], "runs is given twice"),
         (["audits", "x.csv"], "or audit <table.csv>"),
         (["runs=.", "seed=-1"], "seed=-1: must be a whole number of at least 0"),
         (["runs=.", "smooth=1.5"], "smooth=1.5: must be a whole number of steps of at least 3"),
-        (["runs=.", "smooth=4"], "smooth=4: a centred window is odd; 3 or 5 would do"),
+        (["runs=.", "smooth=4"], "smooth=4: a centred window is odd; choose 3 or 5"),
         (["runs=.", "published=nobody"], "published=nobody: "),
         (["runs=.", "published=Qwen2.5-Math-7B/"], "published=Qwen2.5-Math-7B/: "),
-        (["simulation=x", "seed=1"], "simulation= goes with out= and formats= alone, not with seed"),
+        (["simulation=x", "seed=1"], "simulation= takes out= and formats= only, not seed"),
     ],
 )
 def test_what_cannot_be_carried_out_is_one_sentence(
@@ -129,6 +134,17 @@ def test_what_cannot_be_carried_out_is_one_sentence(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("run", "words"), [(main, []), (main, ["audit"]), (pareto.main, [])])
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_describes_the_command_with_two_examples(
+    run: Callable[[list[str]], int], words: list[str], flag: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert run([*words, flag]) == 0
+    examples = capsys.readouterr().out.partition("Examples:")[2].strip().split("\n\n")[0].splitlines()
+    assert len(examples) == 2
+    assert all(line.strip().startswith("python -m analysis") for line in examples)
 
 
 def test_runs_of_no_experiment_are_compared_with_each_other(demo_root, tmp_path: Path) -> None:
@@ -143,11 +159,11 @@ def test_runs_of_no_experiment_are_compared_with_each_other(demo_root, tmp_path:
 
 def test_a_root_without_runs_and_an_unknown_experiment(demo_root, tmp_path: Path, capsys) -> None:
     assert main([f"runs={tmp_path}"]) == 2
-    assert "holds no runs and lists no experiments" in capsys.readouterr().err
+    assert "it holds no runs and lists no experiments" in capsys.readouterr().err
     assert main([f"runs={demo_root.path}", "experiment=x"]) == 2
-    assert "has no experiment 'x'; choose from a_grae, group_symmetry, sample_symmetry" in capsys.readouterr().err
+    assert "has no such experiment; choose from a_grae, group_symmetry, sample_symmetry" in capsys.readouterr().err
     assert main([f"runs={demo_root.path}", "experiment=a_gre"]) == 2
-    assert "has no experiment 'a_gre'; did you mean a_grae? choose from" in capsys.readouterr().err
+    assert "has no such experiment; did you mean a_grae? choose from" in capsys.readouterr().err
 
 
 def test_the_options_are_every_studys_view(demo_root, tmp_path: Path, no_figures: None, monkeypatch) -> None:
@@ -160,7 +176,11 @@ def test_the_options_are_every_studys_view(demo_root, tmp_path: Path, no_figures
     assert "published=Qwen2.5-Math-7B/MATH smooth=5 seed=7 --intersect" in page
 
 
-def test_models_are_told_apart(new_root: Callable, tmp_path: Path, capsys, no_figures: None) -> None:
+def test_models_are_separated(new_root: Callable, tmp_path: Path, capsys, monkeypatch) -> None:
+    from analysis.tables import main as table_main
+
+    monkeypatch.setattr(figures, "discover", list)
+    monkeypatch.setattr(tables, "discover", lambda: [table_main])
     root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     small, large = ({"path": f"hub/{name}"} for name in ("small", "large"))
     root.experiment(
@@ -168,7 +188,7 @@ def test_models_are_told_apart(new_root: Callable, tmp_path: Path, capsys, no_fi
     )
     assert main([f"runs={root.path}", f"out={tmp_path / 'out'}"]) == 0
     assert {path.name for path in (tmp_path / "out/x").iterdir()} == {"small", "large"}
-    table = pd.read_csv(tmp_path / "out/x/small/passk_table.csv")
+    table = pd.read_csv(tmp_path / "out/x/small/table_main.csv")
     assert set(table["arm"]) == {"base", "grpo", "a_grae"}
     assert "from the\nmodel <bdi>large</bdi>" in (tmp_path / "out/x/large/report.html").read_text()
     top = (tmp_path / "out/summary.md").read_text()
@@ -184,9 +204,10 @@ def test_audit_is_a_command_of_its_own(capsys: pytest.CaptureFixture) -> None:
 
 
 def test_several_processes_do_the_same(new_root: Callable, tmp_path: Path, monkeypatch) -> None:
-    from analysis.figures import entropy
+    from analysis.figures import find
 
-    monkeypatch.setattr(figures, "discover", lambda: [entropy])
+    drawn = [find("entropy")]
+    monkeypatch.setattr(figures, "discover", lambda: drawn)
     monkeypatch.setattr(tables, "discover", list)
     root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     root.experiment("x", [root.run("grpo"), root.run("a_grae")])
@@ -225,9 +246,10 @@ def test_unfinished_and_missing_runs_are_named(new_root: Callable, tmp_path: Pat
 
 
 def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_path: Path, capsys, monkeypatch) -> None:
-    from analysis.figures import entropy, passk
+    from analysis.figures import find, passk
 
-    monkeypatch.setattr(figures, "discover", lambda: [entropy, passk])
+    drawn = [find("entropy"), passk]
+    monkeypatch.setattr(figures, "discover", lambda: drawn)
     monkeypatch.setattr(tables, "discover", list)
 
     root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
@@ -240,15 +262,15 @@ def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_pat
     for text in (summary, printed):
         assert "their problem sets differ (12 problems in" in text
     assert not (folder / "passk.svg").exists()
-    assert (folder / f"{entropy.NAME}.svg").exists()
-    assert "No data yet" in (folder / "passk_table.md").read_text()
+    assert (folder / "entropy.svg").exists()
+    assert "No data yet" in summary
 
 
 def test_diverged_runs_are_said_to_be_an_outcome(new_root: Callable, tmp_path: Path, no_figures: None) -> None:
     root = new_root(all_rollouts=True, num_problems=12, num_samples=8)
     root.experiment("x", [root.run("grpo"), root.run("grpo", 1, status="diverged", steps=10)])
     main([f"runs={root.path}", f"out={tmp_path}"])
-    assert "A diverged run is an outcome too" in (tmp_path / "x/summary.md").read_text()
+    assert "A diverged run is an outcome, too" in (tmp_path / "x/summary.md").read_text()
 
 
 def test_the_room_imports_nothing_heavy() -> None:

@@ -13,7 +13,9 @@ from analysis_lab import BENCHMARK, Root
 
 from agrae_lab.runs import Run
 from analysis import pareto
-from analysis.io.study import BASE, FrameError, read_counts
+from analysis.io.eval_counts import read_counts
+from analysis.io.parquet import FrameError
+from analysis.io.study import BASE
 from analysis.presentation.render import build
 from analysis.presentation.style import STYLE
 from analysis.statistics.passk import pass_at_k
@@ -99,7 +101,7 @@ def test_the_command_draws_and_what_is_drawn_is_in_the_csv(
     assert "3 of 4 trials have values" in (path / "figures" / "pareto.md").read_text()
     csv = pd.read_csv(path / "figures" / "pareto.csv")
     with mpl.rc_context(STYLE):
-        figure = build(pareto, csv, "caption")
+        figure = build(pareto, csv)
     (ax,) = figure.axes
     drawn = {tuple(point) for line in ax.get_lines() for point in np.round(np.column_stack(line.get_data()), 9)}
     assert {(round(x, 9), round(y, 9)) for x, y in zip(csv["x"], csv["y"], strict=True)} <= drawn
@@ -120,11 +122,11 @@ def test_a_search_without_a_finished_trial_is_no_data_yet(
 
 def test_what_is_no_search_is_told_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert pareto.main([str(tmp_path)]) == 2
-    assert "is not the directory of a search" in capsys.readouterr().err
+    assert "not the directory of a search" in capsys.readouterr().err
     assert pareto.main([]) == 2
     (tmp_path / "trials.csv").write_text("trial,status\n0,done\n")
-    with pytest.raises(FrameError, match="lacks the columns front, feasible, runs"):
+    with pytest.raises(FrameError, match="the columns front, feasible, runs are missing"):
         pareto.load_trials(tmp_path)
     (tmp_path / "trials.csv").write_text("trial,status,front,feasible,runs,maximize pass@1/x\n")
-    with pytest.raises(FrameError, match="has one objective"):
+    with pytest.raises(FrameError, match="one objective, so the front is one point"):
         pareto.load_trials(tmp_path)

@@ -1,14 +1,19 @@
-"""Configs: every experiment composes, and bad input is one sentence with the key, its value and what would be right."""
+"""Configs: every experiment composes, and bad input gets one sentence with key, value and remedy."""
 
 import json
+import subprocess
+import sys
+from dataclasses import MISSING
 
 import pytest
 import torch
 import yaml
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from agrae_lab import advantages, runs
 from agrae_lab.config import CONF_DIR, ConfigError, estimator_of, freeze, schema
+from agrae_lab.config.help import help_text
 from agrae_lab.tasks.problems import shipped_file
 from tests.training.conftest import compose_config
 
@@ -57,7 +62,7 @@ def test_experiments_compose_and_name_their_command(name):
         (["advantage=positive_dominant", "advantage.group.beta=-1"], "advantage.group.beta must be above 0.*got -1"),
         (["advantage=hard_focused", "advantage.sample.gamma=0"], "advantage.sample.gamma must be above 0.*got 0"),
         (["advantage=a_grae", "advantage.group.alpha=1.5"], "advantage.group.alpha must be above 0 and at most 1"),
-        (["advantage.base.ddof=2"], "advantage.base.ddof must be 0 or 1, got 2"),
+        (["advantage.base.ddof=2"], "advantage.base.ddof must be 0 or 1 .*got 2"),
         (["advantage.flavor=vanilla"], "advantage.flavor must be paper or official, got 'vanilla'"),
         (
             ["advantage.group.name=scale_positve"],
@@ -107,8 +112,8 @@ def test_experiments_compose_and_name_their_command(name):
         (["model.dtype=float16"], "model.dtype must be one of float32, bfloat16"),
         (["advantage.group=attenuate"], "advantage.group must be a section.*choose one by advantage/group=<name>"),
         (["advantage.base=null"], "advantage.base must be a section, got None"),
-        (["advantage=a_grae", "advantage.group.alpha=x"], "a field is not a number in .*alpha"),
-        (["advantage.base.epsilon=nan"], "advantage.base.epsilon must not be negative"),
+        (["advantage=a_grae", "advantage.group.alpha=x"], "advantage.group.alpha must be a number .*got 'x'"),
+        (["advantage.base.epsilon=nan"], "advantage.base.epsilon must be at least 0 .*got nan"),
         (["tracking=wandb", "tracking.mode=foo"], "tracking.mode must be one of offline, online"),
         (["root=${nowhere}"], "nowhere"),
     ],
@@ -162,15 +167,15 @@ def test_parts_of_a_reward_must_be_there(monkeypatch):
     from agrae_lab.tasks.text.countdown import Countdown
 
     compose_config("advantage=gdpo")
-    monkeypatch.setattr(Countdown, "parts", ("accuracy",))
-    with pytest.raises(ConfigError, match=r"'gdpo' weighs the parts of a reward apart, but .*'countdown' have but one"):
+    monkeypatch.setattr(Countdown, "components", ("accuracy",))
+    with pytest.raises(ConfigError, match=r"'gdpo' weighs the reward components apart, but .*'countdown' have but one"):
         compose_config("advantage=gdpo")
 
 
 def test_a_task_file_with_a_missing_column(tmp_path):
     (tmp_path / "bad.jsonl").write_text('{"id": "a", "digits": "123"}\n')
     with pytest.raises(
-        ConfigError, match=r"bad.jsonl, row 1: column target is missing; the task needs id, digits, target"
+        ConfigError, match=r"bad.jsonl, row 1: column target is missing. The task needs id, digits, target"
     ):
         compose_config(f"task.train_file={tmp_path}/bad.jsonl")
 
@@ -306,3 +311,29 @@ def test_equal_numbers_are_equal_configs():
 def test_experiments_validate_on_a_benchmark_of_theirs(name):
     config = compose_config(f"+experiment={name}")
     assert config["train"]["validate_on"] in config["evaluation"]["benchmarks"]
+
+
+def test_the_defaults_of_the_schema_are_those_of_the_files():
+    """A key of conf/config.yaml and of tracking=wandb has one default, wherever it stands."""
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        composed = compose("config", overrides=["tracking=wandb", "tracking.name=none"])
+    for key, rule in schema.RULES.items():
+        if not rule.is_optional and rule.default is not MISSING and key != "hardware.data_dir":
+            assert OmegaConf.select(composed, key) == rule.default, key
+
+
+def test_help_has_every_key_group_and_two_examples():
+    text = help_text()
+    for key, rule in schema.RULES.items():
+        assert rule.sentence.endswith("."), key
+        assert key == "schema_version" or f"\n{key}: {rule.wanted}" in text
+    assert "advantage/group: attenuate, " in text
+    assert text.count("python -m agrae_lab.train ") == 2
+    assert max(len(line) for line in text.splitlines()) < 220
+
+
+def test_help_is_printed_before_anything_starts():
+    result = subprocess.run(
+        [sys.executable, "-m", "agrae_lab.train", "--help"], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == help_text() + "\n"

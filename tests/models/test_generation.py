@@ -1,4 +1,4 @@
-"""What a model is loaded with of its generation_config.json: special tokens, and no habits."""
+"""Special tokens and habits of a loaded model's generation_config.json."""
 
 import json
 
@@ -88,7 +88,7 @@ def test_a_tokenizer_without_an_end(tmp_path):
     assert load_processing(path).eos_token == "*"
     assert torch.tensor(drawn(path)[0].truncated).logical_not().any()
     path = nano_with(tmp_path / "nothing", tokenizer_ends=False, eos_token_id=None)
-    with pytest.raises(ModelError, match=r"has no end-of-sequence token; set tokenizer\.eos_token .* eos_token_id in"):
+    with pytest.raises(ModelError, match=r"has no end-of-sequence token\. Set tokenizer\.eos_token .* eos_token_id in"):
         load_processing(path)
     assert token_id("*") == 14
 

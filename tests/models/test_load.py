@@ -34,7 +34,7 @@ def test_a_tokenizer_without_padding_pads_with_the_end_of_sequence(tmp_path):
 def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path):
     path = model_with_tokenizer(tmp_path / "model")
     for load in (load_processing, lambda name: load_model(name, dtype="float32")):
-        with pytest.raises(ValueError, match="neither a padding token nor an end-of-sequence token; set tokenizer"):
+        with pytest.raises(ValueError, match=r"neither a padding token nor an end-of-sequence token\. Set tokenizer"):
             load(path)
 
 
@@ -42,7 +42,7 @@ def test_a_model_that_is_neither_here_nor_to_be_reached(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for load in (load_config, load_processing, load_generation_settings, fingerprint_model):
         with pytest.raises(
-            ModelError, match=r"model\.path 'nobody/nothing' cannot be loaded \(.+\); where the Hub"
+            ModelError, match=r"model\.path 'nobody/nothing' cannot be loaded \(.+\)\. Where the Hub"
         ) as told:
             load("nobody/nothing")
         assert "\n" not in str(told.value)

@@ -62,7 +62,7 @@ def test_what_the_tokenizer_does_not_know_is_one_unknown_token(nano_vl):
     assert (tokenizer.pad_token, tokenizer.eos_token, tokenizer.padding_side) == (PAD, EOS, "left")
 
 
-def test_a_prompt_has_a_token_for_each_merged_patch_of_its_picture(nano_vl):
+def test_a_prompt_has_a_token_for_each_merged_patch_of_its_image(nano_vl):
     processor = nano_vl[1]
     inputs = encode_prompt(processor, TASK.prompt(next(random_problems(random.Random(0)))))
     tokens = processor.tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())
@@ -73,7 +73,7 @@ def test_a_prompt_has_a_token_for_each_merged_patch_of_its_picture(nano_vl):
     assert asked.endswith("<|im_end|>\n<|im_start|>")
 
 
-def test_pictures_of_other_sizes_keep_within_the_pixel_budget(nano_vl):
+def test_images_of_other_sizes_keep_within_the_pixel_budget(nano_vl):
     processor = nano_vl[1]
     for size in ((10, 10), (300, 200), (2000, 1500)):
         grid = processor.image_processor(images=[Image.new("RGB", size)], return_tensors="pt")["image_grid_thw"][0]
@@ -95,13 +95,13 @@ def test_the_lesson_follows_the_prompt_and_is_the_solution_then_the_scene(nano_v
 
 
 def success_rates(nano_vl, task, *, shown_of=lambda i: i):
-    """p of 36 test problems, of plain sampling; problem i with the picture of problem `shown_of(i)`."""
+    """p of 36 test problems, of plain sampling; problem i with the image of problem `shown_of(i)`."""
     problems, num_samples = load_problems(task, "test", limit=36), 16
     prompts = []
     for i, problem in enumerate(problems):
-        picture = task.prompt(problems[shown_of(i)])[0]["content"][0]
+        image = task.prompt(problems[shown_of(i)])[0]["content"][0]
         question = {"type": "text", "text": problem["problem"]}
-        prompts += [[{"role": "user", "content": [picture, question]}]] * num_samples
+        prompts += [[{"role": "user", "content": [image, question]}]] * num_samples
     decoding = Decoding(num_samples, temperature=1.0, top_p=1.0, max_new_tokens=12, batch_size=len(prompts), seed=0)
     texts = TransformersEngine(*nano_vl).sample(prompts, decoding, seeds=range(len(prompts))).texts
     verdicts = task.verify_all(texts, [p for p in problems for _ in range(num_samples)])
@@ -118,7 +118,7 @@ def test_it_knows_its_task_by_half(nano_vl):
     assert 0.05 < strange.mean() < rates.mean() - 0.1
 
 
-def test_it_looks_at_the_picture(nano_vl):
+def test_it_looks_at_the_image(nano_vl):
     blind = success_rates(nano_vl, TASK, shown_of=lambda i: (i + 3) % 36)  # kinds take turns: another of the same kind
     assert blind.mean() < success_rates(nano_vl, TASK).mean() - 0.1
 

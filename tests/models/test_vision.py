@@ -12,8 +12,8 @@ from trl.trainer.utils import add_fused_lm_head
 
 from agrae_lab.models.load import fingerprint_model, load_config, load_model, load_processing, local_path
 from agrae_lab.models.memory import Workload, estimate, floor, measure
-from agrae_lab.models.vision import model_class, reads_pictures
-from agrae_lab.tasks.encoding import collate, encode, map_pictures, pictures_of, tokenizer_of
+from agrae_lab.models.vision import model_class, reads_images
+from agrae_lab.tasks.encoding import collate, encode, images_in, map_images, tokenizer_of
 from agrae_lab.tasks.prompts import render
 from tests.models.tiny_vision import MODELS, SIDE
 
@@ -22,33 +22,33 @@ without_torchvision = pytest.mark.skipif(find_spec("torchvision") is not None, r
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Where the tiny models lie, by their names."""
+    """Folder of the tiny models, by name."""
     root = tmp_path_factory.mktemp("models")
     for name, make in MODELS.items():
         make(root / name)
     return root
 
 
-def picture(seed, width=SIDE, height=SIDE):
+def image(seed, width=SIDE, height=SIDE):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def message(text, *pictures):
-    blocks = [{"type": "image", "image": one} for one in pictures]
+def message(text, *images):
+    blocks = [{"type": "image", "image": one} for one in images]
     return [{"role": "user", "content": [*blocks, {"type": "text", "text": text}]}]
 
 
 PROMPTS = [
-    message("how many", picture(0)),
-    message("how", picture(1), picture(2, 2 * SIDE, SIDE)),
-    message("what is in this", picture(3, 70, 60)),
+    message("how many", image(0)),
+    message("how", image(1), image(2, 2 * SIDE, SIDE)),
+    message("what is in this", image(3, 70, 60)),
 ]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_is_loaded_with_its_processor(name, models):
     model, processing = load_model(str(models / name), dtype="float32")
-    assert reads_pictures(model.config)
+    assert reads_images(model.config)
     assert processing.tokenizer.padding_side == "left"
     assert processing.tokenizer.pad_token == "<pad>"
     assert tokenizer_of(processing) is processing.tokenizer
@@ -59,7 +59,7 @@ def test_a_model_for_text_is_loaded_as_ever():
     model, tokenizer = load_model("nano", dtype="float32")
     assert type(model).__name__ == "Qwen2ForCausalLM"
     assert tokenizer_of(tokenizer) is tokenizer
-    assert not reads_pictures(model.config)
+    assert not reads_images(model.config)
 
 
 def test_a_name_that_is_nothing_is_told_what_ships():
@@ -127,7 +127,7 @@ def test_prompts_encoded_one_by_one_are_the_processors_batch(name, models):
 @pytest.mark.parametrize(
     ("name", "tokens"), [("qwen2_5_vl", [4, 12, 4]), ("llava", [16, 32, 16]), ("idefics3", [4, 8, 4])]
 )
-def test_the_tokens_of_a_prompt_include_its_pictures(name, tokens, models):
+def test_the_tokens_of_a_prompt_include_its_images(name, tokens, models):
     processing = load_processing(str(models / name))
     ids = render(processing, iter(PROMPTS))
     assert [row.count(2) for row in ids] == tokens
@@ -136,29 +136,29 @@ def test_the_tokens_of_a_prompt_include_its_pictures(name, tokens, models):
     assert ids[0][-len(text) :] == text
 
 
-def test_text_without_pictures_is_read_in_every_form(models):
+def test_text_without_images_is_read_in_every_form(models):
     processing = load_processing(str(models / "qwen2_5_vl"))
     plain = [{"role": "user", "content": "how many"}]
     assert render(processing, [plain]) == render(processing, [message("how many")])
     assert render(processing, ["how many="]) == render(processing, [plain])
 
 
-def test_pictures_for_a_model_that_reads_text_alone():
+def test_images_for_a_model_that_reads_text_alone():
     tokenizer = load_processing("nano")
     for read in (lambda: render(tokenizer, PROMPTS), lambda: encode(tokenizer, PROMPTS[0])):
         with pytest.raises(
-            ValueError, match=r"have pictures, and the model at model\.path reads text alone; choose a vis"
+            ValueError, match=r"have images, and the model at model\.path reads text alone. Choose a vis"
         ):
             read()
 
 
-def test_pictures_are_found_and_replaced_in_order():
-    assert len(pictures_of(PROMPTS[1])) == 2
-    assert pictures_of("text") == pictures_of([{"role": "user", "content": "text"}]) == []
-    widths = map_pictures(PROMPTS[1], lambda one: one.width)
-    assert pictures_of(widths) == [SIDE, 2 * SIDE]
-    assert all(isinstance(one, Image.Image) for one in pictures_of(PROMPTS[1]))
-    assert map_pictures("text", len) == "text"
+def test_images_are_found_and_replaced_in_order():
+    assert len(images_in(PROMPTS[1])) == 2
+    assert images_in("text") == images_in([{"role": "user", "content": "text"}]) == []
+    widths = map_images(PROMPTS[1], lambda one: one.width)
+    assert images_in(widths) == [SIDE, 2 * SIDE]
+    assert all(isinstance(one, Image.Image) for one in images_in(PROMPTS[1]))
+    assert map_images("text", len) == "text"
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -175,7 +175,7 @@ def test_the_parameters_that_lora_trains(name, models):
     adapted = peft.get_peft_model(model, adapters)
     size = measure(load_config(str(models / name)))
     assert 3 * size.adapted == sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-    assert 0 < size.seeing < size.adapted
+    assert 0 < size.vision_adapted < size.adapted
 
 
 def test_published_size_of_qwen2_5_vl_3b():
@@ -207,7 +207,7 @@ def kept_by_autograd(model, batch):
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("name", MODELS)
-def test_activations_of_the_part_for_pictures_are_about_what_autograd_keeps(name, checkpointing, models):
+def test_activations_of_the_part_for_images_are_about_what_autograd_keeps(name, checkpointing, models):
     """Of a tower of 16 blocks against 8, so that what comes before and after the blocks drops out."""
     processing = load_processing(str(models / name))
     batch = collate([encode(processing, PROMPTS[0])] * 4, pad_token_id=0)
@@ -217,7 +217,7 @@ def test_activations_of_the_part_for_pictures_are_about_what_autograd_keeps(name
         micro_batch=4,
         sampled_at_once=0,
         gradient_checkpointing=checkpointing,
-        picture_numbers=batch["pixel_values"].numel() // 4,
+        image_numbers=batch["pixel_values"].numel() // 4,
     )
     measured, estimated = [], []
     for count in (8, 16):
@@ -233,7 +233,7 @@ def test_activations_of_the_part_for_pictures_are_about_what_autograd_keeps(name
     assert estimated[1] - estimated[0] == pytest.approx(measured[1] - measured[0], rel=0.4)
 
 
-def test_the_pictures_of_a_step_wait_on_the_device(models):
+def test_the_images_of_a_step_wait_on_the_device(models):
     config = load_config(str(models / "llava"))
-    work = Workload(32, 8, micro_batch=4, sampled_at_once=16, picture_numbers=3 * SIDE**2, pictures_held=16)
-    assert estimate(config, work)["pictures"] == 4 * 16 * 3 * SIDE**2
+    work = Workload(32, 8, micro_batch=4, sampled_at_once=16, image_numbers=3 * SIDE**2, images_held=16)
+    assert estimate(config, work)["images"] == 4 * 16 * 3 * SIDE**2

@@ -1,8 +1,8 @@
-"""Vision-language models of 0.1M parameters with random weights, one of each way in which pictures reach a model.
+"""Vision-language models of 0.1M parameters with random weights, one of each way in which images reach a model.
 
-qwen2_5_vl   rows of patches, as many as the picture's size asks for, and a grid that says how they lie
-llava        a row a picture, all of one size
-idefics3     a row a prompt (the shape of SmolVLM), padded to the most pictures
+qwen2_5_vl   rows of patches, as many as the image's size asks for, and a grid that says how they lie
+llava        a row a image, all of one size
+idefics3     a row a prompt (the shape of SmolVLM), padded to the most images
 """
 
 from pathlib import Path
@@ -37,7 +37,7 @@ TEXT = {
     "pad_token_id": 0,
     "bos_token_id": None,
     "eos_token_id": 1,
-    "initializer_range": 0.2,  # large, so that what a picture shows makes a difference
+    "initializer_range": 0.2,  # large, so that what a image shows makes a difference
     "tie_word_embeddings": False,
 }
 VISION = {"hidden_size": 32, "intermediate_size": 64, "initializer_range": 0.2, "patch_size": 14}
@@ -89,9 +89,9 @@ def llava(path: Path) -> None:
         vision_feature_layer=-2,  # the last layer of the tower is for nothing, as in the published models
     )
     _save(LlavaForConditionalGeneration, config, tokenizer, path)
-    pictures = CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
+    images = CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
     LlavaProcessor(
-        pictures,
+        images,
         tokenizer,
         patch_size=14,
         vision_feature_select_strategy="default",
@@ -110,11 +110,11 @@ def idefics3(path: Path) -> None:
         scale_factor=2,
     )
     _save(Idefics3ForConditionalGeneration, config, tokenizer, path)
-    pictures = Idefics3ImageProcessorPil(
+    images = Idefics3ImageProcessorPil(
         size={"longest_edge": SIDE}, max_image_size={"longest_edge": SIDE}, do_image_splitting=False
     )
     Idefics3Processor(
-        pictures, tokenizer, image_seq_len=4, chat_template=TEMPLATE.replace("IMAGE", "<image>")
+        images, tokenizer, image_seq_len=4, chat_template=TEMPLATE.replace("IMAGE", "<image>")
     ).save_pretrained(path)
 
 

@@ -1,4 +1,4 @@
-"""What names a run, and what names an evaluation; edited code; locks that hold; old run directories."""
+"""Identities of runs and evaluations, edited code, locks, old run directories."""
 
 import json
 import multiprocessing
@@ -215,7 +215,7 @@ def test_half_a_run_goes_on_with_no_other_code(edited, tmp_path):
     assert not (run.path / "metrics.parquet").exists()
     again = edited.call("-m", "agrae_lab.train", *words)
     assert again.returncode == 0, again.stderr
-    assert "was trained by other code (agrae_lab/advantages/group/attenuate.py has changed since)" in again.stdout
+    assert "was trained by other code: agrae_lab/advantages/group/attenuate.py has changed since" in again.stdout
     assert len(runs.list_runs(root)) == 2
 
 
@@ -288,11 +288,11 @@ GO_ON = """
 import sys, time
 from pathlib import Path
 from agrae_lab import runs
-assert runs.has_been_handed_a_lock()
+assert runs.has_inherited_lock()
 print("replaced", flush=True)
 sys.stdin.readline()
 with runs.lock(Path(sys.argv[1])):
-    assert not runs.has_been_handed_a_lock()
+    assert not runs.has_inherited_lock()
     print("held", flush=True)
     sys.stdin.readline()
 print("free", flush=True)
@@ -321,7 +321,7 @@ def test_a_lock_outlives_the_program_that_another_takes_the_place_of(tmp_path):
 def test_a_run_in_progress_is_not_asked_for_other_evaluations(tmp_path):
     words = [f"root={tmp_path}", *SMALL]
     run_dir = runs.create_run(compose_config(*words))
-    with runs.lock(run_dir), pytest.raises(RunBusyError, match="another process is at work"):
+    with runs.lock(run_dir), pytest.raises(RunBusyError, match="in use by another process"):
         runs.create_run(compose_config(*words, "evaluation.num_samples=9"))
     runs.create_run(compose_config(*words, "evaluation.num_samples=9"))
     assert runs.read_run(run_dir).config["evaluation"]["num_samples"] == 9
@@ -334,7 +334,7 @@ def test_a_run_directory_of_earlier_days_is_one_sentence(tmp_path):
         del config[key]
     (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
     runs.update_meta(run_dir, status="done", attempts=[{"git_revision": "abc123"}])
-    with pytest.raises(RunError, match=r"evaluations were part of what names a run.*analyse it with abc123") as told:
+    with pytest.raises(RunError, match=r"evaluations were part of a run's name.*Analyse it with abc123") as told:
         runs.read_run(run_dir)
     assert "\n" not in str(told.value)
 
@@ -370,4 +370,4 @@ def test_a_validation_that_a_trained_run_lacks_is_warned_of(tmp_path, caplog):
     (path / "model").mkdir()
     assert runs.create_run(compose_config(where, "train.validate_every=5")) == path
     (record,) = caplog.records
-    assert "is trained already, without train.validate_every = 5" in record.getMessage()
+    assert "was trained without train.validate_every = 5" in record.getMessage()

@@ -64,7 +64,7 @@ def test_the_lock_is_held_by_one_process_and_freed_by_its_death(tmp_path):
     try:
         assert holder.stdout.readline() == "held\n"
         assert runs.read_run(path).is_locked()
-        with pytest.raises(RunBusyError, match="another process is at work"), runs.lock(path):
+        with pytest.raises(RunBusyError, match="in use by another process"), runs.lock(path):
             pass
     finally:
         holder.kill()

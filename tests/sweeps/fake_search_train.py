@@ -1,7 +1,7 @@
-"""Stands in for agrae_lab.train in searches: no torch, but the files from which a trial's value is read.
+"""Replacement of agrae_lab.train in searches: no torch, but the files with a trial's values.
 
-`train.mood` says what a run does: ok, raise, diverge, infinite (its loss), dumb (its score is 0), wait (at every step,
-until there is a file `go` in the root). The score is highest at train.x = 0.3. Every step leaves a line in trace.txt.
+`train.mood` is the behaviour of a run: ok, raise, diverge, infinite (its loss), dumb (its score is 0), wait (at every
+step, until the root has a file `go`). The score is highest at train.x = 0.3. Every step leaves a line in trace.txt.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def execute(run_dir: str) -> str:
 
 
 def score(config: dict) -> float:
-    """What the run is worth, in [0, 1]; a little more with every seed."""
+    """Return the run's score in [0, 1]; it rises a little with the seed."""
     if config["train"]["mood"] == "dumb":
         return 0.0
     extra = config["kind"].get("alpha") or config["kind"].get("beta") or 0.0

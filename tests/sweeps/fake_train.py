@@ -1,11 +1,10 @@
-"""Stands in for agrae_lab.train: the same two functions, no torch, and misbehaviour on request.
+"""Replacement of agrae_lab.train without torch: the same two functions, and misbehaviour on request.
 
-`arm` says what a run does: ok, raise, value_error, exit, sigkill, die_early (before it writes any status), die_late
-(after it wrote "done"), diverge, oom, offline (ConnectionError), too_large (a file beyond RLIMIT_FSIZE), full (fills
-the disk), scribble (ruins its meta.json), hang, deaf (hangs and ignores SIGTERM), until_told (hangs until there is a
-file `go` in the root), shared (needs what one run makes for all); with _once at the end, in its first attempt alone.
-Every step leaves a line in trace.txt, so that tests see what was executed when, and by whom; result.json says what came
-of it.
+`arm` is the behaviour of a run: ok, raise, value_error, exit, sigkill, die_early (before it writes any status),
+die_late (after it wrote "done"), diverge, oom, offline (ConnectionError), too_large (a file beyond RLIMIT_FSIZE), full
+(fills the disk), scribble (ruins its meta.json), hang, deaf (hangs and ignores SIGTERM), until_told (hangs until the
+root has a file `go`), shared (needs a result that one run makes for all); with the suffix _once, in its first attempt
+only. Every step leaves a line with its time and process in trace.txt; result.json has the result.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
 import subprocess
 import sys
@@ -19,15 +18,16 @@ from typing import Any
 import fake_search_train
 import optuna
 import pytest
+from sweep_lab import environment
 
 from agrae_lab import runs
 from sweeps.execution.executor import ActiveRun, run_all
-from sweeps.execution.retry_policy import Policy
+from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.execution.run_status import Outcome
-from sweeps.execution.shutdown import Halt
+from sweeps.execution.shutdown import StopLevel
 from sweeps.execution.slots import Slot
 from sweeps.planning.drift import Code
-from sweeps.planning.study_directory import Ledger
+from sweeps.planning.study_directory import StudyDirectory
 from sweeps.search.search import run_search
 from sweeps.search.space import Space, make_space
 from sweeps.search.storage import default_url, storage_at
@@ -64,7 +64,7 @@ sys.exit(130 if interrupted else 0)
 
 
 class Quiet:
-    """A display that only counts."""
+    """Display that only counts waiting runs."""
 
     def __init__(self) -> None:
         self.waiting: list[int] = []
@@ -75,7 +75,7 @@ class Quiet:
     def tick(self, active: Collection[ActiveRun], num_waiting: int) -> None:
         self.waiting.append(num_waiting)
 
-    def stopping(self, level: Halt, num_active: int, why: str) -> None:
+    def stopping(self, level: StopLevel, num_active: int, reason: str) -> None:
         pass
 
     def retrying(self, outcome: Outcome, pause: float) -> None:
@@ -108,8 +108,8 @@ class SearchLab:
         for name, text in KINDS.items():
             (self.conf / "kind" / f"{name}.yaml").write_text(text)
 
-    def ledger(self, name: str = "quest") -> Ledger:
-        return Ledger(self.root, name)
+    def directory(self, name: str = "quest") -> StudyDirectory:
+        return StudyDirectory(self.root, name)
 
     def space(self, study: Study) -> Space:
         with config_dir(self.conf):
@@ -126,56 +126,55 @@ class SearchLab:
         failed_too: bool = False,
         inline: bool = False,
     ) -> tuple[list[Outcome], bool]:
-        """Carry a search through.
+        """Execute a search.
 
         Args:
-            inline: execute the runs here, one by one, where a test is about trials and not about processes.
+            inline: execute the runs in this process, one by one, for a test of trials alone.
         """
         study = parse_study(plain)
-        carry = (
-            carry_inline
+        execute = (
+            run_inline
             if inline
             else partial(
                 run_all,
                 slots=[Slot(1, None)] * slots,
                 train_module="fake_search_train",
                 preload=(),
-                policy=Policy(retries=0),
+                retry_policy=RetryPolicy(retries=0),
             )
         )
-        ledger = self.ledger(study.name)
+        directory = self.directory(study.name)
         self.make_storage(study.name)
-        with ledger.held():
+        with directory.controller_lock():
             return run_search(
                 study,
                 space or self.space(study),
-                ledger=ledger,
+                directory=directory,
                 code=Code(None),
-                carry=carry,
+                run_all=execute,
                 display=display or Quiet(),
                 storage=storage,
                 failed_too=failed_too,
             )
 
     def make_storage(self, name: str = "quest") -> None:
-        """An empty storage, faster than Optuna makes it."""
-        path = self.ledger(name).path / "optuna.db"
+        """Copy an empty storage, which is faster than Optuna's own creation."""
+        path = self.directory(name).path / "optuna.db"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(empty_storage(), path)
 
     def start(self, plain: str, *, slots: int = 1) -> subprocess.Popen[str]:
-        """A search in a process group of its own, not waited for; the study as JSON."""
+        """Start a search in a process group of its own; the study as JSON."""
         argv = [sys.executable, "-c", CONTROLLER, str(self.conf), str(self.root), plain, str(slots)]
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "CUDA_VISIBLE_DEVICES": ""}
         process = subprocess.Popen(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, start_new_session=True
+            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), start_new_session=True
         )
         self._started.append(process)
         return process
 
     def stop(self) -> None:
-        """End what a failing test left behind."""
+        """End the processes of a failed test."""
         for process in self._started:
             process.kill()
             process.wait()
@@ -183,7 +182,7 @@ class SearchLab:
             process.stdout.close()
 
     def table(self, name: str = "quest") -> list[dict[str, str]]:
-        return read_table(self.ledger(name).path / FILE_NAME)
+        return read_table(self.directory(name).path / FILE_NAME)
 
     def runs(self) -> list[runs.Run]:
         return runs.list_runs(self.root)
@@ -191,7 +190,7 @@ class SearchLab:
     @contextmanager
     def stored(self, name: str = "quest") -> Iterator[optuna.Study]:
         """The Optuna study, read by another than the controller."""
-        storage = optuna.storages.RDBStorage(default_url(self.ledger(name).path))
+        storage = optuna.storages.RDBStorage(default_url(self.directory(name).path))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -201,8 +200,8 @@ class SearchLab:
             storage.engine.dispose()
 
 
-def carry_inline(todo: Iterable[runs.Run], *, display: Any) -> tuple[list[Outcome], bool]:
-    """Stands in for an engine: the runs one by one, in this process."""
+def run_inline(todo: Iterable[runs.Run], *, display: Any) -> tuple[list[Outcome], bool]:
+    """Execute the runs one by one in this process, in place of an engine."""
     outcomes = []
     for run in todo:
         display.started(run)
@@ -216,7 +215,7 @@ def carry_inline(todo: Iterable[runs.Run], *, display: Any) -> tuple[list[Outcom
 
 @cache
 def empty_storage() -> Path:
-    """A storage with its tables, which take Optuna seconds to make."""
+    """Return a storage with its tables, whose creation takes Optuna seconds."""
     path = Path(tempfile.mkdtemp()) / "optuna.db"
     atexit.register(shutil.rmtree, path.parent)
     with storage_at(f"sqlite:///{path}"):

@@ -1,8 +1,10 @@
-"""A lab for studies: a study file, a train module of its own that a test may edit, and the command line."""
+"""A lab for studies: a study file, a train module that a test may edit, and the command line."""
 
 from __future__ import annotations
 
+import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from sweep_lab import Lab
 
 from agrae_lab import runs
 from sweeps.__main__ import main
-from sweeps.planning.study_directory import Ledger
+from sweeps.planning.study_directory import StudyDirectory
 
 # As agrae_lab.config.freeze, it records what is in the problem files; `problems` is added to the lab's config.
 TRAIN = """\
@@ -56,11 +58,11 @@ class StudyLab(Lab):
         return main(argv, config_dir=self.conf, train_module="study_train", preload=())
 
     @property
-    def ledger(self) -> Ledger:
-        return Ledger(self.root, "night")
+    def directory(self) -> StudyDirectory:
+        return StudyDirectory(self.root, "night")
 
     def happened(self, event: str) -> list[dict[str, Any]]:
-        return [one for one in self.ledger.events() if one["event"] == event]
+        return [one for one in read_events(self.directory) if one["event"] == event]
 
     def tree(self) -> dict[str, bytes]:
         """Every file of the root with its content."""
@@ -71,3 +73,12 @@ class StudyLab(Lab):
         """`<arm> <num_steps> <seed>` → run."""
         found = runs.list_runs(self.root)
         return {f"{run.arm} {run.config['train']['num_steps']} {run.seed}": run for run in found}
+
+
+def read_events(directory: StudyDirectory) -> list[dict[str, Any]]:
+    """Return the events of a study in the order of writing, without lines that a crash cut short."""
+    path, events = directory.path / "events.jsonl", []
+    for line in path.read_text(errors="replace").splitlines() if path.is_file() else []:
+        with suppress(json.JSONDecodeError):
+            events.append(json.loads(line))
+    return events

@@ -19,8 +19,9 @@ from rich.console import Console
 from agrae_lab import runs
 from sweeps.__main__ import main
 from sweeps.execution.display import LineDisplay, print_summary
-from sweeps.execution.executor import Outcome, run_all
-from sweeps.execution.retry_policy import Policy
+from sweeps.execution.executor import run_all
+from sweeps.execution.retry_policy import RetryPolicy
+from sweeps.execution.run_status import Outcome
 from sweeps.execution.slots import make_slots
 
 CONFIG = """\
@@ -58,8 +59,8 @@ sys.exit(main(words, config_dir=Path(conf), train_module="fake_train", preload=p
 
 
 @dataclass(frozen=True)
-class Told:
-    """What came of a launch, and what was printed of it."""
+class Launch:
+    """Outcomes of a launch, and its printed output."""
 
     outcomes: list[Outcome]
     interrupted: bool
@@ -77,12 +78,12 @@ class Lab:
         (self.conf / "experiment" / f"{name}.yaml").write_text(text)
 
     def sweep(self, *words: str) -> int:
-        """`python -m sweeps run ...` in this process; the exit code."""
+        """Execute `python -m sweeps run ...` in this process and return the exit code."""
         argv = ["run", *words, f"root={self.root}"]
         return main(argv, config_dir=self.conf, train_module="fake_train", preload=())
 
-    def carry(self, *arms: str, policy: Policy, num_slots: int = 2, **train: float) -> Told:
-        """Runs of these arms under a policy, in this process; `train` is as in CONFIG."""
+    def execute(self, *arms: str, retry_policy: RetryPolicy, num_slots: int = 2, **train: float) -> Launch:
+        """Execute runs of these arms in this process; `train` is as in CONFIG."""
         train = {"num_steps": 2, "step_seconds": 0.0, **train}
         fixed = {"schema_version": 1, "root": str(self.root), "train": train}
         dirs = [runs.create_run({**fixed, "arm": arm, "seed": seed}) for seed, arm in enumerate(arms)]
@@ -93,15 +94,15 @@ class Lab:
             train_module="fake_train",
             preload=(),
             display=LineDisplay(out, num_runs=len(todo)),
-            policy=policy,
+            retry_policy=retry_policy,
         )
         print_summary(Console(file=out, width=160), outcomes, [])
-        return Told(outcomes, interrupted, out.getvalue())
+        return Launch(outcomes, interrupted, out.getvalue())
 
     def start(
         self, *words: str, preload: str = "", terminal: int | None = None, grace: float = 1.0
     ) -> subprocess.Popen[str]:
-        """The same in a process group of its own, not waited for.
+        """Start the command line in a process group of its own.
 
         Args:
             preload: a module in the directory of the configs.
@@ -119,7 +120,7 @@ class Lab:
         return process
 
     def stop(self) -> None:
-        """End what a failing test left behind."""
+        """End the processes of a failed test."""
         for process in self._started:
             process.kill()
             process.wait()
@@ -127,7 +128,7 @@ class Lab:
                 process.stdout.close()
 
     def runs(self) -> dict[str, runs.Run]:
-        """`<arm> <seed>` → run."""
+        """Return `<arm> <seed>` → run."""
         return {f"{run.arm} {run.seed}": run for run in runs.list_runs(self.root)}
 
     def statuses(self) -> dict[str, str]:
@@ -135,22 +136,24 @@ class Lab:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "CUDA_VISIBLE_DEVICES": ""}
+    """Return the environment of a process that imports this folder's train modules and this repository's packages."""
+    here = Path(__file__).parent
+    return {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{here.parents[1]}", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def ctrl_c(controller: subprocess.Popen[str]) -> None:
-    """As a terminal does it: to the whole foreground process group."""
+    """Interrupt the whole foreground process group, as a terminal does."""
     os.killpg(controller.pid, signal.SIGINT)
 
 
 def failures(lab: Lab) -> dict[str, tuple[str, int] | None]:
-    """`<arm> <seed>` → (class, failed attempts), as meta.json has them."""
-    noted = {name: run.meta.get("failure") for name, run in lab.runs().items()}
-    return {name: None if one is None else (one["class"], one["attempt"]) for name, one in noted.items()}
+    """Return `<arm> <seed>` → (class, failed attempts), from meta.json."""
+    recorded = {name: run.meta.get("failure") for name, run in lab.runs().items()}
+    return {name: None if one is None else (one["class"], one["attempt"]) for name, one in recorded.items()}
 
 
 def read_until(descriptor: int, text: str) -> str:
-    """What a controller has printed up to and with `text`."""
+    """Return a controller's output up to and with `text`."""
     seen = b""
     while text.encode() not in seen:
         assert select.select([descriptor], [], [], 20)[0], seen

@@ -53,8 +53,11 @@ def test_the_command_names_each_fault_and_says_how_many(tmp_path, capsys):
 
 
 def test_the_command_says_what_it_needs(tmp_path, capsys):
-    assert main([]) == main(["chek", "x.jsonl"]) == 2
-    assert "say which file: python -m agrae_lab.tasks check" in capsys.readouterr().err
+    for words in ([], ["check"], ["chek", "x.jsonl"]):
+        with pytest.raises(SystemExit) as told:
+            main(words)
+        assert told.value.code == 2
+        assert "usage: python -m agrae_lab.tasks" in capsys.readouterr().err
     assert main(["check", str(tmp_path / "nowhere.jsonl")]) == 2
     assert "nowhere.jsonl does not exist" in capsys.readouterr().err
 

@@ -19,7 +19,7 @@ def write(tmp_path, text, name="problems.jsonl"):
     [
         (
             GOOD + '{"id": "b", "digits": "123"}\n',
-            r"row 2: column target is missing; the task needs id, digits, target",
+            r"row 2: column target is missing. The task needs id, digits, target",
         ),
         ("", "holds no problems"),
         (GOOD + "{oops\n", "line 2: not JSON"),

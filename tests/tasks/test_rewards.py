@@ -8,7 +8,7 @@ import pytest
 
 from agrae_lab.runs import config_hash
 from agrae_lab.tasks import Verdict, is_shaped, load_task, task_settings
-from agrae_lab.tasks.rewards import REWARDS, default_reward, paid_by, reward_of, shaped
+from agrae_lab.tasks.rewards import REWARDS, default_reward, reward_of, shaped, with_reward
 from tests.training.conftest import compose_config
 
 PROBLEM = {"id": "1", "digits": "123", "target": 9}
@@ -32,7 +32,7 @@ def test_unknown_rewards_and_missing_parts_are_named():
     with pytest.raises(ValueError, match=r"task\.reward must be one of accuracy, code, paper, got 'cod'"):
         shaped({"accuracy": 1.0}, "cod")
     with pytest.raises(
-        ValueError, match="weighs accuracy and format, and the verdict has no format; its parts are acc"
+        ValueError, match=r"weighs accuracy and format, and the verdict has no format\. Its reward components are acc"
     ):
         shaped({"accuracy": 1.0}, "code")
 
@@ -45,35 +45,39 @@ def test_a_task_pays_by_its_reward_and_judges_as_before(name, rewards):
     assert [v.reward for v in verdicts] == list(rewards)
     assert [task.verify(text, PROBLEM) for text in texts] == verdicts
     for verdict, before in zip(verdicts, plain.verify_all(texts, [PROBLEM] * 3), strict=True):
-        assert (verdict.correct, verdict.parts, verdict.answer) == (before.correct, before.parts, before.answer)
-    assert (task.name, task.columns, task.parts) == (plain.name, plain.columns, plain.parts)
+        assert (verdict.correct, verdict.components, verdict.answer) == (
+            before.correct,
+            before.components,
+            before.answer,
+        )
+    assert (task.name, task.columns, task.components) == (plain.name, plain.columns, plain.components)
     assert task.prompt(PROBLEM) == plain.prompt(PROBLEM)
     assert is_shaped(task) == (name != "accuracy")
     for twin in (copy.deepcopy(task), pickle.loads(pickle.dumps(task))):
         assert (reward_of(twin), twin.verify(WELL_FORMED, PROBLEM).reward) == (name, rewards[1])
 
 
-def test_undecided_completions_are_paid_nothing_at_all():
+def test_invalid_completions_have_no_reward():
     class Undecided:
-        name, columns, parts = "undecided", ("id",), ("accuracy", "format")
+        name, columns, components = "invalid", ("id",), ("accuracy", "format")
 
         def verify(self, completion, problem):
-            return Verdict.undecided()
+            return Verdict.invalid()
 
-    verdict = paid_by(Undecided(), "code").verify("", {})
+    verdict = with_reward(Undecided(), "code").verify("", {})
     assert not verdict.valid
     assert verdict.reward != verdict.reward
 
 
 def test_a_reward_wants_the_parts_that_it_weighs():
     class Bare:
-        name, columns, parts = "bare", ("id",), ("accuracy",)
+        name, columns, components = "bare", ("id",), ("accuracy",)
 
     with pytest.raises(
         ValueError, match="'paper' weighs accuracy and format, and the verdicts of task 'bare' have no f"
     ):
-        paid_by(Bare(), "paper")
-    assert not is_shaped(paid_by(Bare(), None))
+        with_reward(Bare(), "paper")
+    assert not is_shaped(with_reward(Bare(), None))
 
 
 def test_the_reward_is_that_of_the_task_that_is_trained_on():
@@ -83,7 +87,7 @@ def test_the_reward_is_that_of_the_task_that_is_trained_on():
     assert load_task("math", {**section, "verifier": "official"}).verifier == "official"
 
 
-def test_tasks_with_pictures_are_paid_as_the_code_does():
+def test_tasks_with_images_are_paid_as_the_code_does():
     task = load_task("geo3k")
     assert reward_of(task) == default_reward(task) == "code"
     assert task_settings({"name": "geo3k"}, ["mathvision"])["reward"] == "code"

@@ -16,12 +16,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from agrae_lab import runs
-from agrae_lab.config import CONF_DIR, freeze, register_advantages
+from agrae_lab.config import CONF_DIR, freeze
 from agrae_lab.lifecycle import execute
 
-register_advantages()
-
-# 3 generation batches after the checkpoint at step 4, so that a run can be cut off between checkpoints
+# checkpoints at steps 2 and 4, so that a run can be interrupted between them
 SMALL = [
     "train.num_steps=6",
     "train.num_prompts=8",
@@ -59,13 +57,13 @@ def compose(*overrides: str) -> DictConfig:
 
 
 def compose_config(*overrides: str) -> dict:
-    """A frozen config as `python -m agrae_lab.train <overrides>` would make it."""
+    """Return a frozen config as `python -m agrae_lab.train <overrides>` would make it."""
     return freeze(compose(*overrides))
 
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory) -> Callable[..., runs.Run]:
-    """Make (or give again) a finished small run under `root`, by default one that all tests share."""
+    """Return a function that makes a finished small run, or finds it again, under a root that all tests share."""
     # workers of pytest-xdist have folders of their own beneath one that they share
     base = tmp_path_factory.getbasetemp()
     shared_root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small_runs"

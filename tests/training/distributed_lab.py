@@ -64,12 +64,13 @@ def replaying(source: Path, last_step: int):
 
     class Replaying(AdvantageTrainer):
         def _generate_single_turn(self, prompt_ids, *arguments, **keywords):
-            if self.step > last_step:
-                raise OutOfRollouts(f"no rollouts of step {self.step}")
-            recorded = pd.read_parquet(source / "rollouts" / f"step-{self.step:06d}.parquet")
-            at = self.accelerator.process_index * len(prompt_ids)
-            mine = recorded.iloc[at : at + len(prompt_ids)]
-            assert [row["problem_id"] for row in self._inputs] == mine["prompt_id"].tolist()
+            step = self._batch.step
+            if step > last_step:
+                raise OutOfRollouts(f"no rollouts of step {step}")
+            recorded = pd.read_parquet(source / "rollouts" / f"step-{step:06d}.parquet")
+            start = self.accelerator.process_index * len(prompt_ids)
+            mine = recorded.iloc[start : start + len(prompt_ids)]
+            assert self._batch.problem_ids_n == mine["prompt_id"].tolist()
             end = self._tokenizer.eos_token_id
             texts = self._tokenizer(mine["completion"].tolist())["input_ids"]
             ids = [text if cut else [*text, end] for text, cut in zip(texts, mine["truncated"], strict=True)]

@@ -1,4 +1,4 @@
-"""What loss=dapo divides by: the statement in its docstrings and in conf/loss/dapo.yaml, held to TRL."""
+"""Divisor of loss=dapo: the statement in its docstrings and in conf/loss/dapo.yaml, compared with TRL."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Several processes of one run (gloo, no GPU): what one does, two do; and what is left when one of them dies."""
+"""Runs of several processes (gloo, no GPU): two train as one does, and the run resumes when one of them dies."""
 
 import signal
 
@@ -89,7 +89,7 @@ def long_run(tmp_path):
     return runs.create_run(config)
 
 
-def test_when_a_process_is_killed_the_other_says_so_and_the_run_goes_on(long_run):
+def test_when_a_process_is_killed_the_other_says_so_and_the_run_resumes(long_run):
     with processes(*EXECUTE, long_run) as (main, other):
         wait_for(long_run / "rollouts" / "step-000003.parquet", main)
         other.kill()
@@ -99,7 +99,7 @@ def test_when_a_process_is_killed_the_other_says_so_and_the_run_goes_on(long_run
     assert left.status == "failed"
     assert not left.is_locked()
     assert left.meta["error"].startswith("ConnectionError: another process of this run has ended or does not answer (")
-    assert left.meta["error"].endswith("the same command goes on from the last checkpoint")
+    assert left.meta["error"].endswith("the same command resumes from the last checkpoint")
     assert "ConnectionError" in errors.splitlines()[-1]
     assert max(metrics(left)["step"]) < 12
 
@@ -109,7 +109,7 @@ def test_when_a_process_is_killed_the_other_says_so_and_the_run_goes_on(long_run
 
 
 @pytest.mark.slow
-def test_when_the_main_process_is_killed_the_run_is_cut_off(long_run):
+def test_when_the_main_process_is_killed_the_run_is_interrupted(long_run):
     with processes(*EXECUTE, long_run) as (main, other):
         wait_for(long_run / "rollouts" / "step-000003.parquet", main)
         main.kill()

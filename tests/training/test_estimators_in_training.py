@@ -48,7 +48,8 @@ def test_parts_of_the_reward(small_run):
 def test_history(small_run, advantage):
     state: dict = {}
     for rewards, advantages, *_ in recorded(small_run(f"advantage={advantage}")):
-        torch.testing.assert_close(advantages, make(advantage)(rewards, Context(state=state)))
+        expected, state = make(advantage).step(rewards, state=state)
+        torch.testing.assert_close(advantages, expected)
     assert state
 
 
@@ -99,7 +100,7 @@ def test_two_processes_with_entropies_and_history(tmp_path):
     assert run.status == "done"
     state: dict = {}
     for rewards, advantages, *_ in recorded(run):
-        plain = make("curve_rl")(rewards, Context(state=state))
+        plain, state = make("curve_rl").step(rewards, state=state)
         assert ((advantages - plain).abs() <= plain.abs() / 2 + 1e-6).all()
         assert (advantages - plain >= -1e-6).all()
 

@@ -95,7 +95,7 @@ def test_samples_added_later_are_those_of_one_evaluation(tmp_path):
 def test_a_kill_while_samples_are_added_changes_nothing(tmp_path, where):
     run = trained(tmp_path / "cut", "evaluation.num_samples=32")
     whole = trained(tmp_path / "whole", "evaluation.num_samples=320")
-    runs.ask(run, evaluate.asked_for(run, evaluate.parse_overrides(["evaluation.num_samples=320"])))
+    runs.request(run, evaluate.overridden_config(run, evaluate.parse_overrides(["evaluation.num_samples=320"])))
     folder = run.samples_path("countdown_test") if where == "eval" else run.base_samples_path("countdown_test")
     process = start(run.path)
     wait_for(folder.parent / "chunks" / "sample-00128-00160-00000.parquet", process)
@@ -152,7 +152,7 @@ def test_what_a_trained_run_cannot_be_asked_is_one_sentence(small_run, words, me
 def test_a_run_that_is_not_trained_is_named(tmp_path, capsys):
     run_dir = runs.create_run(compose_config(f"root={tmp_path}", *TINY))
     assert evaluate.main([str(run_dir)]) == 2
-    assert "holds no trained model/ yet; train it first" in capsys.readouterr().err
+    assert "no trained model/ yet. Train the run first" in capsys.readouterr().err
     assert evaluate.main(["evaluation.num_samples=3"]) == 2
     with pytest.raises(RunError, match="is not a run directory"):
         runs.read_run(tmp_path)

@@ -35,7 +35,7 @@ def wait_for(path, process, *, seconds=240) -> None:
         time.sleep(0.005)
 
 
-def test_a_run_killed_in_the_middle_ends_as_an_unbroken_one(small_run, tmp_path):
+def test_a_run_killed_in_the_middle_ends_as_an_uninterrupted_one(small_run, tmp_path):
     unbroken = small_run("advantage=a_grae")
     run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae"))
     process = start(run_dir)
@@ -66,7 +66,7 @@ def checkpoints_at(folder, *numbers):
         mark_complete(checkpoint)
 
 
-def test_a_checkpoint_cut_off_while_being_saved_is_not_resumed_from(tmp_path):
+def test_a_checkpoint_whose_saving_was_interrupted_is_not_resumed_from(tmp_path):
     checkpoints_at(tmp_path, 4, 8, 12)
     (tmp_path / "checkpoint-12" / COMPLETE).unlink()
     assert last_checkpoint(tmp_path).name == "checkpoint-8"
@@ -81,7 +81,7 @@ def flip(path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "fault"),
     [
         (lambda c: (c / "sub" / "rng_state.pth").unlink(), "sub/rng_state.pth is missing"),
         (lambda c: flip(c / "model.safetensors"), "model.safetensors is not what was saved"),
@@ -90,16 +90,16 @@ def flip(path):
         (lambda c: (c / COMPLETE).write_text(""), "its list of files, .complete, is damaged"),
     ],
 )
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_resumed_from(tmp_path, caplog, damage, said):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_resumed_from(tmp_path, caplog, damage, fault):
     checkpoints_at(tmp_path, 4, 8)
     damage(tmp_path / "checkpoint-8")
     assert last_checkpoint(tmp_path).name == "checkpoint-4"
     (line,) = [record.getMessage() for record in caplog.records]
-    assert f"checkpoint-8: {said}" in line
-    assert "goes on from the checkpoint before" in line
+    assert f"checkpoint-8: {fault}" in line
+    assert "resumes from the checkpoint before" in line
 
 
-def test_a_run_with_a_damaged_checkpoint_ends_as_an_unbroken_one(small_run, tmp_path):
+def test_a_run_with_a_damaged_checkpoint_ends_as_an_uninterrupted_one(small_run, tmp_path):
     unbroken = small_run("advantage=a_grae")
     run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae"))
     process = start(run_dir)

@@ -1,4 +1,4 @@
-"""What the nano world is for: GRPO visibly learns there. Minutes, so it runs under `make test-slow`."""
+"""GRPO visibly learns in the nano world. Takes minutes, so it runs under `make test-slow`."""
 
 import random
 import subprocess

@@ -1,4 +1,4 @@
-"""What is refused, warned of or printed before a real model is trained, and what is said when memory runs out."""
+"""Checks before a real model is trained, and the advice when memory runs out."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ SHARDED = Workload(**(vars(FULL) | {"parameter_shards": 8, "optimizer_shards": 8
 
 @pytest.fixture
 def real_model(tmp_path):
-    """The nano model's files under another name: a model that the project knows nothing of."""
+    """Return the nano model's files under another name: a model that the project does not ship."""
     return shutil.copytree(NANO, tmp_path / "model")
 
 
@@ -113,9 +113,12 @@ def test_a_real_model_run_begins_with_its_estimate(small_run, real_model, tmp_pa
     assert run.status == "done"
     before, _, after = caplog.text.partition("memory, estimated for one device:")
     assert "parameters" in after
-    assert "there is, on the CPU" in after
+    assert "available on the CPU" in after
     assert "evaluate base" not in before
-    assert "train.max_completion_length = 56 and a prompt of 9 tokens (train) pass the 64 positions" in caplog.text
+    assert (
+        "train.max_completion_length = 56 and a prompt of 9 tokens (train) exceed the model's 64 positions"
+        in caplog.text
+    )
 
 
 def with_padding_of_its_own(model):
@@ -154,7 +157,7 @@ def test_problems_that_are_gone_when_the_run_begins(tmp_path):
 
 def test_a_gpu_that_is_not_there(tmp_path):
     run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "hardware.device=cuda"))
-    with pytest.raises(ValueError, match=r"hardware\.device = cuda, but torch sees no GPU here"):
+    with pytest.raises(ValueError, match=r"hardware\.device: cuda, but torch sees no GPU here"):
         execute(run_dir)
     assert runs.read_run(run_dir).status == "failed"
 
@@ -177,7 +180,7 @@ for run_dir, megabytes in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on a process' memory")
 @pytest.mark.slow
-def test_out_of_memory_says_what_to_lower_and_the_run_goes_on(tmp_path):
+def test_out_of_memory_says_what_to_lower_and_the_run_resumes(tmp_path):
     """2,048 completions need 800 MB of activations and 512 MB of logits in one update; 32,768 a KV cache of 1.8 GB."""
     common = [*SMALL, "train.num_steps=1", "train.num_minibatches=1", "train.validate_every=0"]
     update = ["train.num_prompts=256", "train.num_generations=8"]

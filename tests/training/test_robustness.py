@@ -1,4 +1,4 @@
-"""Undecided verdicts, other models: the run goes on and says what happened."""
+"""Runs with invalid completions, another model, and test problems that are trained on."""
 
 import logging
 
@@ -17,11 +17,11 @@ from tests.training.conftest import SMALL, compose_config
 from tests.training.test_runs_end_to_end import metrics, rollouts
 
 
-def test_undecided_completions_are_left_out_and_counted(small_run, tmp_path, monkeypatch):
+def test_invalid_completions_are_left_out_and_counted(small_run, tmp_path, monkeypatch):
     judge = Countdown.verify
 
     def verify(self, completion, problem):
-        return Verdict.undecided() if completion.endswith("2") else judge(self, completion, problem)
+        return Verdict.invalid() if completion.endswith("2") else judge(self, completion, problem)
 
     monkeypatch.setattr(Countdown, "verify", verify)
     run = small_run("advantage=a_grae", "train.num_steps=2", root=tmp_path)

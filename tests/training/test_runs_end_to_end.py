@@ -1,4 +1,4 @@
-"""Real runs of the nano world: what is recorded is what happened."""
+"""Real runs of the nano world, and their records."""
 
 import math
 
@@ -181,7 +181,10 @@ def test_a_temperature_written_without_a_point(small_run, tmp_path):
 
 def test_batches_that_do_not_divide_over_the_processes_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "6")
-    with pytest.raises(ValueError, match="a mini-batch of 256 completions does not divide over 6 processes"):
+    with pytest.raises(
+        ValueError,
+        match=r"hardware\.per_device_batch_size: a mini-batch of 256 completions does not divide over 6 processes",
+    ):
         trl_config(compose_config(), tmp_path)
 
 
@@ -221,7 +224,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(small_run, tmp_path)
     assert execute(run.path) == "diverged"  # final: the same config would end the same way
 
 
-def test_an_estimator_that_changes_nothing_shouts(small_run, tmp_path, caplog):
+def test_an_estimator_that_changes_nothing_is_warned_of(small_run, tmp_path, caplog):
     # ω is about 0.3, so that min(1, ω/α) = 1: a claim of A-GRAE that trains plain GRPO
     run = small_run("advantage=a_grae_group_only", "advantage.group.alpha=0.01", root=tmp_path)
     assert any("trains plain GRPO" in w for w in run.meta["warnings"])

@@ -73,6 +73,6 @@ def test_from_pretrained_weights_to_figures(smollm2, sums, tmp_path):
     assert all(torch.isfinite(weight).all() for weight in after.values())
 
     subprocess.run([sys.executable, "-m", "analysis", f"runs={tmp_path}"], check=True)
-    table = pd.concat(pd.read_csv(path) for path in (tmp_path / "figures").rglob("passk_table.csv"))
+    table = pd.concat(pd.read_csv(path) for path in (tmp_path / "figures").rglob("table_main.csv"))
     assert set(table["arm"]) == {"base", "a_grae"}
     assert list((tmp_path / "figures").rglob("report.html"))

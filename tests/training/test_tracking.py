@@ -1,4 +1,4 @@
-"""Mirrors for the eye: what they show is what was recorded, and whatever befalls them the run goes on."""
+"""Mirrors of the metrics: they show the records, and their failures do not stop the run."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ print("went on")
 
 @pytest.fixture
 def run(tmp_path) -> runs.Run:
-    """A run directory without a run in it yet."""
+    """Return a run that has not been executed."""
     return runs.read_run(runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "tracking=wandb", "seed=3")))
 
 

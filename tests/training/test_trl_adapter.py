@@ -1,4 +1,4 @@
-"""Estimators in stock TRL: whose log-probabilities, whose tokens, and whose word on what is correct."""
+"""Estimators in stock TRL: the sampling policy's log-probs, the policy's tokens, and correctness of mixtures."""
 
 from dataclasses import dataclass
 
@@ -37,15 +37,14 @@ def unsure(completions, **unused):
 
 
 def trainer_of(folder, advantage, *, functions=(correct,), model=None, settings=None, classes=None, **arguments):
-    """A trainer of stock TRL under an estimator; `kept` is the last batch that it trained on."""
+    """Return a trainer of stock TRL under an estimator; `kept` holds the loss inputs of its last batch."""
     nano, tokenizer = load_model("nano", dtype="float32")
     chosen = classes or {}
 
     class Keeping(with_advantage(GRPOTrainer, advantage, **chosen)):
-        def _replace_advantages(self, output):
-            replaced = super()._replace_advantages(output)
-            self.kept, self.context = output, self._advantage_context(output)
-            return replaced
+        def _replace_advantages(self, batch):
+            super()._replace_advantages(batch)
+            self.kept, self.context = batch.loss_inputs, self._context(batch, self._correct(batch))
 
     defaults = {"max_steps": 1, "per_device_train_batch_size": 16, "num_generations": 4, "max_completion_length": 10}
     defaults |= {"temperature": TEMPERATURE, "use_cpu": True, "seed": 0, "report_to": "none", "disable_tqdm": True}
@@ -61,7 +60,7 @@ def trainer_of(folder, advantage, *, functions=(correct,), model=None, settings=
 
 @torch.no_grad()
 def own_scores(model, batch):
-    """Log-probabilities and entropies of the sampled tokens by a forward pass of our own, [n, T]."""
+    """Return log-probs and entropies of the sampled tokens from a forward pass of our own, [n, T] each."""
     ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
     mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
     num_tokens = batch["completion_ids"].shape[1]
@@ -95,10 +94,10 @@ def test_an_adapters_scores_are_its_own(tmp_path, beta, steps_per_generation, is
     seen = []
 
     class Looking(type(trainer)):
-        def _replace_advantages(self, output):
-            replaced = super()._replace_advantages(output)
-            seen.append((own_scores(self.model, output), self._scored, output))
-            return replaced
+        def _replace_advantages(self, batch):
+            super()._replace_advantages(batch)
+            own = own_scores(self.model, batch.loss_inputs)
+            seen.append((own, (batch.logprobs_nT, batch.entropies_nT), batch.loss_inputs))
 
     trainer.__class__ = Looking
     trainer.train()
@@ -111,7 +110,7 @@ def test_an_adapters_scores_are_its_own(tmp_path, beta, steps_per_generation, is
 
 
 def tool_rollouts(tokenizer):
-    """Completions of 4 tokens of the policy, 1 to 4 of an environment's, and 2 of the policy's again."""
+    """Return a rollout function: 4 tokens of the policy, 1 to 4 of an environment, and 2 of the policy again."""
     drawn = torch.Generator().manual_seed(0)
 
     def rollout(prompts, trainer):
@@ -158,18 +157,17 @@ def test_records_leave_tokens_of_an_environment_out(small_run, tmp_path, monkeyp
     """In the lab's own trainer: lengths, mean log-probabilities and entropies, and the KL of the update."""
     _, tokenizer = load_model("nano", dtype="float32")
     whole, kept = AdvantageTrainer.__init__, []
-    original = AdvantageTrainer._gather_batch
+    original = AdvantageTrainer._measure
 
     def init(self, **arguments):
         whole(self, rollout_func=tool_rollouts(tokenizer), **arguments)
 
-    def gather_batch(self, output, *arguments):
-        batch = original(self, output, *arguments)
-        kept.append((output, self._scored, batch))
-        return batch
+    def measure(self, batch):
+        original(self, batch)
+        kept.append((batch.loss_inputs, (batch.logprobs_nT, batch.entropies_nT), batch))
 
     monkeypatch.setattr(AdvantageTrainer, "__init__", init)
-    monkeypatch.setattr(AdvantageTrainer, "_gather_batch", gather_batch)
+    monkeypatch.setattr(AdvantageTrainer, "_measure", measure)
     run = small_run("train.num_steps=1", "train.validate_every=0", root=tmp_path)
     (output, scored, batch), *_ = kept
     mask = (output["completion_mask"] * output["tool_mask"]).bool()
@@ -180,7 +178,7 @@ def test_records_leave_tokens_of_an_environment_out(small_run, tmp_path, monkeyp
     assert run.status == "done"
 
 
-def test_a_mixture_says_what_is_correct(tmp_path):
+def test_a_function_of_a_mixture_marks_correct_completions(tmp_path):
     weights = {"reward_weights": [0.75, 0.25]}
     trainer = trainer_of(
         tmp_path, "a_grae", functions=(form, correct), classes={"correct": "correct"}, settings=weights
@@ -195,7 +193,7 @@ def test_a_mixture_says_what_is_correct(tmp_path):
         make("a_grae")(total * 3)
 
 
-def test_what_is_correct_may_count_for_nothing(tmp_path):
+def test_the_function_that_marks_correct_completions_may_have_weight_0(tmp_path):
     """±1 say nothing of success to us, so a function beside them does, with the weight 0."""
     weights = {"reward_weights": [1.0, 0.0]}
     trainer = trainer_of(
@@ -225,7 +223,7 @@ def test_rewards_that_do_not_say_what_is_correct_are_refused_with_the_remedy(tmp
 
 
 @pytest.mark.parametrize("advantage", ["grpo", "dr_grpo", "rloo"])
-def test_who_does_not_ask_what_is_correct_is_not_asked(tmp_path, advantage):
+def test_an_estimator_that_needs_no_correctness_takes_any_rewards(tmp_path, advantage):
     trainer_of(tmp_path, advantage, functions=(correct, form, signed)).train()
 
 

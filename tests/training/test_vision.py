@@ -1,4 +1,4 @@
-"""Vision-language models in real runs: three tiny architectures, whose pictures reach the model in three ways."""
+"""Vision-language models in real runs: three tiny architectures, which read images in three ways."""
 
 import json
 
@@ -11,7 +11,7 @@ from agrae_lab import runs
 from agrae_lab.config import problem_sets
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import fingerprint_model, load_model
-from agrae_lab.tasks.encoding import encode, pictures_of
+from agrae_lab.tasks.encoding import encode, images_in
 from agrae_lab.training.session import build_trainer, train
 from tests.models.tiny_vision import MODELS
 from tests.training.distributed_lab import run_processes
@@ -39,7 +39,7 @@ def small_vision_run(room):
 
 @pytest.fixture(scope="module", params=["qwen2_5_vl", "idefics3", pytest.param("llava", marks=pytest.mark.slow)])
 def whole(request, room):
-    """A run of four steps with all there is: evaluation before and after, validation, the saved policy."""
+    """Return a finished run of four steps, with evaluation before and after, validation and the saved policy."""
     config = vision_config(room / "whole" / request.param, room / "models" / request.param)
     run_dir = runs.create_run(config)
     assert execute(run_dir) == "done"
@@ -59,7 +59,7 @@ def distance(one, other):
 
 
 def log_probs_of(run, rows):
-    """Mean log-probability a token of recorded completions under the model that the run began with, one by one."""
+    """Return the mean log-prob a token of recorded completions under the base model, scored one by one."""
     model, processing = load_model(run.config["model"]["path"], dtype="float32")
     problems = {str(p["id"]): p for p in problem_sets(run.config)["train"]}
     from tests.training.toy_tasks.shades import TASK
@@ -81,7 +81,7 @@ def log_probs_of(run, rows):
 
 
 def interrupt(run, *, at_step):
-    """Train a run and break it off once so many steps are done, between checkpoints."""
+    """Train a run and interrupt it after `at_step` steps, between checkpoints."""
 
     def stop(done, total):
         if done == at_step:
@@ -109,8 +109,8 @@ def test_a_run_leaves_a_policy_that_loads_again_and_has_been_evaluated(whole):
     assert any("lm_head" in name for name in moved)
 
 
-def test_every_completion_is_scored_with_its_own_prompts_pictures(whole):
-    """One by one and without padding, by the model itself."""
+def test_every_completion_is_scored_with_its_own_prompts_images(whole):
+    """The model itself scores them one by one, without padding."""
     _, run = whole
     first = rollouts(run).query("step == 1")
     assert first["prompt_id"].nunique() == 4
@@ -127,7 +127,7 @@ def test_micro_batches_and_checkpointing_change_nothing(whole, small_vision_run)
     assert distance(weights(run), weights(again)) < 1e-3 * moved
 
 
-def test_a_run_that_was_cut_off_ends_as_an_unbroken_one(whole, small_vision_run):
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(whole, small_vision_run):
     model, run = whole
     cut = small_vision_run(model, "cut")
 
@@ -138,8 +138,8 @@ def test_a_run_that_was_cut_off_ends_as_an_unbroken_one(whole, small_vision_run)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_two_updates_on_a_batch_score_the_same_pictures(model, small_vision_run):
-    """Shuffled, split into mini-batches and these into micro-batches: a policy that stands still is itself."""
+def test_two_updates_on_a_batch_score_the_same_images(model, small_vision_run):
+    """Images survive the shuffling and splitting of a batch: an unchanged policy has a KL of 0 from itself."""
     still = ["train.num_minibatches=2", "hardware.per_device_batch_size=4", "train.learning_rate=1e-12"]
     run = small_vision_run(model, "minibatches", *still, "loss.kl_coefficient=0.1", "train.num_steps=2")
     train(run, problem_sets(run.config))
@@ -190,34 +190,35 @@ def test_two_processes_train_the_parameters_of_one(model, by_two_processes):
     assert distance(weights(one), weights(two)) < 0.01 * moved
 
 
-def test_pictures_are_in_memory_for_one_batch_and_made_once(small_vision_run):
+def test_images_are_in_memory_for_one_batch_and_made_once(small_vision_run, monkeypatch):
     run = small_vision_run("llava", "lazy", "train.num_steps=2", "hardware.per_device_batch_size=4")
     trainer = build_trainer(run, problem_sets(run.config))
-    made, prompt_of = [], trainer._prompt_of
-    trainer._prompt_of = lambda problem_id: made.append(problem_id) or prompt_of(problem_id)
+    made, prompt = [], trainer._task.prompt
+    monkeypatch.setattr(trainer._task, "prompt", lambda problem: made.append(str(problem["id"])) or prompt(problem))
     trainer.train()
     assert made == rollouts(run).drop_duplicates(["step", "prompt_id"])["prompt_id"].tolist()
     assert len(made) == 8
     assert trainer.train_dataset.column_names == ["problem_id"]
-    kept = [*trainer._prompts, *trainer._logs["prompt"]]
+    assert not hasattr(trainer._batch, "prompts_n")
+    kept = trainer._logs["prompt"]
     assert len(kept) == 16
-    assert [picture for prompt in kept for picture in pictures_of(prompt) if picture is not None] == []
+    assert [image for prompt in kept for image in images_in(prompt) if image is not None] == []
 
 
-def test_pictures_that_are_more_tokens_than_a_prompt_may_have(small_vision_run):
+def test_images_that_are_more_tokens_than_a_prompt_may_have(small_vision_run):
     """56 × 112 pixels are 8 tokens to this model; the row is that of problem 2."""
     run = small_vision_run("qwen2_5_vl", "budget", "train.max_prompt_length=7")
     message = (
-        "problem '2' of 'train': its pictures are 8 tokens to the model, more than train.max_prompt_length = 7 allow; "
-        "lower task.max_pixels, or scale its pictures down"
+        "problem '2' of 'train': its images are 8 tokens to the model, more than train.max_prompt_length = 7 allow. "
+        "Lower task.max_pixels, or scale the images down"
     )
-    with pytest.raises(ValueError, match=message) as told:
+    with pytest.raises(ValueError, match=message) as error:
         execute(run.path)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
     assert not (run.path / "checkpoints").exists()
 
 
-def test_pictures_that_are_more_tokens_than_the_model_has_positions(room, small_vision_run):
+def test_images_that_are_more_tokens_than_the_model_has_positions(room, small_vision_run):
     path = room / "models" / "qwen2_5_vl" / "config.json"
     text = path.read_text()
     config = json.loads(text)
@@ -233,9 +234,9 @@ def test_pictures_that_are_more_tokens_than_the_model_has_positions(room, small_
         path.write_text(text)
 
 
-def test_a_model_that_reads_text_alone_is_refused_pictures(room):
+def test_a_model_that_reads_text_alone_is_refused_images(room):
     config = vision_config(room / "text", room / "models" / "llava")
     nano = {"model": {"path": "nano", "dtype": "float32"}, "model_fingerprint": fingerprint_model("nano")}
     run_dir = runs.create_run(config | nano)
-    with pytest.raises(ValueError, match=r"have pictures, and the model at model\.path reads text alone; choose"):
+    with pytest.raises(ValueError, match=r"have images, and the model at model\.path reads text alone. Choose"):
         execute(run_dir)

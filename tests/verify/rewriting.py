@@ -9,8 +9,9 @@ import re
 from fractions import Fraction
 
 from agrae_lab.verify.numbers import read_number
+from agrae_lab.verify.pending import is_plain
 from agrae_lab.verify.shapes import shape_of
-from agrae_lab.verify.values import exact, is_plain
+from agrae_lab.verify.values import exact
 from agrae_lab.verify.writing import canonical
 
 _SCIENTIFIC = re.compile(r"(-?[0-9.]+)[eE]([-+]?)0*([0-9]+)")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from agrae_lab.verify import judge
 from agrae_lab.verify.compare import NeedsAlgebra, compare
 from agrae_lab.verify.numbers import read_number
-from agrae_lab.verify.values import approximate, equal, exact, pending
+from agrae_lab.verify.pending import is_pending
+from agrae_lab.verify.values import approximate, equal, exact
 from agrae_lab.verify.writing import canonical
 from tests.verify.rewriting import rewritings, with_a_digit_changed
 
@@ -121,7 +122,7 @@ def test_bases_are_compared_and_never_converted(number, base, other):
 
 @PATIENT
 @given(st.integers(0, 23), st.integers(0, 59), st.integers(0, 23), st.integers(0, 59))
-def test_times_are_equal_or_wrong_and_never_undecided(h, m, hour, minute):
+def test_times_are_equal_or_wrong_and_never_invalid(h, m, hour, minute):
     expected = "correct" if (h, m) == (hour, minute) else "incorrect"
     assert verdict(f"{hour}:{minute:02d}", f"{h}:{m:02d}") == expected
 
@@ -195,7 +196,7 @@ def test_numbers_are_bounded_whatever_they_are_built_of(text):
     if tree is None:
         return
     value, near = exact(tree), approximate(tree)
-    assert pending(tree) in (True, False)
+    assert is_pending(tree) in (True, False)
     if value is not None:
         assert near is not None
         assert equal(tree, tree) is True

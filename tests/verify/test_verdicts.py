@@ -1,4 +1,4 @@
-"""What math-verify, asked through the pool, says of answers; and that nothing hostile gets the better of it."""
+"""Verdicts of math-verify through the pool, and limits on hostile answers."""
 
 import os
 import random
@@ -94,7 +94,7 @@ def test_equal_answers_are_equal_text():
     assert answers == [r"\frac{1}{2}"] * 2 + [r"\frac{1}{3}"] * 2 + [None]
 
 
-def test_a_refused_answer_is_wrong_and_not_undecided():
+def test_a_refused_answer_is_wrong_and_valid():
     (judgement,) = judge([r"\boxed{9^{9^{9^{9}}}}"], ["7"])
     assert judgement.outcome == "incorrect"
     assert outcome("2^{2^{40}}", "2^{2^{40}}") == "correct"  # the gold answer itself is never refused
@@ -112,7 +112,7 @@ def test_math_verify_stays_out_of_this_process():
     assert "math_verify" not in sys.modules
 
 
-def test_an_endless_answer_is_undecided_and_the_others_are_not(impatient):
+def test_an_endless_answer_is_invalid_and_the_others_are_not(impatient):
     questions = [("2x", "x+x"), ("2x", LONG), ("x", "y"), ("x^2", LONG + "x")]
     outcomes = [reply[0] for reply in impatient.ask(questions)]
     assert outcomes == ["correct", "timeout", "incorrect", "timeout"]
@@ -136,7 +136,7 @@ def wait_for(condition):
     return found
 
 
-def test_a_worker_killed_at_its_work_leaves_one_answer_undecided():
+def test_a_worker_killed_at_its_work_leaves_one_answer_invalid():
     patient = Pool(cpu_seconds=600, num_workers=1)
     replies = []
     questions = [("2x", "x+x"), ("2x", LONG)]  # the last one of a gold answer is given out first

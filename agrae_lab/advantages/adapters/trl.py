@@ -1,19 +1,19 @@
-"""Any estimator in TRL's GRPOTrainer. Nothing is imported from TRL: the mixin sits on top of the trainer it is given.
+"""Any estimator in TRL's GRPOTrainer. Nothing is imported from TRL: the mixin extends the trainer class it is given.
 
     from agrae_lab.advantages.adapters.trl import with_advantage
 
     trainer = with_advantage(GRPOTrainer, "a_grae")(model=..., reward_funcs=..., args=..., train_dataset=...)
 
-After TRL has scored a generation batch, its advantages are replaced by the estimator's, computed from the rewards of
-all processes; whatever `scale_rewards` says has no effect on them. In evaluation TRL's own stand.
+After TRL has scored a generation batch, the estimator's advantages replace its own. They are computed from the rewards
+of all processes, and `scale_rewards` has no effect on them. In evaluation TRL's own advantages stand.
 
-Success rates are taken from the rewards too, where these are 0 or 1. Of a mixture, name the reward function that says
-what is correct; where none of them does, add one and give it the weight 0 (`reward_weights`):
+Rewards of 0 and 1 also give the success rates. Of a mixture of rewards, name the function that marks correct
+completions; where none of them does, add one and give it the weight 0 (`reward_weights`):
 
     with_advantage(GRPOTrainer, "a_grae", correct="accuracy_reward")(reward_funcs=[accuracy_reward, format_reward], ...)
 
 Tokens that a tool or an environment has written (TRL's `tool_mask`, `env_mask`) are not the policy's: lengths, token
-entropies and log-probabilities, and advantages by token leave them out.
+entropies, token log-probs and token-level advantages leave them out.
 
 Legend: P prompts, G completions, N = P·G, n this process's share of N, T completion tokens, F reward functions.
 """
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,9 @@ from agrae_lab.advantages.estimator import Context, Estimator, unknown
 from agrae_lab.advantages.presets import make
 from agrae_lab.advantages.statistics import mean_over_tokens, widened
 
-STATE_FILE = "advantage_state.json"  # in a checkpoint: what a stateful estimator remembers
-# What TRL hands on of prompts with pictures, by model: pixels, how they lie, and which tokens stand for them.
-PICTURE_FIELDS = (
+STATE_FILE = "advantage_state.json"  # the state of a stateful estimator, in a checkpoint
+# TRL's fields of prompts with images: pixels, their layout, and the tokens that stand for them. They vary by model.
+IMAGE_FIELDS = (
     *("pixel_values", "pixel_attention_mask", "num_images", "num_tiles"),
     *("image_grid_thw", "image_sizes", "image_position_ids", "spatial_shapes"),
     *("token_type_ids", "mm_token_type_ids"),
@@ -45,9 +45,10 @@ PICTURE_FIELDS = (
 def with_advantage(
     trainer_class: type, advantage: str | Estimator, *, correct: str | None = None, **overrides: Any
 ) -> type:
-    """`trainer_class` (TRL's GRPOTrainer or a subclass) under an estimator, given or made by `make`.
+    """Return a subclass of `trainer_class` (TRL's GRPOTrainer or a subclass) that trains under an estimator.
 
     Args:
+        advantage: an estimator, or the name of a preset for `make`.
         correct: name of the reward function that gives 1 to a correct completion and 0 to any other. None: the sum of
             the rewards does.
         overrides: for `make`.
@@ -65,9 +66,26 @@ def with_advantage(
     return type(f"{trainer_class.__name__}With{chosen.name}", (AdvantageMixin, trainer_class), members)
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
+class ScoredBatch:
+    """A generation batch, from TRL's rewards to the estimator's advantages.
+
+    Each stage sets its fields; reading a field before its stage raises AttributeError. Fields of n completions are of
+    this process, those of N or P·G of all processes.
+    """
+
+    rewards_NF: Tensor = field(init=False)  # _calculate_rewards: of each reward function; NaN where it gave None
+    scoring_passes: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # log-probs and entropies, [n, T] each
+    loss_inputs: dict[str, Any] = field(init=False)  # TRL's _generate_and_score_completions
+    logprobs_nT: Tensor = field(init=False)  # _find_scores: of the policy that sampled
+    entropies_nT: Tensor = field(init=False)  # _find_scores: nats
+    rewards_PG: Tensor = field(init=False)  # _replace_advantages: NaN for an invalid completion
+    advantages_PG: Tensor = field(init=False)  # _replace_advantages: means over tokens where they are token-level
+
+
 @dataclass(frozen=True)
 class MixtureContext(Context):
-    """A context whose rewards are a mixture of which nobody has said what is correct in it.
+    """Context of rewards that are a mixture, where nothing else marks correct completions.
 
     num_functions: reward functions in the mixture.
     """
@@ -75,7 +93,7 @@ class MixtureContext(Context):
     num_functions: int = 1
 
     def accuracy(self, rewards_PG: Tensor) -> Tensor:
-        """The rewards, if they can be success themselves.
+        """Return the rewards, if they can be success themselves.
 
         Raises:
             ValueError: they are outside [0, 1], or the mixture of several functions is neither 0 nor 1 somewhere.
@@ -93,31 +111,30 @@ class MixtureContext(Context):
 
 
 def policy_mask(batch: Mapping[str, Any]) -> Tensor:
-    """1 at the tokens that the policy has written, 0 at padding and at those of tools or an environment, [n, T]."""
+    """Return 1 at the policy's tokens, 0 at padding and at tokens of tools or an environment, [n, T]."""
     mask_nT = batch["completion_mask"]
     return mask_nT * batch["tool_mask"] if "tool_mask" in batch else mask_nT
 
 
-class AdvantageMixin:
-    """Put before TRL's GRPOTrainer in a class's bases, with `estimator` set on the class or the instance.
+class AdvantageStages:
+    """Stages from rewards to advantages, for a subclass of GRPOTrainer that sets `_batch` and calls them in order.
 
-    A stateful estimator's state lies in checkpoints, and a resumed run goes on from it.
+    The subclass overrides `_generate_and_score_completions`: TRL 1.16 computes advantages inline there, without a hook.
+    A stateful estimator's state is saved with checkpoints and loaded from them.
     """
 
     estimator: Estimator
-    correct: str | None = None  # the reward function that says what is correct; None: the sum of all does
-    keep_scores = False  # whether token log-probabilities and entropies are kept even if the estimator needs none
+    correct: str | None = None  # the reward function that marks correct completions; None: the sum of all does
+    keeps_scores = False  # whether log-probs and entropies are kept even if the estimator needs none
+    _batch: ScoredBatch | None = None  # the batch in progress, for the hooks that TRL calls
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self.advantage_state: dict[str, Any] = {}
-        self._passes: list[tuple[Tensor, Tensor]] = []  # as _scored, of each pass over the sampled tokens
-        self._scored: tuple[Tensor, Tensor] | None = None  # log-probabilities and entropies at sampling [n, T]
-        self._rewards_NF: Tensor | None = None
         self._check_correct()
 
     def _check_correct(self) -> None:
-        """Raises ValueError if `correct` names no reward function, or more than one."""
+        """Raise ValueError if `correct` names no reward function, or more than one."""
         if self.correct is None or self.reward_func_names.count(self.correct) == 1:
             return
         if self.correct in self.reward_func_names:
@@ -127,94 +144,85 @@ class AdvantageMixin:
         raise ValueError(f"with_advantage: {unknown('reward function', self.correct, self.reward_func_names)}")
 
     def _calculate_rewards(self, *arguments: Any, **keywords: Any) -> Tensor:
+        """Extend TRL's method: keep the rewards of all processes and functions, which TRL sums up at once."""
         rewards_NF = super()._calculate_rewards(*arguments, **keywords)  # type: ignore[misc]
-        self._rewards_NF = widened(rewards_NF)
+        assert self._batch is not None
+        self._batch.rewards_NF = widened(rewards_NF)
         return rewards_NF
 
     def _get_per_token_logps_and_entropies(self, model: Any, *arguments: Any, **keywords: Any) -> tuple:
-        is_sampled = self._keeps_scores and model is self.model and not torch.is_grad_enabled()
-        if is_sampled:  # entropy in the pass that scores the sampled tokens belongs to the policy that sampled
+        """Extend TRL's method: keep what the passes over the sampled tokens give, and have them compute entropy.
+
+        TRL computes entropy in the update alone, where it is another policy's from the second mini-batch on.
+        """
+        is_scoring = self._needs_scores and model is self.model and not torch.is_grad_enabled()
+        if is_scoring:
             keywords["compute_entropy"] = True
         scores = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)  # type: ignore[misc]
-        if is_sampled:
-            self._passes.append(scores[:2])
+        if is_scoring and self._batch is not None:
+            self._batch.scoring_passes.append(scores[:2])
         return scores
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        self._passes.clear()
-        output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
-        if self.model.training:
-            if self._keeps_scores:
-                self._scored = self._scores_of_policy(output)
-            self._replace_advantages(output)
-        self._passes.clear()
-        return output
+    @property
+    def _needs_scores(self) -> bool:
+        return self.keeps_scores or bool(self.estimator.requires & {"entropies", "logprobs"})
 
-    def _scores_of_policy(self, output: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Log-probabilities and entropies of the policy that sampled, [n, T].
+    def _find_scores(self, batch: ScoredBatch) -> None:
+        """Set log-probs and entropies of the policy that sampled, where they are needed.
 
-        Under PEFT the reference's pass is one of the same model, with the adapter switched off. The policy's is the one
-        whose log-probabilities TRL hands on as the old ones; exactly on policy TRL needs none, and makes no such pass.
+        Of the passes that TRL has made, the policy's is the one whose log-probs are handed on as the old ones; another
+        may be the reference's, which under PEFT is the same model with its adapter switched off. Exactly on policy TRL
+        needs no old log-probs and makes no such pass: then one is made here.
         """
-        old_logps = output.get("old_per_token_logps")
-        for scores in self._passes:
-            if scores[0] is old_logps:
-                return scores
-        self._passes.clear()
-        self._score(output)
-        (scores,) = self._passes
-        return scores
+        if self._needs_scores:
+            old_logprobs = batch.loss_inputs.get("old_per_token_logps")
+            found = [scores for scores in batch.scoring_passes if scores[0] is old_logprobs]
+            batch.logprobs_nT, batch.entropies_nT = found[0] if found else self._score_tokens(batch.loss_inputs)
+        batch.scoring_passes.clear()
 
-    def _replace_advantages(self, output: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Put the estimator's advantages into TRL's batch; returns rewards and advantages, [P, G], of all processes.
+    @torch.no_grad()
+    def _score_tokens(self, loss_inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return log-probs and entropies of the completion tokens under the policy, [n, T] each."""
+        ids = torch.cat([loss_inputs["prompt_ids"], loss_inputs["completion_ids"]], dim=1)
+        mask = torch.cat([loss_inputs["prompt_mask"], loss_inputs["completion_mask"]], dim=1)
+        scores = self._get_per_token_logps_and_entropies(
+            self.model,
+            ids,
+            mask,
+            loss_inputs["completion_ids"].shape[1],
+            batch_size=self.args.per_device_train_batch_size,
+            **{name: loss_inputs[name] for name in IMAGE_FIELDS if name in loss_inputs},
+        )
+        return scores[:2]
 
-        Token-level advantages are returned as each completion's mean over the policy's tokens.
-        """
-        rewards_PG = self._total_rewards().view(-1, self.num_generations)
-        context = self._advantage_context(output)
-        advantages = self.estimator(rewards_PG, context)
-        n, num_tokens = output["completion_mask"].shape
+    def _replace_advantages(self, batch: ScoredBatch) -> None:
+        """Put the estimator's advantages in the place of TRL's, in its loss inputs and its log."""
+        correct_PG = self._correct(batch)
+        batch.rewards_PG = self._total_rewards(batch, correct_PG)
+        context = self._context(batch, correct_PG)
+        advantages, self.advantage_state = self.estimator.step(batch.rewards_PG, context, state=self.advantage_state)
+        n, num_tokens = batch.loss_inputs["completion_mask"].shape
         mine = slice(self.accelerator.process_index * n, (self.accelerator.process_index + 1) * n)
         if self.estimator.is_token_level:
-            mask_PGT = context.mask_PGT
-            assert mask_PGT is not None
-            output["advantages"] = advantages.flatten(0, 1)[mine, :num_tokens]
-            advantages = mean_over_tokens(advantages, mask_PGT)
+            assert context.mask_PGT is not None
+            batch.loss_inputs["advantages"] = advantages.flatten(0, 1)[mine, :num_tokens]
+            advantages = mean_over_tokens(advantages, context.mask_PGT)
         else:
-            output["advantages"] = advantages.flatten()[mine]
+            batch.loss_inputs["advantages"] = advantages.flatten()[mine]
+        batch.advantages_PG = advantages
         self._logs["advantages"].extend(advantages.flatten().tolist())  # one batch long: pushes TRL's own out
-        return rewards_PG, advantages
 
-    def _total_rewards(self) -> Tensor:
-        """The weighted sum of the reward functions, [N], NaN where none of them could decide, or not the one that says
-        what is correct."""
-        assert self._rewards_NF is not None
-        weighted_NF = self._rewards_NF * self.reward_weights.to(self._rewards_NF)
-        is_undecided = weighted_NF.isnan().all(dim=1)
-        if (correct := self._correct()) is not None:
-            is_undecided |= correct.flatten().isnan()
-        return weighted_NF.nansum(dim=1).masked_fill(is_undecided, torch.nan)
+    def _correct(self, batch: ScoredBatch) -> Tensor | None:
+        """Return 1 for a correct completion, 0 for any other, NaN where it is not known, [P, G].
 
-    def _reward_parts(self) -> Mapping[str, Tensor]:
-        """The reward functions one by one, name → [P, G]."""
-        assert self._rewards_NF is not None
-        columns = self._rewards_NF.unbind(dim=1)
-        return {
-            name: column.view(-1, self.num_generations)
-            for name, column in zip(self.reward_func_names, columns, strict=True)
-        }
-
-    def _correct(self) -> Tensor | None:
-        """Which completions of all processes are correct, [P, G], NaN where it is not known; None: the rewards say it
-        themselves.
+        None: the rewards themselves are 1 or 0.
 
         Raises:
             ValueError: the reward function `correct` gives something else than 1, 0 or None.
         """
         if self.correct is None:
             return None
-        assert self._rewards_NF is not None
-        correct_N = self._rewards_NF[:, self.reward_func_names.index(self.correct)]
+        correct_N = batch.rewards_NF[:, self.reward_func_names.index(self.correct)]
         strange = correct_N[~((correct_N == 0) | (correct_N == 1) | correct_N.isnan())]
         if len(strange):
             raise ValueError(
@@ -223,68 +231,73 @@ class AdvantageMixin:
             )
         return correct_N.view(-1, self.num_generations)
 
-    def _advantage_context(self, output: dict[str, Any]) -> Context:
-        """What the estimator asks for, of all processes."""
-        needed = self.estimator.requires
-        mask_nT = policy_mask(output)
-        correct_PG = self._correct()
-        given: dict[str, Any] = {"state": self.advantage_state, "correct_PG": correct_PG}
-        if "lengths" in needed:
-            given["lengths_PG"] = self._of_all_processes(mask_nT.sum(dim=1))
-        if "parts" in needed:
-            given["parts"] = self._reward_parts()
-        if needed & {"entropies", "logprobs"}:
-            assert self._scored is not None
-            given["logprobs_PGT"], given["entropies_PGT"] = (self._of_all_processes(x) for x in self._scored)
-            given["mask_PGT"] = self._of_all_processes(mask_nT)
-        return (
-            MixtureContext(**given, num_functions=len(self.reward_func_names))
-            if correct_PG is None
-            else Context(**given)
-        )
+    def _total_rewards(self, batch: ScoredBatch, correct_PG: Tensor | None) -> Tensor:
+        """Return the weighted sum of the reward functions, [P, G].
 
-    def _of_all_processes(self, values: Tensor) -> Tensor:
-        """[n, ...] of each process → [P, G, ...] of all; token axes are padded with zeros to the longest."""
+        NaN marks an invalid completion: all functions gave None, or the one that marks correct completions did.
+        """
+        weighted_NF = batch.rewards_NF * self.reward_weights.to(batch.rewards_NF)
+        is_invalid = weighted_NF.isnan().all(dim=1)
+        if correct_PG is not None:
+            is_invalid |= correct_PG.flatten().isnan()
+        return weighted_NF.nansum(dim=1).masked_fill(is_invalid, torch.nan).view(-1, self.num_generations)
+
+    def _reward_components(self, batch: ScoredBatch) -> Mapping[str, Tensor]:
+        """Return the reward functions one by one, name → [P, G]."""
+        columns = batch.rewards_NF.unbind(dim=1)
+        return {
+            name: column.view(-1, self.num_generations)
+            for name, column in zip(self.reward_func_names, columns, strict=True)
+        }
+
+    def _context(self, batch: ScoredBatch, correct_PG: Tensor | None) -> Context:
+        """Return the inputs that the estimator requires, of all processes."""
+        required = self.estimator.requires
+        mask_nT = policy_mask(batch.loss_inputs)
+        given: dict[str, Any] = {"correct_PG": correct_PG}
+        if "lengths" in required:
+            given["lengths_PG"] = self._gather_groups(mask_nT.sum(dim=1))
+        if "parts" in required:
+            given["parts"] = self._reward_components(batch)
+        if required & {"entropies", "logprobs"}:
+            given["logprobs_PGT"] = self._gather_groups(batch.logprobs_nT)
+            given["entropies_PGT"] = self._gather_groups(batch.entropies_nT)
+            given["mask_PGT"] = self._gather_groups(mask_nT)
+        if correct_PG is None:
+            return MixtureContext(**given, num_functions=len(self.reward_func_names))
+        return Context(**given)
+
+    def _gather_groups(self, values: Tensor) -> Tensor:
+        """Return [P, G, ...] of all processes from [n, ...] of each; zeros pad token axes to the longest."""
         if values.ndim > 1:
             values = self.accelerator.pad_across_processes(values, dim=1)
         return self.accelerator.gather(values.contiguous()).unflatten(0, (-1, self.num_generations))
 
-    @property
-    def _keeps_scores(self) -> bool:
-        return self.keep_scores or bool(self.estimator.requires & {"entropies", "logprobs"})
-
-    @torch.no_grad()
-    def _score(self, output: dict[str, Any]) -> None:
-        ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
-        mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
-        self._get_per_token_logps_and_entropies(
-            self.model,
-            ids,
-            mask,
-            output["completion_ids"].shape[1],
-            batch_size=self.args.per_device_train_batch_size,
-            **{k: output[k] for k in PICTURE_FIELDS if k in output},
-        )
-
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Extend TRL's method: save the state of a stateful estimator with the checkpoint."""
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
         if self.estimator.is_stateful and self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             (folder / STATE_FILE).write_text(json.dumps(self.advantage_state))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Extend TRL's method, which runs on every resume: load the state of a stateful estimator.
+
+        Raises:
+            ValueError: the checkpoint has no such state.
+        """
         super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
         if self.estimator.is_stateful and checkpoint is not None:
             path = Path(checkpoint) / STATE_FILE
             if not path.is_file():
                 raise ValueError(
                     f"checkpoint {checkpoint} has no {STATE_FILE}: it was not made under advantage "
-                    f"{self.estimator.name!r}, which remembers earlier batches; resume with the estimator it was made "
-                    "under, or start anew"
+                    f"{self.estimator.name!r}, which keeps a state from batch to batch. Resume with the estimator "
+                    "that it was made under, or train from the start"
                 )
             self.advantage_state = json.loads(path.read_text())
 
-    # What the trainer beneath provides.
+    # Provided by GRPOTrainer.
     model: Any
     args: Any
     state: Any
@@ -294,3 +307,17 @@ class AdvantageMixin:
     reward_func_names: list[str]
     _logs: dict[str, Any]
     _get_output_dir: Any
+
+
+class AdvantageMixin(AdvantageStages):
+    """Put before TRL's GRPOTrainer in a class's bases, with `estimator` set on the class or the instance."""
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Extend TRL 1.16's method: in training, replace the advantages that it has computed."""
+        batch = self._batch = ScoredBatch()
+        batch.loss_inputs = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        if self.model.training:
+            self._find_scores(batch)
+            self._replace_advantages(batch)
+        self._batch = None
+        return batch.loss_inputs

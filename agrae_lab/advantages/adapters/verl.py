@@ -1,4 +1,4 @@
-"""Any estimator in verl, through the registry of advantage functions that verl keeps.
+"""Adapter for verl: any estimator in its registry of advantage functions.
 
     # my_estimators.py, anywhere on the Python path
     from agrae_lab.advantages.adapters.verl import register
@@ -8,8 +8,8 @@
     VERL_USE_EXTERNAL_MODULES=my_estimators python -m verl.trainer.main_ppo algorithm.adv_estimator=agrae/a_grae ...
 
 verl imports the modules of that variable in every process, so the trainer's process knows the names too. Its signature
-carries rewards, mask and prompt ids, and so lengths; what needs token entropies or the parts of a reward is refused.
-Success rates are taken from the rewards too, so give it rewards of 0 and 1.
+carries rewards, mask and prompt ids, and so lengths; an estimator that needs token entropies or reward components is
+refused. Success rates are computed from the rewards, which must be 0 or 1.
 
 Legend: N = P·G completions in any order, P prompts, G completions of each, T tokens.
 """
@@ -27,14 +27,16 @@ from agrae_lab.advantages.presets import make, preset_names
 from agrae_lab.advantages.statistics import widened
 
 PREFIX = "agrae/"
-GIVEN = frozenset({"lengths"})  # of `INPUTS`, what verl's signature carries
+GIVEN = frozenset({"lengths"})  # the `INPUTS` in verl's signature
 
 
 def register(names: Iterable[str] | None = None, *, flavor: str = "paper") -> list[str]:
-    """Enter presets in verl's registry as `agrae/<name>`; returns these. None: all that verl's signature can serve.
+    """Enter presets in verl's registry as `agrae/<name>` and return these names.
+
+    None: all presets that verl's signature can serve.
 
     Raises:
-        ValueError: unknown name, or an estimator that needs what verl does not hand over.
+        ValueError: unknown name, or an estimator that needs more inputs than verl gives.
         ModuleNotFoundError: verl is not installed.
     """
     from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, register_adv_est
@@ -51,11 +53,13 @@ def register(names: Iterable[str] | None = None, *, flavor: str = "paper") -> li
 
 
 def advantage_function(estimator: Estimator) -> Callable[..., tuple[Tensor, Tensor]]:
-    """An estimator in verl's signature, for `register_adv_est`. What a stateful one remembers lives in the function
-    from call to call, and is lost when the process ends: verl's checkpoints do not hold it.
+    """Return an estimator in verl's signature, for `register_adv_est`.
+
+    The function keeps the state of a stateful estimator from call to call. It ends with the process: verl's checkpoints
+    do not hold it.
 
     Raises:
-        ValueError: the estimator needs what verl does not hand over.
+        ValueError: the estimator needs more inputs than verl gives.
     """
     if missing := sorted(estimator.requires - GIVEN):
         words = " and ".join(INPUTS[name][1] for name in missing)
@@ -69,18 +73,19 @@ def advantage_function(estimator: Estimator) -> Callable[..., tuple[Tensor, Tens
     def compute(
         token_level_rewards: Tensor, response_mask: Tensor, index: Any, config: Any = None, **_: Any
     ) -> tuple[Tensor, Tensor]:
-        """Advantages and returns, both [N, T], of one training batch.
+        """Return advantages and returns, both [N, T], of one training batch.
 
         Args:
             token_level_rewards: [N, T]; their sum is the completion's reward, taken in float32 at least.
             response_mask: [N, T], 1 where there is a completion token.
             index: [N], the prompt that a completion answers. Every prompt must have as many completions as any other.
-            config: verl's `algorithm` section, not looked at: the estimator has its settings.
+            config: verl's `algorithm` section, unused: the estimator has its own settings.
         """
+        nonlocal state
         order_PG = _groups(index)
-        context = Context(lengths_PG=response_mask.sum(dim=-1)[order_PG], state=state)
+        context = Context(lengths_PG=response_mask.sum(dim=-1)[order_PG])
         rewards_N = widened(token_level_rewards).sum(dim=-1)
-        advantages_PG = estimator(rewards_N[order_PG], context)
+        advantages_PG, state = estimator.step(rewards_N[order_PG], context, state=state)
         advantages_N = torch.empty_like(advantages_PG.flatten())
         advantages_N[order_PG.flatten()] = advantages_PG.flatten()
         advantages_NT = advantages_N[:, None] * response_mask
@@ -90,7 +95,7 @@ def advantage_function(estimator: Estimator) -> Callable[..., tuple[Tensor, Tens
 
 
 def _groups(index: Any) -> Tensor:
-    """Which rows belong together, [P, G]: prompts in the order of their first row, rows in theirs."""
+    """Return the rows of each prompt, [P, G]: prompts in the order of their first row, rows in theirs."""
     rows_of: dict[Any, list[int]] = {}
     for row, prompt in enumerate(index.tolist()):
         rows_of.setdefault(prompt, []).append(row)

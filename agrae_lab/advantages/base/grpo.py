@@ -1,39 +1,49 @@
-"""GRPO's advantage: reward against its group, in units of the group's standard deviation."""
+"""GRPO's advantage: reward against its group, over the group's standard deviation."""
 
-import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
 from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.settings import Link, at_least, one_of
 from agrae_lab.advantages.statistics import centred, num_valid, std_of
+
+Ddof = Annotated[
+    int,
+    one_of(0, 1),
+    "the standard deviation divides by n − ddof; 0 in the paper's proofs, 1 in the authors' code, verl and TRL",
+]
+Epsilon = Annotated[
+    float,
+    at_least(0),
+    "ε, added to the standard deviation; 0 in the paper, 1e-6 in the authors' code and verl, 1e-4 in TRL",
+]
 
 
 @link("base", "grpo")
 @dataclass(frozen=True)
-class GRPO:
-    """A = (r − mean(r)) / (std(r) + ε)   (group relative advantage estimation, Eq. 3; arXiv 2402.03300).
+class GRPO(Link):
+    """Compare each completion with the others of its prompt: the common baseline of this family.
 
-    ddof: 0 divides by n (the paper's proofs), 1 by n − 1 (the authors' code, verl, TRL).
-    epsilon: added to the standard deviation; 0 in the paper, 1e-6 in the authors' code, 1e-4 in TRL.
+    A = (r − mean(r)) / (std(r) + ε)   (group relative advantage estimation, Eq. 3; arXiv 2402.03300).
 
     For 0/1 rewards and ddof 0: A = √((1−p)/p) if r = 1, −√(p/(1−p)) if r = 0. All rewards equal: 0.
     Reduces to Dr.GRPO without the division. G = 1 is refused (the authors' code gives the reward itself there).
+
+    >>> from agrae_lab.advantages import make
+    >>> make("grpo")(Tensor([[1, 0, 0, 0]]))
+    tensor([[ 1.7321, -0.5774, -0.5774, -0.5774]])
+    >>> make("grpo", flavor="official")(Tensor([[1, 0, 0, 0]]))
+    tensor([[ 1.5000, -0.5000, -0.5000, -0.5000]])
     """
 
-    ddof: int = 0
-    epsilon: float = 0.0
+    ddof: Ddof = 0
+    epsilon: Epsilon = 0.0
 
     OFFICIAL: ClassVar = {"ddof": 1, "epsilon": 1e-6}
     MIN_GROUP_SIZE: ClassVar = 2
     LAWS: ClassVar = frozenset({"zero_on_ties", "shift_invariant", "zero_sum", "sign_preserving", "groups_independent"})
-
-    def __post_init__(self) -> None:
-        if self.ddof not in (0, 1):
-            raise ValueError(f"advantage.base.ddof must be 0 or 1, got {self.ddof}")
-        if not 0 <= self.epsilon < math.inf:
-            raise ValueError(f"advantage.base.epsilon must not be negative, got {self.epsilon}")
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
         deviations = centred(rewards_PG)

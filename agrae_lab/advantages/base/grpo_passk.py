@@ -6,32 +6,36 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from agrae_lab.advantages.base.grpo import GRPO
+from agrae_lab.advantages.base.grpo import GRPO, Ddof, Epsilon
 from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.settings import Link
 from agrae_lab.advantages.statistics import centred, num_valid, quotient, std_of
 
 
 @link("base", "grpo_passk")
 @dataclass(frozen=True)
-class GRPOPassK:
-    """A = (r₍₁₎ − r₍₂₎) / (std(r) + ε) for the best completion, 0 for all others   (arXiv 2503.19595; verl's
+class GRPOPassK(Link):
+    """Optimise the best of k completions, k being the group's size.
+
+    A = (r₍₁₎ − r₍₂₎) / (std(r) + ε) for the best completion, 0 for all others   (arXiv 2503.19595; verl's
     grpo_passk).
 
-    r₍₁₎ and r₍₂₎ are the two largest rewards, so that k is the group's size. For 0/1 rewards it is other than 0 only
-    if exactly one completion is correct.
-    ddof, epsilon: 0 and 0, as in GRPO; official has verl's, 1 and 1e-6.
-    Two equally good best completions, all rewards equal, a lone decided completion: 0.
+    r₍₁₎ and r₍₂₎ are the two largest rewards. For 0/1 rewards A is other than 0 only if exactly one completion is
+    correct. The official flavor has verl's ddof and ε.
+    Two equally good best completions, all rewards equal, a lone valid completion: 0.
+
+    >>> from agrae_lab.advantages import make
+    >>> make("grpo_passk")(Tensor([[1, 0, 0, 0], [1, 1, 0, 0]]))
+    tensor([[2.3094, 0.0000, 0.0000, 0.0000],
+            [0.0000, 0.0000, 0.0000, 0.0000]])
     """
 
-    ddof: int = 0
-    epsilon: float = 0.0
+    ddof: Ddof = 0
+    epsilon: Epsilon = 0.0
 
     OFFICIAL: ClassVar = GRPO.OFFICIAL
     MIN_GROUP_SIZE: ClassVar = 2
     LAWS: ClassVar = frozenset({"zero_on_ties", "shift_invariant", "groups_independent"})
-
-    def __post_init__(self) -> None:
-        GRPO(ddof=self.ddof, epsilon=self.epsilon)  # refuses what GRPO refuses
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
         n = num_valid(rewards_PG)

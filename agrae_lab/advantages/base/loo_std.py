@@ -1,36 +1,38 @@
-"""GRPO as NeMo-RL has it by default: mean and standard deviation of the other completions."""
+"""GRPO as in NeMo-RL by default: mean and standard deviation of the other completions."""
 
-import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.settings import Link, at_least
 from agrae_lab.advantages.statistics import centred, num_valid
 
 
 @link("base", "loo_std")
 @dataclass(frozen=True)
-class LeaveOneOutStd:
-    """A_i = (r_i − mean_{j≠i}(r_j)) / (std_{j≠i}(r_j) + ε), undivided where that std is 0   (NeMo-RL's default,
+class LeaveOneOutStd(Link):
+    """Reproduce runs of NeMo-RL, whose baseline and scale leave the completion itself out.
+
+    A_i = (r_i − mean_{j≠i}(r_j)) / (std_{j≠i}(r_j) + ε), undivided where that std is 0   (NeMo-RL's default,
     NVIDIA-NeMo/RL:nemo_rl/algorithms/advantage_estimator.py, GRPOAdvantageEstimator).
 
-    The standard deviation is unbiased. The others of a lone success are all 0, so that it is left undivided at 1: the
+    The standard deviation is unbiased. The others of a lone success are all 0, so that it stays undivided at 1: the
     rarest event weighs less than one of two successes, and ΣA ≠ 0 in such a group.
-    epsilon: 1e-6 in the code.
-    All rewards equal, a lone decided completion: 0; two decided ones: undivided.
+    All rewards equal, a lone valid completion: 0; two valid ones: undivided.
+
+    >>> from agrae_lab.advantages import make
+    >>> make("loo_std")(Tensor([[1, 0, 0, 0], [1, 1, 0, 0]]))
+    tensor([[ 1.0000, -0.5773, -0.5773, -0.5773],
+            [ 1.1547,  1.1547, -1.1547, -1.1547]])
     """
 
-    epsilon: float = 1e-6
+    epsilon: Annotated[float, at_least(0), "ε, added to the standard deviation; 1e-6 in NeMo-RL's code"] = 1e-6
 
     MIN_GROUP_SIZE: ClassVar = 2
     LAWS: ClassVar = frozenset({"zero_on_ties", "shift_invariant", "sign_preserving", "groups_independent"})
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.epsilon < math.inf:
-            raise ValueError(f"advantage.base.epsilon must not be negative (NeMo-RL has 1e-6), got {self.epsilon}")
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
         n, deviations = num_valid(rewards_PG).to(rewards_PG), centred(rewards_PG)
@@ -42,9 +44,9 @@ class LeaveOneOutStd:
 
 
 def _others_tied(rewards_PG: Tensor) -> Tensor:
-    """Whether all other decided rewards of the group are equal, [P, G].
+    """Return True where all other valid rewards of the group are equal, [P, G].
 
-    Told by the rewards: their variance, a difference of sums, keeps a residue that would be divided by.
+    Their variance would not do: as a difference of sums it keeps a residue, which would then divide.
     """
     low, next_low = rewards_PG.nan_to_num(nan=torch.inf).topk(2, dim=1, largest=False).values.split(1, dim=1)
     high, next_high = rewards_PG.nan_to_num(nan=-torch.inf).topk(2, dim=1).values.split(1, dim=1)

@@ -1,38 +1,41 @@
-"""MaxRL truncated: the first T terms of the Maclaurin series of ln p, each estimated without bias."""
+"""MaxRL truncated: the first T terms of the Maclaurin series of ln p, each without bias."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.settings import Link, whole_from
 from agrae_lab.advantages.statistics import is_correct, num_correct, num_valid
 
 
 @link("base", "maclaurin")
 @dataclass(frozen=True)
-class Maclaurin:
-    """A = 1 if correct, −Σ_{j=2}^{min(T,f)} C(f−1, j−1)/C(n−1, j−1) if not   (arXiv 2602.02710;
+class Maclaurin(Link):
+    """Go from the gradient of p to that of ln p, MaxRL's, by the number of terms.
+
+    A = 1 if correct, −Σ_{j=2}^{min(T,f)} C(f−1, j−1)/C(n−1, j−1) if not   (arXiv 2602.02710;
     tajwarfahim/maxrl:verl/trainer/ppo/maclaurin.py, maclaurin_weights).
 
-    f is the number of incorrect completions among the n decided. The code's weights are these over n, for a loss that
-    sums over a group; ours means over it.
-    order: T, a whole number from 1; no value is recommended, and more than n terms cannot be estimated. T = 1 is PSR;
-    with growing T the gradient goes from that of p to that of ln p, MaxRL's, without a baseline.
-    All correct: 1. All incorrect: −(min(T, n) − 1). G = 1 works, a lone decided completion gets 1 or 0.
+    f is the number of incorrect completions among the n valid ones. The code's weights are these over n, for a loss
+    that sums over a group; the loss here is a mean over it. T = 1 is PSR. There is no baseline.
+    All correct: 1. All incorrect: −(min(T, n) − 1). G = 1 works, a lone valid completion gets 1 or 0.
     Of a shaped reward accuracy alone counts.
+
+    >>> from agrae_lab.advantages import make
+    >>> make("maclaurin", order=2)(Tensor([[1, 0, 0, 0]]))
+    tensor([[ 1.0000, -0.6667, -0.6667, -0.6667]])
     """
 
-    order: int = 4
+    order: Annotated[
+        int,
+        whole_from(1),
+        "T, the number of terms, at most n; arXiv 2602.02710 recommends no value",
+    ] = 4
 
     LAWS: ClassVar = frozenset({"groups_independent"})
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.order, int) or self.order < 1:
-            raise ValueError(
-                f"advantage.base.order must be a whole number from 1 (T of arXiv 2602.02710), got {self.order}"
-            )
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
         accuracy_PG, n = context.accuracy(rewards_PG), num_valid(rewards_PG)

@@ -1,40 +1,39 @@
 """Pass@k training: the reward of k completions together, shared out among all sets of k."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from agrae_lab.advantages.base.grpo import GRPO
 from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.settings import Link, at_least, whole_from
 from agrae_lab.advantages.statistics import all_incorrect_chance, is_correct, num_correct, num_valid
 
 
 @link("base", "passk_training")
 @dataclass(frozen=True)
-class PassKTraining:
-    """A = (1−ρ)/(σ+ε) if correct, (1−ρ − C(f−1, k−1)/C(n−1, k−1))/(σ+ε) if not   (arXiv 2508.10751;
+class PassKTraining(Link):
+    """Optimise Pass@k in place of Pass@1.
+
+    A = (1−ρ)/(σ+ε) if correct, (1−ρ − C(f−1, k−1)/C(n−1, k−1))/(σ+ε) if not   (arXiv 2508.10751;
     RUCAIBox/Passk_Training:code/passk_adv.py).
 
-    ρ = 1 − C(f, k)/C(n, k) is Pass@k of a group with f incorrect among n decided completions, σ = √(ρ(1−ρ)). With
-    u = 1 − ρ and ε = 0: A = √(u/(1−u)) if correct, −(n−f)/f times that if not.
-    k: a whole number from 1, 4 in the paper; the group must be larger. k = 1 is GRPO (ddof 0).
-    epsilon: 0 in the paper, 1e-6 in the authors' code.
+    ρ = 1 − C(f, k)/C(n, k) is Pass@k of a group with f incorrect among n valid completions, σ = √(ρ(1−ρ)). With
+    u = 1 − ρ and ε = 0: A = √(u/(1−u)) if correct, −(n−f)/f times that if not. k = 1 is GRPO (ddof 0).
     Exactly 0 where f < k, since every set of k then holds a correct completion, and where all are incorrect; hence in
-    a group of no more than k decided completions, and for a lone one. Of a shaped reward accuracy alone counts.
+    a group of no more than k valid completions, and for a lone one. Of a shaped reward accuracy alone counts.
+
+    >>> from agrae_lab.advantages import make
+    >>> make("passk_training", k=2)(Tensor([[1, 0, 0, 0]]))
+    tensor([[ 1.0000, -0.3333, -0.3333, -0.3333]])
     """
 
-    k: int = 4
-    epsilon: float = 0.0
+    k: Annotated[int, whole_from(1), "k of Pass@k, 4 in arXiv 2508.10751; the group must be larger"] = 4
+    epsilon: Annotated[float, at_least(0), "ε, added to σ; 0 in arXiv 2508.10751, 1e-6 in its code"] = 0.0
 
     OFFICIAL: ClassVar = {"epsilon": 1e-6}
     LAWS: ClassVar = frozenset({"zero_on_ties", "zero_sum", "groups_independent"})
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.k, int) or self.k < 1:
-            raise ValueError(f"advantage.base.k must be a whole number from 1 (arXiv 2508.10751 has 4), got {self.k}")
-        GRPO(epsilon=self.epsilon)  # refuses what GRPO refuses
 
     @property
     def MIN_GROUP_SIZE(self) -> int:

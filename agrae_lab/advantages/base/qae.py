@@ -2,42 +2,46 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from agrae_lab.advantages.base.grpo import GRPO
+from agrae_lab.advantages.base.grpo import Ddof, Epsilon
 from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.settings import Link, above, below
 from agrae_lab.advantages.statistics import centred, num_valid, quotient, std_of
 
 
 @link("base", "qae")
 @dataclass(frozen=True)
-class QAE:
-    """A = (r − Q_K) / (std(r) + ε), Q_K = inf{x : F(x) ≥ K}   (arXiv 2509.22611, Eq. 4; junkangwu/QAE:README.md).
+class QAE(Link):
+    """Keep entropy between collapse and explosion: hard prompts move their successes alone, easy ones their failures.
+
+    A = (r − Q_K) / (std(r) + ε), Q_K = inf{x : F(x) ≥ K}   (arXiv 2509.22611, Eq. 4; junkangwu/QAE:README.md).
 
     F is the share of the group's rewards that are at most x; Q_K is one of the rewards. For 0/1 rewards: a hard prompt
     (p ≤ 1 − K) has Q_K = 0 and moves its correct completions alone, an easy one has Q_K = 1 and moves the incorrect
     alone. torch.quantile interpolates between rewards instead (0.8 at G = 8, p = 5/8, K = 0.4): not that.
-    quantile: K, 0 < K < 1; recommended 0.4, or 0.6 where entropy collapses.
-    ddof, epsilon: as in GRPO, 0 and 0.
-    All rewards equal, a lone decided completion: 0.
+    All rewards equal, a lone valid completion: 0.
+
+    >>> from agrae_lab.advantages import make
+    >>> make("qae")(Tensor([[1, 0, 0, 0], [1, 1, 1, 0]]))
+    tensor([[ 2.3094,  0.0000,  0.0000,  0.0000],
+            [ 0.0000,  0.0000,  0.0000, -2.3094]])
     """
 
-    quantile: float = 0.4
-    ddof: int = 0
-    epsilon: float = 0.0
+    quantile: Annotated[
+        float,
+        above(0),
+        below(1),
+        "K, the share of rewards at or below the baseline; arXiv 2509.22611 has 0.4, or 0.6 where entropy collapses",
+    ] = 0.4
+    ddof: Ddof = 0
+    epsilon: Epsilon = 0.0
 
     MIN_GROUP_SIZE: ClassVar = 2
     LAWS: ClassVar = frozenset({"zero_on_ties", "shift_invariant", "groups_independent"})
-
-    def __post_init__(self) -> None:
-        if not 0 < self.quantile < 1:
-            raise ValueError(
-                f"advantage.base.quantile must be above 0 and below 1 (arXiv 2509.22611 has 0.4), got {self.quantile}"
-            )
-        GRPO(ddof=self.ddof, epsilon=self.epsilon)  # refuses what GRPO refuses
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
         n = num_valid(rewards_PG)

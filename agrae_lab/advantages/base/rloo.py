@@ -6,15 +6,22 @@ from typing import ClassVar
 from torch import Tensor
 
 from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.settings import Link
 from agrae_lab.advantages.statistics import centred, num_valid
 
 
 @link("base", "rloo")
 @dataclass(frozen=True)
-class RLOO:
-    """A_i = r_i − mean_{j≠i}(r_j) = n/(n−1) · (r_i − mean(r))   (arXiv 2402.14740), n the decided completions.
+class RLOO(Link):
+    """Estimate the policy gradient without bias: the baseline leaves the completion itself out.
 
-    n/(n−1) times Dr.GRPO. All rewards equal: 0. A lone decided completion has no others to compare with: 0.
+    A_i = r_i − mean_{j≠i}(r_j) = n/(n−1) · (r_i − mean(r))   (arXiv 2402.14740), n the valid completions.
+
+    n/(n−1) times Dr.GRPO. All rewards equal: 0. A lone valid completion has no others to compare with: 0.
+
+    >>> from agrae_lab.advantages import make
+    >>> make("rloo")(Tensor([[1, 0, 0, 0]]))
+    tensor([[ 1.0000, -0.3333, -0.3333, -0.3333]])
     """
 
     MIN_GROUP_SIZE: ClassVar = 2

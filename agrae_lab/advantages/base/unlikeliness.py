@@ -1,45 +1,49 @@
-"""The unlikeliness reward: GRPO on rewards that are the smaller the likelier a correct completion was."""
+"""The unlikeliness reward: GRPO on rewards that are the smaller the likelier a success was."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from agrae_lab.advantages.base.grpo import GRPO
+from agrae_lab.advantages.base.grpo import GRPO, Ddof, Epsilon
 from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.settings import Link, at_least, at_most
 from agrae_lab.advantages.statistics import mean_over_tokens, num_valid
 
 
 @link("base", "unlikeliness")
 @dataclass(frozen=True)
-class Unlikeliness:
-    """A = (s − mean(s)) / (std(s) + ε), s = r · (1 − β·rank/n)   (arXiv 2506.02355;
+class Unlikeliness(Link):
+    """Reinforce rare correct completions more than likely ones.
+
+    A = (s − mean(s)) / (std(s) + ε), s = r · (1 − β·rank/n)   (arXiv 2506.02355;
     AndreHe02/rewarding-unlikely-release:verl/trainer/ppo/ray_lean_trainer.py, _compute_advantages).
 
-    rank is how many of the group's n decided completions had a smaller mean token log-probability; equally likely ones
+    rank is the number of the group's n valid completions with a smaller mean token log-probability; equally likely ones
     share it (the code puts them in order). An incorrect completion has s = 0 whatever its rank; of a shaped reward it
     keeps its r.
-    penalty: β, from 0 to 1; 0.25 in the authors' script. β = 0 is GRPO.
-    ddof, epsilon: as in GRPO, 0 and 0; the authors' code has 1 and 1e-6.
-    All correct: the likely half is pushed down. All incorrect, a lone decided completion: 0.
+    All correct: the likely half is pushed down. All incorrect, a lone valid completion: 0.
+
+    >>> from agrae_lab.advantages import make
+    >>> context = Context(logprobs_PGT=Tensor([[[-1], [-2], [-3], [-4]]]), mask_PGT=torch.ones(1, 4, 1))
+    >>> make("unlikeliness")(Tensor([[1, 1, 0, 0]]), context)
+    tensor([[ 0.9247,  1.0726, -0.9986, -0.9986]])
     """
 
-    penalty: float = 0.25
-    ddof: int = 0
-    epsilon: float = 0.0
+    penalty: Annotated[
+        float,
+        at_least(0),
+        at_most(1),
+        "β, the share that the likeliest success loses; 0.25 in the script of arXiv 2506.02355, and 0 is GRPO",
+    ] = 0.25
+    ddof: Ddof = 0
+    epsilon: Epsilon = 0.0
 
     OFFICIAL: ClassVar = GRPO.OFFICIAL
     MIN_GROUP_SIZE: ClassVar = 2
     REQUIRES: ClassVar = frozenset({"logprobs"})
     LAWS: ClassVar = frozenset({"zero_sum", "groups_independent"})
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.penalty <= 1:
-            raise ValueError(
-                f"advantage.base.penalty must be from 0 to 1 (arXiv 2506.02355 has 0.25), got {self.penalty}"
-            )
-        GRPO(ddof=self.ddof, epsilon=self.epsilon)  # refuses what GRPO refuses
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
         assert context.logprobs_PGT is not None

@@ -1,8 +1,7 @@
-"""What there is to say of each estimator: its formula and source, its settings, its laws, and A for every p."""
+"""Facts of each estimator: purpose, formula and source, settings, laws, and A for every p."""
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import re
 from dataclasses import dataclass
@@ -12,41 +11,50 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agrae_lab.advantages.estimator import SLOTS, Context, Estimator, links
+from agrae_lab.advantages.estimator import SLOTS, Context, Empty, Estimator, links
 from agrae_lab.advantages.presets import make, preset_names
+from agrae_lab.advantages.settings import settings_of
 
 NUM_GENERATIONS = 8
 BATCH = (
     f"one batch with a group for each k = 0 … {NUM_GENERATIONS} correct out of {NUM_GENERATIONS} completions, the "
-    "correct ones first, so that ω = 0.5, and the first batch of a training; where more than rewards is needed, all "
-    "completions have the same length, token entropy and log-probability, and the reward is its only part"
+    "correct ones first, so that ω = 0.5, and the first batch of a training; of the inputs beside rewards, all "
+    "completions have the same length, token entropy and log-probability, and the reward is its only component"
 )
 
 
 @dataclass(frozen=True)
 class Description:
-    """A link's class docstring: formula and source, what follows on the same line, and the other paragraphs."""
+    """A link's class docstring: purpose, formula and source, the rest of that paragraph, other paragraphs, example."""
 
+    purpose: str
     formula: str
     source: str
     remark: str
     paragraphs: tuple[str, ...]
+    example: str
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A field of a link: its default, and its value in the official flavor (the same, unless the two differ)."""
+class Value:
+    """A setting of a link: its value, that of the official flavor, its bounds and its description."""
 
     name: str
-    default: Any
+    value: Any
     official: Any
+    bounds: str
+    description: str
+
+    def __str__(self) -> str:
+        official = "" if self.official == self.value else f" (official flavor: {self.official})"
+        return f"{self.name} = {self.value}{official}"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An estimator to be shown: a preset, or a link of another slot than base.
+    """An estimator of the catalogue: a preset, or a link of another slot than base.
 
-    beneath: the base that says nothing of it when other slots are filled.
+    beneath: the base that its description leaves out if other slots are filled.
     """
 
     name: str
@@ -55,25 +63,25 @@ class Entry:
 
     @property
     def filled(self) -> dict[str, Any]:
-        """Slot → link, as far as it is not "none"."""
+        """Slot → link, empty slots left out."""
         slots = {slot: getattr(self.estimator, slot) for slot in SLOTS}
-        return {slot: part for slot, part in slots.items() if part.name != "none"}
+        return {slot: part for slot, part in slots.items() if not isinstance(part, Empty)}
 
     @property
     def links(self) -> dict[str, Any]:
-        """The links that make it what it is."""
+        """Slot → link, without the base beneath if other slots are filled."""
         others = {slot: part for slot, part in self.filled.items() if slot != "base"}
         is_plain = self.estimator.base == make(self.beneath).base
         return others if others and is_plain else self.filled
 
     @property
     def descriptions(self) -> dict[str, Description]:
-        """Slot → what its link's docstring says, in the order of the slots."""
+        """Slot → description of its link, in the order of the slots."""
         return {slot: describe(type(part)) for slot, part in self.links.items()}
 
     @cached_property
     def advantages(self) -> tuple[list[float | None], list[float | None]]:
-        """A+ and A− for k = 0 … 8 correct out of 8, each a mean over its completions; None where there are none."""
+        """A+ and A− for k = 0 … 8 correct out of 8, each a mean over its completions; None without any."""
         rewards_PG = rewards_of_every_p()
         advantages = self.estimator(rewards_PG, _neutral_context(rewards_PG))
         advantages_PG = advantages if advantages.ndim == 2 else advantages.mean(dim=2)
@@ -82,47 +90,60 @@ class Entry:
 
 
 def presets() -> list[Entry]:
-    """Every preset: the bases first, then the combinations, each by name."""
+    """Return every preset: the bases first, then the combinations, each by name."""
     bases = links("base")
     names = sorted(preset_names(), key=lambda name: (name not in bases, name))
     return [Entry(name, make(name)) for name in names]
 
 
 def other_links(slot: str) -> list[Entry]:
-    """The links of a slot other than base, each alone on GRPO; a match link on Dr.GRPO, since it leaves GRPO alone."""
+    """Return the links of a slot other than base, each alone on GRPO; match links on Dr.GRPO, since they keep GRPO."""
     base = "dr_grpo" if slot == "match" else "grpo"
-    return [Entry(name, make(base, **{slot: name}), base) for name in links(slot) if name != "none"]
+    return [Entry(name, make(base, **{slot: name}), base) for name in links(slot) if name != Empty.name]
 
 
 def describe(cls: type) -> Description:
-    """Read a class docstring: `<formula>   (<source>). <remark>`, then paragraphs."""
-    first, *paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(cls.__doc__ or ""))
-    formula, _, rest = re.sub(r"\s{3,}\(|\n\s*\((?=arXiv)", "\0", first).partition("\0")
+    """Read a class docstring: purpose, `<formula>   (<source>). <remark>`, other paragraphs, and an example.
+
+    The purpose and the example may be missing; the formula is the first paragraph with an equals sign.
+    """
+    paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(cls.__doc__ or ""))
+    place = next((i for i, text in enumerate(paragraphs) if "=" in text and not text.startswith(">>>")), 0)
+    formula, _, rest = re.sub(r"\s{3,}\(|\n\s*\((?=arXiv)", "\0", paragraphs[place]).partition("\0")
     depth, end = 1, 0
     while depth and end < len(rest):
         depth += {"(": 1, ")": -1}.get(rest[end], 0)
         end += 1
     source, remark = rest[: max(end - 1, 0)], rest[end:]
+    others = paragraphs[place + 1 :]
     return Description(
-        formula.strip().removesuffix("."), _one_line(source), _one_line(remark.lstrip(" .,;")), tuple(paragraphs)
+        purpose=one_line(" ".join(paragraphs[:place])),
+        formula=formula.strip().removesuffix("."),
+        source=one_line(source),
+        remark=one_line(remark.lstrip(" .,;")),
+        paragraphs=tuple(text for text in others if not text.startswith(">>>")),
+        example="\n".join(text for text in others if text.startswith(">>>")),
     )
 
 
-def settings(part: Any) -> list[Setting]:
-    """The fields of a link, with the values that it has and those of the official flavor."""
+def values(part: Any) -> list[Value]:
+    """Return the settings of a link with their values."""
     official = getattr(part, "OFFICIAL", {})
-    values = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
-    return [Setting(name, value, official.get(name, value)) for name, value in values.items()]
+    cls: Any = type(part)
+    return [
+        Value(s.name, value := getattr(part, s.name), official.get(s.name, value), s.words, s.description)
+        for s in settings_of(cls)
+    ]
 
 
 def rewards_of_every_p() -> Tensor:
-    """A group for each number of correct completions, [9, 8], the correct ones first."""
+    """Return a group for each number of correct completions, [9, 8], the correct ones first."""
     num = NUM_GENERATIONS
     return torch.tril(torch.ones(num + 1, num, dtype=torch.float64), diagonal=-1)
 
 
 def _neutral_context(rewards_PG: Tensor) -> Context:
-    """What may be needed beside rewards, alike for all completions."""
+    """Return every input beside rewards, alike for all completions."""
     tokens_PGT = torch.ones(*rewards_PG.shape, 2, dtype=rewards_PG.dtype)
     return Context(
         lengths_PG=torch.full(rewards_PG.shape, 2),
@@ -138,5 +159,6 @@ def _means(advantages_PG: Tensor, chosen_PG: Tensor) -> list[float | None]:
     return [s / n if n else None for s, n in zip(sums, counts, strict=True)]
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return the text with every run of whitespace as one space."""
     return " ".join(text.split())

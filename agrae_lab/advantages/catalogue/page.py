@@ -1,6 +1,6 @@
-"""One page that compares all estimators, and its figure: `docs/estimators.md`, `docs/figures/estimators.{png,pdf}`.
+"""Page that compares all estimators, and its figure: `docs/estimators.md`, `docs/figures/estimators.{png,pdf}`.
 
-The page is a pure function of the registry; the figure alone needs Matplotlib.
+The page is a pure function of the registry; only the figure needs Matplotlib.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agrae_lab.advantages.catalogue import facts
-from agrae_lab.advantages.catalogue.facts import NUM_GENERATIONS, Description, Entry
+from agrae_lab.advantages.catalogue.facts import NUM_GENERATIONS, Description, Entry, one_line
 from agrae_lab.advantages.estimator import SLOTS
 from agrae_lab.advantages.presets import make
 from agrae_lab.advantages.properties.laws import ALWAYS, MEANING, OPTIONAL
@@ -27,13 +27,14 @@ _INTRODUCTION = f"""\
 Every estimator is a row of links: base → sample → group → token → match. Equations and tables without another source
 are those of A-GRAE's paper, arXiv 2602.05548. For 0/1 rewards, an estimator that looks at a group's rewards alone is
 two numbers for each success rate p = k/G: A+ of a correct and A− of an incorrect completion. Tables and figure show
-their means for G = {NUM_GENERATIONS}: {facts.BATCH}. The flavor is "paper".
+their means for G = {NUM_GENERATIONS}: {facts.BATCH}. The flavor is "paper". In the examples, `Tensor` is torch's, and
+`Context` comes from `agrae_lab.advantages`.
 
 ![A+, A− and the mass by sign of every estimator against p](figures/estimators.png)
 
 *Each pair: on the left the advantage of a correct completion, A+ (blue), and of an incorrect one, A− (vermilion); on
 the right the mass of each sign per completion, p·A+ and (1 − p)·|A−|. Where the two coincide on the right, ΣA = 0 in
-every group. Grey: plain GRPO, which tells how the panels' scales compare. G = {NUM_GENERATIONS}: {facts.BATCH}.*
+every group. Grey: plain GRPO, to compare the panels' scales. G = {NUM_GENERATIONS}: {facts.BATCH}.*
 
 ## Overview
 
@@ -50,7 +51,7 @@ LAW_HEADS = {
 
 
 def write(out: Path) -> list[Path]:
-    """Write `estimators.md` into `out`, and its figure into `out/figures`; returns what was written.
+    """Write `estimators.md` into `out`, and its figure into `out/figures`; return their paths.
 
     Raises:
         ModuleNotFoundError: Matplotlib is not installed.
@@ -63,10 +64,10 @@ def write(out: Path) -> list[Path]:
 
 
 def markdown() -> str:
-    """The page."""
+    """Return the page as Markdown."""
     presets = facts.presets()
     parts = [_INTRODUCTION + _legend(), _overview(presets)]
-    parts += ["## Presets", *(_section(entry) for entry in presets)]
+    parts += ["## Presets", *(section(entry) for entry in presets)]
     for slot in SLOTS[1:]:
         if entries := facts.other_links(slot):
             parts += [f"## Links of the {slot} slot", *_link_sections(entries, presets)]
@@ -74,10 +75,10 @@ def markdown() -> str:
 
 
 def _link_sections(entries: list[Entry], presets: list[Entry]) -> list[str]:
-    """A section for each link of a slot, but for those that are a preset by themselves: these have one already."""
+    """Return a section for each link of a slot, without those that are a preset by themselves."""
     same = {e.name: next((p.name for p in presets if p.estimator.same_formula(e.estimator)), None) for e in entries}
     known = [f"`{link}`: [{_escape(preset)}](#{preset})" for link, preset in same.items() if preset]
-    shown = [_section(entry) for entry in entries if not same[entry.name]]
+    shown = [section(entry) for entry in entries if not same[entry.name]]
     return ([f"Shown as presets above: {', '.join(known)}."] if known else []) + shown
 
 
@@ -92,7 +93,7 @@ def _overview(entries: list[Entry]) -> str:
     rows = [heads, ["---"] * 3 + [":-:"] * len(LAWS) + ["---", ":-:"]]
     for entry in entries:
         texts = list(entry.descriptions.values())
-        formulas = "; then ".join(_code(_one_line(d.formula)) for d in texts)
+        formulas = "; then ".join(_code(one_line(d.formula)) for d in texts)
         sources = "; ".join(dict.fromkeys(_escape(d.source) for d in texts if d.source))
         ticks = ["✓" if law in entry.estimator.laws else "" for law in LAWS]
         needs = ", ".join(sorted(entry.estimator.requires))
@@ -101,7 +102,8 @@ def _overview(entries: list[Entry]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
-def _section(entry: Entry) -> str:
+def section(entry: Entry) -> str:
+    """Return the section of one estimator."""
     blocks = [f"### {_escape(entry.name)}", _slots(entry)]
     for slot, description in entry.descriptions.items():
         blocks += _link_blocks(slot, getattr(entry.estimator, slot), description)
@@ -119,37 +121,23 @@ def _slots(entry: Entry) -> str:
 
 
 def _link_blocks(slot: str, part: Any, description: Description) -> list[str]:
-    """Formula, source, settings and paragraphs of one link."""
-    blocks = [f"```text\n{description.formula}\n```"]
+    """Return purpose, formula, source, settings, paragraphs and example of one link."""
+    blocks = [_escape(description.purpose)] if description.purpose else []
+    blocks.append(f"```text\n{description.formula}\n```")
     if description.source:
         blocks.append(f"Source: {_escape(description.source)}.")
-    if fields := facts.settings(part):
-        words = [
-            f"{slot}.{s.name} = {s.default}" + ("" if s.official == s.default else f" (official flavor: {s.official})")
-            for s in fields
-        ]
-        blocks.append("Settings: " + ", ".join(_code(word) for word in words) + ".")
+    if values := facts.values(part):
+        blocks.append("\n".join(_setting(slot, value) for value in values))
     if description.remark:
         blocks.append(_escape(description.remark))
-    return blocks + [_paragraph(text, [s.name for s in fields]) for text in description.paragraphs]
+    blocks += [_escape(text) for text in description.paragraphs]
+    return blocks + ([f"```python\n{description.example}\n```"] if description.example else [])
 
 
-def _paragraph(text: str, fields: list[str]) -> str:
-    """A docstring's paragraph; a line that begins with `field:` becomes a list item, to the end of a sentence."""
-    lines: list[str] = []
-    in_item = False
-    for line in text.splitlines():
-        names, colon, rest = line.partition(": ")
-        if colon and all(name in fields for name in names.split(", ")):
-            lines += [""] if lines and not in_item else []
-            lines.append(f"- {_code(names)}: {_escape(rest)}")
-            in_item = True
-        elif in_item and lines[-1].endswith("."):
-            lines += ["", _escape(line)]
-            in_item = False
-        else:
-            lines.append(("  " if in_item else "") + _escape(line))
-    return "\n".join(lines)
+def _setting(slot: str, value: facts.Value) -> str:
+    """Return a list item: value, bounds and description of a setting."""
+    words = _escape("; ".join(filter(None, [value.bounds, value.description])))
+    return f"- {_code(f'{slot}.{value}')}: {words}."
 
 
 def _advantage_table(entry: Entry) -> str:
@@ -161,12 +149,12 @@ def _advantage_table(entry: Entry) -> str:
 
 
 def _number(value: float | None) -> str:
-    """Three decimals; no sign on a zero."""
+    """Return three decimals; no sign on a zero."""
     return "" if value is None else f"{round(value, 3) + 0.0:.3f}".replace("-", "−")
 
 
 def _escape(text: str) -> str:
-    """Markdown's own characters as themselves, outside of `code`."""
+    """Escape Markdown's own characters outside of `code`."""
     pieces = re.split(r"(`[^`]*`)", text)
     return "".join(p if p.startswith("`") else re.sub(r"([*_<\[\]\\])", r"\\\1", p) for p in pieces)
 
@@ -175,12 +163,8 @@ def _code(text: str) -> str:
     return f"`{text}`"
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
 def draw(entries: list[Entry], path: Path) -> list[Path]:
-    """Draw the figure of these estimators into `path` with .png and .pdf; returns both.
+    """Draw the figure of these estimators into `path` with .png and .pdf; return both paths.
 
     Raises:
         ModuleNotFoundError: Matplotlib is not installed.
@@ -212,7 +196,7 @@ def draw(entries: list[Entry], path: Path) -> list[Path]:
 
 
 def _panels(entry: Entry, grpo: Entry, left: Any, right: Any) -> list[Any]:
-    """A+ and A− on the left, the mass of each sign on the right, over plain GRPO in grey; returns a line of each."""
+    """Draw A+ and A− on the left, the mass of each sign on the right, over plain GRPO in grey; return the lines."""
     for ax, curves, plain in ((left, entry.advantages, grpo.advantages), (right, _masses(entry), _masses(grpo))):
         grey = [ax.plot(_RATES, _floats(values), color="0.8", linewidth=2.5)[0] for values in plain]
         blue = ax.plot(_RATES, _floats(curves[0]), color=_BLUE, marker="o", markersize=4, linewidth=2)[0]
@@ -229,7 +213,7 @@ def _panels(entry: Entry, grpo: Entry, left: Any, right: Any) -> list[Any]:
 
 
 def _masses(entry: Entry) -> tuple[list[float | None], list[float | None]]:
-    """p·A+ and (1 − p)·|A−|; 0 where there is no such completion."""
+    """Return p·A+ and (1 − p)·|A−|; 0 without such a completion."""
     positive, negative = entry.advantages
     return (
         [p * (a or 0.0) for p, a in zip(_RATES, positive, strict=True)],

@@ -1,46 +1,38 @@
-"""GRPO-LEAD's weights: surprising completions count more, rare successes and rare failures alike."""
+"""GRPO-LEAD's weights: surprising completions count more, rare successes and failures alike."""
 
-import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.settings import Link, above
 from agrae_lab.advantages.statistics import success_rate
 
 
 @link("group", "lead")
 @dataclass(frozen=True)
-class Lead:
-    """A* = w(p) · A if A > 0, w(1−p) · A if not, w(x) = a + (b−a)/(1 + e^{k(x−x₀)})   (GRPO-LEAD, arXiv 2504.09696;
+class Lead(Link):
+    """Learn more from successes on hard prompts and from failures on easy ones.
+
+    A* = w(p) · A if A > 0, w(1−p) · A if not, w(x) = a + (b−a)/(1 + e^{k(x−x₀)})   (GRPO-LEAD, arXiv 2504.09696;
     aeroplanepaper/GRPO-LEAD:verl/verl/trainer/ppo/core_algos.py, logistic_reweight).
 
-    This is the method's weighing by difficulty; its reward for short answers and its penalties belong to a reward.
-    smallest, largest: a and b, above 0; recommended 0.4 and 1.5. 1 and 1 leave A as it is.
-    midpoint, steepness: x₀ and k, finite; recommended 0.75 and 10.
-    Rewards must lie in [0, 1]; p = 0 and p = 1 are weighed like any other.
+    This is the method's weight by difficulty; its reward for short answers and its penalties belong to a reward.
+    a = b = 1 leaves A as it is. Rewards must lie in [0, 1]; p = 0 and p = 1 are weighed like any other.
+
+    >>> from agrae_lab.advantages import make
+    >>> make("grpo_lead")(Tensor([[1, 0, 0, 0]]))
+    tensor([[ 2.5853, -0.5485, -0.5485, -0.5485]])
     """
 
-    smallest: float = 0.4
-    largest: float = 1.5
-    midpoint: float = 0.75
-    steepness: float = 10.0
+    smallest: Annotated[float, above(0), "a, the smallest weight; arXiv 2504.09696 has 0.4"] = 0.4
+    largest: Annotated[float, above(0), "b, the largest weight; arXiv 2504.09696 has 1.5"] = 1.5
+    midpoint: Annotated[float, "x₀, the rate of the mean weight; arXiv 2504.09696 has 0.75"] = 0.75
+    steepness: Annotated[float, "k of the logistic; arXiv 2504.09696 has 10"] = 10.0
 
     BREAKS: ClassVar = frozenset({"zero_sum", "shift_invariant"})
-
-    def __post_init__(self) -> None:
-        for field, recommended in (("smallest", 0.4), ("largest", 1.5)):
-            if not 0 < (value := getattr(self, field)) < math.inf:
-                raise ValueError(
-                    f"advantage.group.{field} must be above 0 (arXiv 2504.09696 has {recommended}), got {value}"
-                )
-        for field, recommended in (("midpoint", 0.75), ("steepness", 10)):
-            if not math.isfinite(value := getattr(self, field)):
-                raise ValueError(
-                    f"advantage.group.{field} must be finite (arXiv 2504.09696 has {recommended}), got {value}"
-                )
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
         p_P1 = success_rate(context.accuracy(rewards_PG))

@@ -1,27 +1,30 @@
 """Positive- and Negative-Dominant: positive advantages times a constant."""
 
-import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.settings import Link, above
 
 
 @link("group", "scale_positive")
 @dataclass(frozen=True)
-class ScalePositive:
-    """A* = β · A if A > 0, else A   (Table 1a). β = 10: Positive-Dominant; β = 1/10: Negative-Dominant; β = 1: A."""
+class ScalePositive(Link):
+    """Break the symmetry between correct and incorrect completions by a constant.
 
-    beta: float = 10.0
+    A* = β · A if A > 0, else A   (Table 1a). β = 10: Positive-Dominant; β = 1/10: Negative-Dominant; β = 1: A.
+
+    >>> from agrae_lab.advantages import make
+    >>> make("negative_dominant")(Tensor([[1, 0, 0, 0]]))
+    tensor([[ 0.1732, -0.5774, -0.5774, -0.5774]])
+    """
+
+    beta: Annotated[float, above(0), "β, the factor on positive advantages; the paper has 10 and 0.1"] = 10.0
 
     BREAKS: ClassVar = frozenset({"zero_sum"})
-
-    def __post_init__(self) -> None:
-        if not 0 < self.beta < math.inf:
-            raise ValueError(f"advantage.group.beta must be above 0 (the paper has 10 and 0.1), got {self.beta}")
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
         return torch.where(advantages_PG > 0, self.beta * advantages_PG, advantages_PG)

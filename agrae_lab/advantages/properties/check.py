@@ -1,4 +1,4 @@
-"""Hold a link in a file of one's own to the laws that it declares."""
+"""Check of a user's own link against the laws that it declares."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agrae_lab.advantages.properties.laws import ALWAYS, MEANING, OPTIONAL
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found about one law, or about one thing that every link must have.
+    """Finding about one law, or about one requirement of every link.
 
     details: lines to print beneath, such as the smallest counter-example.
     """
@@ -37,9 +37,9 @@ class Finding:
 
 
 def check(target: str) -> tuple[Estimator, list[Finding]]:
-    """The link that `my_file:MyEstimator` names, in an estimator, and what was found about it.
+    """Return the link that `my_file:MyEstimator` names, in an estimator, and the findings about it.
 
-    It is a base link unless the class says `SLOT = "sample"` (group, token, match); such a one is tried on plain GRPO.
+    It is a base link unless the class has `SLOT = "sample"` (group, token, match); plain GRPO is then its base.
 
     Raises:
         ValueError: it cannot be tried: not found, no frozen dataclass, unknown slot, a field without default.
@@ -48,7 +48,7 @@ def check(target: str) -> tuple[Estimator, list[Finding]]:
     slot = _slot_of(cls)
     try:
         instance = cls()
-    except Exception as error:  # whatever it is that somebody's class raises
+    except Exception as error:  # a user's class may raise anything
         raise ValueError(f"{target} cannot be made from the defaults of its fields: {error}") from error
     for attribute, choices in (("LAWS", OPTIONAL), ("BREAKS", OPTIONAL), ("REQUIRES", INPUTS)):
         _check_names(target, attribute, getattr(cls, attribute, frozenset()), list(choices))
@@ -61,7 +61,7 @@ def check(target: str) -> tuple[Estimator, list[Finding]]:
 
 def _slot_of(cls: Any) -> str:
     registered = {link: slot for slot in SLOTS for link in links(slot).values()}
-    slot = getattr(cls, "SLOT", registered.get(cls, "base"))
+    slot = registered.get(cls) or getattr(cls, "SLOT", "base")
     if slot not in SLOTS:
         raise ValueError(unknown("SLOT", slot, SLOTS))
     return slot
@@ -78,7 +78,7 @@ def _check_names(target: str, attribute: str, names: Any, choices: list[str]) ->
 def _docstring(cls: type) -> Finding:
     description = describe(cls)
     if "=" not in description.formula or description.formula.startswith(f"{cls.__name__}("):
-        words = "its first paragraph must be `<formula>   (<source>).`, three spaces before the source"
+        words = "needs a paragraph `<formula>   (<source>).`, with an = and three spaces before the source"
         return Finding("docstring", True, words)
     source = description.source or "no source named: `   (arXiv …, Eq. …)` after the formula is its place"
     return Finding("docstring", False, f"{' '.join(description.formula.split())}   ({source})")
@@ -100,13 +100,13 @@ def _law(law: str, estimator: Estimator, slot: str) -> Finding:
 
 
 def _search(law: str, estimator: Estimator) -> tuple[int, tuple[str, ...]]:
-    """How many batches were tried, and the smallest counter-example in words, if there is one."""
+    """Return the number of batches tried, and the smallest counter-example in words, if there is one."""
     num_tried = 0
     for rewards_PG in suite.all_batches(law, estimator.min_group_size):
         num_tried += 1
         try:
             found = suite.violation(law, estimator, rewards_PG)
-        except Exception as error:  # whatever it is that somebody's class raises
+        except Exception as error:  # a user's class may raise anything
             return num_tried, (f"rewards     {_digits(rewards_PG)}", f"raises      {type(error).__name__}: {error}")
         if found:
             width = max(len(words) for words in found)
@@ -115,26 +115,29 @@ def _search(law: str, estimator: Estimator) -> tuple[int, tuple[str, ...]]:
 
 
 def _state(estimator: Estimator, slot: str) -> Finding:
-    """A stateful link puts a new value in the place of its own, one that JSON can hold."""
+    """Check that a stateful link returns a new state that JSON can hold, and leaves the old one as it is."""
     name, link = "state", getattr(estimator, slot)
     batches = [suite.batch_of(r, requires=estimator.requires) for r in itertools.islice(suite.binary_batches(), 6, 9)]
     state: dict[str, Any] = {}
     for batch in batches:
-        before, old = state.get(link.name), json.dumps(state)
-        estimator(batch.rewards_PG, dataclasses.replace(batch.context, state=state))
+        before = json.dumps(state)
         try:
-            json.dumps(state)
+            _, new_state = estimator.step(batch.rewards_PG, batch.context, state=state)
+        except Exception as error:  # any error of a user's class
+            words = "__call__ must take its state last and return (advantages, new state), but raises"
+            return Finding(name, True, f"{words} {type(error).__name__}: {error}")
+        if json.dumps(state) != before:
+            return Finding(name, True, "must be replaced by a new value, not changed in place")
+        try:
+            json.dumps(new_state)
         except TypeError as error:
             return Finding(name, True, f"must be plain values that JSON can hold: {error}")
-        if set(state) != {link.name}:
-            return Finding(name, True, f"must be kept in context.state[{link.name!r}] and nowhere else")
-        if before is not None and json.dumps({link.name: before}) != old:
-            return Finding(name, True, "must be replaced by a new value, not changed in place")
-    return Finding(name, False, f"context.state[{link.name!r}] is replaced from batch to batch and fits into JSON")
+        state = new_state
+    return Finding(name, False, f"{link.name!r} returns a new state for every batch, which fits into JSON")
 
 
 def _digits(values: Tensor) -> str:
-    """Nested lists with four digits."""
+    """Return nested lists with four digits."""
     if values.ndim == 0:
         return f"{values.item() + 0.0:.4g}"
     kind = "" if values.ndim < 2 or values.dtype == torch.float64 else f" {str(values.dtype).removeprefix('torch.')}"

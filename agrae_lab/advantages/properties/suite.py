@@ -1,8 +1,8 @@
-"""The law suite: on which batches an estimator breaks a law (`laws.py`). Nothing here is random.
+"""Law suite: batches on which an estimator breaks a law (`laws.py`). Nothing here is random.
 
-A batch is its rewards [P, G]. What an estimator requires beside them (lengths, entropies, …) is made up from their
-shape, different from completion to completion, and goes with the completions when these are reordered or left out.
-Every evaluation starts from an empty state, as the first batch of a training does.
+A batch is its rewards [P, G]. The other inputs of an estimator (lengths, entropies, …) are made up from their shape,
+different from completion to completion, and follow the completions when these are reordered or left out.
+Every call starts from an empty state, as the first batch of a training does.
 
 Legend: P prompts, G completions, T tokens.
 """
@@ -25,18 +25,18 @@ from agrae_lab.advantages.statistics import centred, is_tied
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-4}  # relative to the group's largest |A|, or to 1
 NUM_TOKENS = 4
 
-Violation = dict[str, Tensor]  # what to look at, in words → its values; "rewards" is always there
+Violation = dict[str, Tensor]  # label → values to show; "rewards" is always there
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rewards [P, G] and all that belongs to the same completions."""
+    """Rewards [P, G] and the other inputs of the same completions."""
 
     rewards_PG: Tensor
     context: Context
 
     def at(self, prompts: slice, completions: slice | Tensor = slice(None)) -> Batch:
-        """The part of the batch with these prompts and these completions of each."""
+        """Return the batch of these prompts and these completions of each."""
 
         def take(value: Tensor) -> Tensor:
             return value[prompts][:, completions]
@@ -48,7 +48,7 @@ class Batch:
 
 
 def batch_of(rewards_PG: Tensor, *, requires: frozenset[str] = frozenset()) -> Batch:
-    """Rewards with what an estimator `requires` beside them."""
+    """Return rewards with the inputs that an estimator `requires` beside them."""
     if not requires:
         return Batch(rewards_PG, Context())
     num_prompts, num_generations = rewards_PG.shape
@@ -70,30 +70,30 @@ def batch_of(rewards_PG: Tensor, *, requires: frozenset[str] = frozenset()) -> B
 
 
 def advantages_of(estimator: Estimator, batch: Batch) -> Tensor:
-    """Advantages of the batch from an empty state; 0 at padding. The estimator gets a copy of the rewards."""
-    advantages = estimator(batch.rewards_PG.clone(), dataclasses.replace(batch.context, state={}))
+    """Return the batch's advantages from an empty state; 0 at padding. The estimator gets a copy of the rewards."""
+    advantages = estimator(batch.rewards_PG.clone(), batch.context)
     if advantages.ndim == 3 and batch.context.mask_PGT is not None:
         return advantages.masked_fill(batch.context.mask_PGT == 0, 0.0)
     return advantages
 
 
 def violation(law: str, estimator: Estimator, rewards_PG: Tensor) -> Violation | None:
-    """How the estimator breaks a law on this batch; None where it keeps it."""
+    """Return the values that show a broken law on this batch, or None."""
     return _CHECKS[law](estimator, batch_of(rewards_PG, requires=estimator.requires))
 
 
 def holds(law: str, estimator: Estimator, rewards_PG: Tensor) -> bool:
-    """Whether the estimator keeps a law on this batch."""
+    """Return True if the estimator keeps a law on this batch."""
     return violation(law, estimator, rewards_PG) is None
 
 
 def counter_example(law: str, estimator: Estimator, batches: Iterable[Tensor]) -> Violation | None:
-    """How the estimator breaks a law on the first of these batches on which it does."""
+    """Return the values of the first of these batches on which the estimator breaks a law, or None."""
     return next((found for rewards in batches if (found := violation(law, estimator, rewards))), None)
 
 
 def binary_batches(min_group_size: int = 2) -> Iterator[Tensor]:
-    """All batches of one or two groups of 0/1 rewards, by their numbers of correct completions, the smallest first."""
+    """Yield all batches of one or two groups of 0/1 rewards, by numbers of correct completions, the smallest first."""
     for size in _group_sizes(min_group_size):
         groups = [[1.0] * k + [0.0] * (size - k) for k in range(size + 1)]
         for rows in itertools.chain(itertools.product(groups, repeat=1), itertools.product(groups, repeat=2)):
@@ -101,7 +101,7 @@ def binary_batches(min_group_size: int = 2) -> Iterator[Tensor]:
 
 
 def shaped_batches(min_group_size: int = 2) -> Iterator[Tensor]:
-    """All single groups of rewards out of 0, 0.35, 0.5, 1, whatever their order; then larger batches in a scatter."""
+    """Yield all single groups of rewards out of 0, 0.35, 0.5, 1, unordered; then a scatter of larger batches."""
     for size in _group_sizes(min_group_size):
         for row in itertools.combinations_with_replacement((1.0, 0.5, 0.35, 0.0), size):
             yield torch.tensor([row], dtype=torch.float64)
@@ -111,8 +111,8 @@ def shaped_batches(min_group_size: int = 2) -> Iterator[Tensor]:
         yield levels[(numbers // 5) % len(levels)].view(num_prompts, -1)
 
 
-def undecided_batches(min_group_size: int = 2) -> Iterator[Tensor]:
-    """The smallest binary and shaped groups with one completion undecided; with all but one, with all."""
+def invalid_batches(min_group_size: int = 2) -> Iterator[Tensor]:
+    """Yield the smallest binary and shaped groups with one completion invalid; with all but one, with all."""
     singles = (
         b for b in itertools.chain(binary_batches(min_group_size), shaped_batches(min_group_size)) if len(b) == 1
     )
@@ -124,11 +124,11 @@ def undecided_batches(min_group_size: int = 2) -> Iterator[Tensor]:
 
 
 def all_batches(law: str, min_group_size: int = 2) -> Iterator[Tensor]:
-    """The batches on which a law is tried, the smallest first."""
+    """Yield the batches of a law, the smallest first."""
     yield from binary_batches(min_group_size)
     yield from shaped_batches(min_group_size)
     if law in ALWAYS:
-        yield from undecided_batches(min_group_size)
+        yield from invalid_batches(min_group_size)
 
 
 def _group_sizes(min_group_size: int) -> range:
@@ -148,7 +148,7 @@ def _finite(estimator: Estimator, batch: Batch) -> Violation | None:
 
 def _pure(estimator: Estimator, batch: Batch) -> Violation | None:
     given_PG = batch.rewards_PG.clone()
-    estimator(given_PG, dataclasses.replace(batch.context, state={}))
+    estimator(given_PG, batch.context)
     if not torch.equal(given_PG.nan_to_num(-1.0), batch.rewards_PG.nan_to_num(-1.0)):
         return {"rewards": batch.rewards_PG, "rewards, afterwards": given_PG}
     first, second = advantages_of(estimator, batch), advantages_of(estimator, batch)
@@ -156,25 +156,25 @@ def _pure(estimator: Estimator, batch: Batch) -> Violation | None:
     return None if is_kept else {"rewards": batch.rewards_PG, "advantages": first, "advantages, again": second}
 
 
-def _undecided_left_out(estimator: Estimator, batch: Batch) -> Violation | None:
+def _invalid_left_out(estimator: Estimator, batch: Batch) -> Violation | None:
     for i in range(len(batch.rewards_PG)):
         group = batch.at(slice(i, i + 1))
-        decided = ~group.rewards_PG[0].isnan()
+        valid = ~group.rewards_PG[0].isnan()
         advantages = advantages_of(estimator, group)
-        if (advantages[0, ~decided] != 0).any():
+        if (advantages[0, ~valid] != 0).any():
             return {"rewards": group.rewards_PG, "advantages": advantages}
-        if not decided.all() and decided.sum() >= max(2, estimator.min_group_size):
-            rest = group.at(slice(None), decided)
+        if not valid.all() and valid.sum() >= max(2, estimator.min_group_size):
+            rest = group.at(slice(None), valid)
             expected = advantages_of(estimator, rest)
-            if not _close(advantages[:, decided], expected):
-                return _pair(group, advantages, "without the undecided", rest, expected)
+            if not _close(advantages[:, valid], expected):
+                return _pair(group, advantages, "without the invalid", rest, expected)
     return None
 
 
 def _permutation_equivariant(estimator: Estimator, batch: Batch) -> Violation | None:
     advantages = advantages_of(estimator, batch)
     order = torch.arange(batch.rewards_PG.shape[1])
-    # every order can be had from these two: all one place on, and the first two in each other's place
+    # a rotation and a swap generate every order
     for permuted in (order.roll(1), torch.cat([order[:2].flip(0), order[2:]])):
         other = batch.at(slice(None), permuted)
         found = advantages_of(estimator, other)
@@ -230,7 +230,7 @@ def _groups_independent(estimator: Estimator, batch: Batch) -> Violation | None:
 _CHECKS: dict[str, Callable[[Estimator, Batch], Violation | None]] = {
     "finite": _finite,
     "pure": _pure,
-    "undecided_left_out": _undecided_left_out,
+    "invalid_left_out": _invalid_left_out,
     "permutation_equivariant": _permutation_equivariant,
     "zero_on_ties": _zero_on_ties,
     "shift_invariant": _shift_invariant,
@@ -241,7 +241,7 @@ _CHECKS: dict[str, Callable[[Estimator, Batch], Violation | None]] = {
 
 
 def _mean_over_tokens(advantages: Tensor, batch: Batch) -> Tensor:
-    """[P, G] whether or not there is a token axis."""
+    """Return [P, G] advantages, with or without a token axis."""
     if advantages.ndim == 2:
         return advantages
     assert batch.context.mask_PGT is not None
@@ -249,7 +249,7 @@ def _mean_over_tokens(advantages: Tensor, batch: Batch) -> Tensor:
 
 
 def _tolerance(advantages: Tensor) -> Tensor:
-    """What counts as rounding, per group, [P, 1] or [P, 1, 1]."""
+    """Return the bound of rounding errors of each group, [P, 1] or [P, 1, 1]."""
     axes = tuple(range(1, advantages.ndim))
     return TOLERANCE[advantages.dtype] * advantages.abs().amax(dim=axes, keepdim=True).clamp(min=1.0)
 

@@ -1,11 +1,11 @@
-"""A behaviour-space simulator: the paper's model of a policy (Theorem 1, B.3), trained by any estimator. Needs torch.
+"""Behaviour-space simulator: the paper's model of a policy (Theorem 1, B.3), trained by any estimator. Needs torch.
 
 records = simulate(make("negative_dominant"), behaviour_space(seed=0), seed=0)
 records.rows()                                     # a plain dict for each recorded step
 
     space.py     behaviour spaces: logits [P, N] and which trajectories are correct
     dynamics.py  draw, reward, estimate, move logits; again
-    records.py   what is recorded: Pass@k, entropy, what becomes of correct trajectories that were not drawn
+    records.py   records: Pass@k, entropy, probability of correct trajectories that were not drawn
     example.py   one step of one small space, every logit by itself
     __main__.py  `python -m agrae_lab.advantages.simulator [estimator ...] out=<dir>`: estimators compared, into files
 

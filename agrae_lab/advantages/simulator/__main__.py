@@ -1,15 +1,15 @@
 """`python -m agrae_lab.advantages.simulator [estimator ...] out=<dir> [setting=value ...]`: estimators, one start.
 
 All estimators (by default grpo, positive_dominant, negative_dominant and a_grae) start from the same policy and share
-the luck of their draws. Settings: seed, num_prompts, num_trajectories, num_generations, num_steps, learning_rate,
-record_every. Written into the directory:
+the random numbers of their draws. Settings: seed, num_prompts, num_trajectories, num_generations, num_steps,
+learning_rate, record_every. Files in the directory:
 
     simulation.csv      estimator, step and the columns of `Records`
     logit_updates.csv   one step of one small behaviour space under GRPO and under suppressed positives (`example.py`)
     update_mass.csv     Σ|A| of a group against its success rate, in the first step, whose draws all estimators share
     simulation.json     settings, estimators with every field, versions
 
-Exit status: 0, or 2 if the command cannot be carried out; nothing is written then.
+Exit status: 0, or 2 for a wrong command line, and nothing is written.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SETTINGS: dict[str, int | float] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return the exit status."""
     try:
         estimators, out, settings = parse(arguments)
         tables = run(estimators, settings)
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parse(arguments: Sequence[str]) -> tuple[list[Estimator], Path, dict[str, Any]]:
-    """Estimators, output folder, every setting.
+    """Return estimators, output folder and every setting.
 
     Raises:
         ValueError: an unknown estimator or setting, a value that is no number, or no `out`.
@@ -81,7 +81,7 @@ def parse(arguments: Sequence[str]) -> tuple[list[Estimator], Path, dict[str, An
     names = [argument for argument in arguments if "=" not in argument]
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     if not (out := given.pop("out", "")):
-        raise ValueError("say where to write: python -m agrae_lab.advantages.simulator out=<dir>")
+        raise ValueError("out is missing; write python -m agrae_lab.advantages.simulator out=<dir>")
     if unknown := sorted(given.keys() - SETTINGS.keys()):
         raise ValueError(f"unknown setting {', '.join(unknown)}; choose from out, {', '.join(SETTINGS)}")
     settings = SETTINGS | {name: _number(name, value) for name, value in given.items()}
@@ -89,7 +89,7 @@ def parse(arguments: Sequence[str]) -> tuple[list[Estimator], Path, dict[str, An
 
 
 def run(estimators: Sequence[Estimator], settings: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The three tables by name. Every estimator is checked before the first one runs.
+    """Return the three tables by name. Every estimator is checked before the first one runs.
 
     Raises:
         ValueError: an estimator that cannot be simulated, or a setting out of range.
@@ -113,7 +113,7 @@ def run(estimators: Sequence[Estimator], settings: Mapping[str, Any]) -> dict[st
 
 
 def mass_rows(estimator: Estimator, space: BehaviourSpace, **dynamics: Any) -> list[dict[str, Any]]:
-    """Σ|A| of the first step's groups by their success rate p: mean, lowest, highest, and how many groups."""
+    """Return Σ|A| of the first step's groups by success rate p: mean, lowest, highest, and the number of groups."""
     moment = next(steps(estimator, space, **dynamics))
     mass_P, p_P = moment.advantages_PG.double().abs().sum(dim=1), moment.rewards_PG.double().mean(dim=1)
     rows = []
@@ -126,6 +126,7 @@ def mass_rows(estimator: Estimator, space: BehaviourSpace, **dynamics: Any) -> l
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV with a header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -134,7 +135,7 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Under a temporary name, then renamed: a reader never sees half a file."""
+    """Write under a temporary name, then rename: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text)
@@ -151,5 +152,5 @@ def _number(name: str, text: str) -> int | float:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)  # the same bits on any number of cores, and no waiting for threads on a busy machine
+    torch.set_num_threads(1)  # the same bits on any number of cores
     sys.exit(main(sys.argv[1:]))

@@ -1,14 +1,15 @@
-"""The simulation: draw, reward, estimate advantages, move logits; again."""
+"""Simulation of training: draw, reward, estimate advantages, move logits, repeat."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from agrae_lab.advantages.estimator import INPUTS, Context, Estimator
+from agrae_lab.advantages.estimator import INPUTS, Estimator
 from agrae_lab.advantages.simulator.records import Moment, Records, measure, stack
 from agrae_lab.advantages.simulator.space import BehaviourSpace, generator_for
 from agrae_lab.advantages.theory import logit_updates
@@ -34,12 +35,12 @@ def simulate(
     look at the whole batch and at earlier ones. Steps are counted from 1; recorded are the first, every
     `record_every`-th after it, and the last.
 
-    The uniform numbers behind the draws come from `seed` alone, so that estimators given the same seed are compared on
-    the same luck, and the same call gives the same bits (on the same number of threads).
+    The uniform numbers behind the draws come from `seed` alone: estimators with the same seed are compared on the same
+    random numbers, and the same call gives the same bits (on the same number of threads).
 
     Raises:
-        ValueError: the estimator needs what a behaviour space does not have (`check_simulable`), or a setting is out
-            of range; nothing has run then.
+        ValueError: the estimator needs inputs that a behaviour space lacks (`check_simulable`), or a setting is out of
+            range. Nothing has run.
     """
     check_simulable(estimator, num_generations=num_generations)
     _check_settings(num_steps, learning_rate, ks, record_every)
@@ -55,15 +56,16 @@ def simulate(
 def steps(
     estimator: Estimator, space: BehaviourSpace, *, num_generations: int, learning_rate: float, seed: int
 ) -> Iterator[Moment]:
-    """The steps of a simulation, without end. Arguments as in `simulate`, unchecked."""
+    """Yield the steps of a simulation without end. Arguments as in `simulate`, unchecked."""
     generator = generator_for(seed, "draws")
     logits_PN, correct_PN = space.logits_PN, space.correct_PN
-    ever_sampled_PN, context = torch.zeros_like(correct_PN), Context()
+    ever_sampled_PN = torch.zeros_like(correct_PN)
+    state: dict[str, Any] = {}
     while True:
         policy_PN = logits_PN.softmax(dim=1)
         draws_PG = draw(policy_PN, num_generations=num_generations, generator=generator)
         rewards_PG = correct_PN.gather(1, draws_PG).to(logits_PN.dtype)
-        advantages_PG = estimator(rewards_PG, context)
+        advantages_PG, state = estimator.step(rewards_PG, state=state)
         next_logits_PN = logits_PN + logit_updates(policy_PN, draws_PG, advantages_PG, learning_rate=learning_rate)
         sampled_PN = torch.zeros_like(correct_PN).scatter_(1, draws_PG, True)
         ever_sampled_PN = ever_sampled_PN | sampled_PN
@@ -72,10 +74,10 @@ def steps(
 
 
 def draw(policy_PN: Tensor, *, num_generations: int, generator: torch.Generator) -> Tensor:
-    """G draws of each prompt's policy with replacement, as indices [P, G]: inverse of the cumulated probabilities.
+    """Return G draws of each prompt's policy with replacement, as indices [P, G].
 
-    In float64 whatever the policy's dtype, so that rare trajectories are drawn as often as they should be; one of
-    probability 0 never is. G uniform numbers a prompt, whatever the policy: policies that differ share their luck.
+    Inverse of the cumulated probabilities in float64, so that rare trajectories keep their probability; one of
+    probability 0 is never drawn. Every policy uses G uniform numbers a prompt, so that policies share them.
     """
     cumulated_PN = policy_PN.double().cumsum(dim=1)
     uniform_PG = torch.rand(len(policy_PN), num_generations, generator=generator, dtype=torch.float64)
@@ -84,7 +86,7 @@ def draw(policy_PN: Tensor, *, num_generations: int, generator: torch.Generator)
 
 
 def check_simulable(estimator: Estimator, *, num_generations: int) -> None:
-    """Refuse what cannot be simulated.
+    """Check that an estimator can be simulated.
 
     Raises:
         ValueError: the estimator requires more than rewards or works token by token, which trajectories without

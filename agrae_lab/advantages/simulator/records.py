@@ -1,4 +1,4 @@
-"""What a simulation records of a step."""
+"""Records of a simulation's steps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Records:
     Of correct trajectories, all prompts together; `unsampled_…`: those not drawn in this step (Theorem 1),
     `never_sampled_…`: those not drawn in this step or any before it. NaN where there is none.
     …_prob: their probability in total, mean over prompts. …_logit: their mean logit. …_prob_change, …_logit_change:
-    what this step's update does to both. never_sampled_correct_share: their share of all correct trajectories.
+    the change of both by this step's update. never_sampled_correct_share: their share of all correct trajectories.
     """
 
     ks: tuple[int, ...]
@@ -50,7 +50,7 @@ class Records:
     never_sampled_correct_logit_change_R: Tensor
 
     def rows(self) -> list[dict[str, int | float]]:
-        """A plain dict for each recorded step, Pass@k as `pass_at_<k>`: ready for a table."""
+        """Return a plain dict for each recorded step, Pass@k as `pass_at_<k>`."""
         names = [f.name for f in dataclasses.fields(self) if f.name.endswith("_R")]
         columns = {name.removesuffix("_R"): getattr(self, name).tolist() for name in names}
         passk = {f"pass_at_{k}": self.pass_at_k_RK[:, i].tolist() for i, k in enumerate(self.ks)}
@@ -60,7 +60,7 @@ class Records:
 
 @dataclass(frozen=True)
 class Moment:
-    """All of one step: logits before and after the update, what was drawn and what it earned.
+    """One step: logits before and after the update, draws, rewards and advantages.
 
     logits_PN, next_logits_PN; correct_PN, sampled_PN (in this step), ever_sampled_PN (in this step or before): bool;
     rewards_PG, advantages_PG.
@@ -76,13 +76,13 @@ class Moment:
 
 
 def pass_at_k(policy_PN: Tensor, correct_PN: Tensor, ks: Sequence[int]) -> Tensor:
-    """1 − (1 − p)^k for each k, p the probability of a correct trajectory, [P, K]; exact for draws with replacement."""
+    """Return 1 − (1 − p)^k for each k, p the probability of a correct trajectory, [P, K]; exact with replacement."""
     p_P1 = (policy_PN * correct_PN).sum(dim=1, keepdim=True).clamp(max=1.0)
     return -torch.expm1(torch.tensor(ks, dtype=policy_PN.dtype) * torch.log1p(-p_P1))
 
 
 def measure(moment: Moment, *, ks: Sequence[int]) -> dict[str, Tensor]:
-    """One step's entries for `Records`, by the names of its fields, `step_R` apart."""
+    """Return one step's entries for `Records` by field name, without `step_R`."""
     log_policy_PN = moment.logits_PN.log_softmax(dim=1)
     policy_PN, next_policy_PN = log_policy_PN.exp(), moment.next_logits_PN.softmax(dim=1)
     entropy_P = -(policy_PN * log_policy_PN).sum(dim=1)
@@ -98,18 +98,18 @@ def measure(moment: Moment, *, ks: Sequence[int]) -> dict[str, Tensor]:
         "adv_abs_sum_R": moment.advantages_PG.abs().sum(),
         "unsolved_share_R": (moment.rewards_PG == 0).all(dim=1).to(policy_PN.dtype).mean(),
         "never_sampled_correct_share_R": never_PN.sum() / moment.correct_PN.sum(),
-        **_of_set("unsampled_correct", unsampled_PN, moment, policy_PN, next_policy_PN),
-        **_of_set("never_sampled_correct", never_PN, moment, policy_PN, next_policy_PN),
+        **_set_entries("unsampled_correct", unsampled_PN, moment, policy_PN, next_policy_PN),
+        **_set_entries("never_sampled_correct", never_PN, moment, policy_PN, next_policy_PN),
     }
 
 
 def stack(steps: Sequence[int], measured: Sequence[Mapping[str, Tensor]], *, ks: Sequence[int]) -> Records:
-    """The `measure`d entries of the recorded steps, one under the other."""
+    """Stack the `measure`d entries of the recorded steps."""
     columns = {name: torch.stack([entries[name] for entries in measured]) for name in measured[0]}
     return Records(ks=tuple(ks), step_R=torch.tensor(steps), **columns)
 
 
-def _of_set(
+def _set_entries(
     name: str, inside_PN: Tensor, moment: Moment, policy_PN: Tensor, next_policy_PN: Tensor
 ) -> dict[str, Tensor]:
     size = inside_PN.sum()  # 0: 0/0 is NaN, there is no such trajectory

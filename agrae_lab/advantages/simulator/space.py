@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class BehaviourSpace:
-    """A policy before training, and what is correct (Theorem 1's model, arXiv 2602.05548 B.3).
+    """Policy before training and its correct trajectories (Theorem 1's model, arXiv 2602.05548 B.3).
 
     logits_PN: h, [P, N], float32 or float64; the policy is their softmax over N. correct_PN: bool, [P, N].
 
@@ -45,10 +45,10 @@ def behaviour_space(
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> BehaviourSpace:
-    """A family of starts with a spectrum of difficulty.
+    """Return a start of training with a spectrum of difficulty.
 
     Logits are standard normal. The number of correct trajectories runs evenly on a log scale from 1 (the first prompt)
-    to N/2 (the last), and which ones they are is drawn: success rates from nearly 0 to nearly 1, most of them low. A
+    to N/2 (the last), drawn at random: success rates from nearly 0 to nearly 1, most of them low. A
     share of the prompts, drawn too, is over-confident in a wrong head: one wrong trajectory is given the probability
     `overconfidence`, at the cost of all others alike. Each prompt's logits are shifted to mean 0, where every update
     leaves it (`theory.logit_updates`).
@@ -71,7 +71,7 @@ def behaviour_space(
 
 
 def generator_for(seed: int, purpose: str) -> torch.Generator:
-    """One seed, a stream of random numbers for each purpose: a start has nothing in common with the draws from it."""
+    """Return the generator of a purpose; streams of one seed are independent across purposes."""
     digest = hashlib.sha256(f"{purpose} {seed}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 

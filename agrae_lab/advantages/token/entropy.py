@@ -1,38 +1,42 @@
-"""The entropy advantage: tokens that the policy was unsure of count for more."""
+"""The entropy advantage: tokens on which the policy was unsure count for more."""
 
-import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.settings import Link, above, at_least
 
 
 @link("token", "entropy")
 @dataclass(frozen=True)
-class EntropyAdvantage:
-    """A*_t = A + min(α·H_t, |A|/κ), H_t the entropy at token t in nats   (arXiv 2506.14758).
+class EntropyAdvantage(Link):
+    """Encourage long, exploratory reasoning: a bonus on tokens of high entropy.
+
+    A*_t = A + min(α·H_t, |A|/κ), H_t the entropy at token t in nats   (arXiv 2506.14758).
 
     Correct completions are pushed up most where the policy was unsure, incorrect ones down least there. κ > 1 keeps
     the sign of A, so that A = 0 stays 0.
-    alpha: α ≥ 0; recommended 0.4 for GRPO, 0.1 for PPO. α = 0 leaves A as it is.
-    kappa: κ > 1; recommended 2.
     Padding gets 0. It computes a value for every token, and so costs T times what a value a completion costs.
+
+    >>> from agrae_lab.advantages import make
+    >>> context = Context(entropies_PGT=Tensor([[[0.1, 2], [0.1, 2]]]), mask_PGT=torch.ones(1, 2, 2))
+    >>> make("entropy_advantage")(Tensor([[1, 0]]), context)
+    tensor([[[ 1.0400,  1.5000],
+             [-0.9600, -0.5000]]])
     """
 
-    alpha: float = 0.4
-    kappa: float = 2.0
+    alpha: Annotated[
+        float,
+        at_least(0),
+        "α, the weight of the entropy; arXiv 2506.14758 has 0.4 for GRPO and 0.1 for PPO, and 0 leaves A as it is",
+    ] = 0.4
+    kappa: Annotated[float, above(1), "κ, the bonus is at most |A|/κ; arXiv 2506.14758 has 2"] = 2.0
 
     REQUIRES: ClassVar = frozenset({"entropies"})
     BREAKS: ClassVar = frozenset({"zero_sum"})
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.alpha < math.inf:
-            raise ValueError(f"advantage.token.alpha must not be negative (arXiv 2506.14758 has 0.4), got {self.alpha}")
-        if not 1 < self.kappa < math.inf:
-            raise ValueError(f"advantage.token.kappa must be above 1 (arXiv 2506.14758 has 2), got {self.kappa}")
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
         assert context.entropies_PGT is not None

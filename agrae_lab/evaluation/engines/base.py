@@ -1,7 +1,7 @@
-"""What draws an evaluation's completions: an engine. Its choice is `engine` in the config.
+"""Interface of the engines that sample an evaluation's completions. The config key `engine` chooses one.
 
-transformers_engine.py   transformers' generate, anywhere
-vllm_engine.py           vLLM, offline, in this process
+transformers.py   transformers' generate, on any device
+vllm.py           vLLM, offline, in this process
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from agrae_lab.evaluation.streams import BASE_STREAM
 
 @dataclass(frozen=True)
 class Decoding:
-    """How completions are drawn."""
+    """Sampling settings of an evaluation."""
 
     num_samples: int
     temperature: float
@@ -23,7 +23,7 @@ class Decoding:
     max_new_tokens: int
     batch_size: int
     seed: int
-    stream: int = BASE_STREAM  # of the policy's training seed, see streams.py
+    stream: int = BASE_STREAM  # random stream of the policy's training seed (streams.py)
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ class Completions:
     texts: list[str]
     num_tokens: list[int]
     truncated: list[bool]
-    mean_entropy: list[float] | None = None  # nats a token, full softmax at temperature 1; greedy decoding only
+    mean_entropy: list[float] | None = None  # nats per token, full softmax at temperature 1; greedy decoding only
 
 
 class Engine(Protocol):
-    """Draws completions from one model. A prompt is text, or chat messages, with or without pictures."""
+    """Sampler of one model. A prompt is text, or chat messages with or without images."""
 
     def sample(self, prompts: Sequence[Any], decoding: Decoding, *, seeds: Sequence[int]) -> Completions:
-        """One completion per prompt, each from its own 64-bit seed: the same in whatever batch, up to rounding."""
+        """Return one completion per prompt, each from its own 64-bit seed: the same in any batch, up to rounding."""
         ...
 
     def greedy(self, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
-        """The likeliest token at each position; mean_entropy where the engine sees the whole distribution."""
+        """Return greedy completions, with mean_entropy if the engine sees the whole distribution."""
         ...
 
     def close(self) -> None:
-        """Give back what the engine holds."""
+        """Free the engine's memory and processes."""
         ...

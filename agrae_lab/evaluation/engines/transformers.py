@@ -1,4 +1,4 @@
-"""Drawing completions with transformers' generate: on a CPU or any accelerator, with any model for text or pictures."""
+"""The transformers engine: generate on a CPU or any accelerator, for any model of text or images."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from transformers.cache_utils import DynamicLayer
 from agrae_lab.evaluation.engines.base import Completions, Decoding
 from agrae_lab.evaluation.streams import uniforms
 from agrae_lab.models.generation import end_token_ids, forbidden_token_ids, without_habits
-from agrae_lab.tasks.encoding import Inputs, collate, encode, map_pictures, tokenizer_of
+from agrae_lab.tasks.encoding import Inputs, collate, encode, map_images, tokenizer_of
 
 
 @dataclass(frozen=True)
 class TransformersEngine:
-    """An Engine on one model in this process."""
+    """Engine on one model in this process."""
 
     model: Any
-    processing: Any  # a tokenizer or, of a vision-language model, a processor
+    processing: Any  # a tokenizer, or the processor of a vision-language model
 
     def sample(self, prompts: Sequence[Any], decoding: Decoding, *, seeds: Sequence[int]) -> Completions:
         return sample(self.model, self.processing, prompts, decoding, seeds=seeds)
@@ -40,14 +40,14 @@ class TransformersEngine:
         return decode_greedily(self.model, self.processing, prompts, max_new_tokens=max_new_tokens)
 
     def close(self) -> None:
-        """Nothing to do: the model goes with the last reference to it."""
+        """Do nothing: the model is freed with the last reference to it."""
 
 
 @torch.no_grad()
 def sample(
     model: Any, processing: Any, prompts: Sequence[Any], decoding: Decoding, *, seeds: Sequence[int]
 ) -> Completions:
-    """One completion per prompt, each from its own seed. Leaves torch's random state alone."""
+    """Return one completion per prompt, each from its own seed. Leaves torch's random state alone."""
     drawing = SeededSampling(decoding, seeds)
     settings = {"do_sample": False, "logits_processor": LogitsProcessorList([drawing])}
     completions, _ = _generate(model, processing, prompts, max_new_tokens=decoding.max_new_tokens, **settings)
@@ -55,10 +55,10 @@ def sample(
 
 
 class SeededSampling(LogitsProcessor):
-    """Draws each row's token by inverting the cumulative distribution at the row's own uniform number.
+    """Sample each row's token by inverting the cumulative distribution at the row's own uniform number.
 
-    The scores returned leave one token, so that greedy decoding takes it: torch's sampling has one random stream for
-    the batch, and a completion would depend on its neighbours.
+    The returned scores leave one token, which greedy decoding then takes. torch's own sampling has one random stream
+    for the batch, so that a completion would depend on its neighbours.
     """
 
     def __init__(self, decoding: Decoding, seeds: Sequence[int]) -> None:
@@ -78,7 +78,7 @@ class SeededSampling(LogitsProcessor):
 
 
 def invert(probs_nV: Tensor, uniform_n: Tensor) -> Tensor:
-    """[n, 1] tokens, the first whose cumulative probability exceeds the row's uniform number; none of probability 0."""
+    """Return [n, 1] tokens: the first whose cumulative probability exceeds the row's number, none of probability 0."""
     cumulative_nV = probs_nV.double().cumsum(dim=-1)
     total_n = cumulative_nV[:, -1]
     target_n = torch.minimum(uniform_n * total_n, torch.nextafter(total_n, torch.zeros_like(total_n)))
@@ -87,7 +87,7 @@ def invert(probs_nV: Tensor, uniform_n: Tensor) -> Tensor:
 
 @torch.no_grad()
 def decode_greedily(model: Any, processing: Any, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
-    """One completion per prompt, the likeliest token at each position. Uses no random numbers."""
+    """Return one completion per prompt, with the likeliest token at each position. Uses no random numbers."""
     entropies = EntropyRecorder()
     settings = {"do_sample": False, "logits_processor": LogitsProcessorList([entropies])}
     completions, mask = _generate(model, processing, prompts, max_new_tokens=max_new_tokens, **settings)
@@ -96,9 +96,9 @@ def decode_greedily(model: Any, processing: Any, prompts: Sequence[Any], *, max_
 
 
 class EntropyRecorder(LogitsProcessor):
-    """Keeps the entropy of each next-token distribution, [n] a position, and changes nothing.
+    """Record the entropy of each next-token distribution, [n] per position, and change no score.
 
-    The logits themselves would not fit: positions × n × vocabulary numbers.
+    The logits themselves would not fit into memory: positions × n × vocabulary numbers.
     """
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class EntropyRecorder(LogitsProcessor):
 
 
 def _generate(model: Any, processing: Any, prompts: Sequence[Any], **settings: Any) -> tuple[Completions, Tensor]:
-    """Completions, and the mask of their tokens [n, T] (up to and with the end of sequence)."""
+    """Return completions, and the mask of their tokens [n, T], the end of sequence included."""
     tokenizer = tokenizer_of(processing)
     end_ids = end_token_ids(model.generation_config.to_dict(), tokenizer)
     with _evaluating(model, _generation_config(model, tokenizer)):
@@ -129,14 +129,14 @@ def _generate(model: Any, processing: Any, prompts: Sequence[Any], **settings: A
 
 
 def _generation_config(model: Any, tokenizer: Any) -> GenerationConfig:
-    """The trainer's rule: no habits of the model, and no token that must not be drawn."""
+    """Return the trainer's settings: no sampling defaults of the model, and no token that must not be sampled."""
     generation_config = without_habits(model.generation_config.to_dict(), tokenizer)
     generation_config.suppress_tokens = forbidden_token_ids(model.config) or None
     return generation_config
 
 
 def _inputs(model: Any, processing: Any, prompts: Sequence[Any]) -> tuple[Inputs, DynamicCache | None]:
-    """The model's inputs of all prompts, on its device, and what is prefilled of them; no prompt is encoded twice."""
+    """Return the model's inputs of all prompts on its device, and a prefilled cache. Equal prompts are encoded once."""
     by_content = dict(zip(keys := content_keys(prompts), prompts, strict=True))
     encoded = [encode(processing, prompt) for prompt in by_content.values()]
     numbers = {key: number for number, key in enumerate(by_content)}
@@ -150,29 +150,29 @@ def _inputs(model: Any, processing: Any, prompts: Sequence[Any]) -> tuple[Inputs
     if processing is tokenizer_of(processing):
         cache = _prefill(model, distinct["input_ids"], distinct["attention_mask"], rows)
     else:
-        cache = _prefill_pictures(model, distinct, rows)
+        cache = _prefill_images(model, distinct, rows)
         if cache is None:
             return batch([encoded[row] for row in row_of_n]), None
     return {name: distinct[name][rows] for name in ("input_ids", "attention_mask")}, cache
 
 
 def content_keys(prompts: Sequence[Any]) -> list[str]:
-    """A text for each prompt, equal for equal prompts: the same words, and pictures of the same pixels."""
-    digests: dict[int, str] = {}  # by the picture's identity, which holds as long as the prompts do
+    """Return one text per prompt, equal for prompts with the same words and images of the same pixels."""
+    digests: dict[int, str] = {}  # by the image's id, which is stable while the prompts exist
 
-    def digest(picture: Any) -> str:
-        if id(picture) not in digests:
-            content = hashlib.sha256(picture.tobytes()).hexdigest()
-            digests[id(picture)] = f"{picture.mode} {picture.size} {content}"
-        return digests[id(picture)]
+    def digest(image: Any) -> str:
+        if id(image) not in digests:
+            content = hashlib.sha256(image.tobytes()).hexdigest()
+            digests[id(image)] = f"{image.mode} {image.size} {content}"
+        return digests[id(image)]
 
-    return [repr(map_pictures(prompt, digest)) for prompt in prompts]
+    return [repr(map_images(prompt, digest)) for prompt in prompts]
 
 
 def _prefill(model: Any, prompt_ids: Tensor, prompt_mask: Tensor, row_of_n: Tensor) -> DynamicCache | None:
-    """Keys and values of each distinct prompt's tokens but the last, computed once and repeated for its samples.
+    """Return keys and values of all tokens but the last, computed once per distinct prompt.
 
-    None where nothing would be saved, or the model keeps another kind of cache.
+    None if that saves no work, or if the model has another kind of cache.
     """
     if len(prompt_ids) == len(row_of_n) or prompt_ids.shape[1] < 2:
         return None
@@ -182,7 +182,7 @@ def _prefill(model: Any, prompt_ids: Tensor, prompt_mask: Tensor, row_of_n: Tens
         attention_mask=prompt_mask[:, :-1],
         position_ids=positions[:, :-1],
         use_cache=True,
-        logits_to_keep=1,  # the logits are not wanted at all
+        logits_to_keep=1,  # the logits are not used
     ).past_key_values
     if not isinstance(cache, DynamicCache):
         return None
@@ -190,18 +190,18 @@ def _prefill(model: Any, prompt_ids: Tensor, prompt_mask: Tensor, row_of_n: Tens
     return cache
 
 
-# What is of use to a model before the first token alone; a field beside these may be wanted at every token.
-_WHILE_READING = {"pixel_values", "pixel_attention_mask", "image_grid_thw", "image_sizes", "image_position_ids"}
-_WHILE_READING |= {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "spatial_shapes"}
+# Inputs that a model reads before the first token only. A model with other fields may need them at every token.
+_PROMPT_INPUTS = {"pixel_values", "pixel_attention_mask", "image_grid_thw", "image_sizes", "image_position_ids"}
+_PROMPT_INPUTS |= {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "spatial_shapes"}
 
 
-def _prefill_pictures(model: Any, distinct: Inputs, row_of_n: Tensor) -> DynamicCache | None:
-    """The same with pictures, whose positions are each model's own affair: by its own `generate`, of one token.
+def _prefill_images(model: Any, distinct: Inputs, row_of_n: Tensor) -> DynamicCache | None:
+    """Prefill prompts with images by the model's own `generate` of one token: each model counts positions its way.
 
-    The Qwen family remembers in `rope_deltas` [prompts, 1] how far pictures have moved the positions after them.
+    The Qwen family keeps in `rope_deltas` [prompts, 1] the shift of positions after images.
     """
     num_prompts = len(distinct["input_ids"])
-    if num_prompts == len(row_of_n) or not distinct.keys() <= _WHILE_READING:
+    if num_prompts == len(row_of_n) or not distinct.keys() <= _PROMPT_INPUTS:
         return None
     cache = model.generate(**distinct, do_sample=False, max_new_tokens=1, return_dict_in_generate=True).past_key_values
     if not isinstance(cache, DynamicCache) or any(type(layer) is not DynamicLayer for layer in cache.layers):
@@ -216,7 +216,7 @@ def _prefill_pictures(model: Any, distinct: Inputs, row_of_n: Tensor) -> Dynamic
 
 @contextmanager
 def random_stream(seed: int, stream: int) -> Iterator[None]:
-    """Run the block under its own random state, leaving torch's as it was."""
+    """Run the block under its own random state, and restore torch's afterwards."""
     devices = list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed * 1_000_003 + stream)
@@ -225,12 +225,12 @@ def random_stream(seed: int, stream: int) -> Iterator[None]:
 
 @contextmanager
 def _evaluating(model: Any, generation_config: GenerationConfig) -> Iterator[None]:
-    """Evaluation mode, and no decoding habits (repetition penalty, min-p, …) that a model may bring along."""
-    was_training, habits = model.training, model.generation_config
+    """Run the block in evaluation mode under a generation config, and restore the model's own afterwards."""
+    was_training, own_config = model.training, model.generation_config
     model.eval()
     model.generation_config = generation_config
     try:
         yield
     finally:
-        model.generation_config = habits
+        model.generation_config = own_config
         model.train(was_training)

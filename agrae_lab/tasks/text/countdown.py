@@ -1,9 +1,9 @@
 """Countdown: make a number from 10 to 99 out of 3 to 5 digits with + - * and parentheses, each digit used once.
 
 The task of the nano world. Difficulty grows with the number of digits and shrinks with the number of solutions.
-A completion is right if it is one well-formed expression, uses exactly the given digits, and has the target's value.
+A completion is correct if it is one well-formed expression, uses exactly the given digits, and equals the target.
 
-    python -m agrae_lab.tasks.text.countdown     # re-makes data/countdown_train.jsonl and data/countdown_test.jsonl
+    python -m agrae_lab.tasks.text.countdown     # rewrites data/countdown_train.jsonl and data/countdown_test.jsonl
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agrae_lab.tasks.base import Problem, Task, Verdict
 DATA = Path(__file__).parents[1] / "data"
 MIN_TARGET, MAX_TARGET = 10, 99
 MIN_DIGITS, MAX_DIGITS = 3, 5
-MAX_EXPRESSION_CHARS = 32  # five digits, four operators and every useful parenthesis fit; hostile text is cut here
+MAX_EXPRESSION_CHARS = 32  # fits five digits, four operators and every useful parenthesis; longer text is hostile
 NUM_TRAIN, NUM_TEST = 2048, 128
 SEED = 20260205
 
@@ -28,7 +28,7 @@ class ExpressionError(ValueError):
 
 
 def evaluate(text: str) -> tuple[int, str]:
-    """Value of an arithmetic expression, and its digits in order of use.
+    """Return the value of an arithmetic expression, and its digits in order of use.
 
     Grammar: expr = term (('+'|'-') term)*; term = atom ('*' atom)*; atom = digit | '(' expr ')'.
 
@@ -75,7 +75,7 @@ def _atom(text: str, at: int) -> tuple[int, int]:
 class Countdown(Task):
     name = "countdown"
     columns = ("digits", "target")
-    parts = ("accuracy", "format")  # the reward is accuracy alone
+    components = ("accuracy", "format")  # the default reward is accuracy alone
 
     def prompt(self, problem: Problem) -> str:
         return f"{problem['digits']}={problem['target']}:"
@@ -84,24 +84,24 @@ class Countdown(Task):
         try:
             value, used = evaluate(completion)
         except ExpressionError:
-            return Verdict(correct=False, reward=0.0, parts={"accuracy": 0.0, "format": 0.0})
+            return Verdict(correct=False, reward=0.0, components={"accuracy": 0.0, "format": 0.0})
         uses_all = sorted(used) == sorted(str(problem["digits"]))
         correct = uses_all and value == int(problem["target"])
-        parts = {"accuracy": float(correct), "format": float(uses_all)}
-        return Verdict(correct, float(correct), parts=parts, answer=str(value) if uses_all else None)
+        components = {"accuracy": float(correct), "format": float(uses_all)}
+        return Verdict(correct, float(correct), components=components, answer=str(value) if uses_all else None)
 
 
 TASK = Countdown()
 
 
 def random_expression(digits: list[int], rng: random.Random) -> str:
-    """A random expression over the digits, in random order and shape, with no parentheses beyond those needed."""
+    """Return an expression over the digits in random order and shape, without needless parentheses."""
     order = rng.sample(digits, len(digits))
     return _random_tree(order, rng)[0]
 
 
 def _random_tree(digits: list[int], rng: random.Random) -> tuple[str, str]:
-    """Text, and the operator at its root ('' for a digit)."""
+    """Return a random expression, and the operator at its root ('' for a digit)."""
     if len(digits) == 1:
         return str(digits[0]), ""
     cut = rng.randint(1, len(digits) - 1)
@@ -116,7 +116,7 @@ def _random_tree(digits: list[int], rng: random.Random) -> tuple[str, str]:
 
 
 def random_solved_problems(rng: random.Random) -> Iterator[tuple[dict[str, str | int], str]]:
-    """Endless solvable problems (without id), each with one solution."""
+    """Yield solvable problems (without id), each with one solution, without end."""
     while True:
         digits = [rng.randint(1, 9) for _ in range(rng.randint(MIN_DIGITS, MAX_DIGITS))]
         solution = random_expression(digits, rng)
@@ -126,7 +126,7 @@ def random_solved_problems(rng: random.Random) -> Iterator[tuple[dict[str, str |
 
 
 def make_splits(*, seed: int = SEED) -> dict[str, list[dict[str, str | int]]]:
-    """Train and test problems, disjoint, as many of each number of digits as of any other, by turns."""
+    """Return disjoint train and test problems, with all numbers of digits in turn."""
     solved = random_solved_problems(random.Random(seed))
     seen: set[tuple] = set()
     splits: dict[str, list[dict[str, str | int]]] = {}

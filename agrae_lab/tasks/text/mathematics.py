@@ -1,7 +1,6 @@
-"""Problems with a mathematical answer: MATH, GSM8K, AMC, AIME, Minerva, OlympiadBench, or any file with `problem` and
-`answer`.
+"""Tasks of mathematics: MATH, GSM8K, AMC, AIME, Minerva, OlympiadBench, or any file with `problem` and `answer`.
 
-The tasks differ in their problems alone (problems.py); prompt template and verifier are settings of a run.
+The tasks differ in their problems alone (problems.py). Prompt template and verifier are settings of a run.
 """
 
 from __future__ import annotations
@@ -19,19 +18,21 @@ VERIFIERS = ("math_verify", "official")
 
 @dataclass
 class MathTask:
-    """One of problems.SPLITS under a prompt template and a verifier.
+    """A task of problems.SPLITS with a prompt template and a verifier.
 
-    verifier: `math_verify` decides by value; `official` is the authors' text comparison with their target.
+    verifier: `math_verify` compares values; `official` is the authors' text comparison with their target.
 
     Raises:
-        ValueError: an unknown template or verifier.
+        ValueError: the template or verifier is unknown.
     """
 
     name: str
     prompt_template: str = CHAT
     verifier: str = "math_verify"
     columns: tuple[str, ...] = field(default=COLUMNS, init=False)
-    parts: tuple[str, ...] = field(default=("accuracy", "format"), init=False)  # the reward is accuracy alone
+    components: tuple[str, ...] = field(
+        default=("accuracy", "format"), init=False
+    )  # the default reward is accuracy alone
 
     def __post_init__(self) -> None:
         for key, choices in (("prompt_template", tuple(TEMPLATES)), ("verifier", VERIFIERS)):
@@ -45,7 +46,7 @@ class MathTask:
         return self.verify_all([completion], [problem])[0]
 
     def verify_all(self, completions: Sequence[str], problems: Sequence[Problem]) -> list[Verdict]:
-        """Judge a batch, in parallel processes where math-verify does it."""
+        """Judge a batch; math-verify runs in parallel processes."""
         if self.verifier == "official":
             targets = [problem.get("target", problem["answer"]) for problem in problems]
             return [_verdict(judge_officially(c, t)) for c, t in zip(completions, targets, strict=True)]
@@ -55,8 +56,8 @@ class MathTask:
 
 
 def _verdict(judgement: Judgement) -> Verdict:
-    if not judgement.decided:
-        return Verdict.undecided(judgement.rule)
+    if not judgement.valid:
+        return Verdict.invalid(judgement.rule)
     correct = judgement.outcome == "correct"
-    parts = {"accuracy": float(correct), "format": float(judgement.boxed)}
-    return Verdict(correct, float(correct), parts=parts, answer=judgement.answer, rule=judgement.rule)
+    components = {"accuracy": float(correct), "format": float(judgement.boxed)}
+    return Verdict(correct, float(correct), components=components, answer=judgement.answer, rule=judgement.rule)

@@ -1,4 +1,4 @@
-"""Picture files: checked before anything expensive starts, and loaded as RGB whenever they are wanted."""
+"""Image files: checked before a run starts, and loaded as RGB when a prompt needs them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # no EPS, which PIL hands to another program
-MOST_PIXELS = (
-    2**26
-)  # 67 million, 8192 × 8192; the largest picture of MathVision has 21 million. PIL refuses 179 million
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # not EPS, which PIL passes to another program
+MAX_PIXELS = 2**26  # 67 million, 8192 × 8192; the largest image of MathVision has 21 million. PIL refuses 179 million
 _WHITE = (255, 255, 255, 255)
 _GREY16 = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _READABLE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", *_GREY16)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture file with its content's SHA-256. As text it is that, so that problems are what their pictures show,
-    wherever these lie (see fingerprint_problems)."""
+class ImageFile:
+    """An image file with the SHA-256 of its content.
+
+    Its text is that hash, so that fingerprints of problems depend on the content of images, not on their paths.
+    """
 
     path: Path
     sha256: str
@@ -36,84 +36,81 @@ class Picture:
         return self.sha256
 
 
-def check_picture(path: Path) -> Picture:
-    """The picture at `path`, which load_picture will load. A file that has not changed is read once.
+def check_image(path: Path) -> ImageFile:
+    """Return the image file at `path` if load_image can load it. An unchanged file is read once.
 
     Raises:
-        ValueError: missing, truncated, not a picture, or more than MOST_PIXELS pixels.
+        ValueError: the file is missing, truncated, not an image, or has more than MAX_PIXELS pixels.
     """
     try:
         stat = path.stat()
     except OSError as error:
-        raise ValueError(f"picture {path} does not exist") from error
-    return Picture(path, _checked(path, stat.st_mtime_ns, stat.st_size))
+        raise ValueError(f"image {path} does not exist") from error
+    return ImageFile(path, _checked(path, stat.st_mtime_ns, stat.st_size))
 
 
 @functools.lru_cache(maxsize=2**16)
 def _checked(path: Path, mtime_ns: int, size: int) -> str:
-    """The SHA-256 of a file as it stood at `mtime_ns`."""
-    with _opened(path, MOST_PIXELS) as image:
+    """Return the SHA-256 of a valid image file, cached by its time and size."""
+    with _opened(path, MAX_PIXELS) as image:
         if image.format == "PNG":
-            image.verify()  # checks every chunk's checksum and decodes nothing
+            image.verify()  # checks the checksums of all chunks without decoding
         else:
-            image.draft("L", (1, 1))  # a JPEG is then decoded at an eighth of its size, but to its end
+            image.draft("L", (1, 1))  # a JPEG is then decoded to its end, at an eighth of its size
             to_rgb(image)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def load_picture(path: Path, *, max_pixels: int = MOST_PIXELS) -> Image.Image:
-    """A picture file as an image of mode RGB: transparency on white, 16-bit grey scaled to 8 bits, the first frame.
+def load_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Return the first frame of an image file in mode RGB: transparency on white, 16-bit grey scaled to 8 bits.
 
     Raises:
-        ValueError: missing, truncated, not a picture, or more than `max_pixels` pixels by its header, which is read
-            before anything is decoded.
+        ValueError: the file is missing, truncated, not an image, or its header states more than `max_pixels` pixels.
     """
     with _opened(path, max_pixels) as image:
         return to_rgb(image)
 
 
-class _PictureError(ValueError):
-    """What is the matter with a picture, to be said after its name."""
+class _ImageError(ValueError):
+    """A fault of an image, in words that follow its name."""
 
 
 @contextmanager
 def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
-    """The open picture, not yet decoded; what goes wrong within is a ValueError that names it."""
+    """Open an image without decoding it; any error in the block becomes a ValueError with its name."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters raises
+            warnings.simplefilter("ignore")  # faults that matter raise errors
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
                 if image.width * image.height > max_pixels:
-                    raise _PictureError(
-                        f"has {image.width} × {image.height} pixels, more than the {max_pixels} allowed"
-                    )
+                    raise _ImageError(f"has {image.width} × {image.height} pixels, more than the {max_pixels} allowed")
                 yield image
-    except _PictureError as error:
-        raise ValueError(f"picture {path} {error}") from error
+    except _ImageError as error:
+        raise ValueError(f"image {path} {error}") from error
     except FileNotFoundError as error:
-        raise ValueError(f"picture {path} does not exist") from error
+        raise ValueError(f"image {path} does not exist") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ValueError(f"picture {path} has more than the {max_pixels} pixels allowed") from error
+        raise ValueError(f"image {path} has more than the {max_pixels} pixels allowed") from error
     except Image.UnidentifiedImageError as error:
-        raise ValueError(f"picture {path} cannot be read: it is none of {', '.join(FORMATS)}") from error
+        raise ValueError(f"image {path} cannot be read: it is none of {', '.join(FORMATS)}") from error
     except Exception as error:  # damaged files make the decoders raise almost anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"picture {path} is truncated or damaged ({reason})") from error
+        raise ValueError(f"image {path} is truncated or damaged ({reason})") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image in mode RGB, as it looks on white paper.
+    """Return the image in mode RGB, on a white ground.
 
     Raises:
-        ValueError: a mode without colours, or grey values outside 0 … 65535, of which nobody knows what is white.
+        ValueError: the mode has no colours, or grey values lie outside 0 … 65535.
     """
     if image.mode not in _READABLE:
-        raise _PictureError(f"is in mode {image.mode!r}; the task needs one of {', '.join(_READABLE)}")
+        raise _ImageError(f"is in mode {image.mode!r}. The task needs one of {', '.join(_READABLE)}")
     if image.mode in _GREY16:
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise _PictureError(f"has grey values from {values.min()} to {values.max()}, not within 0 … 65535")
+            raise _ImageError(f"has grey values from {values.min()} to {values.max()}, not within 0 … 65535")
         return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")  # PIL itself would cut at 255
     if image.has_transparency_data:
         opaque = Image.new("RGBA", image.size, _WHITE)
@@ -123,7 +120,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def fit(image: Image.Image, *, max_pixels: int) -> Image.Image:
-    """The image, scaled down to at most `max_pixels` pixels if it has more; its aspect stays, to the pixel."""
+    """Return the image, scaled down to at most `max_pixels` pixels at the same aspect ratio."""
     if (pixels := image.width * image.height) <= max_pixels:
         return image
     scale = math.sqrt(max_pixels / pixels)
@@ -132,12 +129,12 @@ def fit(image: Image.Image, *, max_pixels: int) -> Image.Image:
     return image.resize((min(width, max_pixels // height), height), Image.Resampling.BICUBIC)
 
 
-def keep_picture(content: bytes, folder: Path) -> Path:
-    """The file in `folder` that holds a picture which came within a table; it is named by its content."""
+def store_image(content: bytes, folder: Path) -> Path:
+    """Write an image from within a table to a file in `folder`, named by its content; return its path."""
     path = folder / hashlib.sha256(content).hexdigest()
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_bytes(content)
-        temporary.replace(path)  # a file of that name is whole
+        temporary.replace(path)  # a file of that name is complete
     return path

@@ -1,19 +1,18 @@
-"""Shapes: count shapes, add bars of a diagram or find the longest of four lines in a small drawn picture.
+"""Shapes: count shapes, add bars of a diagram or find the longest of four lines in a small drawn image.
 
-The task of the nano_vl world. A row holds what the picture shows; the picture itself is drawn whenever it is wanted.
-`problem` asks, `scene` says what to draw:
+The task of the nano_vl world. A row describes an image, which is drawn for each prompt. `problem` is the question,
+`scene` the content of the image:
 
     count circles    sixteen cells, row by row: c(ircle), s(quare), t(riangle), d(iamond), x (cross) or . (nothing)
     add 2 5          the heights of five bars, 1 to 9; the answer is the sum of the named ones
     longest line     the lengths of four lines in pixels, from the top; the answer is a, b, c or d
 
-`seed` places and colours what is drawn, in the manner of `look`: plain, where most shapes have the colour of their
-kind, or strange, which is for problems from outside the domain: other colours on a noisy ground, hollow bars, thinner
-lines, and shapes that nobody asks for. Difficulty grows with the number of shapes and of bars, and shrinks with the gap
-between the two longest lines.
-A completion may reckon first: what counts is the text behind its last equals sign, or all of it where there is none.
+`seed` decides places and colours. `look` is plain, where most shapes have the colour of their kind, or strange, for
+problems outside the domain: other colours on a noisy ground, hollow bars, thinner lines, and shapes that no question
+names. Difficulty grows with the number of shapes and bars, and shrinks with the gap between the two longest lines.
+The answer of a completion is the text after its last equals sign, or all of it without one.
 
-    python -m agrae_lab.tasks.vision.shapes     # re-makes the files shapes_*.jsonl in data/
+    python -m agrae_lab.tasks.vision.shapes     # rewrites the files shapes_*.jsonl in data/
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ NUM_CELLS, MAX_COUNT = 16, 9
 NUM_BARS, MAX_HEIGHT = 5, 9
 LETTERS = "abcd"
 LENGTHS = range(8, 57, 2)  # pixels
-MAX_COMPLETION_CHARS = 64  # no honest answer is as long; hostile text is cut here
+MAX_COMPLETION_CHARS = 64  # longer text is hostile
 ANSWER = re.compile(r"0|[1-9][0-9]?|[a-d]", flags=re.ASCII)
 FILES = {  # file in DATA → number of problems and look
     "shapes_test": (126, "plain"),
@@ -54,24 +53,24 @@ Row = dict[str, str | int]
 class Shapes(Task):
     name = "shapes"
     columns = ("problem", "scene", "look", "seed", "answer")
-    parts = ("accuracy", "format")  # the reward is accuracy alone unless a run asks for another
+    components = ("accuracy", "format")  # the default reward is accuracy alone
 
     def prompt(self, problem: Problem) -> list[dict[str, Any]]:
-        picture, text = {"type": "image", "image": draw(problem)}, {"type": "text", "text": problem["problem"]}
-        return [{"role": "user", "content": [picture, text]}]
+        image, text = {"type": "image", "image": draw(problem)}, {"type": "text", "text": problem["problem"]}
+        return [{"role": "user", "content": [image, text]}]
 
     def verify(self, completion: str, problem: Problem) -> Verdict:
         answer = read_answer(completion)
         correct = answer is not None and answer == str(problem["answer"])
-        parts = {"accuracy": float(correct), "format": float(answer is not None)}
-        return Verdict(correct, float(correct), parts=parts, answer=answer)
+        components = {"accuracy": float(correct), "format": float(answer is not None)}
+        return Verdict(correct, float(correct), components=components, answer=answer)
 
 
 TASK = Shapes()
 
 
 def read_answer(completion: str) -> str | None:
-    """The number of at most two digits or the letter a to d that a completion ends with; None if it does not."""
+    """Return the final number of at most two digits, or letter a to d, of a completion; None without one."""
     if len(completion) > MAX_COMPLETION_CHARS:
         return None
     answer = completion.rpartition("=")[2]
@@ -79,7 +78,7 @@ def read_answer(completion: str) -> str | None:
 
 
 def solve(problem: str, scene: str) -> str:
-    """The completion that a model is taught: the reckoning where there is one, and the answer."""
+    """Return the completion that a model is taught: the sum, if there is one, and the answer."""
     kind, *wanted = problem.split()
     if kind == "count":
         rows = [scene[at : at + 4].count(wanted[0][0]) for at in range(0, NUM_CELLS, 4)]
@@ -95,10 +94,10 @@ def solve(problem: str, scene: str) -> str:
 
 
 def draw(problem: Mapping[str, Any]) -> Image.Image:
-    """The picture of a row, RGB, SIDE × SIDE pixels; equal rows give equal pictures.
+    """Return the image of a row, RGB, SIDE × SIDE pixels; equal rows give equal images.
 
     Raises:
-        ValueError: the row's problem, scene, look or seed is none of this task's.
+        ValueError: as `check`.
     """
     check(problem)
     rng, strange = random.Random(problem["seed"]), problem["look"] == "strange"
@@ -116,7 +115,7 @@ _FORMS = {
 
 
 def check(problem: Mapping[str, Any]) -> None:
-    """Raises ValueError unless the row's problem, scene, look and seed are this task's."""
+    """Raise ValueError unless the row's problem, scene, look and seed are valid."""
     where = f"problem {problem.get('id')!r} of the task shapes"
     asked, scene, seed = problem["problem"], problem["scene"], problem["seed"]
     form = next((scenes for problems, scenes in _FORMS.items() if _matches(problems, asked)), None)
@@ -142,7 +141,7 @@ def _ground(seed: int, strange: bool) -> Image.Image:
 
 
 def _colour(rng: random.Random, strange: bool, favourite: int | None = None) -> tuple[int, int, int]:
-    """Plain: one of red (0), green (1) and blue (2), mostly the favourite. Strange: two of them mixed."""
+    """Return a plain colour, red (0), green (1) or blue (2), mostly the favourite; or a strange mixture of two."""
     if favourite is None or rng.random() > FAVOURED:
         favourite = rng.randrange(3)
     weak = {(favourite + 1) % 3, (favourite + 2) % 3} if not strange else {favourite}
@@ -171,7 +170,7 @@ def _draw_cells(pen: ImageDraw.ImageDraw, scene: str, rng: random.Random, strang
 
 
 def _draw_bars(pen: ImageDraw.ImageDraw, scene: str, rng: random.Random, strange: bool) -> None:
-    """Bars six pixels high a unit."""
+    """Draw bars of six pixels per unit of height."""
     bottom = SIDE - 4
     pen.line((0, bottom, SIDE, bottom), fill="black")
     for bar, height in enumerate(scene):
@@ -182,7 +181,7 @@ def _draw_bars(pen: ImageDraw.ImageDraw, scene: str, rng: random.Random, strange
 
 
 def _draw_lines(pen: ImageDraw.ImageDraw, scene: str, rng: random.Random, strange: bool) -> None:
-    """Level lines that begin anywhere, one in each quarter of the height."""
+    """Draw horizontal lines at random places, one in each quarter of the height."""
     for row, length in enumerate(map(int, scene.split())):
         x, y = rng.randint(2, SIDE - 2 - length), 16 * row + 8 + rng.randint(-3, 3)
         pen.line((x, y, x + length - 1, y), fill=_colour(rng, strange), width=1 if strange else 3)
@@ -192,7 +191,7 @@ def _draw_lines(pen: ImageDraw.ImageDraw, scene: str, rng: random.Random, strang
 
 
 def random_problems(rng: random.Random, *, look: str = "plain") -> Iterator[Row]:
-    """Endless problems (without id): as many to count as to add as to compare, by turns."""
+    """Yield problems (without id) of counting, adding and comparing in turn, without end."""
     while True:
         for question in (_random_count, _random_add, _random_longest):
             problem, scene = question(rng, look == "strange")
@@ -219,12 +218,12 @@ def _random_longest(rng: random.Random, strange: bool) -> tuple[str, str]:
 
 
 def content(problem: Problem) -> tuple[str, str]:
-    """What a problem is, whatever its picture's places, colours and look."""
+    """Return question and scene of a problem, without places, colours and look."""
     return problem["problem"], problem["scene"]
 
 
 def make_files(*, seed: int = SEED) -> dict[str, list[Row]]:
-    """The problems of each file: for test, for test outside the domain, for training; no content twice."""
+    """Return the problems of each file, test, test outside the domain and training, without repeated content."""
     rng = random.Random(seed)
     seen: set[tuple[str, str]] = set()
     files: dict[str, list[Row]] = {}

@@ -1,4 +1,4 @@
-"""Shapes in a strange look (see shapes.py): problems for evaluation from outside the domain of the nano_vl world."""
+"""Shapes with a strange look (see shapes.py), for evaluation outside the domain of the nano_vl world."""
 
 from agrae_lab.tasks.vision.shapes import Shapes
 

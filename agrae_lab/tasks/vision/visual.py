@@ -1,9 +1,9 @@
-r"""Problems with pictures: Geometry3K, MathVision, MathVerse and medical images, or any file in their form.
+r"""Tasks with images: Geometry3K, MathVision, MathVerse, medical images, or any file in their form.
 
-A row has `problem`, `answer`, `image` (a path from the file's folder, or a list of them) and, if it is a matter of
-choice, `choices`; its answer is then a letter or the text of one of them. The tasks differ in their problems alone
-(visual_sets.py). The parts of a reward are accuracy and format, `<think>…</think>` and then \boxed{…}; which mixture
-pays is the run's (rewards.py).
+A row has `problem`, `answer`, `image` (a path relative to the file's folder, or a list of paths) and, for multiple
+choice, `choices`; its answer is then a letter or the text of a choice. The tasks differ in their problems alone
+(visual_sets.py). The reward components are accuracy and format: `<think>…</think>`, and then a \boxed{…}. The run
+chooses their mixture (rewards.py).
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ from typing import Any
 from agrae_lab.tasks.base import Problem, Verdict
 from agrae_lab.tasks.prompts import LETTERS, visual_text
 from agrae_lab.tasks.vision.choices import read_choice
-from agrae_lab.tasks.vision.images import Picture, check_picture, fit, load_picture
+from agrae_lab.tasks.vision.images import ImageFile, check_image, fit, load_image
 from agrae_lab.verify import Judgement, judge
 from agrae_lab.verify.answers import boxed_answer
 from agrae_lab.verify.limits import MAX_CHARS
 
 BAD_ROWS = ("refuse", "skip")
-SHOWN_CHARS = 80  # of an answer that is none of the choices
-CHOICE = "choice"  # the rule by which a letter is judged
+SHOWN_CHARS = 80  # of an answer that names no choice
+CHOICE = "choice"  # the rule that decides on letters
 _TAG = re.compile(r"<image([0-9]{0,3})>")
 
 
 @dataclass
 class VisualTask:
-    """One of visual_sets.VISUAL_SPLITS.
+    """A task of visual_sets.VISUAL_SPLITS.
 
-    max_pixels: larger pictures are scaled down to it; None: they stay.
-    on_bad_row: `refuse` a set with a row that cannot be used, or `skip` such rows.
+    max_pixels: larger images are scaled down to it; None: no scaling.
+    on_bad_row: `refuse` a set with an unusable row, or `skip` such rows.
 
     Raises:
-        ValueError: an unknown `on_bad_row`.
+        ValueError: `on_bad_row` is unknown.
     """
 
     name: str
     max_pixels: int | None = None
     on_bad_row: str = "refuse"
     columns: tuple[str, ...] = field(default=("problem", "answer", "image"), init=False)
-    parts: tuple[str, ...] = field(default=("accuracy", "format"), init=False)
+    components: tuple[str, ...] = field(default=("accuracy", "format"), init=False)
     default_reward: str = field(default="code", init=False)
 
     def __post_init__(self) -> None:
@@ -52,44 +52,47 @@ class VisualTask:
             raise ValueError(f"task.on_bad_row must be one of {', '.join(BAD_ROWS)}, got {self.on_bad_row!r}")
 
     def prompt(self, problem: Problem) -> list[dict[str, Any]]:
-        """One message whose content is blocks of text and, at their places, pictures in mode RGB, loaded anew."""
-        pictures = [self._load(picture) for picture in problem["image"]]
-        pieces = place_pictures(visual_text(problem["problem"], problem["choices"]), len(pictures))
+        """Return one message of text blocks and, at their tags, image blocks in mode RGB, freshly loaded."""
+        images = [self._load(image) for image in problem["image"]]
+        pieces = place_images(visual_text(problem["problem"], problem["choices"]), len(images))
         content = [
-            {"type": "text", "text": piece} if isinstance(piece, str) else {"type": "image", "image": pictures[piece]}
+            {"type": "text", "text": piece} if isinstance(piece, str) else {"type": "image", "image": images[piece]}
             for piece in pieces
         ]
         return [{"role": "user", "content": content}]
 
-    def _load(self, picture: Picture) -> Any:
-        image = load_picture(picture.path)
+    def _load(self, file: ImageFile) -> Any:
+        image = load_image(file.path)
         return image if self.max_pixels is None else fit(image, max_pixels=self.max_pixels)
 
     def verify(self, completion: str, problem: Problem) -> Verdict:
         return self.verify_all([completion], [problem])[0]
 
     def verify_all(self, completions: Sequence[str], problems: Sequence[Problem]) -> list[Verdict]:
-        """Judge a batch: letters by reading, other answers by math-verify in parallel processes."""
+        """Judge a batch: letters by read_choice, other answers by the answer verifier."""
         pairs = list(zip(completions, problems, strict=True))
         free = [(text, p) for text, p in pairs if not _is_letter(p["answer"])]
         golds, questions = ([p[column] for _, p in free] for column in ("answer", "problem"))
         judgements = iter(judge([text for text, _ in free], golds, questions=questions))
-        return [_chosen(text, p) if _is_letter(p["answer"]) else _judged(text, next(judgements)) for text, p in pairs]
+        return [
+            _judge_choice(text, p) if _is_letter(p["answer"]) else _to_verdict(text, next(judgements))
+            for text, p in pairs
+        ]
 
 
 def _is_letter(answer: str) -> bool:
     return len(answer) == 1 and answer in LETTERS
 
 
-def _judged(completion: str, judgement: Judgement) -> Verdict:
-    if not judgement.decided:
-        return Verdict.undecided(judgement.rule)
+def _to_verdict(completion: str, judgement: Judgement) -> Verdict:
+    if not judgement.valid:
+        return Verdict.invalid(judgement.rule)
     correct = judgement.outcome == "correct"
     return _verdict(completion, correct=correct, answer=judgement.answer, rule=judgement.rule)
 
 
-def _chosen(completion: str, problem: Problem) -> Verdict:
-    """Of a completion that should name a letter: what its box names, else the box's beginning, is its answer."""
+def _judge_choice(completion: str, problem: Problem) -> Verdict:
+    """Judge a completion that should name a letter. A box that names no choice is recorded by its beginning."""
     box = boxed_answer(completion)
     letter = None if box is None or len(box) > MAX_CHARS else read_choice(box, problem["choices"])
     answer = letter if box is None or letter is not None else box[:SHOWN_CHARS]
@@ -97,23 +100,26 @@ def _chosen(completion: str, problem: Problem) -> Verdict:
 
 
 def _verdict(completion: str, *, correct: bool, answer: str | None, rule: str) -> Verdict:
-    parts = {"accuracy": float(correct), "format": float(is_formatted(completion))}
-    return Verdict(correct, float(correct), parts=parts, answer=answer, rule=rule)
+    components = {"accuracy": float(correct), "format": float(is_formatted(completion))}
+    return Verdict(correct, float(correct), components=components, answer=answer, rule=rule)
 
 
 def is_formatted(completion: str) -> bool:
-    r"""Whether a completion is `<think>…</think>` and, somewhere after it, a \boxed{…}: the form that the paper's code
-    rewards, where its pattern takes quadratic time on hostile text."""
+    r"""Return whether a completion is `<think>…</think>` with a \boxed{…} somewhere after it.
+
+    The paper's code rewards this form too, by a pattern that takes quadratic time on hostile text.
+    """
     end = completion.find("</think>")
     return completion.startswith("<think>") and end > 0 and boxed_answer(completion[end:]) is not None
 
 
 def visual_problem(row: Mapping[str, Any], problem: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """What training and evaluation need of a row: `problem`'s id, problem and answer, with `image` (checked pictures)
-    and `choices` (texts or None; the answer is then a letter).
+    """Return `problem` with a row's `image` (checked files) and `choices` (texts, or None).
+
+    With choices the answer is a letter.
 
     Raises:
-        ValueError: what is wrong with the row, to be said after its name.
+        ValueError: the fault of the row, in words that follow its name.
     """
     choices = _read_choices(row.get("choices"))
     answer = problem["answer"]
@@ -124,9 +130,9 @@ def visual_problem(row: Mapping[str, Any], problem: Mapping[str, Any], folder: P
         answer = letter
     given = row.get("image")
     entries = [] if given is None else given if isinstance(given, list) else [given]
-    place_pictures(visual_text(problem["problem"], choices), len(entries))
-    pictures = [_find_picture(entry, folder) for entry in entries]
-    return {"id": problem["id"], "problem": problem["problem"], "answer": answer, "image": pictures, "choices": choices}
+    place_images(visual_text(problem["problem"], choices), len(entries))
+    images = [_find_image(entry, folder) for entry in entries]
+    return {"id": problem["id"], "problem": problem["problem"], "answer": answer, "image": images, "choices": choices}
 
 
 def _read_choices(given: Any) -> list[str] | None:
@@ -137,42 +143,39 @@ def _read_choices(given: Any) -> list[str] | None:
     return [str(choice).strip() for choice in given]
 
 
-def _find_picture(entry: Any, folder: Path) -> Picture:
-    if isinstance(entry, Picture):
-        return check_picture(entry.path)
+def _find_image(entry: Any, folder: Path) -> ImageFile:
+    if isinstance(entry, ImageFile):
+        return check_image(entry.path)
     if not isinstance(entry, str) or not entry:
         raise ValueError(f"image must be a path or a list of paths, got {entry!r}")
-    return check_picture(folder / entry)
+    return check_image(folder / entry)
 
 
-def place_pictures(text: str, num_pictures: int) -> list[str | int]:
-    """The text cut at its image tags: pieces of text and, where they go, the numbers of pictures from 0.
+def place_images(text: str, num_images: int) -> list[str | int]:
+    """Return a text cut at its image tags: pieces of text, and between them the indices of images.
 
-    <image1>, <image2>, … are pictures by number, <image> is the next one. A picture without a tag goes first, and so
-    does one that has several numbers: sets such as MathVision draw all parts of a problem into one picture, labelled by
-    these tags.
+    <image1>, <image2>, … are images by number, <image> is the next one. A single image goes first if it has no tag, or
+    several numbered ones: sets such as MathVision draw all parts of a problem into one image, labelled by the tags.
 
     Raises:
-        ValueError: no picture, or pictures and tags that do not match; to be said after the row's name.
+        ValueError: there is no image, or images and tags do not match, in words that follow the row's name.
     """
     tags = list(_TAG.finditer(text))
     named = f"the image tags {', '.join(tag[0] for tag in tags)}" if tags else "no image tag"
     bare = itertools.count(1)
     numbers = [int(tag[1]) if tag[1] else next(bare) for tag in tags]
-    if num_pictures == 0:
-        raise ValueError(f"has {named} and no picture")
+    if num_images == 0:
+        raise ValueError(f"has {named} and no image")
     are_labels = len(set(numbers)) > 1 and all(tag[1] for tag in tags)
-    if num_pictures == 1 and (not tags or are_labels):
+    if num_images == 1 and (not tags or are_labels):
         return [0, text]
-    if set(numbers) != set(range(1, num_pictures + 1)):
-        pictures = f"{num_pictures} picture{'s' if num_pictures > 1 else ''}"
-        raise ValueError(
-            f"has {named} and {pictures}; every tag needs its picture, and of several pictures each its tag"
-        )
+    if set(numbers) != set(range(1, num_images + 1)):
+        images = f"{num_images} image{'s' if num_images > 1 else ''}"
+        raise ValueError(f"has {named} and {images}. Every tag needs an image, and each of several images a tag")
     pieces: list[str | int] = []
     at = 0
     for i, (tag, number) in enumerate(zip(tags, numbers, strict=True)):
-        if number not in numbers[:i]:  # a picture is shown once, and only named after that
+        if number not in numbers[:i]:  # an image is shown at its first tag only
             pieces += [text[at : tag.start()], number - 1]
             at = tag.end()
     return [piece for piece in (*pieces, text[at:]) if piece != ""]

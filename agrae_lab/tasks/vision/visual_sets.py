@@ -1,4 +1,4 @@
-"""The sets of problems with pictures: where they come from, and what is checked of their rows before a run starts."""
+"""Sets of problems with images: their sources, and the checks of their rows before a run starts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from agrae_lab.tasks.base import Task, find_set, read_rows, text_problem, with_ids
-from agrae_lab.tasks.hub import give_a_file, hub_rows, named
+from agrae_lab.tasks.hub import dataset_name, file_advice, hub_rows
 from agrae_lab.tasks.prompts import LETTERS
-from agrae_lab.tasks.vision.images import Picture, keep_picture
+from agrae_lab.tasks.vision.images import ImageFile, store_image
 from agrae_lab.tasks.vision.visual import visual_problem
 
 COLUMNS = "problem, answer, image and, for multiple choice, choices"
@@ -24,7 +24,7 @@ _CHOICE = re.compile(r"^([A-Z])\s*[:.]\s*(.*)$", flags=re.MULTILINE)
 
 @dataclass(frozen=True)
 class VisualHubSet:
-    """A set on the Hugging Face hub: a commit, its columns (that of the picture apart), and how a row is read."""
+    """A set on the Hugging Face hub: commit, columns, image column, and a reader of rows."""
 
     repo: str
     revision: str
@@ -40,13 +40,13 @@ def _mathvision(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mathverse(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The choices stand in the question (`Choices:`, then `A:40°` and so on), or with all of it in the picture."""
+    """Return the problem of a MathVerse row, whose choices stand in the question, or with all of it in the image."""
     question, choices = split_choices(row["question"])
     return {"problem": question or "Answer the question in the picture.", "answer": row["answer"], "choices": choices}
 
 
 def split_choices(question: str) -> tuple[str, list[str] | None]:
-    """A question and the choices listed at its end, A: and so on, one a line; None if it lists none."""
+    """Return a question and the choices listed at its end, one per line as `A: …`; None if it lists none."""
     match = _LISTED.search(question)
     found = _CHOICE.findall(match[1]) if match else []
     if match is None or len(found) < 2 or "".join(letter for letter, _ in found) != LETTERS[: len(found)]:
@@ -73,12 +73,12 @@ HUB_SETS = {
         read=_mathverse,
     ),
 }
-# Sets without a commit to pin, and where their problems may be had.
+# Sets without a commit to pin, and sources of their problems.
 _ELSEWHERE = {
-    "geo3k": "hiyouga/geometry3k on the hub has them as Parquet files, which will do as they are",
+    "geo3k": "hiyouga/geometry3k on the hub has them as Parquet files, usable as they are",
     "medical": "the paper drew them, unpublished, from the evaluation data of HuatuoGPT-Vision",
 }
-# Task → its set for training (None: it has none) and for evaluation.
+# Task → split → its set; None if it has none.
 VISUAL_SPLITS: dict[str, dict[str, str | None]] = {
     "geo3k": {"train": "geo3k_train", "test": "geo3k_test"},
     "mathvision": {"train": None, "test": "mathvision_test"},
@@ -92,24 +92,23 @@ VISUAL_SPLITS: dict[str, dict[str, str | None]] = {
 def load_visual_problems(
     task: Task, split: str, *, file: str | Path | None, data_dir: str | Path | None, limit: int | None
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The problems of a task with pictures (see problems.load_problems), and a sentence for each row left out.
+    """Return the problems of a task with images (see problems.load_problems), and a sentence per skipped row.
 
     Raises:
-        ValueError: a file, folder or set that cannot be used, a row that cannot be unless task.on_bad_row = skip, or
-            no row that can.
+        ValueError: a file, folder or set is unusable; a row is unusable, unless task.on_bad_row = skip; or all are.
     """
     path = find_set(VISUAL_SPLITS, task.name, split, file=file, data_dir=data_dir)
     if isinstance(path, str):
-        return _usable(_hub_problems(path)[:limit], Path(), task, source=_named(path))
+        return _usable(_hub_problems(path)[:limit], Path(), task, source=_source_name(path))
     source = f"task file {path}"
-    rows = with_ids([_in_our_form(row) for row in read_rows(path)], task.columns, source=source)
+    rows = with_ids([_normalised_row(row) for row in read_rows(path)], task.columns, source=source)
     return _usable(rows[:limit], path.parent, task, source=source)
 
 
 def _usable(
     rows: Iterable[Mapping[str, Any]], folder: Path, task: Task, *, source: str
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The problems of the rows that can be used, and a sentence for each of the others where those may be skipped."""
+    """Return the problems of usable rows, and a sentence for each unusable row, if those may be skipped."""
     problems, bad = [], []
     for number, row in enumerate(rows, start=1):
         where = f"{source}, row {number}, id {row['id']}"
@@ -124,31 +123,30 @@ def _usable(
                 raise
             bad.append(str(error))
     if not problems:
-        raise ValueError(f"{source} has no row that can be used; the first: {bad[0]}")
+        raise ValueError(f"{source} has no usable row. The first fault: {bad[0]}")
     return problems, bad
 
 
-def _in_our_form(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with `image`, which Geometry3K on the hub calls `images`; lists are lists, and pictures that came within
-    the table are files."""
+def _normalised_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row in our form: column `image` (Geometry3K calls it `images`), lists, and embedded images as files."""
     ours = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in row.items()}
     given = ours.pop("images", None) if ours.get("image") is None else ours["image"]
-    ours["image"] = [_kept(entry) for entry in given] if isinstance(given, list) else _kept(given)
+    ours["image"] = [_store_embedded(entry) for entry in given] if isinstance(given, list) else _store_embedded(given)
     return ours
 
 
-def _kept(entry: Any) -> Any:
-    """A picture given by its bytes, as a file in the hub's cache; anything else as it is."""
+def _store_embedded(entry: Any) -> Any:
+    """Return an image given by its bytes as a file in the hub's cache; anything else unchanged."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("bytes"), bytes):
         return entry
     from huggingface_hub.constants import HF_HOME
 
-    path = keep_picture(entry["bytes"], Path(HF_HOME) / "agrae_lab" / "pictures")
-    return Picture(path, path.name)
+    path = store_image(entry["bytes"], Path(HF_HOME) / "agrae_lab" / "pictures")
+    return ImageFile(path, path.name)
 
 
-def _named(name: str) -> str:
-    return named(HUB_SETS[name].repo, HUB_SETS[name].revision)
+def _source_name(name: str) -> str:
+    return dataset_name(HUB_SETS[name].repo, HUB_SETS[name].revision)
 
 
 @functools.lru_cache(maxsize=4)
@@ -157,15 +155,15 @@ def _hub_problems(name: str) -> tuple[dict[str, Any], ...]:
 
 
 def read_visual_hub_set(name: str) -> list[dict[str, Any]]:
-    """The rows of a set on the hub in our form, ids made from their content; one that it holds twice is kept once.
+    """Return the distinct rows of a set on the hub in our form, with ids made from their content.
 
     Raises:
-        ValueError: it cannot be loaded, or lacks a column.
+        ValueError: the set cannot be loaded, or lacks a column.
     """
     if name not in HUB_SETS:
         raise ValueError(
             f"the problems of {name} do not come from the hub at a pinned commit "
-            f"({_ELSEWHERE[name.split('_')[0]]}); {give_a_file(name, COLUMNS)}"
+            f"({_ELSEWHERE[name.split('_')[0]]}). {file_advice(name, COLUMNS)}"
         )
     from datasets import Image
 
@@ -176,8 +174,8 @@ def read_visual_hub_set(name: str) -> list[dict[str, Any]]:
         split=source.split,
         config=source.config,
         columns=(*source.columns, source.image),
-        instead=give_a_file(name, COLUMNS),
+        remedy=file_advice(name, COLUMNS),
     ).cast_column(source.image, Image(decode=False))
-    rows = [{**source.read(row), "image": _kept(row[source.image])} for row in table]
+    rows = [{**source.read(row), "image": _store_embedded(row[source.image])} for row in table]
     once = {(row["problem"], str(row["answer"]), str(row["image"])): row for row in rows}
-    return with_ids(list(once.values()), ("problem", "answer", "image"), source=_named(name))
+    return with_ids(list(once.values()), ("problem", "answer", "image"), source=_source_name(name))

@@ -1,20 +1,20 @@
-"""report.html: a study in one file that asks nothing of any network.
+"""report.html: a study's report in one file that needs no network.
 
-    completions.py  which recorded completions are shown: a stated sample
-    thumbnails.py   the pictures of their problems
-    choice.py       how the rows of that sample are chosen
-    embed.py        hostile text and data → what may stand in a page
-    configs.py      in which settings the arms differ
-    provenance.py   what made the runs
-    reproduce.py    the commands that make them again
-    intervals.py    the small drawings of a verdict's intervals
-    page.py         all of it → the page
-    templates/      its skeleton (Jinja2, autoescape on)
+    completions.py  the sample of completions that the page shows
+    choice.py       choice of the rows of that sample
+    thumbnails.py   images of the problems
+    embed.py        escaping of hostile text and data
+    configs.py      settings that differ between arms
+    provenance.py   revisions, packages and machines of the runs
+    reproduce.py    commands that repeat the runs
+    intervals.py    small drawings of a verdict's intervals
+    page.py         the page, from all of the above
+    templates/      its Jinja2 templates (autoescape on)
     static/         its style and its script
 
-Completions are hostile text: they stand in the page as JSON in which nothing can end the element that holds it, and
-the script puts them into the document as text alone. The page's Content-Security-Policy allows no script but its own,
-by hash, and no request at all. Texts come from report.py and the modules; nothing is estimated here.
+Completions are hostile text. The page holds them as JSON that cannot end its element, and the script inserts them as
+text only. The page's Content-Security-Policy allows its own script, by hash, and no request. Sentences come from
+result.py and the modules of figures and tables; nothing is estimated here.
 """
 
 from analysis.report.html.page import report_page

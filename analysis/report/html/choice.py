@@ -1,4 +1,4 @@
-"""How the rows of a sample of completions are chosen: by seed, spread over prompts and outcomes."""
+"""Choice of a sample of completions: by seed, spread over prompts and outcomes."""
 
 from __future__ import annotations
 
@@ -7,28 +7,31 @@ import json
 import numpy as np
 import pandas as pd
 
-RIGHT, WRONG, UNDECIDED = "right", "wrong", "undecided"
+RIGHT, WRONG, INVALID = "right", "wrong", "invalid"
 
-_OF_A_PROMPT = 8  # completions of one prompt, where it has so many: enough to see how much they differ
+_PER_PROMPT = 8  # completions: enough to see how much they differ
 
 
 def spread(num_items: int, num_chosen: int) -> list[int]:
-    """Positions of `num_chosen` of `num_items`, evenly spaced, the first and the last among them."""
+    """Return `num_chosen` positions among `num_items`, evenly spaced, with the first and the last."""
     return sorted({round(x) for x in np.linspace(0, num_items - 1, min(num_items, num_chosen))}) if num_items else []
 
 
 def outcome(correct: pd.Series, valid: pd.Series) -> pd.Series:
-    """right, wrong, or undecided where the verifier could not decide; a category, in alphabetical order."""
-    right, decided = (marks.fillna(False).to_numpy(dtype=bool) for marks in (correct, valid))
-    codes = np.where(decided, np.where(right, 0, 2), 1)
-    return pd.Series(pd.Categorical.from_codes(codes, pd.Index([RIGHT, UNDECIDED, WRONG])), index=correct.index)
+    """Return the outcomes as a category: right, wrong, or invalid if the verifier gave no verdict."""
+    right, has_verdict = (known.fillna(False).to_numpy(dtype=bool) for known in (correct, valid))
+    codes = np.where(has_verdict, np.where(right, 0, 2), 1)
+    outcomes = pd.Categorical.from_codes(codes.tolist(), categories=pd.Index([RIGHT, INVALID, WRONG]))
+    return pd.Series(outcomes, index=correct.index)
 
 
 def choose(rows: pd.DataFrame, num: int, *, seed: int) -> pd.DataFrame:
-    """At most `num` rows, most wanted first: some prompts by seed, and of each as evenly of every outcome as there are.
+    """Return at most `num` rows in order of priority: some prompts, and of each prompt all outcomes in equal shares.
 
-    The order of prompts depends on the seed and their names alone, so that arms show the same ones. rows: prompt,
-    sample, outcome.
+    The order of prompts depends only on the seed and their names, so that all arms show the same prompts.
+
+    Args:
+        rows: Columns prompt, sample, outcome.
     """
     prompt, outcomes = (rows[name].astype("category").cat for name in ("prompt", "outcome"))
     names = prompt.categories.astype(str).to_numpy(dtype=object)
@@ -38,8 +41,8 @@ def choose(rows: pd.DataFrame, num: int, *, seed: int) -> pd.DataFrame:
     order = order[np.isin(order, codes)]
     sizes = np.bincount(codes[codes >= 0], minlength=len(names))[order]
     enough = int(np.searchsorted(sizes.cumsum(), num)) + 1
-    wanted = order[: max(enough, -(-num // _OF_A_PROMPT))]
-    place = np.full(len(names) + 1, -1)  # the last: no prompt is named
+    wanted = order[: max(enough, -(-num // _PER_PROMPT))]
+    place = np.full(len(names) + 1, -1)  # the last entry is for rows without a prompt
     place[wanted] = np.arange(len(wanted))
     at = np.flatnonzero(place[codes] >= 0)
     at = at[np.argsort(rows["sample"].to_numpy()[at], kind="stable")]
@@ -49,9 +52,9 @@ def choose(rows: pd.DataFrame, num: int, *, seed: int) -> pd.DataFrame:
 
 
 def clip(text: str, most: int) -> tuple[str, str, int]:
-    """Beginning, end and how many characters between them are left out; a whole text is all beginning.
+    """Return a text's beginning, its end, and the number of characters left out between them.
 
-    The end is kept since that is where an answer stands.
+    A short text is all beginning. The end is kept because it holds the answer.
     """
     if len(text) <= most:
         return text, "", 0
@@ -60,6 +63,6 @@ def clip(text: str, most: int) -> tuple[str, str, int]:
 
 
 def within(texts: pd.Series, budget: int) -> int:
-    """How many of the texts, from the first, fit into so many bytes of JSON; at least one."""
+    """Return the number of leading texts that fit into `budget` bytes of JSON; at least one."""
     sizes = np.cumsum([len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")) for text in texts])
     return max(1, int(np.searchsorted(sizes, budget, side="right")))

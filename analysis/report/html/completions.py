@@ -1,8 +1,8 @@
-"""Which recorded completions the report shows: a stated sample. Of what is not shown, as little as can be is read."""
+"""Sample of recorded completions for the report. Only the shown text is read, and as little else as possible."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +13,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from agrae_lab.runs import SCHEMA_VERSION, Run
-from analysis.io.parquet import AGAIN
-from analysis.io.study import BASE, FrameError, Study
+from analysis.io.parquet import AGAIN, FrameError
+from analysis.io.study import BASE, Study
 from analysis.report.html import thumbnails
 from analysis.report.html.choice import choose, clip, outcome, spread, within
 
 PER_CELL = 240  # completions of one arm and one source, over its seeds
 MOST_CHARACTERS = 4_000  # of one completion
-BUDGET = 5_000_000  # bytes of all completions together
-STEPS = 12  # training steps of a run
-_ROW_GROUPS = 16  # of a file
-_TEXT_OF_FILE = 1 << 25  # bytes of an evaluation that are looked at
-_TEXT_OF_STEP = 1 << 22  # of a step's rollouts
+BUDGET = 5_000_000  # bytes of all completions
+STEPS = 12  # training steps per run
+_ROW_GROUPS = 16  # per file
+_BYTES_PER_FILE = 1 << 25  # read of an evaluation
+_BYTES_PER_STEP = 1 << 22  # read of a step's rollouts
 
 TRAINING = "training"
 _NEEDED = ("sample", "completion", "correct", "valid")
@@ -37,7 +37,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Cell:
-    """One run's completions from one source, and how many of them are shown. The base model has no seed."""
+    """Number of recorded and of shown completions of one run from one source; the base model has no seed."""
 
     arm: str
     seed: int | None
@@ -48,33 +48,31 @@ class Cell:
 
 @dataclass
 class Sample:
-    """What the browser of completions holds. rows: COLUMNS; what a source does not record is missing there.
+    """Completions for the page, with their counts and the images of their problems."""
 
-    images: data URIs of the problems' pictures; `pictures` of a row are places among them.
-    """
-
+    # COLUMNS; missing where a source records no such value. `pictures` holds indices of `images`.
     rows: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS)))
     cells: list[Cell] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    in_part: bool = False  # whether some file was too large to be looked at as a whole
-    images: list[str] = field(default_factory=list)
-    about_images: str = ""  # for readers
+    in_part: bool = False  # True if a file was too large to be read as a whole
+    images: list[str] = field(default_factory=list)  # data URIs
+    about_images: str = ""  # a sentence for the page
 
 
 @dataclass(frozen=True)
 class _Source:
-    """A file, or the files of a run's steps, from which one cell is filled."""
+    """Source of one cell: a file, or the files of a run's steps."""
 
     arm: str
     seed: int | None
     name: str
     paths: tuple[Path, ...]
     decoding: str | None  # None: training rollouts
-    index: Path  # of the pictures of its problems, where they have any
+    index: Path  # of its problems' images; may not exist
 
 
 def sample_completions(study: Study) -> Sample:
-    """Completions of every run and of the base model, from training and evaluation, chosen by the view's seed."""
+    """Return completions of every run and of the base model, from training and evaluation, by the view's seed."""
     sample, frames = Sample(), []
     sources = list(_sources(study))
     for source in sources:
@@ -89,19 +87,19 @@ def sample_completions(study: Study) -> Sample:
         rows = rows.head(within(rows["completion"].map(lambda text: text[:MOST_CHARACTERS]), BUDGET // len(sources)))
         sample.in_part |= in_part
         sample.cells.append(Cell(source.arm, source.seed, source.name, recorded, len(rows)))
-        frames.append(_laid_out(rows, source))
-        frames[-1]["pictures"] = _pictures(source, frames[-1]["prompt"], sample.refused)
+        frames.append(_display_rows(rows, source))
+        frames[-1]["pictures"] = _image_files(source, frames[-1]["prompt"], sample.refused)
     if frames:
         sample.rows = pd.concat(frames, ignore_index=True)
         names = list(sample.rows["pictures"])
-        sample.images, places = thumbnails.embedded(names)
+        sample.images, places = thumbnails.embed_images(names)
         sample.about_images = thumbnails.describe(names, places)
         sample.rows["pictures"] = pd.Series(places, dtype=object)
     return sample
 
 
-def _pictures(source: _Source, prompts: pd.Series, refused: list[str]) -> pd.Series:
-    """The pictures of each row's problem; a broken index is told of once."""
+def _image_files(source: _Source, prompts: pd.Series, refused: list[str]) -> pd.Series:
+    """Return the image files of each row's problem; add a broken index to `refused` once."""
     try:
         known = thumbnails.read_index(source.index)
     except FrameError as error:
@@ -112,16 +110,16 @@ def _pictures(source: _Source, prompts: pd.Series, refused: list[str]) -> pd.Ser
 
 
 def describe(sample: Sample) -> str:
-    """How the completions were chosen, for readers."""
+    """Return sentences for the page on the choice of the completions."""
     shown, recorded = len(sample.rows), sum(cell.recorded for cell in sample.cells)
     text = (
-        f"{shown:,} of {recorded:,} recorded completions: at most {PER_CELL} of an arm and a source, chosen by seed. "
-        f"Training: from at most {STEPS} steps, evenly spaced. Of each step or benchmark some prompts, the same for "
-        "all arms, and of these right, wrong and undecided ones as evenly as there are: shares here are not shares of "
-        f"the record. Completions of more than {MOST_CHARACTERS:,} characters are shown without their middle."
+        f"{shown:,} of {recorded:,} recorded completions: at most {PER_CELL} for each arm and source, chosen by seed. "
+        f"Training completions come from at most {STEPS} evenly spaced steps. All arms show the same prompts. Right, "
+        "wrong and invalid completions are balanced as far as possible, so their shares here are not the recorded "
+        f"shares. A completion of more than {MOST_CHARACTERS:,} characters is shown without its middle."
     )
     text += f" {sample.about_images}" if sample.about_images else ""
-    return text + (" Of large files only parts were looked at." if sample.in_part else "")
+    return text + (" Of large files only a part was read." if sample.in_part else "")
 
 
 def _sources(study: Study) -> Iterator[_Source]:
@@ -144,37 +142,44 @@ def _evaluation(arm: str, seed: int | None, benchmark: str, path: Path, index: P
 
 
 def _index(run: Run, name: str) -> Path:
-    """Where the pictures of a run's set of problems are, if it has any."""
+    """Return the path of the index of images of a run's problem set; it may not exist."""
     fingerprint = Path(str(run.config.get("data_fingerprints", {}).get(name, "unknown"))).name
     return run.root / "pictures" / fingerprint / "index.json"
 
 
 def _read(source: _Source, num: int, *, seed: int) -> tuple[pd.DataFrame, int, bool]:
-    """Chosen rows, most wanted first; how many are recorded; whether a file was looked at in part.
+    """Return the chosen rows in order of priority, the number of recorded rows, and True if a file was read in part.
 
     Raises:
-        FrameError: a file that cannot be read, or is not one of ours.
+        FrameError: a file cannot be read, or has other columns.
     """
     if source.decoding is not None:
-        (path,) = source.paths
-        with _opened(path) as file:
-            groups = _groups_with(file, source.decoding)
-            looked_at = {
-                group: groups[group] for group in map(list(groups).__getitem__, spread(len(groups), _ROW_GROUPS))
-            }
-            table, whole = _table(file, path, "problem_id", looked_at, _TEXT_OF_FILE, decoding=source.decoding)
-        return _picked(table, num, seed=seed), sum(groups.values()), not whole or len(looked_at) < len(groups)
-    recorded = sum(_num_rows(path) for path in source.paths)
+        return _read_evaluation(source.paths[0], source.decoding, num, seed=seed)
+    return _read_rollouts(source.paths, num, seed=seed)
+
+
+def _read_evaluation(path: Path, decoding: str, num: int, *, seed: int) -> tuple[pd.DataFrame, int, bool]:
+    """Return what _read does, for one decoding of an evaluation's file."""
+    with _opened(path) as file:
+        groups = _groups_with(file, decoding)
+        wanted = {group: groups[group] for group in map(list(groups).__getitem__, spread(len(groups), _ROW_GROUPS))}
+        table, whole = _table(file, path, "problem_id", wanted, _BYTES_PER_FILE, decoding=decoding)
+    return _choose_rows(table, num, seed=seed), sum(groups.values()), not whole or len(wanted) < len(groups)
+
+
+def _read_rollouts(paths: Sequence[Path], num: int, *, seed: int) -> tuple[pd.DataFrame, int, bool]:
+    """Return what _read does, for the files of a run's steps."""
+    recorded = sum(_num_rows(path) for path in paths)
     steps, in_part = [], False
-    places = spread(len(source.paths), min(STEPS, num))
+    places = spread(len(paths), min(STEPS, num))
     for place in places:
-        path = source.paths[place]
+        path = paths[place]
         with _opened(path) as file:
             groups = {i: file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)}
-            table, whole = _table(file, path, "prompt_id", groups, _TEXT_OF_STEP)
-        steps.append(_picked(table, num // len(places), seed=seed))
+            table, whole = _table(file, path, "prompt_id", groups, _BYTES_PER_STEP)
+        steps.append(_choose_rows(table, num // len(places), seed=seed))
         in_part |= not whole
-    # turn by turn, so that a cut for size leaves every step with something
+    # steps take turns, so that a cut for size leaves some rows of every step
     turns = pd.concat([step.assign(_turn=range(len(step))) for step in steps]) if steps else pd.DataFrame()
     return (turns.sort_values("_turn", kind="stable") if len(turns) else turns), recorded, in_part
 
@@ -182,11 +187,11 @@ def _read(source: _Source, num: int, *, seed: int) -> tuple[pd.DataFrame, int, b
 def _table(
     file: pq.ParquetFile, path: Path, prompt: str, groups: Mapping[int, int], most: int, *, decoding: str | None = None
 ) -> tuple[pa.Table, bool]:
-    """Rows of row groups (→ rows wanted of each), until `most` bytes are read in all; whether those were all rows."""
+    """Return rows of row groups (group → wanted rows), at most `most` bytes; True if all wanted rows were read."""
     names = file.schema_arrow.names
     extra = (prompt, *(["decoding"] if decoding else ["step"]))
     if missing := [name for name in ("schema_version", *extra, *_NEEDED) if name not in names]:
-        raise FrameError(f"{path} is not a file of agrae_lab's kind: it lacks the columns {missing}")
+        raise FrameError(f"{path}: the columns {missing} are missing. Give files that agrae_lab wrote")
     columns = ["schema_version", *extra, *_NEEDED, *(name for name in _OPTIONAL if name in names)]
     batches, whole = [], True
     for group, wanted in groups.items():
@@ -199,15 +204,15 @@ def _table(
                 whole &= wanted <= 0
                 break
     table = pa.Table.from_batches(batches, file.schema_arrow.empty_table().select(columns).schema)
-    table.validate(full=True)  # that text is text: reading alone does not ask
+    table.validate(full=True)  # reading alone does not check that text is valid UTF-8
     versions = pc.unique(table["schema_version"]).to_pylist()
     if versions not in ([SCHEMA_VERSION], []):
-        raise FrameError(f"{path} has schema version {versions}, but this analysis reads version {SCHEMA_VERSION}")
+        raise FrameError(f"{path}: schema version {versions}, but this analysis reads version {SCHEMA_VERSION}")
     return table.rename_columns({prompt: "prompt"}), whole
 
 
-def _picked(table: pa.Table, num: int, *, seed: int) -> pd.DataFrame:
-    """The rows that are chosen, with their outcomes; the text of the others, most of all there is, is left as it is."""
+def _choose_rows(table: pa.Table, num: int, *, seed: int) -> pd.DataFrame:
+    """Return the chosen rows with their outcomes; the text of other rows, which is most of it, is not converted."""
     marks = table.select(["correct", "valid"]).to_pandas()
     prompts = table["prompt"].combine_chunks().dictionary_encode().to_pandas()
     about = pd.DataFrame(
@@ -221,7 +226,7 @@ def _picked(table: pa.Table, num: int, *, seed: int) -> pd.DataFrame:
 
 
 def _groups_with(file: pq.ParquetFile, decoding: str) -> dict[int, int]:
-    """Row groups that hold rows of this decoding → how many. The column has few values and costs next to nothing."""
+    """Return row group → number of its rows of this decoding, without groups that have none."""
     found = {}
     for group in range(file.num_row_groups):
         column = file.read_row_group(group, ["decoding"], use_threads=False)["decoding"]
@@ -230,8 +235,8 @@ def _groups_with(file: pq.ParquetFile, decoding: str) -> dict[int, int]:
     return found
 
 
-def _laid_out(rows: pd.DataFrame, source: _Source) -> pd.DataFrame:
-    """The columns of Sample.rows, in reading order."""
+def _display_rows(rows: pd.DataFrame, source: _Source) -> pd.DataFrame:
+    """Return the columns of Sample.rows, in reading order."""
     rows = rows.sort_values(["step", "prompt", "sample"] if "step" in rows else ["prompt", "sample"], kind="stable")
     parts = [clip(text, MOST_CHARACTERS) for text in rows["completion"]]
     texts = pd.DataFrame(parts, columns=["start", "end", "left_out"], index=rows.index)
@@ -241,13 +246,15 @@ def _laid_out(rows: pd.DataFrame, source: _Source) -> pd.DataFrame:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
-    """The file, to be read in pieces: neither whole columns nor whole row groups are buffered."""
+    """Open a file for reading in pieces: neither whole columns nor whole row groups are buffered."""
     try:
         with pq.ParquetFile(path, buffer_size=1 << 20) as file:
             yield file
     except (pa.ArrowException, OSError, KeyError) as error:
         cause = str(error).partition("\n")[0]
-        raise FrameError(f"{path} is not a whole Parquet file of ours: {cause}; {AGAIN}") from error
+        raise FrameError(
+            f"{path}: not a whole Parquet file (cut off, damaged, or another format): {cause}; {AGAIN}"
+        ) from error
 
 
 def _num_rows(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""In which settings the arms of a study differ."""
+"""Settings that differ between the arms of a study."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import yaml
 from agrae_lab.runs import DERIVED, VOLATILE
 from analysis.io.study import Study, leaves
 
-_OF_EVERY_RUN = (*VOLATILE, *DERIVED, "seed", "arm")
+_NOT_COMPARED = (*VOLATILE, *DERIVED, "seed", "arm")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One setting in which arms differ; `values` in the order of the arms, None where an arm does not have it."""
+    """A setting that differs between arms; `values` in the order of the arms, None for an arm without it."""
 
     key: str
     values: tuple[str | None, ...]
 
 
-def word(value: Any) -> str:
-    """A setting's value as a config file has it, on one line."""
+def yaml_text(value: Any) -> str:
+    """Return a setting's value as YAML on one line."""
     return yaml.safe_dump(value, default_flow_style=True, width=10**9).removesuffix("\n").removesuffix("\n...")
 
 
 def differences(study: Study) -> list[Difference]:
-    """Settings whose values are not the same in all arms, in the config's order; runs of one arm share theirs."""
+    """Return the settings whose values differ between arms, in the config's order; runs of one arm agree."""
     configs = [dict(leaves(runs[0].config)) for runs in study.arms.values()]
     found = []
     for key in dict.fromkeys(key for config in configs for key in config):
-        if key.split(".")[0] in _OF_EVERY_RUN:
+        if key.split(".")[0] in _NOT_COMPARED:
             continue
-        values = tuple(word(config[key]) if key in config else None for config in configs)
+        values = tuple(yaml_text(config[key]) if key in config else None for config in configs)
         if len(set(values)) > 1:
             found.append(Difference(key, values))
     return found

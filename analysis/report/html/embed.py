@@ -1,7 +1,7 @@
-"""Hostile text and data → what may stand in a page.
+"""Escaping of hostile text and data for a page.
 
-Text from a model, an error message or a file may hold markup, control characters, and characters that turn the
-direction of what follows (U+202E) or show nothing at all. Jinja2 escapes the markup; here the rest is made visible.
+Text from a model, an error message or a file may hold markup, control characters, invisible characters, and characters
+that reverse the direction of text (U+202E). Jinja2 escapes the markup; this module makes the other characters visible.
 """
 
 from __future__ import annotations
@@ -24,29 +24,30 @@ _UNSAFE = re.compile(f"[<>&]|{INVISIBLE.pattern}")
 
 
 def visible(value: Any) -> Any:
-    """Text with every invisible character written as ⟨U+202E⟩; Markup of ours passes as it is."""
+    """Return text with every invisible character written like ⟨U+202E⟩; Markup passes unchanged."""
     return value if isinstance(value, Markup) else INVISIBLE.sub(lambda m: f"⟨U+{ord(m[0]):04X}⟩", str(value))
 
 
 def json_for_script(value: Any) -> Markup:
-    """JSON for `<script type="application/json">`: no <, >, & nor invisible character stands in it as itself.
+    """Return JSON for `<script type="application/json">`, with <, >, & and invisible characters escaped.
 
-    So nothing in it ends the element or opens a comment, and a reader of the page's source sees what is there.
+    Nothing in it can end the element or open a comment, and the page's source shows every character.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(_UNSAFE.sub(_escape, text))
 
 
 def data_uri(mime: str, content: bytes) -> str:
+    """Return a file's content as a data URI."""
     return f"data:{mime};base64,{base64.b64encode(content).decode()}"
 
 
 def csp_hash(text: str) -> str:
-    """The word that allows one inline style or script in a Content-Security-Policy."""
+    """Return the source expression that allows an inline style or script in a Content-Security-Policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _escape(match: re.Match[str]) -> str:
-    """\\uXXXX, as one or two UTF-16 units."""
+    """Return one character as one or two escapes of the form \\uXXXX."""
     units = match[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))

@@ -1,4 +1,4 @@
-"""The small drawings of a verdict's intervals: positions on a line whose middle is zero."""
+"""Small drawings of a verdict's intervals: positions on a line whose middle is zero."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MARGIN = 6.0
 
 @dataclass(frozen=True)
 class Drawn:
-    """A part of a verdict for readers. lo, mid, hi: positions in [0, WIDTH]; None where there is no such value."""
+    """A verdict's part for display. lo, mid, hi: positions in [0, WIDTH], or None without such a value."""
 
     name: str
     effect: str
@@ -26,7 +26,7 @@ class Drawn:
 
 
 def drawn_parts(parts: Sequence[Part]) -> list[Drawn]:
-    """Parts with their intervals on one scale for each unit, so that lengths within a claim compare."""
+    """Return the parts of a claim with positions on one scale per unit, so that lengths are comparable."""
     reach = {unit: max(map(_reach, (p for p in parts if p.unit == unit))) for unit in {p.unit for p in parts}}
     return [
         Drawn(

@@ -1,4 +1,4 @@
-"""A study's result → the page."""
+"""HTML page of a study's result."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ from analysis.report.html.completions import COLUMNS, Sample
 from analysis.report.html.embed import csp_hash, data_uri, json_for_script, visible
 from analysis.report.result import Result
 
-_PIXELS_PER_POINT = 1.8  # a figure over two columns of a paper fills the page's width
+_PIXELS_PER_POINT = 1.8  # a two-column figure fills the width of the page
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure as images: on light ground, and on dark where it is a drawing."""
+class FigureImage:
+    """A figure's images, for a light page and, unless it is a PNG, for a dark page."""
 
     name: str
     question: str
     caption: str
+    details: str
     paper: str
-    width: int | None  # pixels: text has the same size in all figures; None where the size in print is not known
+    width: int | None  # pixels; text then has the same size in all figures. None: the printed size is unknown
     light: str
     dark: str | None
 
 
 def report_page(result: Result, sample: Sample, folder: Path) -> str:
-    """The whole report as HTML; figures are taken from the folder that they were drawn into."""
+    """Return the report as HTML; `folder` holds the files of its figures."""
     study = result.study
     style, script = _static("report.css"), _static("report.js")
     experiment, _, model = study.name.partition("/")
@@ -59,18 +60,18 @@ def report_page(result: Result, sample: Sample, folder: Path) -> str:
         "rule": RULE,
         "multiplicity": report.multiplicity(result.verdicts),
         "refused": [*result.refused, *sample.refused],
-        "to_know": result.to_know,
+        "remarks": result.remarks,
         "unfinished": [report.run_state(run) for run in study.unfinished],
         "has_diverged": report.has_diverged(study),
-        "pictures": _pictures(result.figures, folder),
+        "figures": _figure_images(result.figures, folder),
         "not_drawn": [figure for figure in result.figures if figure.reason],
-        "not_made": [table for table in result.tables if table.reason],
-        "tables": [table for table in sorted(result.tables, key=_place_in_paper) if not table.reason],
+        "not_written": [table for table in result.tables if table.reason],
+        "tables": [table for table in sorted(result.tables, key=_paper_order) if not table.reason],
         "runs": report.run_rows(study),
         "differences": configs.differences(study),
         "facts": provenance.facts(study),
         "analysis": provenance.analysis_versions(),
-        "took": provenance.took(study),
+        "total_time": provenance.total_time(study),
         "commands": reproduce.script(study, experiment),
         "sampling": completions.describe(sample),
         "data": json_for_script(browser_data(sample)),
@@ -82,7 +83,7 @@ def report_page(result: Result, sample: Sample, folder: Path) -> str:
 
 
 def browser_data(sample: Sample) -> dict[str, Any]:
-    """What the page's script reads: completions column by column, names and pictures once, and the cells' counts."""
+    """Return the data of the page's script: completions by column, each name and image once, counts by cell."""
     arms = sort_arms(list(dict.fromkeys(cell.arm for cell in sample.cells)))
     sources = list(dict.fromkeys(cell.source for cell in sample.cells))
     rows = sample.rows
@@ -101,33 +102,33 @@ def browser_data(sample: Sample) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON has: missing ones are null, whole numbers whole."""
+    """Return a value for JSON: a missing one as None, a whole number as int."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return None
     value = value.item() if hasattr(value, "item") else value
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _pictures(figures: Sequence[Rendered], folder: Path) -> list[Picture]:
-    """In the paper's order, then those that are ours."""
-    return [_picture(figure, folder) for figure in sorted(figures, key=_place_in_paper) if not figure.reason]
+def _figure_images(figures: Sequence[Rendered], folder: Path) -> list[FigureImage]:
+    """Return the paper's figures in its order, then the others."""
+    return [_figure_image(figure, folder) for figure in sorted(figures, key=_paper_order) if not figure.reason]
 
 
-def _place_in_paper(made: Rendered) -> tuple[float, str]:
-    number = re.search(r"\d+", made.paper)
-    return (int(number[0]) if number else math.inf, made.name)
+def _paper_order(rendered: Rendered) -> tuple[float, str]:
+    number = re.search(r"\d+", rendered.paper)
+    return (int(number[0]) if number else math.inf, rendered.name)
 
 
-def _picture(figure: Rendered, folder: Path) -> Picture:
-    about = (figure.name, figure.question, figure.caption, figure.paper)
+def _figure_image(figure: Rendered, folder: Path) -> FigureImage:
+    about = (figure.name, figure.question, figure.caption, figure.details, figure.paper)
     drawn = folder / f"{figure.name}.svg"
     if drawn.is_file() and drawn.stat().st_size <= MOST_SVG:
         light = drawn.read_text(encoding="utf-8")
         points = re.search(r'<svg[^>]* width="([\d.]+)pt"', light)
         width = round(float(points[1]) * _PIXELS_PER_POINT) if points else None
         on_both = (data_uri("image/svg+xml", text.encode()) for text in (light, dark(light)))
-        return Picture(*about, width, *on_both)
-    return Picture(*about, None, data_uri("image/png", (folder / f"{figure.name}.png").read_bytes()), None)
+        return FigureImage(*about, width, *on_both)
+    return FigureImage(*about, None, data_uri("image/png", (folder / f"{figure.name}.png").read_bytes()), None)
 
 
 def _static(name: str) -> str:

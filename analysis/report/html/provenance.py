@@ -1,4 +1,4 @@
-"""What made the runs: revisions, packages, machines, fingerprints, as their meta.json and config.yaml say."""
+"""Provenance of the runs: revisions, packages, machines, fingerprints, from meta.json and config.yaml."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from typing import Any
 from agrae_lab.runs import Run
 from analysis.io.study import Study
 
-_OF_THE_ANALYSIS = ("agrae-lab", "numpy", "scipy", "pandas", "pyarrow", "matplotlib")
+_ANALYSIS_PACKAGES = ("agrae-lab", "numpy", "scipy", "pandas", "pyarrow", "matplotlib")
 
 
 @dataclass(frozen=True)
 class Fact:
-    """Something recorded of every run: value → the runs that have it. One value: it holds for all."""
+    """A recorded fact: value → the runs that have it. A single value holds for all runs."""
 
     name: str
     values: dict[str, tuple[str, ...]]
 
 
 def facts(study: Study) -> list[Fact]:
-    """Everything recorded of what made the runs; a run that went on after a break has the values of each attempt."""
+    """Return all recorded facts of the runs; a resumed run has the values of each attempt."""
     found: dict[str, dict[str, list[str]]] = {}
     for run in study.runs:
-        for name, value in dict.fromkeys(_facts_of(run)):
+        for name, value in dict.fromkeys(_run_facts(run)):
             found.setdefault(name, {}).setdefault(value, []).append(run.key)
     return [Fact(name, {value: tuple(keys) for value, keys in values.items()}) for name, values in found.items()]
 
 
 @cache
 def analysis_versions() -> list[tuple[str, str]]:
-    """Package and version of what analysed the runs."""
-    return [(name, version(name)) for name in _OF_THE_ANALYSIS]
+    """Return packages and versions of this analysis."""
+    return [(name, version(name)) for name in _ANALYSIS_PACKAGES]
 
 
-def took(study: Study) -> str:
-    """Time of the runs one after the other, training and evaluation: `5.2 hours`."""
+def total_time(study: Study) -> str:
+    """Return the total time of training and evaluation, such as `5.2 hours`."""
     minutes = sum(sum(run.meta.get("timings", {}).values()) for run in study.runs) / 60
     return f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes"
 
 
-def _facts_of(run: Run) -> Iterator[tuple[str, str]]:
+def _run_facts(run: Run) -> Iterator[tuple[str, str]]:
     attempts = run.meta.get("attempts", [])
     for attempt in attempts:
         revision = str(attempt.get("git_revision") or "not in a repository")

@@ -1,7 +1,7 @@
-"""The commands that make a study's runs again, from their frozen configs.
+"""Commands that repeat a study's runs, from their frozen configs.
 
-Every setting is given in full, so that the commands do not depend on what the defaults are by then. The words are
-Hydra's: `group=choice`, `key=value`, and `++key=value` where a key may not be there yet.
+Every setting is spelled out, so that the commands do not depend on later defaults. The overrides are Hydra's:
+`group=choice`, `key=value`, and `++key=value` for a key that may not exist yet.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from analysis.io.study import Study, View, leaves
 ROOT = "runs/again"
 _SLOTS = ("base", "sample", "group", "token", "match")
 _FROZEN = (*VOLATILE, *DERIVED, "data_fingerprints", "seed", "advantage", "loss", "world")
-_OF_SOME_WORLDS = ("evaluation.benchmarks.", "model.lora.", "task.")  # keys that not every world has
-_PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)  # what Hydra reads as text without quotes
+_WORLD_KEYS = ("evaluation.benchmarks.", "model.lora.", "task.")  # prefixes of keys that some worlds lack
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)  # text that Hydra reads without quotes
 _REVISION = re.compile(r"[0-9a-f]{7,64}\+?")
 _KEYWORDS = ("null", "true", "false", "nan", "inf")
 
 
 def script(study: Study, experiment: str) -> str:
-    """Shell commands: the revision, the settings that all runs share, a line for each arm, the analysis."""
+    """Return shell commands: checkout, the settings that all runs share, a line for each arm, the analysis."""
     arms = list(study.arms.items())
-    words = [list(overrides(runs[0].config)) for _, runs in arms]
-    shared = [word for word in words[0] if all(word in others for others in words)]
+    own_words = [list(overrides(runs[0].config)) for _, runs in arms]
+    shared = [word for word in own_words[0] if all(word in others for others in own_words)]
     named = [f"experiment.name={_value(experiment)}", f"experiment.question={_value(study.question)}", f"root={ROOT}"]
     lines = [*_checkout(study), "", "SETTINGS=("]
     lines += [f"  {shlex.quote(word)}" for word in (*named, *shared)]
     lines.append(")")
-    for (_, runs), own in zip(arms, words, strict=True):
+    for (_, runs), own in zip(arms, own_words, strict=True):
         seeds = ",".join(str(run.seed) for run in runs)
         rest = [shlex.quote(word) for word in own if word not in shared]
         command = ["python -m agrae_lab.train -m", '"${SETTINGS[@]}"', *rest, f"seed={seeds}"]
         lines += [f"# {runs[0].path.parent.name}", " ".join(command)]
-    lines.append(f"python -m analysis runs={ROOT} experiment={shlex.quote(experiment)}{_looks(study.view)}")
+    lines.append(f"python -m analysis runs={ROOT} experiment={shlex.quote(experiment)}{_view_words(study.view)}")
     return "\n".join(lines) + "\n"
 
 
 def overrides(config: Mapping[str, Any]) -> Iterator[str]:
-    """Hydra overrides that compose to this frozen config, seed and root aside.
+    """Yield Hydra overrides that compose to this frozen config, except seed and root.
 
-    `_source_`, the fingerprint of an estimator in a file of one's own, is among them: another file is refused.
+    They include `_source_`, the fingerprint of an estimator in a user's file, so that another file is refused.
     """
     if "world" in config:
         yield f"world={_value(config['world'])}"
@@ -57,12 +57,12 @@ def overrides(config: Mapping[str, Any]) -> Iterator[str]:
     for slot in _SLOTS:
         yield from _slot(slot, advantage.get(slot, {}))
     for key, value in leaves({key: value for key, value in config.items() if key not in _FROZEN}):
-        yield f"{'++' if key.startswith(_OF_SOME_WORLDS) else ''}{key}={_value(value)}"
+        yield f"{'++' if key.startswith(_WORLD_KEYS) else ''}{key}={_value(value)}"
 
 
 def _slot(slot: str, settings: Mapping[str, Any]) -> Iterator[str]:
     fields = {key: value for key, value in settings.items() if key != "name"}
-    if "_target_" in fields:  # the name is then the class's own
+    if "_target_" in fields:  # the class has its own name
         yield from (f"++advantage.{slot}.{key}={_value(value)}" for key, value in fields.items())
     elif "name" in settings:
         yield f"advantage/{slot}={_value(settings['name'])}"
@@ -70,7 +70,7 @@ def _slot(slot: str, settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _value(value: Any) -> str:
-    """A value in Hydra's grammar."""
+    """Return a value in Hydra's grammar."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -88,7 +88,7 @@ def _value(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Hydra's quotes: a backslash stands for itself unless it is before a quote, where each needs another."""
+    """Return text in Hydra's quotes; a backslash is doubled only before a quote."""
     escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
     return f"'{escaped}'"
 
@@ -97,9 +97,9 @@ def _checkout(study: Study) -> list[str]:
     revisions = dict.fromkeys(revision for run in study.runs for revision in _revisions(run))
     lines = [f"git checkout {shlex.quote(revision.removesuffix('+'))}" for revision in revisions]
     if len(lines) > 1:
-        lines = ["# the runs were made by several revisions", *(f"# {line}" for line in lines)]
+        lines = ["# the runs are from several revisions", *(f"# {line}" for line in lines)]
     if any(revision.endswith("+") for revision in revisions):
-        lines.append("# the working tree had changes that no revision records")
+        lines.append("# the working tree had uncommitted changes")
     return [*lines, "python -m pip install --constraint constraints.txt --editable ."]
 
 
@@ -110,7 +110,7 @@ def _revisions(run: Run) -> Iterator[str]:
             yield revision
 
 
-def _looks(view: View) -> str:
+def _view_words(view: View) -> str:
     words = [f"{key}={value}" for key in ("published", "smooth") if (value := getattr(view, key)) is not None]
     words += [f"seed={view.seed}"] if view.seed else []
     words += ["--intersect"] if view.intersect else []

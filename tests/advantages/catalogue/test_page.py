@@ -1,4 +1,4 @@
-"""The page that compares all estimators: it is what the command writes, and it leaves nobody out."""
+"""Tests of the page that compares all estimators: it is up to date, and no estimator is missing."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ LINKS = [(slot, name) for slot in SLOTS for name in links(slot) if name != "none
 
 
 def section(name):
-    """The text of an estimator's first section."""
+    """Return the text of an estimator's first section."""
     return re.split(r"\n##+ ", MARKDOWN.split(f"\n### {name.replace('_', chr(92) + '_')}\n", 1)[1])[0]
 
 
@@ -43,8 +43,11 @@ def test_every_link_is_described_with_all_its_settings(slot, name):
 
 
 @pytest.mark.parametrize(("slot", "name"), [link for link in LINKS if link[0] != "match"])
-def test_every_docstring_begins_with_formula_and_source(slot, name):
+def test_every_docstring_has_purpose_formula_source_and_example(slot, name):
     description = facts.describe(links(slot)[name])
+    assert description.purpose.endswith(".")
+    assert len(description.purpose.split(". ")) == 1
+    assert "make(" in description.example
     assert "=" in description.formula
     assert re.search(r"arXiv \d{4}\.\d{5}|Eq\. \d|Table \d|\w/[\w.-]+:|NeMo", description.source), description
 
@@ -59,18 +62,37 @@ def test_values_by_hand():
 
 def test_docstrings_are_read_as_written():
     class Link:
-        """A = (a + b) / c,
+        """Serve a purpose.
+
+        A = (a + b) / c,
         d else   (Eq. 1; arXiv 1234.56789 (v2)). β = 1: A.
 
-        beta: one.
+        More words.
+
+        >>> 1 + 1
+        2
         """
 
+    class Bare:
+        """A = b."""
+
     assert facts.describe(Link) == facts.Description(
+        purpose="Serve a purpose.",
         formula="A = (a + b) / c,\nd else",
         source="Eq. 1; arXiv 1234.56789 (v2)",
         remark="β = 1: A.",
-        paragraphs=("beta: one.",),
+        paragraphs=("More words.",),
+        example=">>> 1 + 1\n2",
     )
+    assert facts.describe(Bare) == facts.Description("", "A = b", "", "", (), "")
+
+
+def test_show_prints_the_section_of_an_estimator(capsys):
+    assert main(["show", "curve_rl", "l1"]) == 0
+    output = capsys.readouterr().out
+    assert output.index("### curve\\_rl") < output.index("### l1")
+    assert "`base.window = 10`: a whole number from 1; t0, the number of batches kept" in output
+    assert ">>> advantages, state = " in output
 
 
 def test_the_command_writes_page_and_figure(tmp_path, capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""`python -m agrae_lab.advantages check`: an estimator of one's own is held to its word, and faults are found."""
+"""Tests of `python -m agrae_lab.advantages check`: faults of a user's link are found."""
 
 import itertools
 
@@ -23,7 +23,7 @@ numbers = itertools.count()
 
 @pytest.fixture
 def check(tmp_path, capsys):
-    """The exit code and the output for the class body given."""
+    """Return a function from a class body to the exit code and the output."""
 
     def run(body):
         path = tmp_path / f"estimator_{next(numbers)}.py"
@@ -35,7 +35,7 @@ def check(tmp_path, capsys):
 
 
 def line_of(output, law):
-    """The finding about a law with the details beneath it, blanks run together."""
+    """Return the finding about a law with its details, blanks run together."""
     after = output.split(f" {law} ", 1)[1].split("\n")
     details = itertools.takewhile(lambda line: line.startswith("     "), after[1:])
     return " ".join(" ".join([after[0], *details]).split())
@@ -87,7 +87,7 @@ def faults(output):
         ("centred(r).sum(dim=1)", "finite"),
         ("r.sub_(1).nan_to_num()", "pure"),
         ("torch.rand_like(r)", "pure"),
-        ("r.nan_to_num() - r.nan_to_num().mean(dim=1, keepdim=True)", "undecided_left_out"),
+        ("r.nan_to_num() - r.nan_to_num().mean(dim=1, keepdim=True)", "invalid_left_out"),
         ("torch.where(torch.arange(r.shape[1]) == 0, centred(r), 0)", "permutation_equivariant"),
         ("centred(r) + 1", "zero_on_ties"),
         ("centred(r).clamp(min=0)", "zero_sum"),
@@ -124,26 +124,30 @@ def __call__(self, r, context):
 STATEFUL = """
 LAWS: ClassVar = frozenset()
 STATEFUL: ClassVar = True
-def __call__(self, r, context):
-    seen = context.state.get(self.name, [])
-    UPDATE
-    return centred(r) * (1 + len(seen))
+def __call__(self, r, context, state):
+    seen = state or []
+    return centred(r) * (1 + len(seen)), RESULT
 """
 
 
 @pytest.mark.parametrize(
-    ("update", "words"),
+    ("result", "words"),
     [
-        ("context.state[self.name] = [*seen, 1]", None),
-        ("seen.append(1); context.state[self.name] = seen", "not changed in place"),
-        ("context.state['other'] = [1]", "nowhere else"),
-        ("context.state[self.name] = [r]", "JSON"),
+        ("[*seen, 1]", None),
+        ("seen.append(1) or seen", "not changed in place"),
+        ("[r]", "JSON"),
     ],
 )
-def test_state(check, update, words):
-    code, output = check(STATEFUL.replace("UPDATE", update))
+def test_state(check, result, words):
+    code, output = check(STATEFUL.replace("RESULT", result))
     assert code == (1 if words else 0), output
     assert (words or "fits into JSON") in line_of(output, "state")
+
+
+def test_a_stateful_link_takes_and_returns_its_state(check):
+    code, output = check(STATEFUL.replace("context, state)", "context)").replace("state or []", "[]"))
+    assert code == 1
+    assert "must take its state last and return (advantages, new state)" in line_of(output, "state")
 
 
 def test_a_link_of_another_slot_is_tried_on_grpo(check):
@@ -185,6 +189,8 @@ def test_what_cannot_be_tried_gets_one_sentence(check, body, words):
         (["check", "no_such_module:Mine"], "there is no module no_such_module"),
         (["check", "agrae_lab.advantages.base.grpo:GRP"], "did you mean GRPO?"),
         (["page", "to=docs"], "page takes out=<directory>"),
+        (["show"], "show takes names of estimators; choose from"),
+        (["show", "a_gre"], "did you mean a_grae"),
     ],
 )
 def test_wrong_command_lines(capsys, arguments, words):

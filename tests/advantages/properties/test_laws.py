@@ -31,7 +31,7 @@ COMBINATIONS = {
 REWARDS = {
     "binary": st.sampled_from([0.0, 1.0]),
     "shaped": st.sampled_from([0.0, 0.1, 0.35, 0.5, 0.95, 1.0]),  # 0.1, 0.35 and 0.95 are not exact in binary
-    "undecided": st.sampled_from([0.0, 0.5, 1.0, float("nan")]),
+    "invalid": st.sampled_from([0.0, 0.5, 1.0, float("nan")]),
 }
 
 
@@ -72,9 +72,9 @@ def test_a_grae_on_every_base(name):
     estimator = COMBINATIONS[name]
     smallest = max(2, estimator.min_group_size)
     small = [b for b in suite.binary_batches(smallest) if b.shape[1] == smallest + 1]
-    undecided = [b for b in suite.undecided_batches(smallest) if b.shape[1] <= smallest + 1]
+    invalid = [b for b in suite.invalid_batches(smallest) if b.shape[1] <= smallest + 1]
     cases = [(law, b) for b in small for law in sorted(estimator.laws)]
-    cases += [(law, b) for b in undecided for law in ("finite", "undecided_left_out")]
+    cases += [(law, b) for b in invalid for law in ("finite", "invalid_left_out")]
     for law, rewards in cases:
         assert (found := suite.violation(law, estimator, rewards)) is None, (law, found)
     assert missing_counter_examples(estimator) == [], "declare them"

@@ -309,7 +309,7 @@ def test_the_least_deviation_where_it_is_known() -> None:
     assert least_deviation(np.array([0.6, 0.5]), [1, 2], 2)[0] == pytest.approx(0.05)
     assert least_deviation(np.array([0.2, 0.55]), [1, 2], 2)[0] == pytest.approx(0.05)
     assert least_deviation(np.array([0.3, 0.5]), [1, 2], 2)[0] == pytest.approx(0.0, abs=1e-9)
-    with pytest.raises(ValueError, match="Pass@4 does not exist for n = 2 samples"):
+    with pytest.raises(ValueError, match="k=4: Pass@k does not exist for k above n = 2"):
         least_deviation(np.array([0.1, 0.2]), [2, 4], 2)
 
 
@@ -363,11 +363,11 @@ def test_decimals_are_the_table_s(write: Write) -> None:
 
 BAD = {
     "": "columns none; a table needs method, k and pass_at_k",
-    "method,k,pass_at_k\n": "has a header but no rows",
-    "method,k,pass_at_k\nm,1,\n": "every cell below its header is empty",
+    "method,k,pass_at_k\n": "a header but no rows",
+    "method,k,pass_at_k\nm,1,\n": "every cell below the header is empty",
     "method,k\nm,1\n": "columns method, k; a table needs",
     "k,pass_at_k\n1,2\n": "columns k, pass_at_k; a table needs method",
-    "method,k,pass_at_k,k\nm,1,2,1\n": "line 1: the column 'k' stands there twice",
+    "method,k,pass_at_k,k\nm,1,2,1\n": "line 1: the column 'k' occurs twice",
     "method,k,pass_at_k\nm,1\n": "line 2: 2 cells where the header has 3",
     "method,k,pass_at_k\nm,1,5\nm,2,abc\n": "line 3, column pass_at_k: 'abc' is not a number from 0 to 100",
     "method,k,pass_at_k\nm,1,101\n": "'101' is not a number from 0 to 100",
@@ -377,12 +377,12 @@ BAD = {
     "method,k,pass_at_k\nm,1.5,3\n": "line 2, column k: '1.5' is not a whole number of at least 1",
     "method,k,pass_at_k\nm,0,3\n": "'0' is not a whole number of at least 1",
     "method,k,pass_at_k\nm,²,3\n": "'²' is not a whole number",
-    "method,k,pass_at_k\nm,999999,3\n": "line 2: k = 999999 is beyond what this audit computes",
+    "method,k,pass_at_k\nm,999999,3\n": "line 2: k = 999999 is too large; the audit computes",
     "method,0,4\nm,1,2\n": "line 1, column 0: '0' is not a whole number",
     "method,k,pass_at_k,n\nm,1,5,x\n": "line 2, column n: 'x' is not a whole number",
     "method,k,pass_at_k,n\nm,1,5,64\nm,2,6,128\n": "line 3, column n: 128, but 64 on line 2 of the same curve",
     "method,k,pass_at_k,plus_minus\nm,1,5,?\n": "line 2, column plus_minus: '?' is not a number",
-    'method,k,pass_at_k\n"m,1,5\n': "is not readable as CSV text",
+    'method,k,pass_at_k\n"m,1,5\n': "not readable as CSV text",
 }
 
 
@@ -399,8 +399,8 @@ def test_bad_tables_are_refused_in_one_sentence(text: str, write: Write, capsys:
 
 def test_files_that_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "binary.csv").write_bytes(b"method,k\xff\xfe\x00")
-    for path, words in ((tmp_path / "binary.csv", "is not readable as CSV"), (tmp_path, "is not readable as CSV"),
-                        (tmp_path / "none.csv", "there is no file")):  # fmt: skip
+    for path, words in ((tmp_path / "binary.csv", "not readable as CSV"), (tmp_path, "not readable as CSV"),
+                        (tmp_path / "none.csv", "no such file")):  # fmt: skip
         assert main([str(path)]) == 2
         assert words in capsys.readouterr().err
 
@@ -412,9 +412,9 @@ def test_files_that_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["a.csv", "b.csv"], "name one table, not 2"),
         (["a.csv", "tolerance=1"], "cannot read tolerance="),
         (["a.csv", "out="], "out= has no value"),
-        (["a.csv", "problems=AMC23"], "'AMC23', which is not benchmark:count"),
-        (["a.csv", "problems=AMC23:0"], "which is not benchmark:count"),
-        (["a.csv", "claim=A"], "which is not a claim"),
+        (["a.csv", "problems=AMC23"], "'AMC23' is not benchmark:count"),
+        (["a.csv", "problems=AMC23:0"], "is not benchmark:count"),
+        (["a.csv", "claim=A"], "is not a claim"),
     ],
 )
 def test_bad_arguments(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -424,7 +424,7 @@ def test_bad_arguments(arguments: list[str], words: str, capsys: pytest.CaptureF
 
 def test_a_claim_about_an_unknown_method(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(write(tidy({"a": genuine_row()}))), "claim=a > b"]) == 2
-    assert "claim= names 'b', but the methods are a" in capsys.readouterr().err
+    assert "claim=: there is no method 'b'; choose from a" in capsys.readouterr().err
 
 
 # --- what comes out
@@ -473,9 +473,9 @@ def test_names_from_the_file_stay_text(write: Write, capsys: pytest.CaptureFixtu
 def test_an_output_that_cannot_be_written(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tidy({"m": genuine_row()}))
     assert main([str(path), f"out={path}"]) == 2
-    assert f"cannot write {path}" in capsys.readouterr().err
+    assert f"{path}: cannot be written" in capsys.readouterr().err
 
 
 def test_unreadable_tables_raise_for_callers(tmp_path: Path) -> None:
-    with pytest.raises(AuditError, match="there is no file"):
+    with pytest.raises(AuditError, match="no such file"):
         read_curves(tmp_path / "none.csv")

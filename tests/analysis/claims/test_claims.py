@@ -25,8 +25,9 @@ from analysis.claims.verdicts import (
     window_difference,
     window_interval,
 )
-from analysis.estimates.passk_curves import Evaluations, contrast_intervals
 from analysis.io.study import Study, load_study
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import Interval
 from analysis.statistics.passk import pass_at_k
 
@@ -136,7 +137,7 @@ def collapses(**arms: tuple[int, int]) -> pd.DataFrame:
         ((12, 20), (0, 20), SUPPORTED),
         ((3, 10), (0, 10), UNDECIDED),  # the paper's own counts
         ((0, 80), (0, 80), NOT_SUPPORTED),  # surely fewer than one run in twenty
-        ((12, 20), (9, 20), NOT_SUPPORTED),  # the group part collapses too
+        ((12, 20), (9, 20), NOT_SUPPORTED),  # the group level collapses, too
         ((1, 1), (0, 1), ONE_SEED),
         ((1, 1), (0, 20), UNDECIDED),
     ],
@@ -160,7 +161,7 @@ def test_c4_counts_ended_runs_and_names_what_is_missing() -> None:
     assert verdict.parts[0].interval.num_seeds == 2
     assert verdict.parts[0].interval.estimate == 0
     assert verdict.missing == ("a finished run of a_grae_group_only",)
-    assert any("no outcome could tell" in note for note in verdict.notes)
+    assert any("no outcome separates" in note for note in verdict.notes)
     check(c4(collapses()), NO_DATA)
     uneven = table.assign(steps=[140, 140, 70])
     assert any("70 to 140 steps" in note for note in c4(uneven).notes)
@@ -207,7 +208,7 @@ def test_c5(easy: pd.DataFrame, hard: pd.DataFrame, test: Evaluations, expected:
 def test_c5_halves_a_single_benchmark_and_takes_the_extremes_of_several() -> None:
     shares = {"grpo": series(0.2, 0.4, 0.5, 0.6), "easy_focused": EASY_EARLY, "hard_focused": HARD_LATE}
     verdict = c5([EACH_ON_ITS_OWN], shares)
-    assert verdict.notes[0].startswith("hard and easy tests: bench halved by the base's success rate, 100 and 100")
+    assert verdict.notes[0].startswith("hard and easy test: bench halved by the base's success rate, 100 and 100")
     assert [part.name.split(":")[0] for part in verdict.parts[4:]] == ["bench, harder half", "bench, easier half"]
     counts = (EACH_ON_ITS_OWN.correct["hard_focused"] - EACH_ON_ITS_OWN.correct["easy_focused"]).mean(axis=0)
     assert verdict.parts[4].interval.estimate == pytest.approx(counts[:100].mean() / 64)
@@ -234,7 +235,7 @@ def test_c5_with_ties_and_with_nothing_to_split() -> None:
     verdict = c5([alike], shares)
     assert verdict.verdict == UNDECIDED  # its first half is supported
     assert verdict.missing == ("a base model that solves some problems of bench more often than others",)
-    assert "what is missing: a base model" in verdict.would_change
+    assert "the missing data: a base model" in verdict.would_change
     without_base = replace(EACH_ON_ITS_OWN, correct={a: c for a, c in EACH_ON_ITS_OWN.correct.items() if a != "base"})
     assert c5([without_base], shares).missing == ("a finished evaluation of base",)
     assert c5([], {}).verdict == NO_DATA
@@ -295,7 +296,7 @@ def test_c7_supported_needs_all_three_methods() -> None:
     assert two.missing == ("finished evaluations of Dr.GRPO with and without A-GRAE",)
     assert two.deciding is not None
     assert two.deciding.verdict == SUPPORTED
-    assert "not judged for lack of data" in two.notes[0]
+    assert "some parts lack data" in two.notes[0]
 
 
 def test_c7_is_refuted_by_one_method() -> None:
@@ -423,7 +424,7 @@ def test_what_a_benchmark_lacks_is_noted() -> None:
     one_sample = {arm: counts.clip(max=1) for arm, counts in single.correct.items()}
     verdict = c1([Evaluations("bench", 1, 1.0, 1.0, one_sample, single.seeds)])
     assert verdict.verdict == NO_DATA
-    assert verdict.notes == ("bench: not judged, needs more than one sample a problem",)
+    assert verdict.notes == ("bench: not judged, needs more than one sample per problem",)
 
 
 def interval(lo: float, hi: float) -> Interval:

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_lab import BENCHMARK, Root, samples_frame
+from analysis_lab import BENCHMARK, Root, description, samples_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +19,8 @@ from agrae_lab.runs import list_experiments
 from analysis.estimates.majority_curves import collect_votes, vote_gain_table, vote_table
 from analysis.estimates.passk_curves import collect, curve_table
 from analysis.figures import majority as figure_module
-from analysis.io.study import FrameError, Study, View, load_study
+from analysis.io.parquet import FrameError
+from analysis.io.study import Study, View, load_study
 from analysis.presentation.render import build, render
 from analysis.presentation.style import STYLE, label
 from analysis.statistics.evaluations import METHOD, OVER_BOTH, OVER_PROBLEMS
@@ -84,7 +85,7 @@ def test_who_abstains_never_wins() -> None:
 
 
 def test_with_right_answers_alone_it_is_pass_at_k() -> None:
-    """If whoever is wrong abstains, one right sample wins the vote."""
+    """One right sample wins the vote where all wrong ones abstain."""
     from analysis.statistics.passk import pass_at_k
 
     correct = np.array([0, 1, 5, 12, 16])
@@ -185,7 +186,6 @@ def test_answers_are_read_by_problem_and_sample(tmp_path: Path) -> None:
         groups = pd.Series(found.codes_Pn[i]).groupby(said, dropna=False).nunique()
         assert (groups == 1).all()
         assert (found.codes_Pn[i] == NO_ANSWER).tolist() == rows["answer"].isna().tolist()
-    assert found.num_unanswered == sampled["answer"].isna().sum()
     assert found.disputed == ()
     right_PK, _ = majority_at_k(found, (1,), seed=0)
     assert right_PK[:, 0].tolist() == [1.0, 0.0, 3 / 8]
@@ -225,7 +225,7 @@ def test_undecided_samples_judge_nothing(tmp_path: Path) -> None:
 
 def test_answers_that_cannot_be_trusted_are_refused(tmp_path: Path) -> None:
     frame = with_answers(samples_frame(np.array([1, 2]), 4), 0)
-    with pytest.raises(FrameError, match=r"samples\.parquet holds int64 in its column answer, but should hold text"):
+    with pytest.raises(FrameError, match=r"samples\.parquet: its column answer holds int64 but should hold text"):
         read_answers(written(tmp_path, frame.assign(answer=3)))
     with pytest.raises(FrameError, match="more than once"):
         read_answers(written(tmp_path, frame.assign(sample=0)))
@@ -295,7 +295,7 @@ def test_seeds_are_the_unit_where_there_are_several(new_root) -> None:
 
 
 def test_votes_are_on_the_problems_and_samples_of_the_evaluations(study: Study) -> None:
-    """What an intersection leaves of Pass@k is what is voted on."""
+    """Votes use the same intersection as Pass@k."""
     evaluations, votes = votes_of(study)
     fewer = replace(evaluations, num_samples=8)
     cut = collect_votes(study, fewer)
@@ -323,8 +323,8 @@ def test_picture_and_csv_agree(study: Study, tmp_path: Path) -> None:
         for arm, rows in csv[csv["panel"] == panel].groupby("arm"):
             (line,) = (line for line in ax.get_lines() if line.get_label() == label(arm))
             assert np.column_stack(line.get_data()) == pytest.approx(rows[["k", "estimate"]].to_numpy())
-    for words in ("(40 problems): n = 16", "750 random subsets", "seed 0", "samples without an answer abstain"):
-        assert words in figure_module.caption(table)
+    for words in ("(40 problems): n = 16", "750 random subsets", "seed 0", "A sample without an answer abstains"):
+        assert words in description(figure_module, table)
 
 
 def test_old_runs_are_named_and_left_out(new_root, tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_old_runs_are_named_and_left_out(new_root, tmp_path: Path) -> None:
     table = figure_module.table(study)
     votes = table[table["quantity"] == "maj@k"]
     assert set(votes["arm"]) == {"grpo"}
-    caption = figure_module.caption(table)
+    caption = description(figure_module, table)
     assert "No answers recorded: Base model, A-GRAE." in caption
     assert f"votes as two answers: 1, such as “7” to “{name}”." in caption
     assert "GRPO: right samples without an answer, which abstain: 1." in caption
@@ -358,4 +358,4 @@ def test_the_seed_of_the_view_is_used(study: Study) -> None:
     first, second = (figure_module.table(s) for s in (study, other))
     middle = (first["quantity"] == "maj@k") & (first["k"] == 4)
     assert (first.loc[middle, "estimate"].to_numpy() != second.loc[middle, "estimate"].to_numpy()).any()
-    assert "seed 5" in figure_module.caption(second)
+    assert "seed 5" in description(figure_module, second)

@@ -9,9 +9,9 @@ import pytest
 from evaluated import DIFFICULTY_P, binomial, evaluations
 from scipy import stats as scipy_stats
 
-from analysis.estimates.pairwise import Evaluations, compare, compare_family, pairwise_differences
+from analysis.estimates.pairwise import compare, compare_family, pairwise_differences
 from analysis.estimates.passk_curves import gain_table
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 from analysis.statistics.evaluations import (
     CHECKPOINTS,
     METHOD,
@@ -24,6 +24,7 @@ from analysis.statistics.evaluations import (
     OWN_BOTH,
     OWN_SEEDS,
     SEEDS,
+    Evaluations,
 )
 from analysis.statistics.multiplicity import benjamini_hochberg, holm
 from analysis.statistics.passk import pass_at_k
@@ -117,21 +118,23 @@ def test_few_seeds_are_warned_of() -> None:
 
 def test_data_that_cannot_speak_are_refused() -> None:
     e = arms(1, grpo=0.0, a_grae=0.3)
-    with pytest.raises(FrameError, match=r"Pass@65 on bench does not exist with n = 64 samples a problem; choose k"):
+    with pytest.raises(FrameError, match=r"bench: Pass@65 does not exist with n = 64 samples a problem; choose k"):
         compare(e, "a_grae", "grpo", 65, scope="checkpoints")
-    with pytest.raises(FrameError, match=r"a_grae and grpo on bench have one seed, .* run two or more"):
+    with pytest.raises(FrameError, match=r"bench: a_grae and grpo have one seed, .* run two or more"):
         compare(e, "a_grae", "grpo", 1, scope="seeds")
-    with pytest.raises(FrameError, match="grpo on bench has one seed"):
+    with pytest.raises(FrameError, match="bench: grpo has one seed"):
         compare(e, "grpo", "base", 1, scope="seeds")
 
 
 def test_what_makes_no_sense_is_refused() -> None:
     e = arms(1, grpo=0.0)
-    with pytest.raises(ValueError, match="bench has no arm 'dapo'; choose from base, grpo"):
+    with pytest.raises(ValueError, match="bench: there is no arm 'dapo'; choose from base, grpo"):
         compare(e, "dapo", "grpo", 1, scope="checkpoints")
     with pytest.raises(ValueError, match="cannot be compared with itself"):
         compare(e, "grpo", "grpo", 1, scope="checkpoints")
-    with pytest.raises(ValueError, match="no scope 'samples'; choose from checkpoints, seeds, method"):
+    with pytest.raises(
+        ValueError, match="scope=samples: there is no such scope; choose from checkpoints, seeds, method"
+    ):
         compare(e, "grpo", "base", 1, scope="samples")
 
 

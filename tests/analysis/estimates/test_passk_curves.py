@@ -12,8 +12,10 @@ from evaluated import DIFFICULTY_P, binomial, evaluations
 from scipy import stats as scipy_stats
 
 from agrae_lab.runs import Experiment
-from analysis.estimates.passk_curves import collect, contrast_intervals, curve_table, gain_table
-from analysis.io.study import FrameError, View, load_study
+from analysis.estimates.passk_curves import collect, curve_table, gain_table
+from analysis.io.parquet import FrameError
+from analysis.io.study import View, load_study
+from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.evaluations import (
     BASE_MODEL,
     BONFERRONI,

@@ -12,26 +12,18 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_lab import Root
+from analysis_lab import Root, description
 from matplotlib.figure import Figure
 
 from agrae_lab.runs import Run, read_run
 from analysis.estimates.step_series import metric_by_seed, moving_mean, series_table
-from analysis.figures import (
-    a_grae_dynamics,
-    collapse,
-    correct_counts,
-    entropy,
-    fully_unsolved,
-    greedy,
-    mass_by_sign,
-    omega,
-    p_histogram,
-)
-from analysis.io.study import FrameError, Study, View
+from analysis.figures import a_grae_dynamics, collapse, find, greedy, mass_by_sign, p_histogram
+from analysis.io.parquet import FrameError
+from analysis.io.study import Study, View
 from analysis.presentation.render import build, render
 from analysis.presentation.style import STYLE, label
 
+entropy, correct_counts, fully_unsolved, omega = map(find, ("entropy", "correct_counts", "fully_unsolved", "omega"))
 STEP_FIGURES = (a_grae_dynamics, correct_counts, entropy, fully_unsolved, greedy, mass_by_sign, omega)
 
 
@@ -71,7 +63,7 @@ def figure_of(module: ModuleType, table: pd.DataFrame) -> Figure:
 
 
 def csv_of(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """What a reader of the CSV finds."""
+    """Return the table as read back from its CSV."""
     table.to_csv(folder / "figure.csv", index=False)
     return pd.read_csv(folder / "figure.csv", keep_default_na=False, na_values={"lo": "", "hi": ""})
 
@@ -109,7 +101,7 @@ def test_a_ratio_is_taken_step_by_step_before_the_mean(study: Study) -> None:
 def test_nothing_is_smoothed_unless_asked_for(study: Study) -> None:
     table = entropy.table(study)
     assert table[["smooth", "window"]].isna().all(axis=None)
-    assert "Recorded values, no smoothing." in entropy.caption(table)
+    assert "Recorded values, no smoothing." in description(entropy, table)
 
 
 def test_a_moving_mean_is_centred_and_cut_at_the_ends(study: Study) -> None:
@@ -118,8 +110,8 @@ def test_a_moving_mean_is_centred_and_cut_at_the_ends(study: Study) -> None:
     assert np.isnan(line["smooth"].to_numpy()[[0, 1, -2, -1]]).all()
     values = line["value"].to_numpy()
     assert line["smooth"].to_numpy()[2:-2] == pytest.approx(np.convolve(values, np.full(5, 0.2), "valid"))
-    caption = entropy.caption(table)
-    assert "Lines: a centred moving mean over 5 steps, as asked for; beneath, thinner, the recorded values" in caption
+    caption = description(entropy, table)
+    assert "Lines: the requested centred moving mean over 5 steps. Thinner lines: the recorded values" in caption
 
 
 def test_the_smooth_line_lies_over_the_recorded_one_which_is_thinner(study: Study) -> None:
@@ -143,13 +135,13 @@ def test_a_window_counts_steps_not_recorded_values() -> None:
 
 @pytest.mark.parametrize("window", [0, 1, 2, 4])
 def test_a_window_without_a_centre_is_refused(study: Study, window: int) -> None:
-    with pytest.raises(FrameError, match=f"an odd number of at least 3 steps, got smooth={window}"):
+    with pytest.raises(FrameError, match=f"smooth={window}: .* an odd number of at least 3 steps"):
         series_table(replace(study, view=View(smooth=window)), "entropy")
 
 
 def test_a_run_shorter_than_the_window_says_so(study: Study) -> None:
     table = entropy.table(replace(study, view=View(smooth=101)))
-    assert "was asked for, but the runs are shorter" in entropy.caption(table)
+    assert "the runs are too short for the requested centred moving mean over 101 steps" in description(entropy, table)
     assert "A-GRAE" in drawn(figure_of(entropy, table))
 
 
@@ -160,7 +152,7 @@ def test_unfinished_runs_end_in_a_cross_and_enter_no_mean(study: Study) -> None:
     assert (broken_off.get_marker(), broken_off.get_markevery()) == ("x", [-1])
     assert len(broken_off.get_xdata()) == 15
     assert len(lines["GRPO"].get_xdata()) == 36
-    assert "unfinished runs; they enter no mean" in entropy.caption(table)
+    assert "is an unfinished run. No mean includes it" in description(entropy, table)
 
 
 def test_a_collapse_is_ringed_at_its_step_in_every_step_figure(study: Study) -> None:
@@ -172,7 +164,7 @@ def test_a_collapse_is_ringed_at_its_step_in_every_step_figure(study: Study) -> 
         assert dict(zip(marks["arm"], marks["step"], strict=True)) == {"negative_dominant": 20, "grpo": 15}
         rings = drawn(figure_of(module, table))["collapse"]
         assert rings == pytest.approx(marks[["step", "value"]].to_numpy(dtype=float))
-        assert "Collapse: fully unsolved prompts of 5 steps" in module.caption(table)
+        assert "Collapse: fully unsolved prompts of 5 steps" in description(module, table)
     greedy_marks = greedy.table(study).query("collapse and arm == 'negative_dominant'")
     assert greedy_marks["step"].tolist() == [25, 25]  # the first validation from step 20 on
 
@@ -242,7 +234,7 @@ def test_the_heat_map_is_the_mean_histogram(study: Study, tmp_path: Path) -> Non
     assert colours == {(0.0, table["value"].max())}  # one scale
     assert csv_of(table, tmp_path)["value"].to_numpy() == pytest.approx(table["value"].to_numpy())
     caption = p_histogram.caption(table)
-    assert "Mean over seeds: GRPO 2, Negative-Dominant 2, A-GRAE 1; the CSV has the t interval" in caption
+    assert "Mean over seeds (GRPO 2, Negative-Dominant 2, A-GRAE 1); the CSV has the t interval" in caption
     two = table[table["arm"] == "grpo"]
     half = 12.706205 * np.std(histograms, axis=0, ddof=1) / np.sqrt(2)
     assert (two["hi"] - two["value"]).to_numpy() == pytest.approx(half.ravel(), abs=1e-5)
@@ -254,8 +246,8 @@ def test_long_runs_are_thinned_in_the_heat_map_and_unfinished_arms_named(new_roo
     table = p_histogram.table(study_of([root.run("grpo", status="running")]))
     assert table["step"].unique().tolist() == list(range(1, 231, 3))
     assert list(table["panel"].unique()) == ["GRPO (unfinished)"]
-    assert "One step in 3" in p_histogram.caption(table)
-    assert "no finished run" in p_histogram.caption(table)
+    assert "One step in 3" in description(p_histogram, table)
+    assert "without a finished run" in description(p_histogram, table)
 
 
 def test_figure_9_tells_collapsed_runs_from_stable_ones(study: Study, tmp_path: Path) -> None:
@@ -263,7 +255,7 @@ def test_figure_9_tells_collapsed_runs_from_stable_ones(study: Study, tmp_path: 
     assert (
         "GRPO 1 of 3 [1 %, 91 %]; Negative-Dominant 1 of 2 [1 %, 99 %]; A-GRAE 0 of 1 [0 %, 98 %]" in rendered.caption
     )
-    assert "Collapse: fully unsolved prompts" in rendered.caption
+    assert "Collapse: fully unsolved prompts" in rendered.details
     csv = pd.read_csv(tmp_path / "collapse.csv")
     figure = figure_of(collapse, collapse.table(study))
     assert [ax.get_title() for ax in figure.axes] == ["Fully unsolved prompts", "Test accuracy"]

@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from analysis_lab import description
 from evaluated import DIFFICULTY_P, binomial, evaluations
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
@@ -71,7 +72,7 @@ def test_both_bands_are_those_of_the_csv(module, study: Study) -> None:
 
 def test_captions_name_both_bands(study: Study) -> None:
     for module in (passk, passk_gain):
-        caption = module.caption(module.table(study))
+        caption = description(module, module.table(study))
         assert "Dark bands: pointwise in k; light bands: simultaneous, min-p" in caption
         assert " arms and " in caption
         assert "none (" not in caption
@@ -89,10 +90,10 @@ def test_above_half_of_n_the_panel_is_shaded(study: Study) -> None:
     assert left == 32.0
     assert right == pytest.approx(ax.get_xlim()[1])
     assert not hollow(ax)
-    assert "Shaded: k > n/2" in passk.caption(table)
+    assert "Shaded: k > n/2" in description(passk, table)
     unshaded = table[table["k"] <= 32]
     assert not draw(passk, unshaded).axes[0].patches
-    assert "Shaded" not in passk.caption(unshaded)
+    assert "Shaded" not in description(passk, unshaded)
 
 
 def test_published_numbers_are_hollow_and_touch_no_statistic(study: Study) -> None:
@@ -113,16 +114,16 @@ def test_published_numbers_are_hollow_and_touch_no_statistic(study: Study) -> No
     assert ax.get_xlim()[0] < 1 < 256 < ax.get_xlim()[1]  # none is cut off, though n = 64 ends our curves before
     assert not drawn  # methods of the paper that this study lacks are in the table alone
     assert [text for text in ax.get_legend_handles_labels()[1] if text == "published"] == ["published"]
-    assert f"Hollow: numbers published in the paper for {MODEL} (AMC23)" in passk.caption(table)
+    assert f"Hollow: numbers published in the paper for {MODEL} (AMC23)" in description(passk, table)
     csv = pd.read_csv(io.StringIO(table.to_csv(index=False)))
     assert set(csv.loc[csv["source"] == "published", "model"]) == {MODEL}
-    assert "(40 problems): n = 64 samples" in passk.caption(table)
+    assert "(40 problems): n = 64 samples" in description(passk, table)
 
 
 def test_published_numbers_of_another_benchmark_stay_away(study: Study) -> None:
     shown = passk.table(replace(study, view=View(published=MODEL)))  # the paper has no countdown_test
     assert set(shown["source"]) == {"recorded"}
-    assert "Hollow" not in passk.caption(shown)
+    assert "Hollow" not in description(passk, shown)
 
 
 def test_an_unfinished_arm_is_hatched_and_named(new_root) -> None:
@@ -139,7 +140,7 @@ def test_an_unfinished_arm_is_hatched_and_named(new_root) -> None:
     (hatched,) = [c for c in figure.axes[0].collections if c.get_hatch() is not None]
     assert to_hex(hatched.get_edgecolor()[0]) == colour("a_grae").lower()
     assert hatched.get_edgecolor()[0][3] == 1.0  # the hatch of a faint area would be faint
-    assert "Hatched: no finished run (A-GRAE)" in passk.caption(table)
+    assert "Hatched: no finished run (A-GRAE)" in description(passk, table)
 
 
 def test_single_seeds_are_thin_lines(new_root) -> None:
@@ -150,7 +151,7 @@ def test_single_seeds_are_thin_lines(new_root) -> None:
     for seed, line in zip(("0", "1", "2"), thin, strict=True):
         rows = table[(table["seed"] == seed) & (table["arm"] == "grpo") & (table["method"] == "")]
         np.testing.assert_allclose(line.get_xydata(), rows[["k", "estimate"]].to_numpy(dtype=float))
-    caption = passk.caption(table)
+    caption = description(passk, table)
     assert "Thin lines: single seeds" in caption
     assert "Fewer than 5 seeds" in caption
 
@@ -161,7 +162,7 @@ def test_seeds_are_counted_benchmark_by_benchmark(new_root) -> None:
     runs = [root.run("grpo", seed) for seed in (0, 1)]
     root.samples("grpo", 0, runs[0].path / "eval" / "other-1234abcd" / "samples.parquet")
     root.experiment("x", runs)
-    caption = passk.caption(passk.table(load(root, "x")))
+    caption = description(passk, passk.table(load(root, "x")))
     assert "Seeds: GRPO 2 on countdown_test; GRPO 1 on other." in caption
     assert "One seed says nothing of the method" in caption
     assert "Fewer than 5 seeds" in caption

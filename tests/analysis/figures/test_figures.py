@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from analysis_lab import description
 from matplotlib.figure import Figure
 
 from agrae_lab.runs import list_experiments
@@ -44,13 +45,13 @@ def test_all_figures_are_discovered() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NAMES - {"mass_control"}))
-def test_picture_and_csv_agree(name: str, study: Study) -> None:
-    """Every labelled curve of the picture is found in the CSV, number for number, and every arm is drawn."""
+def test_drawing_and_csv_agree(name: str, study: Study) -> None:
+    """Every labelled curve of the drawing is found in the CSV, number for number, and every arm is drawn."""
     module = next(module for module in MODULES if name == module.NAME)
     table = module.table(study)
     csv = pd.read_csv(io.StringIO(table.to_csv(index=False)))
     with mpl.rc_context(STYLE):
-        figure = build(module, table, "caption")
+        figure = build(module, table)
     x, y = {"passk": ("k", "estimate"), "passk_gain": ("k", "estimate"), "mass_vs_p": ("p", "value")}.get(
         module.NAME, ("step", "value")
     )
@@ -61,10 +62,10 @@ def test_picture_and_csv_agree(name: str, study: Study) -> None:
         assert any(points.shape == expected.shape and np.allclose(points, expected) for points in lines[label(arm)])
 
 
-def test_the_caption_says_what_the_interval_speaks_of(study: Study) -> None:
+def test_caption_and_details_name_setting_seeds_and_scope(study: Study) -> None:
     from analysis.figures import passk
 
-    caption = passk.caption(passk.table(study))
+    caption = description(passk, passk.table(study))
     for words in (
         "(40 problems): n = 64 samples",
         "T = 0.6, top_p = 0.95",
@@ -96,7 +97,7 @@ def test_measured_mass_lies_on_the_closed_form(study: Study) -> None:
     p, omega = dynamic["p"], dynamic["omega"].iloc[0]
     expected = 8 * (omega * np.sqrt(1 - p) + (1 - omega) * np.sqrt(p)) * (1 + omega) / 2
     assert dynamic["value"].to_numpy() == pytest.approx(expected.to_numpy())
-    assert f"A-GRAE {omega:.2f}" in mass_vs_p.caption(table)
+    assert f"A-GRAE {omega:.2f}" in description(mass_vs_p, table)
 
 
 def test_a_figure_without_data_says_so(new_root, tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_the_paper_s_success_rates_are_marked(study: Study) -> None:
     from analysis.figures import mass_vs_p
 
     with mpl.rc_context(STYLE):
-        figure = build(mass_vs_p, mass_vs_p.table(study), "caption")
+        figure = build(mass_vs_p, mass_vs_p.table(study))
     lines = figure.axes[0].get_lines()
     rings = [line.get_xydata() for line in lines if line.get_markerfacecolor() == "none"]
     assert len(rings) == len(study.arms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib as mpl
 import numpy as np
 import pytest
+from analysis_lab import description
 
 from agrae_lab.runs import list_experiments
 from analysis.figures import mass_control, passk_gain
@@ -48,11 +49,11 @@ def test_gains_are_those_of_the_gain_figure_and_their_difference_is_paired(study
 def test_both_are_drawn(study: Study) -> None:
     table = mass_control.table(study)
     with mpl.rc_context(STYLE):
-        figure = build(mass_control, table, mass_control.caption(table))
+        figure = build(mass_control, table)
     drawn = {float(x) for ax in figure.axes for line in ax.get_lines() for x in np.atleast_1d(line.get_xdata())}
     shown = table[table["kind"] != "matched minus free"]
     assert set(shown["estimate"]) <= drawn
-    assert "rescaled, batch by batch" in mass_control.caption(table)
+    assert "advantages of each batch are multiplied" in description(mass_control, table)
 
 
 def test_without_pairs_there_is_no_figure(demo_root) -> None:

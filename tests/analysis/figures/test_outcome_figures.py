@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_lab import BENCHMARK
+from analysis_lab import BENCHMARK, description
 from matplotlib.figure import Figure
 
 from agrae_lab.runs import list_experiments
@@ -81,8 +81,8 @@ def test_cover_begins_at_the_solved_share_and_falls(one_seed: Study) -> None:
 
 def test_cover_says_what_n_does_to_it(one_seed: Study) -> None:
     table = cover.table(one_seed)
-    caption = cover.caption(table)
-    for words in ("n = 64 samples", "compare only at equal n", "simultaneous, min-p", "arms and"):
+    caption = description(cover, table)
+    for words in ("n = 64 samples", "only at equal n", "simultaneous, min-p", "arms and"):
         assert words in caption
     difference = table.query("reference == 'base' and arm == 'grpo' and tau == 0.5").iloc[0]
     levels = table.query("reference == '' and tau == 0.5").set_index("arm")["estimate"]
@@ -115,7 +115,7 @@ def test_solved_sets_of_one_checkpoint_are_counts_with_mcnemars_p(one_seed: Stud
     adjusted = table.loc[table["kind"] == "net", "p_holm"].to_numpy()
     assert adjusted == pytest.approx(holm(p_values), nan_ok=True)
     assert set(table["speaks_of"]) == {CHECKPOINTS}
-    assert "exact McNemar" in solved_sets.caption(table)
+    assert "exact McNemar" in description(solved_sets, table)
 
 
 def test_solved_sets_over_seeds_are_means_with_every_seed_beside(seeds: Study) -> None:
@@ -124,13 +124,13 @@ def test_solved_sets_over_seeds_are_means_with_every_seed_beside(seeds: Study) -
     assert grpo.loc["mean", "estimate"] == pytest.approx(grpo.loc[["0", "1", "2"], "estimate"].mean())
     assert grpo.loc["mean", "speaks_of"] == METHOD
     assert grpo.loc[["0", "1", "2"], "method"].tolist() == ["", "", ""]
-    caption = solved_sets.caption(table)
+    caption = description(solved_sets, table)
     assert "Hatched: no finished run (Hard-Focused)" in caption
     assert "Fewer than 5 seeds" in caption
     alike = (table["arm"] == "grpo") & (table["kind"] == "gained")
     without = table.assign(lo=table["lo"].mask(alike), method=table["method"].mask(alike, "none (all seeds alike)"))
-    assert "Wilson over problems" in solved_sets.caption(without)
-    assert "t over seeds and over problems" in solved_sets.caption(table)
+    assert "Wilson over problems" in description(solved_sets, without)
+    assert "t over seeds and over problems" in description(solved_sets, table)
 
 
 def test_solved_sets_picture_shows_the_tables_bars_and_diamonds(seeds: Study) -> None:
@@ -161,7 +161,7 @@ def test_seeds_needed_are_where_the_power_line_crosses(seeds: Study) -> None:
         assert (rows["lo"] <= rows["estimate"] + 0.02).all()
         assert (rows["estimate"] <= rows["hi"] + 0.02).all()
         assert rows["needed_lo"].iloc[0] <= needed <= rows["needed_hi"].iloc[0]
-    caption = seeds_needed.caption(table)
+    caption = description(seeds_needed, table)
     assert "A-GRAE at k = 1 on countdown_test" in caption
     assert "likely to be smaller than recorded" in caption
 

@@ -9,7 +9,7 @@ from analysis.estimates.passk_curves import collect, gain_table
 from analysis.figures import discover, passk_over_steps
 from analysis.io.study import load_study
 from analysis.statistics.passk import pass_at_k
-from tests.analysis.analysis_lab import BENCHMARK
+from tests.analysis.analysis_lab import BENCHMARK, description
 
 STEPS = (12, 24)
 
@@ -53,7 +53,7 @@ def test_it_is_drawn_and_says_what_it_is(study):
     for _, rows in table.groupby("panel"):
         ax = passk_over_steps.draw(rows, Figure().subplots())
         assert len(ax.get_lines()) >= rows["arm"].nunique()
-    assert "step 0 is the base model" in passk_over_steps.caption(table)
+    assert "Step 0 is the base model" in description(passk_over_steps, table)
 
 
 def test_without_policies_of_training_there_is_no_figure(new_root):

@@ -12,7 +12,8 @@ import pytest
 from analysis_lab import samples_frame
 
 from analysis.io import parquet
-from analysis.io.study import Counts, FrameError, check_comparable, intersect_counts, read_counts
+from analysis.io.eval_counts import Counts, check_comparable, intersect_counts, read_counts
+from analysis.io.parquet import FrameError
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_counts_of_shuffled_rows_with_hostile_completions(samples: Path) -> None
     assert counts.problem_ids == ("problem-000", "problem-001", "problem-002")
     assert counts.correct_P.tolist() == [0, 3, 8]  # greedy rows are not counted
     assert (counts.num_samples, counts.temperature, counts.top_p) == (8, 0.6, 0.95)
-    assert counts.num_undecided == 0
+    assert counts.num_invalid == 0
 
 
 def test_a_rewritten_file_is_read_again(samples: Path) -> None:
@@ -43,13 +44,13 @@ def test_undecided_samples_count_as_not_correct(samples: Path) -> None:
     frame.to_parquet(samples)
     counts = read_counts(samples)
     assert counts.correct_P.tolist() == [0, 3, 7]
-    assert counts.num_undecided == 1
+    assert counts.num_invalid == 1
 
 
 def test_repeated_rows_are_refused(samples: Path) -> None:
     frame = pd.read_parquet(samples)
     pd.concat([frame, frame[frame["sample"] == 5].head(1)]).to_parquet(samples)
-    with pytest.raises(FrameError, match=r"holds sample 5 of problem 'problem-00\d' more than once \(1 repeated"):
+    with pytest.raises(FrameError, match=r"sample 5 of problem 'problem-00\d' occurs more than once \(1 repeated"):
         read_counts(samples)
 
 
@@ -74,7 +75,7 @@ def test_an_unknown_sampling_setting_is_refused(samples: Path, unknown: float | 
     for values in ([unknown] * len(table), [unknown, *[0.6] * (len(table) - 1)]):
         lacking = table.set_column(table.schema.get_field_index("temperature"), "temperature", [values])
         pq.write_table(lacking, samples)
-        with pytest.raises(FrameError, match="has rows without temperature, so it cannot be compared"):
+        with pytest.raises(FrameError, match="some rows have no temperature, so it cannot be compared"):
             read_counts(samples)
 
 
@@ -121,8 +122,8 @@ def test_counts_equal_those_of_a_loop(samples: Path, rows_at_once: int, monkeypa
     for i, problem in enumerate(counts.problem_ids):
         own = rows[rows["problem_id"] == problem]
         assert counts.correct_P[i] == sum(own["correct"])
-        assert counts.undecided_P[i] == sum(~own["valid"])
-    assert counts.num_undecided == 5
+        assert counts.invalid_P[i] == sum(~own["valid"])
+    assert counts.num_invalid == 5
 
 
 @pytest.mark.parametrize("first", [1, 3, 8])
@@ -132,7 +133,7 @@ def test_the_first_samples_are_those_numbered_so(samples: Path, first: int) -> N
     rows = rows[rows["sample"] < first]
     assert counts.num_samples == first
     assert counts.correct_P.tolist() == rows.groupby("problem_id")["correct"].sum().tolist()
-    assert counts.undecided_P.tolist() == (~rows["valid"]).groupby(rows["problem_id"]).sum().tolist()
+    assert counts.invalid_P.tolist() == (~rows["valid"]).groupby(rows["problem_id"]).sum().tolist()
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_samples_are_numbered_from_0_without_gaps(samples: Path, numbers, found:
     sampled = frame["decoding"] == "sample"
     frame.loc[sampled, "sample"] = numbers(frame.loc[sampled, "sample"])
     frame.to_parquet(samples)
-    with pytest.raises(FrameError, match=f"numbers its samples {found}, though each problem has 8"):
+    with pytest.raises(FrameError, match=f"samples are numbered {found}, but each problem has 8"):
         read_counts(samples)
 
 

@@ -15,14 +15,15 @@ from analysis_lab import BENCHMARK, Root
 from agrae_lab.runs import Run
 from analysis import figures, tables
 from analysis.__main__ import main
-from analysis.figures import entropy, mass_vs_p, passk
+from analysis.figures import find, mass_vs_p, passk
 from analysis.tables import main as table_main
 
 
 @pytest.fixture
 def lab(new_root: Callable[..., Root], monkeypatch: pytest.MonkeyPatch) -> tuple[Root, Run]:
     """Three arms, and the run of the second, which tests break; a figure of each kind of file, and a table."""
-    monkeypatch.setattr(figures, "discover", lambda: [passk, entropy, mass_vs_p])
+    drawn = [passk, find("entropy"), mass_vs_p]
+    monkeypatch.setattr(figures, "discover", lambda: drawn)
     monkeypatch.setattr(tables, "discover", lambda: [table_main])
     root = new_root(num_problems=12, num_samples=8, num_steps=12, all_rollouts=True)
     runs = [root.run(arm) for arm in ("grpo", "a_grae", "positive_dominant")]
@@ -90,12 +91,12 @@ def step_twice(run: Run) -> None:
     ("damage", "words"),
     [
         (break_meta, "meta.json is not readable as JSON"),
-        (cut_samples, "is not a whole Parquet file"),
-        (cut_metrics, "is not a whole Parquet file"),
-        (cut_rollouts, "is not a whole Parquet file"),
-        (no_verdict_in_samples, "1 rows that are valid and yet have no verdict"),
-        (no_verdict_in_rollouts, "1 rows that are valid and yet have no verdict"),
-        (step_twice, "records step 1 twice"),
+        (cut_samples, "not a whole Parquet file"),
+        (cut_metrics, "not a whole Parquet file"),
+        (cut_rollouts, "not a whole Parquet file"),
+        (no_verdict_in_samples, "1 rows are valid but have no verdict"),
+        (no_verdict_in_rollouts, "1 rows are valid but have no verdict"),
+        (step_twice, "step 1 is recorded twice"),
     ],
 )
 def test_a_broken_file_costs_its_own_run_in_one_sentence(

@@ -14,7 +14,9 @@ from analysis_lab import metrics_frame, rollouts_frame, samples_frame
 
 from agrae_lab.runs import Run
 from analysis.io import parquet
-from analysis.io.study import FrameError, read_counts, read_groups, read_metrics, read_p_histogram
+from analysis.io.eval_counts import read_counts
+from analysis.io.parquet import FrameError
+from analysis.io.training_records import read_groups, read_metrics, read_p_histogram
 
 SAMPLES, ROLLOUTS, METRICS = "eval/b/samples.parquet", "rollouts/step-000001.parquet", "metrics.parquet"
 ROWS: dict[str, Callable[[], pd.DataFrame]] = {
@@ -57,14 +59,14 @@ def test_a_file_cut_off_is_refused(recorded: Recorded, share: float) -> None:
     path, read = recorded
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    refused(path, read, "is not a whole Parquet file")
+    refused(path, read, "not a whole Parquet file")
 
 
 @pytest.mark.parametrize("content", [b"problem_id,correct\nx,1\n", b'{"a": 1}\n' * 99, b"\x00" * 4096])
 def test_what_is_not_parquet_is_refused(recorded: Recorded, content: bytes) -> None:
     path, read = recorded
     path.write_bytes(content)
-    refused(path, read, "is not a whole Parquet file")
+    refused(path, read, "not a whole Parquet file")
 
 
 @pytest.mark.parametrize("name", [SAMPLES, ROLLOUTS])
@@ -72,7 +74,7 @@ def test_a_directory_in_a_files_place_is_refused(tmp_path: Path, name: str) -> N
     path, read = record(tmp_path, name)
     path.unlink()
     path.mkdir()
-    refused(path, read, "is not a whole Parquet file")
+    refused(path, read, "not a whole Parquet file")
 
 
 @pytest.mark.parametrize("name", [SAMPLES, ROLLOUTS])
@@ -86,7 +88,7 @@ def test_a_link_to_nothing_is_refused(tmp_path: Path, name: str) -> None:
 def test_parquet_of_another_kind_is_refused(recorded: Recorded) -> None:
     path, read = recorded
     pd.DataFrame({"a": [1]}).to_parquet(path)
-    refused(path, read, r"not a file of agrae_lab's kind: it lacks the columns \['schema_version', ")
+    refused(path, read, r"not a file of agrae_lab, the columns \['schema_version', .* are missing")
 
 
 @pytest.mark.parametrize("versions", [2, [1, 2], ["1", "1"]])
@@ -95,7 +97,7 @@ def test_another_schema_version_is_refused(recorded: Recorded, versions: object)
     frame = pd.read_parquet(path)
     frame["schema_version"] = np.resize(versions, len(frame))
     frame.to_parquet(path)
-    refused(path, read, "has schema version .* but this analysis reads version 1")
+    refused(path, read, "schema version .* but this analysis reads version 1")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_columns_that_hold_something_else_are_refused(
 ) -> None:
     path, read = record(tmp_path, name)
     pd.read_parquet(path).assign(**{column: value}).to_parquet(path)
-    refused(path, read, f"its column {column} holds .*, but should hold {holds}")
+    refused(path, read, f"its column {column} holds .* but should hold {holds}")
 
 
 def test_rows_without_an_identifier_are_refused(recorded: Recorded) -> None:
@@ -126,7 +128,7 @@ def test_rows_without_an_identifier_are_refused(recorded: Recorded) -> None:
     frame[name] = frame[name].astype("Int64")
     frame.loc[1, name] = pd.NA
     frame.to_parquet(path)
-    refused(path, read, f"has rows without {name}")
+    refused(path, read, f"some rows have no {name}")
 
 
 def test_bits_that_have_turned_are_noticed(recorded: Recorded) -> None:
@@ -151,11 +153,11 @@ def test_metrics_that_are_damaged_are_not_replaced_by_rollouts(tmp_path: Path) -
     record(tmp_path, ROLLOUTS)
     path, _ = record(tmp_path, METRICS)
     path.write_bytes(path.read_bytes()[:-9])
-    refused(path, lambda: read_p_histogram(Run(tmp_path, {})), "is not a whole Parquet file")
+    refused(path, lambda: read_p_histogram(Run(tmp_path, {})), "not a whole Parquet file")
 
 
 def test_codes_of_texts_that_no_row_has_are_not_given_out() -> None:
     known = {"b": 0}
     texts = pa.DictionaryArray.from_arrays(pa.array([2, 0, 2]), pa.array(["a", "unused", "b"]))
-    assert parquet.codes(texts, known).tolist() == [0, 1, 0]
+    assert parquet.text_codes(texts, known).tolist() == [0, 1, 0]
     assert known == {"b": 0, "a": 1}

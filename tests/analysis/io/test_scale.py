@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from agrae_lab.runs import Run, list_experiments
-from analysis.io.study import load_study, read_counts, read_groups, read_metrics, read_p_histogram
+from analysis.io.eval_counts import read_counts
+from analysis.io.study import load_study
+from analysis.io.training_records import read_groups, read_metrics, read_p_histogram
 from analysis.statistics.passk import KS
 from benchmarks import analysis as benchmark
 from benchmarks._records import BENCHMARK, Sizes, write_records

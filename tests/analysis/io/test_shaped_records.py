@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_lab import BENCHMARK, Root
+from analysis_lab import BENCHMARK, Root, description
 from html_lab import Document
 
 from agrae_lab.runs import Run, list_experiments, update_meta
 from agrae_lab.tasks import rewards
 from analysis import figures, tables
 from analysis.__main__ import evaluate
-from analysis.figures import correct_counts, mass_vs_p, omega
+from analysis.figures import find, mass_vs_p
 from analysis.io.study import Study, View, load_study
 from analysis.presentation import captions
 from analysis.presentation.captions import describe_reward
@@ -130,8 +130,8 @@ def test_the_medical_half_finds_its_published_numbers(new_root: Callable) -> Non
     assert len(theirs) == 7 * 3
 
 
-def test_the_reward_stands_in_every_caption(table4: Study, tmp_path: Path) -> None:
-    made = [render(module, table4, tmp_path) for module in (mass_vs_p, omega, correct_counts)]
+def test_the_reward_stands_in_the_details_of_every_figure_and_table(table4: Study, tmp_path: Path) -> None:
+    made = [render(module, table4, tmp_path) for module in (mass_vs_p, find("omega"), find("correct_counts"))]
     made += [render_table(module, table4, tmp_path) for module in tables.discover()]
     shown = [outcome for outcome in made if not outcome.reason]
     assert {outcome.name for outcome in shown} >= {
@@ -142,20 +142,18 @@ def test_the_reward_stands_in_every_caption(table4: Study, tmp_path: Path) -> No
         "table_main",
     }
     for outcome in shown:
-        assert outcome.caption.count(SENTENCE) == 1
+        assert outcome.details.count(SENTENCE) == 1
         assert SENTENCE in (tmp_path / f"{outcome.name}.md").read_text()
-        if outcome.layout is not None:
-            assert outcome.layout.caption == outcome.caption
     result = evaluate(table4)
     result.figures, result.tables = shown[:3], shown[3:]
-    assert SENTENCE in result.to_know
+    assert SENTENCE in result.remarks
     assert SENTENCE in summary(result)
     page = Document(html.report_page(result, Sample(), tmp_path))
     assert page.text("figcaption").count(SENTENCE) == 3
     assert page.text("section").count(SENTENCE) == len(shown) + 1
 
 
-def test_captions_are_made_in_one_place_alone() -> None:
+def test_the_reward_is_described_in_one_place_alone() -> None:
     """So that a module that is added cannot forget it."""
     for module in (*figures.discover(), *tables.discover()):
         assert "describe_reward" not in vars(module)
@@ -185,8 +183,9 @@ def test_arms_under_different_rewards_are_told_apart(new_root: Callable) -> None
 
 def test_rewards_of_0_and_1_add_nothing_to_a_caption(demo_root, tmp_path: Path) -> None:
     study = load_study(demo_root.path, next(e for e in list_experiments(demo_root.path) if e.name == "a_grae"))
+    omega = find("omega")
     drawn = render(omega, study, tmp_path)
-    assert drawn.caption == omega.caption(omega.table(study))
+    assert f"{drawn.caption} {drawn.details}" == description(omega, omega.table(study))
 
 
 def test_closed_forms_for_rewards_of_0_and_1_are_not_held_against_shaped_ones(new_root: Callable) -> None:
@@ -201,4 +200,4 @@ def test_closed_forms_for_rewards_of_0_and_1_are_not_held_against_shaped_ones(ne
     assert "–: no closed form is known (A-GRAE)." in update_mass.layout(update_mass.table(study)).notes
     drawn = mass_vs_p.table(study)
     assert set(drawn.loc[drawn["kind"] == "theory", "arm"]) == {"grpo"}
-    assert "No closed form: A-GRAE." in mass_vs_p.caption(drawn)
+    assert "No closed form: A-GRAE." in description(mass_vs_p, drawn)

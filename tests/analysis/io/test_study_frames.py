@@ -1,4 +1,4 @@
-"""Which runs answer a question, and what is said of those that cannot be used."""
+"""Studies: the runs of an experiment, and the sentences on unusable ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_run_whose_config_lacks_what_all_go_by_is_named(lost: str, new_root) -
     (broken.path / "config.yaml").write_text(yaml.safe_dump(config))
     study = load_study(root.path, Experiment("x", "?", (run.key, broken.key)))
     assert list(study.arms) == ["grpo"]
-    assert f"{broken.path / 'config.yaml'} is no config of a run: it lacks {lost}" in study.refused[0]
+    assert f"{broken.path / 'config.yaml'}: the keys {lost}" in study.refused[0]
 
 
 def test_two_configurations_of_an_arm_are_two_arms(new_root) -> None:

@@ -1,4 +1,4 @@
-"""What training recorded: metrics by step, groups of rollouts, histograms of the success rate."""
+"""Training records: metrics by step, groups of rollouts, histograms of the success rate."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from analysis_lab import rollouts_frame
 
 from agrae_lab.runs import Run
-from analysis.io.study import FrameError, read_groups, read_metrics, read_p_histogram, read_rollout_groups
-from analysis.io.training_records import GROUP_COLUMNS
+from analysis.io.parquet import FrameError
+from analysis.io.training_records import GROUP_COLUMNS, read_groups, read_known_groups, read_metrics, read_p_histogram
 
 
 @pytest.fixture
@@ -40,20 +40,20 @@ def test_metrics_of_a_run_that_has_none_are_empty(tmp_path: Path) -> None:
 def test_a_step_recorded_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "metrics.parquet"
     pd.DataFrame({"schema_version": 1, "step": [1, 2, 2], "entropy": [1.0, 0.9, 0.8]}).to_parquet(path)
-    with pytest.raises(FrameError, match=r"metrics\.parquet records step 2 twice"):
+    with pytest.raises(FrameError, match=r"metrics\.parquet: step 2 is recorded twice"):
         read_metrics(Run(tmp_path, {}), ["entropy"])
 
 
 def test_groups_equal_those_of_a_loop(run: Run) -> None:
     groups = read_groups(run)
     assert tuple(groups.columns) == GROUP_COLUMNS
-    assert groups["undecided"].sum() > 0
+    assert groups["invalid"].sum() > 0
     rows = pd.concat(pd.read_parquet(path) for path in run.rollout_paths())
     keys = ["step", "group"]
     assert groups[keys].to_numpy().tolist() == rows[keys].drop_duplicates().sort_values(keys).to_numpy().tolist()
     for group in groups.itertuples():
         own = rows[(rows["step"] == group.step) & (rows["group"] == group.group)]
-        assert (group.size, group.correct, group.undecided) == (8, sum(own["correct"]), sum(~own["valid"]))
+        assert (group.size, group.correct, group.invalid) == (8, sum(own["correct"]), sum(~own["valid"]))
         assert group.p == own["correct"].mean()
         for name, prefix in (("advantage", "adv"), ("advantage_grpo", "grpo")):
             advantages = own[name].tolist()
@@ -66,8 +66,8 @@ def test_groups_equal_those_of_a_loop(run: Run) -> None:
 
 
 def test_groups_with_an_undecided_completion_have_no_known_rate(run: Run) -> None:
-    groups, known = read_groups(run), read_rollout_groups(run)
-    decided = groups[groups["undecided"] == 0]
+    groups, known = read_groups(run), read_known_groups(run)
+    decided = groups[groups["invalid"] == 0]
     assert 0 < len(known) == len(decided) < len(groups)
     assert known["abs_sum"].tolist() == decided["adv_abs_sum"].tolist()
     assert list(known.columns) == ["step", "p", "size", "abs_sum"]
@@ -95,7 +95,7 @@ def test_changed_and_added_rollouts_are_read_again(run: Run) -> None:
 def test_no_rollouts_are_no_rows(tmp_path: Path, make: bool) -> None:
     if make:
         (tmp_path / "rollouts").mkdir()
-    for read in (read_groups, read_rollout_groups, read_p_histogram):
+    for read in (read_groups, read_known_groups, read_p_histogram):
         frame = read(Run(tmp_path, {}))
         assert len(frame) == 0
         assert "step" in frame
@@ -112,14 +112,14 @@ def test_no_rollouts_are_no_rows(tmp_path: Path, make: bool) -> None:
 def test_a_file_holds_the_step_that_it_is_named_for(run: Run, change, found: str) -> None:
     path = run.rollout_paths()[0]
     rewrite(path, change)
-    with pytest.raises(FrameError, match=rf"step-000001\.parquet has {found} but its name promises step 000001 alone"):
+    with pytest.raises(FrameError, match=rf"step-000001\.parquet: {found} but its name says step 000001"):
         read_groups(run)
 
 
 def test_a_name_without_a_step_is_refused(run: Run) -> None:
     path = run.rollout_paths()[0]
     path.rename(path.with_name("step-one.parquet"))
-    with pytest.raises(FrameError, match=r"step-one\.parquet has rows of step 1, but its name promises step one"):
+    with pytest.raises(FrameError, match=r"step-one\.parquet: rows of step 1, but its name says step one"):
         read_groups(run)
 
 
@@ -127,13 +127,15 @@ def test_groups_of_different_sizes_are_refused(run: Run) -> None:
     """Part of a group is lost: p = c/G would be of another G than its neighbours'."""
     rewrite(run.rollout_paths()[0], lambda frame: frame[(frame["group"] != 4) | (frame["sample"] < 5)])
     for read in (read_groups, read_p_histogram):
-        with pytest.raises(FrameError, match=r"step-000001\.parquet has groups of 5 to 8 completions, but those of a"):
+        with pytest.raises(
+            FrameError, match=r"step-000001\.parquet: groups of 5 to 8 completions, but all groups of a"
+        ):
             read(run)
 
 
 def test_a_completion_recorded_twice_is_refused(run: Run) -> None:
     rewrite(run.rollout_paths()[1], lambda frame: pd.concat([frame, frame[3:4]]))
-    with pytest.raises(FrameError, match=r"step-000002\.parquet holds a completion \(group, sample\) more than once"):
+    with pytest.raises(FrameError, match=r"step-000002\.parquet: a completion \(group, sample\) occurs more than once"):
         read_groups(run)
 
 

@@ -1,4 +1,4 @@
-"""How arms look: apart for the colour-blind, apart in grey, the same everywhere; text on a dark page."""
+"""Looks of the arms: apart for the colour-blind, apart in grey, the same everywhere; text on a dark page."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_markdown_has_a_table_for_each_block() -> None:
         "| GRPO | **12.3** [1.0, 20.0] | – |\n"
         "| published | 60.2 ± 0.4 | 92.5 |\n"
         "| A-GRAE | *11.9* [0.9, 19.0] | x |\n\n"
-        "A note.\n"
+        "Details: A note.\n"
     )
 
 
@@ -57,7 +57,8 @@ def test_latex_is_booktabs_with_intervals_beneath() -> None:
     assert r"\quad \textit{published} & 60.2 & 92.5 \\" in body
     assert r"A-GRAE & \underline{11.9} & $2G\sqrt{p(1-p)}$ \\" in body
     assert r"\multicolumn{3}{l}{\textit{math\_test}} \\" in body
-    assert r"\caption{Pass@k in \% A note.}" in body
+    assert r"\caption{Pass@k in \%}" in body
+    assert r"\par\vspace{4pt}\raggedright A note." in body
     assert all(line.count(" & ") == 2 for line in body if line.endswith(r"\\") and "multicolumn" not in line)
 
 

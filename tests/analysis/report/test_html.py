@@ -131,7 +131,7 @@ def test_unfinished_failed_and_refused_are_named_at_the_top(new_root: Callable, 
     check_harmless(document)
     header = document.text("header")
     assert f"{failed.key}: failed: CUDA <b>out of memory</b> ⟨U+202E⟩olleh" in header
-    assert "A diverged run is an outcome too" in header
+    assert "A diverged run is an outcome, too" in header
     assert "Pass@k on <i>this</i>: differs" in header
 
 

@@ -17,7 +17,7 @@ from agrae_lab.config import CONF_DIR
 from agrae_lab.runs import Run, run_dir_for
 from analysis.io.study import Study, View
 from analysis.report.html.configs import differences
-from analysis.report.html.provenance import facts, took
+from analysis.report.html.provenance import facts, total_time
 from analysis.report.html.reproduce import _value, script
 from sweeps.spec.experiments import expand
 from tests.training.conftest import compose_config
@@ -125,4 +125,4 @@ def test_provenance_names_the_runs_where_it_is_not_the_same() -> None:
     assert found["torch"] == {"2.9": (a.key, b.key)}
     assert found["model"] == {"nano (fingerprint 1fd6)": (b.key,)}
     assert found["problems: train"] == {a.config["data_fingerprints"]["train"]: (a.key, b.key)}
-    assert took(study_of(a, b)) == "1.9 hours"
+    assert total_time(study_of(a, b)) == "1.9 hours"

@@ -18,7 +18,7 @@ from html_lab import HOSTILE, pictured
 
 from agrae_lab.runs import list_experiments
 from analysis.__main__ import evaluate
-from analysis.figures import entropy, passk
+from analysis.figures import find, passk
 from analysis.io.study import load_study
 from analysis.presentation.render import render, render_table
 from analysis.report import html
@@ -50,7 +50,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = load_study(root.path, list_experiments(root.path)[0])
     folder = tmp_path_factory.mktemp("report")
     result = evaluate(study)
-    result.figures = [render(module, study, folder) for module in (entropy, passk)]
+    result.figures = [render(module, study, folder) for module in (find("entropy"), passk)]
     result.tables = [render_table(table_main, study, folder)]
     path = folder / "report.html"
     path.write_text(html.report_page(result, sample_completions(study), folder), encoding="utf-8")
@@ -81,7 +81,7 @@ class Browser:
         self.driver.get(self.url)
 
     def prefer(self, scheme: str) -> None:
-        """What the system asks for: light or dark."""
+        """Set the system's preference: light or dark."""
         wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
 
@@ -210,8 +210,8 @@ def test_filters_find_what_the_record_holds(browser: Browser) -> None:
     rows = list(zip(data["arm"], data["source"], data["outcome"], data["step"], strict=True))
     assert browser.choose() == len(rows)
     assert browser.choose(arm="A-GRAE") == sum(a == arm for a, *_ in rows)
-    assert browser.choose(source=f"{BENCHMARK}, sampled", outcome="undecided") == sum(
-        s == source and o == "undecided" for _, s, o, _ in rows
+    assert browser.choose(source=f"{BENCHMARK}, sampled", outcome="invalid") == sum(
+        s == source and o == "invalid" for _, s, o, _ in rows
     )
     assert browser.choose(step="2") == sum(step == 2 for *_, step in rows)
     assert browser.choose(arm="GRPO", source=f"{BENCHMARK}, greedy") == 30
@@ -220,7 +220,7 @@ def test_filters_find_what_the_record_holds(browser: Browser) -> None:
     assert browser.choose(text="no such thing") == 0
     assert browser.texts("#found li") == []
     options = browser.texts('#filters [name="outcome"] option')
-    assert options == ["all", "right", "wrong", "undecided"]
+    assert options == ["all", "right", "wrong", "invalid"]
 
 
 def test_a_click_on_a_prompt_keeps_it_alone(browser: Browser) -> None:

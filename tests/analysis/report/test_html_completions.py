@@ -1,4 +1,4 @@
-"""Which completions the report shows: how they are chosen, what is read, what is refused."""
+"""Completions of the report: their choice, the files read, and refused files."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_study_is_sampled_from_training_evaluation_and_the_base_model(demo_roo
         assert (row.start, row.outcome) == (true["completion"], "right" if true["correct"] else "wrong")
 
 
-def test_undecided_completions_are_a_third_kind(new_root: Callable) -> None:
+def test_invalid_completions_are_a_third_kind(new_root: Callable) -> None:
     root = new_root(num_problems=6, num_samples=8)
     run = root.run("grpo")
     root.experiment("x", [run])
@@ -119,7 +119,7 @@ def test_undecided_completions_are_a_third_kind(new_root: Callable) -> None:
     frame.to_parquet(run.samples_path(BENCHMARK))
     rows = sample_completions(study_of(root)).rows
     mine = rows[(rows["arm"] == "grpo") & (rows["source"] == SAMPLED)]
-    assert (mine["outcome"] == "undecided").tolist() == (mine["sample"] % 2 == 1).tolist()
+    assert (mine["outcome"] == "invalid").tolist() == (mine["sample"] % 2 == 1).tolist()
 
 
 def test_seeds_share_what_is_shown_of_an_arm(new_root: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,10 +182,10 @@ def test_of_a_large_file_the_other_row_groups_are_not_read(new_root: Callable, m
     sample = sample_completions(study_of(root))
     assert sample.refused == []
     assert sample.in_part
-    assert "Of large files only parts were looked at." in completions.describe(sample)
+    assert "Of large files only a part was read." in completions.describe(sample)
     damage(path, metadata, max(read))
     (refused,) = sample_completions(study_of(root)).refused
-    assert refused.startswith(f"completions of grpo, {SAMPLED}: {path} is not a whole Parquet file")
+    assert refused.startswith(f"completions of grpo, {SAMPLED}: {path}: not a whole Parquet file")
 
 
 def test_a_row_group_is_left_when_enough_of_it_is_read(new_root: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_shown(new_root: Cal
     assert [text.split(":")[0] for text in sample.refused] == [
         f"completions of grpo, {TRAINING}", f"completions of grpo, {SAMPLED}", f"completions of grpo, {GREEDY}"
     ]  # fmt: skip
-    assert "it lacks the columns ['completion']" in sample.refused[1]
+    assert "the columns ['completion'] are missing" in sample.refused[1]
     assert set(sample.rows["arm"]) == {"base"}
 
 
@@ -236,5 +236,5 @@ def test_damaged_text_is_refused_and_the_rest_is_shown(new_root: Callable) -> No
     pq.write_table(table.set_column(table.schema.get_field_index("completion"), "completion", bad), path)
     sample = sample_completions(study_of(root))
     assert [reason.split(":")[0] for reason in sample.refused] == ["completions of grpo, training"]
-    assert "is not a whole Parquet file of ours: " in sample.refused[0]
+    assert ": not a whole Parquet file" in sample.refused[0]
     assert {cell.source for cell in sample.cells} == {SAMPLED, GREEDY}

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from agrae_lab.advantages.simulator.__main__ import main as simulate
 from analysis import simulation
 from analysis.__main__ import main
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 from analysis.presentation.render import FIGURE_ENDINGS, FORMATS, build
 from analysis.presentation.style import STYLE, label
 from analysis.simulation import dynamics, load_simulation, symmetries
@@ -32,7 +32,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def drawn(module, path: Path) -> Figure:
     with mpl.rc_context(STYLE):
-        return build(module, module.table(load_simulation(path)), "caption")
+        return build(module, module.table(load_simulation(path)))
 
 
 def test_the_command_draws_every_figure(recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -112,8 +112,8 @@ def test_measured_mass_lies_on_the_closed_form(recorded: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["simulation=nowhere"], "nowhere holds no simulation: it has no simulation.json"),
-        (["simulation=x", "runs=y"], "simulation= goes with out= and formats= alone, not with runs"),
+        (["simulation=nowhere"], "nowhere: no simulation here, simulation.json is missing"),
+        (["simulation=x", "runs=y"], "simulation= takes out= and formats= only, not runs"),
         (["simulation="], "cannot read 'simulation=': it has no value"),
     ],
 )
@@ -135,11 +135,11 @@ def test_files_that_are_not_whole_are_refused(recorded: Path, tmp_path: Path) ->
 
     about = json.loads((recorded / "simulation.json").read_text())
     cases = {
-        broken("simulation.json", "{"): "simulation.json is not whole",
+        broken("simulation.json", "{"): "simulation.json: damaged JSON",
         broken("simulation.json", json.dumps(about | {"schema_version": 9})): "schema version 9, but .* version 1",
-        broken("simulation.json", json.dumps({"schema_version": 1})): "lacks seed, num_prompts",
-        broken("simulation.csv", "estimator,step\ngrpo,1\n"): "lacks the columns pass_at_1, pass_at_64",
-        broken("update_mass.csv", ""): "update_mass.csv cannot be read",
+        broken("simulation.json", json.dumps({"schema_version": 1})): "the settings seed, num_prompts",
+        broken("simulation.csv", "estimator,step\ngrpo,1\n"): "the columns pass_at_1, pass_at_64",
+        broken("update_mass.csv", ""): "update_mass.csv: cannot be read",
     }
     for folder, message in cases.items():
         with pytest.raises(FrameError, match=message):

@@ -12,7 +12,7 @@ import pytest
 from evaluated import DIFFICULTY_P, binomial, evaluations
 from scipy import stats as scipy_stats
 
-from analysis.estimates.passk_curves import contrast_intervals
+from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.count_metrics import (
     area_under_curve,
     area_weights,

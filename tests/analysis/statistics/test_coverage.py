@@ -15,10 +15,10 @@ import pytest
 from evaluated import evaluations, rate
 from scipy import stats as scipy_stats
 
-from analysis.estimates.pairwise import Evaluations, compare
+from analysis.estimates.pairwise import compare
 from analysis.estimates.passk_curves import gain_table
 from analysis.statistics import multiplicity, seeds
-from analysis.statistics.evaluations import METHOD, SEEDS
+from analysis.statistics.evaluations import METHOD, SEEDS, Evaluations
 from analysis.statistics.multiplicity import holm
 from analysis.statistics.passk import KS, pass_at_k
 from analysis.statistics.seeds import interquartile_mean, probability_of_improvement
@@ -133,7 +133,7 @@ def test_level_seeds(num_seeds: int, num_experiments: int, least: float, most: f
 
 
 def rejections(num_experiments: int, num_seeds: int, p_value: Callable[[Evaluations], float]) -> float:
-    """How often a test at 5 % finds a difference where there is none; seeds of a pair share half their variance."""
+    """Rejections of a true null by a test at 5 %; seeds of a pair share half their variance."""
     found = [
         p_value(seed_evaluations([6, num_seeds, i], num_seeds, (0.0, 0.0), paired=0.2)) < 0.05
         for i in range(num_experiments)
@@ -159,7 +159,7 @@ def test_no_difference_is_found_where_there_is_none(num_seeds: int, num_experime
 
 
 def test_problems_in_place_of_seeds_find_differences_that_are_not_there() -> None:
-    """Why a claim about the method needs seeds: the interval over problems of means over five seeds."""
+    """An interval over problems of means over five seeds is too narrow for a claim about the method."""
 
     def p_value(e: Evaluations) -> float:
         return compare(e, "b", "a", 1, scope="checkpoints").p_value

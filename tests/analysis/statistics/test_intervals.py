@@ -55,12 +55,6 @@ def test_few_seeds_are_warned_of(num_seeds: int, warned: bool) -> None:
     assert bool(Interval(0.1, 0.0, 0.2, "t", "the method", num_seeds).caution) == warned
 
 
-def test_extra_variance_widens_towards_the_normal_interval() -> None:
-    values = np.array([0.30, 0.31])
-    _, lo, hi = welch_interval([values], extra_variance=1.0)
-    assert (hi - lo) / 2 == pytest.approx(scipy_stats.norm.ppf(0.975), rel=1e-3)
-
-
 @pytest.mark.parametrize("values", [[0.4], [0.4, 0.4, 0.4]])
 def test_one_value_or_no_spread_gives_no_interval(values: list[float]) -> None:
     estimate, lo, hi = t_interval(np.array(values))

@@ -7,7 +7,7 @@ import pytest
 from evaluated import DIFFICULTY_P, binomial, evaluations
 from scipy import stats as scipy_stats
 
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 from analysis.statistics.evaluations import NO_SPREAD
 from analysis.statistics.intervals import t_interval
 from analysis.statistics.seeds import (
@@ -45,7 +45,7 @@ def test_with_one_benchmark_and_three_seeds_it_is_the_mean_with_students_interva
 
 
 def test_benchmarks_that_share_their_seeds_error_do_not_narrow_the_interval() -> None:
-    """What differs between seeds is the same on each benchmark: 20 benchmarks know no more than one."""
+    """Seed effects shared by all benchmarks: 20 benchmarks tell no more than one."""
     effect_S1 = np.random.default_rng(2).normal(0, 0.05, (5, 1))
     one, twenty = (interquartile_mean(np.repeat(effect_S1, m, axis=1), rng=rng()) for m in (1, 20))
     assert twenty.hi - twenty.lo > 0.7 * (one.hi - one.lo)
@@ -78,7 +78,7 @@ def test_one_seed_is_refused_with_the_reason() -> None:
     ):
         with pytest.raises(FrameError, match=r"one seed shows no spread between seeds, .* run two or more"):
             refuse()
-    with pytest.raises(FrameError, match="all recorded seeds are alike"):
+    with pytest.raises(FrameError, match="all recorded seeds have one score"):
         recorded_spread(np.array([0.4, 0.4]), np.array([0.5, 0.5]))
 
 
@@ -88,7 +88,7 @@ def test_scores_are_taken_of_seeds_that_have_all_benchmarks() -> None:
     scores_SM, seeds = seed_scores([first, second], "grpo", 1)
     assert seeds == (0, 1)
     assert scores_SM[1] == pytest.approx([(e.correct["grpo"][1] / 64).mean() for e in (first, second)])
-    with pytest.raises(FrameError, match="no seed of a_grae is evaluated on all of bench, bench"):
+    with pytest.raises(FrameError, match="a_grae: no seed is evaluated on all of bench, bench"):
         seed_scores([first, second], "a_grae", 1)
 
 

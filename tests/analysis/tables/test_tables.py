@@ -15,10 +15,11 @@ from latex_lab import set_in_latex
 from agrae_lab.runs import list_experiments
 from analysis import published, tables
 from analysis.estimates.pairwise import compare
-from analysis.estimates.passk_curves import Evaluations, collect, curve_table
+from analysis.estimates.passk_curves import collect, curve_table
 from analysis.io.study import Study, View, load_study, merge_studies
 from analysis.presentation.render import TABLE_ENDINGS, render_table
 from analysis.presentation.table_layout import Layout
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.passk import pass_at_k
 from analysis.tables import ablation, domains, main, parts, update_mass
 from analysis.tables._passk import _leaders, notes, passk_rows

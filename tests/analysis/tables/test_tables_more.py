@@ -16,10 +16,11 @@ from scipy import stats as scipy_stats
 
 from agrae_lab.runs import Run
 from analysis.estimates.pairwise import compare
-from analysis.estimates.passk_curves import Evaluations, collect, curve_table
+from analysis.estimates.passk_curves import collect, curve_table
 from analysis.io.study import Study
 from analysis.presentation.render import render_table
 from analysis.presentation.table_layout import Layout
+from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import t_interval
 from analysis.tables import aggregates, comparisons, discover, metrics
 from analysis.tables._evaluated import half_k, p_cell

@@ -1,4 +1,4 @@
-"""Evaluation of tiny vision-language models: batches of prompts with pictures, and what is written of them."""
+"""Evaluation of tiny vision-language models: batches of prompts with images, and what is written of them."""
 
 import numpy as np
 import pandas as pd
@@ -37,19 +37,19 @@ def llava(tmp_path_factory):
     return load_model(str(path), dtype="float32")
 
 
-def picture(seed, width=SIDE, height=SIDE):
+def image(seed, width=SIDE, height=SIDE):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def ask(text, *pictures):
-    blocks = [{"type": "image", "image": one} for one in pictures]
+def ask(text, *images):
+    blocks = [{"type": "image", "image": one} for one in images]
     return [{"role": "user", "content": [*blocks, {"type": "text", "text": text}]}]
 
 
 def test_a_batch_decodes_as_each_prompt_alone(policy):
-    """Prompts of no picture, one and two, of several sizes, some of them twice."""
-    prompts = [ask("how", picture(0)), ask("how many", picture(1), picture(2, 112, 56)), ask("what is it")]
-    prompts += [ask("x", picture(3, 70, 60)), prompts[1], prompts[2], ask("how", picture(0))]
+    """Prompts of no image, one and two, of several sizes, some of them twice."""
+    prompts = [ask("how", image(0)), ask("how many", image(1), image(2, 112, 56)), ask("what is it")]
+    prompts += [ask("x", image(3, 70, 60)), prompts[1], prompts[2], ask("how", image(0))]
     together = decode_greedily(*policy, prompts, max_new_tokens=8)
     alone = [decode_greedily(*policy, [prompt], max_new_tokens=8) for prompt in prompts]
     assert together.texts == [one.texts[0] for one in alone]
@@ -60,7 +60,7 @@ def test_a_batch_decodes_as_each_prompt_alone(policy):
 def test_what_is_read_once_is_read_as_by_each_sample(policy):
     """Log-probabilities of drawn tokens: prompts of several lengths read once for their samples, and one by one."""
     model, processing = policy
-    prompts = [ask("how", picture(0)), ask("how many", picture(1), picture(2, 112, 56)), ask("x", picture(3, 70, 60))]
+    prompts = [ask("how", image(0)), ask("how many", image(1), image(2, 112, 56)), ask("x", image(3, 70, 60))]
     with torch.no_grad():
         inputs, cache = _inputs(model, processing, [prompts[row] for row in (0, 1, 2, 1, 0)])
         assert cache.get_seq_length() == inputs["input_ids"].shape[1] - 1
@@ -71,12 +71,12 @@ def test_what_is_read_once_is_read_as_by_each_sample(policy):
             assert torch.allclose(together[:, i], alone[:, 0], atol=1e-4)
 
 
-def test_the_picture_makes_a_difference(policy):
-    drawn = decode_greedily(*policy, [ask("how", picture(seed)) for seed in range(4)], max_new_tokens=4)
+def test_the_image_makes_a_difference(policy):
+    drawn = decode_greedily(*policy, [ask("how", image(seed)) for seed in range(4)], max_new_tokens=4)
     assert len({round(entropy, 4) for entropy in drawn.mean_entropy}) == 4
 
 
-def test_no_part_of_a_picture_is_drawn(policy):
+def test_no_part_of_a_image_is_drawn(policy):
     """Though the model were sure of it: TRL's rule in training."""
     model, processing = policy
     head = model.get_output_embeddings().weight
@@ -85,19 +85,19 @@ def test_no_part_of_a_picture_is_drawn(policy):
         head[2] = 0
         head[2, 0] = 50
     try:
-        drawn = sample(model, processing, [ask("how", picture(0))] * 8, DECODING, seeds=range(8))
+        drawn = sample(model, processing, [ask("how", image(0))] * 8, DECODING, seeds=range(8))
         sequences = processing.tokenizer(drawn.texts, add_special_tokens=False)["input_ids"]
         assert all(drawn.num_tokens)
-        assert sum(map(bool, sequences)) >= 6  # one may end at once; were the picture drawn, all would be empty
+        assert sum(map(bool, sequences)) >= 6  # one may end at once; were the image drawn, all would be empty
     finally:
         with torch.no_grad():
             head[2] = before
 
 
 def test_prompts_are_told_apart_by_their_pixels():
-    same = [ask("how", picture(0)), ask("how", picture(0))]
-    others = [ask("how", picture(1)), ask("who", picture(0)), ask("how", picture(0), picture(0)), ask("how")]
-    others += [ask("how", picture(0).resize((SIDE, SIDE + 1))), "how"]
+    same = [ask("how", image(0)), ask("how", image(0))]
+    others = [ask("how", image(1)), ask("who", image(0)), ask("how", image(0), image(0)), ask("how")]
+    others += [ask("how", image(0).resize((SIDE, SIDE + 1))), "how"]
     keys = content_keys([*same, *others])
     assert keys[0] == keys[1]
     assert len(set(keys)) == 7
@@ -149,17 +149,17 @@ def test_seeds_draw_apart_and_repeat(llava):
     assert engine.sample(prompts, DECODING, seeds=[seed + 1000 for seed in seeds]).texts != first.texts
 
 
-def test_a_prompts_length_is_that_of_its_words_and_pictures():
-    """Whatever a picture's address in memory is, since processes that share an evaluation plan it apart."""
+def test_a_prompts_length_is_that_of_its_words_and_images():
+    """Whatever a image's address in memory is, since processes that share an evaluation plan it apart."""
     plain = prompt_length(ask("how"))
-    assert prompt_length(ask("how", picture(0), picture(1, 112, 56))) > prompt_length(ask("how", picture(0))) > plain
-    assert len({prompt_length(ask("how", picture(seed))) for seed in range(50)}) == 1
+    assert prompt_length(ask("how", image(0), image(1, 112, 56))) > prompt_length(ask("how", image(0))) > plain
+    assert len({prompt_length(ask("how", image(seed))) for seed in range(50)}) == 1
     assert prompt_length("how") == 3
 
 
 def test_what_vllm_is_given(llava):
     """Of vLLM itself this says nothing."""
-    engine, one = VllmEngine.__new__(VllmEngine), picture(0)
+    engine, one = VllmEngine.__new__(VllmEngine), image(0)
     engine._tokenizer = AutoTokenizer.from_pretrained(llava[0].name_or_path)
     assert engine._input(ask("how", one)) == {"prompt": "<image>how=", "multi_modal_data": {"image": [one]}}
     assert engine._input("how=") == {"prompt_token_ids": engine._tokenizer("how=")["input_ids"]}

@@ -33,12 +33,7 @@ DECODING = Decoding(num_samples=8, temperature=1.0, top_p=1.0, max_new_tokens=8,
 
 def test_a_missing_or_foreign_version_is_named_with_the_range(monkeypatch):
     def installed(versions):
-        def version(name):
-            if name not in versions:
-                raise vllm.importlib.metadata.PackageNotFoundError(name)
-            return versions[name]
-
-        monkeypatch.setattr(vllm.importlib.metadata, "version", version)
+        monkeypatch.setattr(vllm, "package_version", versions.get)
 
     installed({})
     with pytest.raises(ValueError, match=r"not installed: pip install 'agrae-lab\[vllm\]'.*engine=transformers"):
@@ -94,7 +89,7 @@ def test_vllm_is_asked_for_the_config_alone(fake_vllm, tmp_path, settings, ends)
     assert greedy == {"temperature": 0.0, "max_tokens": 8, "stop_token_ids": ends}
 
 
-def test_a_vllm_never_draws_a_part_of_a_picture():
+def test_a_vllm_never_draws_a_part_of_a_image():
     assert sampling_rule("nano_vl") == {"stop_token_ids": [3], "bad_words": ["<|image_pad|>"]}
 
 

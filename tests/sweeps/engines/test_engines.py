@@ -1,4 +1,4 @@
-"""Engines are found by name, have the same two functions, and refuse what they cannot do."""
+"""Engines are found by name, have the same two functions, and refuse options that they lack."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from sweeps import engines
 from sweeps.engines import ENGINES, local
 from sweeps.errors import PlanError
-from sweeps.execution.retry_policy import Policy
+from sweeps.execution.retry_policy import RetryPolicy
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -32,6 +32,6 @@ def test_an_engine_that_does_not_exist_is_refused(name: str, sentence: str) -> N
 
 
 def test_this_machine_has_no_options() -> None:
-    local.check({}, Policy())
+    local.check({}, RetryPolicy())
     with pytest.raises(PlanError, match=r"resources\.options\.partition: engine local has no such option; it has none"):
-        local.check({"partition": "gpu"}, Policy())
+        local.check({"partition": "gpu"}, RetryPolicy())

@@ -1,4 +1,4 @@
-"""A Ray cluster of one machine, where Ray is installed: it has an environment of its own."""
+"""A Ray cluster of one machine, where Ray is installed: it needs an environment of its own."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from sweeps.engines import ray as engine
 from sweeps.errors import PlanError
 from sweeps.execution.display import LineDisplay
 from sweeps.execution.executor import ActiveRun
-from sweeps.execution.retry_policy import Policy
+from sweeps.execution.retry_policy import RetryPolicy
 
 
 def test_without_ray_a_study_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.delitem(sys.modules, "ray", raising=False)
-    with pytest.raises(PlanError, match=r"resources\.engine is ray, which is not installed: install agrae-lab"):
-        engine.check({}, Policy())
+    with pytest.raises(PlanError, match=r"resources\.engine is ray, which is not installed: pip install 'agrae-lab"):
+        engine.check({}, RetryPolicy())
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere"])
 def test_a_cluster_that_is_not_there_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: "found")
     with pytest.raises(PlanError, match=rf"address is .{address}., where no Ray cluster answers"):
-        engine.check({"address": address}, Policy())
+        engine.check({"address": address}, RetryPolicy())
 
 
 @pytest.mark.parametrize(
@@ -40,18 +40,18 @@ def test_a_cluster_that_is_not_there_is_told_in_one_sentence(monkeypatch: pytest
     [({"num_cpus": 2, "num_gpus": 0}, 4), ({"num_cpus": 1, "num_gpus": 0.5}, 4), ({"num_cpus": 9, "num_gpus": 0}, 1)],
 )
 def test_as_many_runs_at_a_time_as_the_cluster_has_room_for(needs: dict[str, float], room: int) -> None:
-    assert engine._room({"CPU": 8.0, "GPU": 2.0}, needs) == room
+    assert engine._num_slots({"CPU": 8.0, "GPU": 2.0}, needs) == room
 
 
 @pytest.fixture
-def carry(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Have a local cluster carry runs through; what was printed."""
+def run_on_ray(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Return a function that executes runs on a local cluster and returns the printed output."""
     pytest.importorskip("ray", reason="ray is not installed (extra: ray, in an environment of its own)")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("sweeps.execution.retry_policy.RETRY_SECONDS", 0.1)
 
-    def carry(*arms: str, policy: Policy, display: type[LineDisplay] = LineDisplay) -> str:
+    def run_on_ray(*arms: str, retry_policy: RetryPolicy, display: type[LineDisplay] = LineDisplay) -> str:
         fixed = {"schema_version": 1, "root": str(lab.root), "train": {"num_steps": 2, "step_seconds": 0.05}}
         dirs = [runs.create_run({**fixed, "arm": arm, "seed": seed}) for seed, arm in enumerate(arms)]
         out = io.StringIO()
@@ -62,23 +62,23 @@ def carry(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
             train_module="fake_train",
             preload=(),
             display=display(out, num_runs=len(arms)),
-            policy=policy,
+            retry_policy=retry_policy,
         )
         return out.getvalue()
 
-    return carry
+    return run_on_ray
 
 
 @pytest.mark.slow
-def test_a_cluster_carries_runs_through(lab: Lab, carry: Callable[..., str]) -> None:
-    told = carry("ok", "raise", "cut", "diverge", policy=Policy(retries=1))
+def test_a_cluster_executes_runs(lab: Lab, run_on_ray: Callable[..., str]) -> None:
+    text = run_on_ray("ok", "raise", "cut", "diverge", retry_policy=RetryPolicy(retries=1))
     assert lab.statuses() == {"ok 0": "done", "raise 1": "failed", "cut 2": "done", "diverge 3": "diverged"}
-    assert "RuntimeError: the reward is on fire" in told
+    assert "RuntimeError: the reward is on fire" in text
     assert [step for step, _ in steps(lab.runs()["ok 0"].path)] == [1, 2]
 
 
 class StopWhenAtWork(LineDisplay):
-    """Asks the sweep to stop, as a person would, once a run has come to its first step on the cluster."""
+    """Display that stops the sweep, as a user would, once a run has taken its first step on the cluster."""
 
     asked = False
 
@@ -89,7 +89,7 @@ class StopWhenAtWork(LineDisplay):
 
 
 @pytest.mark.slow
-def test_a_stopped_sweep_leaves_nothing_at_work_on_the_cluster(lab: Lab, carry: Callable[..., str]) -> None:
-    carry("hang", policy=Policy(retries=0), display=StopWhenAtWork)
+def test_a_stopped_sweep_leaves_no_run_on_the_cluster(lab: Lab, run_on_ray: Callable[..., str]) -> None:
+    run_on_ray("hang", retry_policy=RetryPolicy(retries=0), display=StopWhenAtWork)
     assert lab.statuses() == {"hang 0": "interrupted"}
     assert not lab.runs()["hang 0"].is_locked()

@@ -17,7 +17,7 @@ from sweep_lab import Lab, wait_until
 from agrae_lab import runs
 from sweeps.engines import job, slurm
 from sweeps.errors import PlanError
-from sweeps.execution.retry_policy import Policy
+from sweeps.execution.retry_policy import RetryPolicy
 
 submitit = pytest.importorskip("submitit", reason="submitit is not installed (extra: slurm)")
 
@@ -31,8 +31,8 @@ SECONDS = 60.0  # an element starts two interpreters, and others may be at work 
 def _reason_for_no_cluster() -> str:
     if shutil.which("sbatch") is None:
         return "this machine has no sbatch"
-    told = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, check=False, timeout=60)
-    return "" if told.returncode == 0 else f"no Slurm controller answers: {(told.stdout + told.stderr).strip()}"
+    output = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, check=False, timeout=60)
+    return "" if output.returncode == 0 else f"no Slurm controller answers: {(output.stdout + output.stderr).strip()}"
 
 
 NO_CLUSTER = _reason_for_no_cluster()
@@ -52,8 +52,11 @@ def make_runs(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> MakeRuns:
 
 
 def _jobs(todo: list[runs.Run]) -> list[job.Job]:
-    policy = Policy(retries=0)
-    return [job.Job.of(run, train_module="fake_train", preload=(), num_threads=1, policy=policy) for run in todo]
+    retry_policy = RetryPolicy(retries=0)
+    return [
+        job.Job.for_run(run, train_module="fake_train", preload=(), num_threads=1, retry_policy=retry_policy)
+        for run in todo
+    ]
 
 
 def _submit_here(lab: Lab, todo: list[runs.Run]) -> list[str]:
@@ -145,32 +148,32 @@ def test_slurms_notices_may_go_to_every_process_of_a_job(make_runs: MakeRuns, no
 def test_what_is_queued_or_at_work_is_not_submitted_again(make_runs: MakeRuns) -> None:
     queued, over, busy, new = make_runs("ok", "ok", "ok", "ok")
     for run, element in ((queued, "7_0"), (over, "6_1")):
-        runs.write_json(run.path / slurm.RECORD, {"element": element})
+        runs.write_json(run.path / slurm.ELEMENT_FILE, {"element": element})
     with runs.lock(busy.path):
-        outcomes, fresh = slurm.sort_out([queued, over, busy, new], {"7_0", "7_1"})
+        outcomes, fresh = slurm.split_queued([queued, over, busy, new], {"7_0", "7_1"})
     assert [(one.run.key, one.status) for one in outcomes] == [(queued.key, "queued"), (busy.key, "busy")]
     assert fresh == [over, new]
 
 
 @pytest.mark.parametrize(
-    ("options", "policy", "sentence"),
+    ("options", "retry_policy", "sentence"),
     [
-        ({"partitoin": "gpu"}, Policy(), r"resources.options.partitoin: .* did you mean 'partition'\?"),
-        ({"array_parallelism": 3}, Policy(), "engine slurm has no such option"),
-        ({}, Policy(fail_fast=True), "stop.fail_fast needs a command that stays"),
-        ({}, Policy(max_failures=2), "stop.max_failures needs a command that stays"),
-        ({}, Policy(deadline_seconds=2.0), "stop.wall_hours needs a command that stays"),
+        ({"partitoin": "gpu"}, RetryPolicy(), r"resources.options.partitoin: .* did you mean 'partition'\?"),
+        ({"array_parallelism": 3}, RetryPolicy(), "engine slurm has no such option"),
+        ({}, RetryPolicy(fail_fast=True), "stop.fail_fast needs a command that stays"),
+        ({}, RetryPolicy(max_failures=2), "stop.max_failures needs a command that stays"),
+        ({}, RetryPolicy(deadline_seconds=2.0), "stop.wall_hours needs a command that stays"),
     ],
 )
-def test_what_slurm_cannot_do_is_refused(options: dict[str, Any], policy: Policy, sentence: str) -> None:
+def test_what_slurm_cannot_do_is_refused(options: dict[str, Any], retry_policy: RetryPolicy, sentence: str) -> None:
     with pytest.raises(PlanError, match=sentence):
-        slurm.check(options, policy)
+        slurm.check(options, retry_policy)
 
 
 def test_a_machine_without_slurm_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PlanError, match="this machine has no sbatch; run this on a login node"):
-        slurm.check({"partition": "gpu", "time": 240}, Policy())
+        slurm.check({"partition": "gpu", "time": 240}, RetryPolicy())
 
 
 def test_a_cluster_that_is_down_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -179,7 +182,7 @@ def test_a_cluster_that_is_down_is_told_in_one_sentence(monkeypatch: pytest.Monk
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(PlanError, match="squeue failed: slurm_load_jobs error: Unable to contact"):
-        slurm.queue()
+        slurm.queued_elements()
 
 
 @pytest.mark.slow
@@ -187,22 +190,22 @@ def test_a_cluster_that_is_down_is_told_in_one_sentence(monkeypatch: pytest.Monk
 def test_a_real_cluster(lab: Lab, make_runs: MakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
     """Submitted once, not twice; one element requeued as Slurm does it when its time is up, one cancelled."""
     todo = make_runs("ok", "raise", "ok", "ok", num_steps=60, step_seconds=0.1)
-    how: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "num_slots": 2,
         "options": {"time": 5},
         "train_module": "fake_train",
         "preload": (),
         "display": None,
-        "policy": Policy(retries=0),
+        "retry_policy": RetryPolicy(retries=0),
     }
 
     def submit() -> list[str]:
         unfinished = [
             run for run in map(runs.read_run, [r.path for r in todo]) if run.status not in runs.FINAL_STATUSES
         ]
-        return [one.status for one in slurm.run_all(unfinished, **how)[0]]
+        return [one.status for one in slurm.run_all(unfinished, **settings)[0]]
 
-    slurm.check(how["options"], how["policy"])
+    slurm.check(settings["options"], settings["retry_policy"])
     assert submit() == ["queued"] * 4
     assert submit() == ["queued"] * 4
     assert capsys.readouterr().out.count("submitted 4 runs to Slurm") == 1
@@ -218,18 +221,18 @@ def test_a_real_cluster(lab: Lab, make_runs: MakeRuns, capsys: pytest.CaptureFix
 
     wait_until(lambda: len(steps(cancelled.path)) >= 3, seconds=SECONDS)
     subprocess.run(["scancel", _element(cancelled)], check=True)
-    wait_until(lambda: slurm.queue().isdisjoint({_element(run) for run in todo}), seconds=120)
+    wait_until(lambda: slurm.queued_elements().isdisjoint({_element(run) for run in todo}), seconds=120)
     assert lab.statuses() == {"ok 0": "done", "raise 1": "failed", "ok 2": "interrupted", "ok 3": "done"}
 
     assert submit() == ["queued"] * 2
-    wait_until(lambda: slurm.queue().isdisjoint({_element(run) for run in todo}), seconds=120)
+    wait_until(lambda: slurm.queued_elements().isdisjoint({_element(run) for run in todo}), seconds=120)
     assert lab.statuses() == {"ok 0": "done", "raise 1": "failed", "ok 2": "done", "ok 3": "done"}
     for run in (requeued, cancelled):
         assert [step for step, _ in steps(run.path)] == list(range(1, 61))
 
 
 def _element(run: runs.Run) -> str:
-    return runs._read_json(run.path / slurm.RECORD)["element"]
+    return runs._read_json(run.path / slurm.ELEMENT_FILE)["element"]
 
 
 def _state(element: str) -> str:

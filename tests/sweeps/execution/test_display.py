@@ -10,9 +10,9 @@ import pytest
 from sweep_lab import Lab, ctrl_c, read_until
 
 from sweeps.errors import PlanError
-from sweeps.execution.display import duration, progress_of
+from sweeps.execution.display import duration, read_progress
 from sweeps.execution.eta import run_remaining, sweep_remaining
-from sweeps.execution.slots import Slot, make_slots, slots_of_sweep, visible_gpus
+from sweeps.execution.slots import Slot, make_slots, num_sweep_slots, visible_gpus
 
 
 def test_a_runs_rest_is_its_phases_rest_or_what_a_typical_run_has_left() -> None:
@@ -47,8 +47,8 @@ def test_one_slot_per_core_or_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     three = [Slot(2, None, (1, 2)), Slot(2, None, (3, 4, 5)), Slot(2, None, (6, 7, 9))]  # threads alike for all
     assert make_slots(20, num_slots=3) == three
     assert make_slots(1, num_slots=3) == three[:1]  # the last one left computes as the others did
-    assert slots_of_sweep(20) == 8
-    assert slots_of_sweep(20, num_slots=3) == 3
+    assert num_sweep_slots(20) == 8
+    assert num_sweep_slots(20, num_slots=3) == 3
     assert make_slots(20, num_slots=9) == [Slot(1, None)] * 9  # more runs than cores: the kernel shares them out
     assert make_slots(1) == [Slot(8, None)]
 
@@ -91,11 +91,11 @@ def test_a_terminal_shows_a_live_table_and_ctrl_c_on_it_stops_the_sweep(lab: Lab
     assert "ok seed 3: done" in seen
     assert "hang" in read_until(ours, "train")
     ctrl_c(controller)
-    seen = read_until(ours, "Ctrl-C: nothing more is started")
+    seen = read_until(ours, "Ctrl-C: no more runs start")
     read_until(ours, "1 running, 0 waiting, 1 done")  # the table stays
     ctrl_c(controller)
     read_until(ours, "Ctrl-C: stopping the active run")
-    read_until(ours, "the same command continues")
+    read_until(ours, "run the same command to resume")
     assert controller.wait(timeout=10) == 130
     os.close(ours)
     assert lab.statuses() == {"ok 3": "done", "hang 3": "interrupted"}
@@ -104,6 +104,6 @@ def test_a_terminal_shows_a_live_table_and_ctrl_c_on_it_stops_the_sweep(lab: Lab
 def test_a_torn_progress_file_shows_as_no_progress(lab: Lab) -> None:
     lab.sweep("plain")
     (run,) = lab.runs().values()
-    assert progress_of(run)["total"] == 2
+    assert read_progress(run)["total"] == 2
     (run.path / "progress.json").write_text('{"phase": "tra')
-    assert progress_of(run) == {}
+    assert read_progress(run) == {}

@@ -1,4 +1,4 @@
-"""Runs side by side: what one of them does to itself, or a person to all, leaves the rest as it should be."""
+"""Runs side by side: a fault of one run, or a stop by the user, leaves the others in order."""
 
 from __future__ import annotations
 
@@ -99,18 +99,18 @@ THREE_RUNS = ("plain", "arm=until_told", "seed=0,1,2", "--slots", "2")
 def test_ctrl_c_once_lets_the_active_runs_finish(lab: Lab) -> None:
     controller = lab.start(*THREE_RUNS)
     wait_until(lambda: _num_at_work(lab) == 2)
-    _ctrl_c_until(controller, "Ctrl-C: nothing more is started, the 2 active runs will be finished; Ctrl-C again stops")
+    _ctrl_c_until(controller, "Ctrl-C: no more runs start, the 2 active runs will finish. Press Ctrl-C again")
     (lab.root / "go").touch()
     out, _ = controller.communicate(timeout=20)
     assert controller.returncode == 130, out
-    assert "the same command continues" in out
+    assert "run the same command to resume" in out
     assert sorted(lab.statuses().values()) == ["done", "done", "pending"]
 
 
 def test_ctrl_c_with_nothing_left_to_start_takes_nothing_away(lab: Lab) -> None:
     controller = lab.start("plain", "arm=until_told")
     wait_until(lambda: _num_at_work(lab) == 1)
-    _ctrl_c_until(controller, "nothing more is started, the active run will be finished")
+    _ctrl_c_until(controller, "no more runs start, the active run will finish")
     (lab.root / "go").touch()
     out, _ = controller.communicate(timeout=20)
     assert controller.returncode == 0, out
@@ -121,7 +121,7 @@ def test_ctrl_c_twice_leaves_a_state_that_the_same_command_continues(lab: Lab) -
     words = (*THREE_RUNS, "train.num_steps=5")
     controller = lab.start(*words)
     wait_until(lambda: _num_at_work(lab) == 2)
-    _ctrl_c_until(controller, "nothing more is started", "stopping the 2 active runs")
+    _ctrl_c_until(controller, "no more runs start", "stopping the 2 active runs")
     out, _ = controller.communicate(timeout=20)
     assert controller.returncode == 130, out
     assert sorted(lab.statuses().values()) == ["interrupted", "interrupted", "pending"]
@@ -135,7 +135,7 @@ def test_ctrl_c_twice_leaves_a_state_that_the_same_command_continues(lab: Lab) -
 def test_ctrl_c_three_times_kills(lab: Lab) -> None:
     controller = lab.start("plain", "arm=deaf", grace=1000)
     wait_until(lambda: _num_at_work(lab) == 1)
-    _ctrl_c_until(controller, "nothing more is started", "stopping the active run", "killing the active run")
+    _ctrl_c_until(controller, "no more runs start", "stopping the active run", "killing the active run")
     out, _ = controller.communicate(timeout=20)
     assert controller.returncode == 130, out
     assert lab.statuses() == {"deaf 0": "interrupted"}
@@ -197,10 +197,10 @@ def test_a_log_gets_few_lines(lab: Lab, capsys: pytest.CaptureFixture[str]) -> N
 def test_a_module_that_cannot_be_preloaded_is_told_before_anything_starts(lab: Lab) -> None:
     (lab.conf / "broken_preload.py").write_text("raise RuntimeError('no libcuda')\n")
     controller = lab.start("plain", preload="broken_preload")
-    told, _ = controller.communicate(timeout=30)
+    output, _ = controller.communicate(timeout=30)
     assert controller.returncode == 1
-    assert "no libcuda" in told
-    assert "loading broken_preload failed" in told
+    assert "no libcuda" in output
+    assert "loading broken_preload failed" in output
     assert lab.statuses() == {"ok 0": "pending"}
 
 
@@ -211,11 +211,11 @@ def test_ctrl_c_while_modules_are_loaded_ends_quietly(lab: Lab) -> None:
     controller = lab.start("plain", preload="slow_preload")
     wait_until(loading.exists)
     ctrl_c(controller)
-    told, _ = controller.communicate(timeout=30)
-    assert controller.returncode == 130, told
-    assert told.splitlines() == [
+    output, _ = controller.communicate(timeout=30)
+    assert controller.returncode == 130, output
+    assert output.splitlines() == [
         "runs: 1 to do, 0 finished before, 1 at a time",
-        "stopped; the same command continues where it was",
+        "stopped; run the same command to resume",
     ]
 
 
@@ -227,7 +227,7 @@ def test_the_server_that_runs_are_forked_from_may_die(lab: Lab) -> None:
     assert server != controller.pid
     os.kill(server, signal.SIGKILL)
     wait_until(lambda: all(len(pids(path)) == 2 for path in begun))  # at work again, from a new server
-    _ctrl_c_until(controller, "nothing more is started")  # to which that is as deaf as the first
+    _ctrl_c_until(controller, "no more runs start")  # to which that is as deaf as the first
     (lab.root / "go").touch()
     out, _ = controller.communicate(timeout=20)
     assert controller.returncode == 0, out

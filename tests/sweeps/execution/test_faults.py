@@ -1,4 +1,4 @@
-"""Whatever is killed, filled up or torn: the same command ends with what an unbroken sweep has, each run done once."""
+"""Kills, full disks and torn files: the same command ends as an unbroken sweep, each run executed once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fake_train import pids, steps
 from sweep_lab import Lab, environment
 
 from agrae_lab import runs
-from sweeps.execution.retry_policy import Policy
+from sweeps.execution.retry_policy import RetryPolicy
 
 
 @pytest.mark.slow
@@ -78,8 +78,8 @@ def _results(lab: Lab) -> dict[str, object]:
 def test_two_controllers_share_a_sweep_and_what_its_runs_have_in_common(lab: Lab) -> None:
     words = ("plain", "arm=shared", "seed=range(0,4)", "train.num_steps=5", "train.step_seconds=0.1", "--slots", "2")
     controllers = [lab.start(*words), lab.start(*words)]
-    told = [controller.communicate(timeout=60)[0] for controller in controllers]
-    assert {controller.returncode for controller in controllers} <= {0, 1}, told  # 1: it found a run busy
+    output = [controller.communicate(timeout=60)[0] for controller in controllers]
+    assert {controller.returncode for controller in controllers} <= {0, 1}, output  # 1: it found a run busy
     assert set(lab.statuses().values()) == {"done"}
     assert len((lab.root / "base" / "shared" / "made").read_text().splitlines()) == 1
     for run in lab.runs().values():
@@ -146,19 +146,19 @@ def test_a_full_disk_fails_the_runs_that_meet_it_until_there_is_room_again(lab: 
 
 
 def test_what_a_power_cut_tore_does_not_stop_the_next_launch(lab: Lab) -> None:
-    lab.carry("offline_once", "ok", policy=Policy(retries=0), num_steps=4)
+    lab.execute("offline_once", "ok", retry_policy=RetryPolicy(retries=0), num_steps=4)
     torn = lab.runs()["offline_once 0"].path
     (torn / "progress.json").write_text('{"phase": "tra')
     (torn / ".meta.json.4711.tmp").write_text('{"schema_ver')
     (torn / "log.txt").write_text("=== attem")
     with (torn / "trace.txt").open("a") as trace:
         trace.write("2 17")
-    told = lab.carry("offline_once", "ok", policy=Policy(), num_steps=4)
-    assert [outcome.status for outcome in told.outcomes] == ["done", "done"]
+    launch = lab.execute("offline_once", "ok", retry_policy=RetryPolicy(), num_steps=4)
+    assert [outcome.status for outcome in launch.outcomes] == ["done", "done"]
     assert [step for step, _ in steps(torn)] == [1, 2, 3, 4]
 
 
 def test_a_run_that_ruins_its_own_books_fails_alone(lab: Lab) -> None:
-    told = lab.carry("scribble", "ok", policy=Policy(), num_slots=1)
-    assert [outcome.status for outcome in told.outcomes] == ["failed", "done"]
-    assert "meta.json is not readable as JSON" in told.text
+    launch = lab.execute("scribble", "ok", retry_policy=RetryPolicy(), num_slots=1)
+    assert [outcome.status for outcome in launch.outcomes] == ["failed", "done"]
+    assert "meta.json is not readable as JSON" in launch.text

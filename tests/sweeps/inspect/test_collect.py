@@ -1,4 +1,4 @@
-"""What a study hands on: a table, a comparison, an archive; and what may be thrown away."""
+"""Collect, compare, export and gc of a study."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _write_samples(path: Path, correct_P: np.ndarray) -> None:
 
 def test_collect_gives_a_row_per_run_with_settings_and_values(night: StudyLab) -> None:
     assert night.do("collect") == 0
-    table = pd.read_parquet(night.ledger.path / "runs.parquet").set_index("run")
+    table = pd.read_parquet(night.directory.path / "runs.parquet").set_index("run")
     assert len(table) == 4
     for run in runs.list_runs(night.root):
         row = table.loc[run.key]
@@ -100,17 +100,17 @@ def test_compare_shows_the_setting_and_the_paired_difference(
     )
     capsys.readouterr()
     assert night.do("compare", f"{one}/seed-0", f"{two}/seed-0") == 0
-    told = capsys.readouterr().out
-    assert [line.split()[-3:] for line in told.splitlines() if "num_steps" in line] == [["train.num_steps", "1", "2"]]
-    assert "seed" not in told.partition("Pass@k")[0].replace("seed-0", "")
-    (row,) = [line.split() for line in told.splitlines() if line.startswith("1 ")]
+    output = capsys.readouterr().out
+    assert [line.split()[-3:] for line in output.splitlines() if "num_steps" in line] == [["train.num_steps", "1", "2"]]
+    assert "seed" not in output.partition("Pass@k")[0].replace("seed-0", "")
+    (row,) = [line.split() for line in output.splitlines() if line.startswith("1 ")]
     counts = [np.arange(PROBLEMS) % share + 1 for share in (2, 3)]
     assert row[1] == f"{10 * counts[0].mean():.1f}"
     lo, hi = (float(bound.strip("[,]")) for bound in row[-2:])
     difference = 10 * (counts[1].mean() - counts[0].mean())
     assert row[-3] == f"{difference:.1f}"
     assert lo < difference < hi
-    assert "these checkpoints" in told
+    assert "these checkpoints" in output
     assert night.do("compare", one, two) == 0  # cells: their seeds are the unit
     assert "its training seeds" in capsys.readouterr().out
 
@@ -171,8 +171,8 @@ def test_gc_lists_and_on_request_removes_what_nobody_needs(night: StudyLab, caps
     with runs.lock(busy.path):
         before = night.tree()
         assert main(["gc", str(night.root)]) == 0
-        told = capsys.readouterr().out
-        assert "nothing was removed: 3 items" in told
+        output = capsys.readouterr().out
+        assert "--yes removes 3 items" in output
         assert {name for name in before if not name.endswith(".lock")} <= night.tree().keys()
         assert night.do("gc") == 0
         assert "alone" not in capsys.readouterr().out.partition("nothing was removed")[0]

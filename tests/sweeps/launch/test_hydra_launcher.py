@@ -1,4 +1,4 @@
-"""The Hydra adapters: found by Hydra's plugin scan, however they are installed, and at work in a real application."""
+"""Hydra's launcher and sweeper: found by Hydra's plugin scan in every kind of installation, and working."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def _multirun(
 def test_a_multirun_is_parallel_isolated_and_resumable(application: Path, lab: Lab) -> None:
     lab.add_experiment("two", arm="ok,sigkill")
     words = ("+experiment=two", "seed=0,1")
-    told = _multirun(application, lab, *words)
-    assert told.returncode == 1, told.stderr
+    output = _multirun(application, lab, *words)
+    assert output.returncode == 1, output.stderr
     assert lab.statuses() == {"ok 0": "done", "ok 1": "done", "sigkill 0": "failed", "sigkill 1": "failed"}
-    assert "Traceback" not in told.stderr
+    assert "Traceback" not in output.stderr
     again = _multirun(application, lab, *words, "arm=ok")
     assert again.returncode == 0, again.stderr
     assert all(len(steps(run.path)) == 2 for name, run in lab.runs().items() if name.startswith("ok"))
@@ -81,8 +81,8 @@ def test_a_multirun_is_parallel_isolated_and_resumable(application: Path, lab: L
 
 def test_an_axis_of_the_command_line_takes_the_place_of_the_experiments(application: Path, lab: Lab) -> None:
     lab.add_experiment("two", arm="ok,raise", **{"train.num_steps": "range(1,3)"})
-    told = _multirun(application, lab, "+experiment=two", "arm=ok", "seed=4,5")
-    assert told.returncode == 0, told.stderr
+    output = _multirun(application, lab, "+experiment=two", "arm=ok", "seed=4,5")
+    assert output.returncode == 0, output.stderr
     found = sorted((run.seed, run.config["train"]["num_steps"]) for run in runs.list_runs(lab.root))
     assert found == [(4, 1), (4, 2), (5, 1), (5, 2)]
 
@@ -98,12 +98,12 @@ def test_an_axis_of_the_command_line_takes_the_place_of_the_experiments(applicat
 def test_a_mistake_is_told_in_one_sentence_and_nothing_is_written(
     application: Path, lab: Lab, override: str, sentence: str
 ) -> None:
-    told = _multirun(application, lab, override)
-    assert told.returncode == 2, told.stderr
-    fault, end = told.stderr.splitlines()[-2:]
+    output = _multirun(application, lab, override)
+    assert output.returncode == 2, output.stderr
+    fault, end = output.stderr.splitlines()[-2:]
     assert sentence in fault
     assert end == "nothing was started"
-    assert "Traceback" not in told.stderr
+    assert "Traceback" not in output.stderr
     assert not lab.root.exists()
     assert sorted(path.name for path in application.iterdir()) == ["app.py"]
 
@@ -112,8 +112,8 @@ INFO = ["-m", "agrae_lab.train", "--info", "plugins"]
 
 
 def test_an_editable_install_has_the_plugins(tmp_path: Path) -> None:
-    told = subprocess.run([sys.executable, *INFO], cwd=tmp_path, capture_output=True, text=True, check=True)
-    _check_plugins(told.stdout)
+    output = subprocess.run([sys.executable, *INFO], cwd=tmp_path, capture_output=True, text=True, check=True)
+    _check_plugins(output.stdout)
 
 
 @pytest.mark.slow
@@ -130,10 +130,10 @@ def test_a_wheel_has_the_plugins_and_what_they_need(tmp_path: Path) -> None:
 
     def ask(*words: str) -> str:
         env = {**os.environ, "PYTHONPATH": str(installed)}
-        told = subprocess.run(
+        output = subprocess.run(
             [sys.executable, *words], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
         )
-        return told.stdout
+        return output.stdout
 
     find = "from importlib.util import find_spec; print(*(find_spec(n).origin for n in ('agrae_lab', 'sweeps')))"
     assert all(Path(path).is_relative_to(installed) for path in ask("-c", find).split())
@@ -154,13 +154,13 @@ def test_the_coming_version_of_hydra(application: Path, lab: Lab, tmp_path: Path
     """1.4 is not released yet; its release candidate is taken for this test alone."""
     packages = tmp_path / "packages"
     install = ["-m", "pip", "install", "--quiet", "--pre", f"--target={packages}", "hydra-core>=1.4.0rc3,<1.5"]
-    told = subprocess.run([sys.executable, *install], capture_output=True, text=True, check=False)
-    if told.returncode != 0:
-        pytest.skip(f"hydra-core 1.4 cannot be installed here: {told.stderr.strip().splitlines()[-1]}")
+    output = subprocess.run([sys.executable, *install], capture_output=True, text=True, check=False)
+    if output.returncode != 0:
+        pytest.skip(f"hydra-core 1.4 cannot be installed here: {output.stderr.strip().splitlines()[-1]}")
     lab.add_experiment("two", arm="ok,sigkill")
     words = ("+experiment=two", "seed=0,1")
-    told = _multirun(application, lab, *words, path=packages)
-    assert told.returncode == 1, told.stderr
+    output = _multirun(application, lab, *words, path=packages)
+    assert output.returncode == 1, output.stderr
     assert lab.statuses() == {"ok 0": "done", "ok 1": "done", "sigkill 0": "failed", "sigkill 1": "failed"}
     bad = _multirun(application, lab, "train.num_step=1,2", path=packages)
     assert bad.returncode == 2, bad.stderr

@@ -1,4 +1,4 @@
-"""A study is begun, cut short, widened and carried on; what has changed meanwhile is not passed over."""
+"""Studies by the command line: start, interruption, extension, resume; drift is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fake_train import steps
-from study_lab import StudyLab
+from study_lab import StudyLab, read_events
 from sweep_lab import Lab, environment, wait_until
 
 from agrae_lab import runs
@@ -35,22 +35,22 @@ def _executed(lab: StudyLab) -> dict[str, int]:
 def test_plan_shows_the_cells_and_writes_nothing(night: StudyLab, capsys: pytest.CaptureFixture[str]) -> None:
     assert night.do("plan") == 0
     assert not night.root.exists()
-    told = capsys.readouterr().out
-    assert [line.split() for line in told.splitlines()[1:3]] == [
+    output = capsys.readouterr().out
+    assert [line.split() for line in output.splitlines()[1:3]] == [
         ["arm=ok", f"train.num_steps={number}", "ok", "0", "1", "pending"] for number in (1, 2)
     ]
-    assert "4 of 4 were not frozen before" in told
-    assert "not known" in told
+    assert "4 of 4 were not frozen before" in output
+    assert "duration unknown" in output
     night.do("run", "--slots", "2")
     before = night.tree()
     capsys.readouterr()
     night.write(axes={"grid": GRID}, seeds=[0, 1, 2])
     assert night.do("plan", "--slots", "2") == 0
     assert night.tree() == before
-    told = capsys.readouterr().out
-    assert "4 finished, 2 to do" in told
-    assert "2 of 6 were not frozen before" in told
-    assert "the median of the 4 finished" in told
+    output = capsys.readouterr().out
+    assert "4 finished, 2 to do" in output
+    assert "2 of 6 were not frozen before" in output
+    assert "the median of the 4 finished" in output
 
 
 def test_a_study_runs_once_and_the_same_command_finds_it_done(
@@ -90,21 +90,21 @@ def test_a_value_left_out_later_keeps_its_runs_and_the_rest_of_the_study(
     capsys.readouterr()
     assert night.do("run") == 0
     assert night.do("status", "--json") == 0
-    told = capsys.readouterr().out
-    assert [row["cell"] for row in json.loads(told[told.index("[\n") :])] == ["arm=ok train.num_steps=2"] * 2
+    output = capsys.readouterr().out
+    assert [row["cell"] for row in json.loads(output[output.index("[\n") :])] == ["arm=ok train.num_steps=2"] * 2
     assert len(night.by_settings()) == 4
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["train.num_steps=3"], "'train.num_steps=3' would have no effect: train.num_steps is varied by the study"),
+        (["train.num_steps=3"], "'train.num_steps=3' would have no effect: the study varies train.num_steps"),
         (["train.step_seconds=0,1"], "has several values; make it an axis in the study's file"),
         (["seed=a"], "seeds are different whole numbers from 0"),
         (["seed=1,1"], "seeds are different whole numbers from 0"),
         (["train.step_second=0.1"], "no key 'train.step_second'; did you mean 'train.step_seconds'?"),
         (["plain"], "name one study, got "),
-        (["--slots", "0"], "at least 1 run at a time"),
+        (["--slots", "0"], "slots is 0, but must be at least 1"),
     ],
 )
 def test_words_that_a_study_cannot_take_are_refused(
@@ -113,7 +113,7 @@ def test_words_that_a_study_cannot_take_are_refused(
     assert night.do("run", *words) == 2
     assert not night.root.exists()
     fault, end = capsys.readouterr().err.splitlines()
-    assert sentence in fault or "is a study, which is carried through by itself" in fault
+    assert sentence in fault or "is a study, and a study runs alone" in fault
     assert end == "nothing was started"
 
 
@@ -142,7 +142,7 @@ def test_a_bad_cell_anywhere_starts_and_writes_nothing(night: StudyLab, capsys: 
             {"base": ["train.step_seconds=0.01"], "axes": {"grid": GRID}},
             "its base is [], not [train.step_seconds=0.01]",
         ),
-        ({"axes": {"grid": {"arm": ["raise"]}}}, "no cell of that one is among the cells of this one"),
+        ({"axes": {"grid": {"arm": ["raise"]}}}, "the two have no cell in common"),
     ],
 )
 def test_the_directory_of_another_study_is_refused(
@@ -152,15 +152,15 @@ def test_the_directory_of_another_study_is_refused(
     before = night.tree()
     night.write(**study)
     assert night.do("run") == 2
-    assert f"{night.ledger.path} is the directory of another study: {difference}" in capsys.readouterr().err
+    assert f"{night.directory.path} is the directory of another study: {difference}" in capsys.readouterr().err
     assert night.tree() == before
 
 
 def test_two_controllers_on_one_study_do_not_meet(night: StudyLab, capsys: pytest.CaptureFixture[str]) -> None:
     night.do("run", "seed=0")
-    with night.ledger.held():
+    with night.directory.controller_lock():
         assert night.do("run") == 2
-    assert "another controller is at work on" in capsys.readouterr().err
+    assert "another controller runs this study" in capsys.readouterr().err
     assert len(night.by_settings()) == 2
 
 
@@ -212,7 +212,7 @@ def test_another_version_of_a_library_is_refused(
 ) -> None:
     night.write(axes={"grid": {"arm": ["raise"]}})
     night.do("run")
-    monkeypatch.setattr("sweeps.planning.drift.version", lambda name: f"of {name}")
+    monkeypatch.setattr("agrae_lab.runs.provenance.version", lambda name: f"of {name}")
     assert night.do("run") == 2
     assert "trl was 1." in capsys.readouterr().err
 
@@ -229,8 +229,8 @@ def test_changed_problems_are_refused_and_on_request_make_another_run(
     assert night.do("run", "--allow-drift") == 1
     assert len(runs.list_runs(night.root)) == 3  # what is done stays, what is not is begun with the new problems
     assert night.do("status", "--json") == 0
-    told = capsys.readouterr().out
-    rows = json.loads(told[told.index("[\n") :])
+    output = capsys.readouterr().out
+    rows = json.loads(output[output.index("[\n") :])
     assert [row["arm"] for row in rows] == ["ok", "raise"]
     assert old not in [row["run"] for row in rows]
 
@@ -273,7 +273,7 @@ def test_retry_takes_what_failed_and_on_request_what_diverged(
 def test_retry_with_nothing_to_try_says_so(night: StudyLab, capsys: pytest.CaptureFixture[str]) -> None:
     night.do("run")
     assert night.do("retry") == 0
-    assert "nothing to try again: no run of night is failed" in capsys.readouterr().out
+    assert "nothing to retry: no run of night is failed" in capsys.readouterr().out
 
 
 def test_stop_rules_of_the_study_reach_the_runs(night: StudyLab) -> None:
@@ -301,7 +301,7 @@ def test_a_study_begun_before_gets_no_new_numbers_from_yaml_edited_in_mid_sweep(
     out, _ = controller.communicate(timeout=60)
     assert controller.returncode == 0, out
     assert sorted(night.by_settings()) == ["ok 8 0", "ok 8 1", "ok 8 2"]
-    assert yaml.safe_load((night.ledger.path / "study.yaml").read_text())["seeds"] == [0, 1, 2]
+    assert yaml.safe_load((night.directory.path / "study.yaml").read_text())["seeds"] == [0, 1, 2]
 
 
 def test_a_killed_controller_leaves_a_study_that_the_same_command_ends(night: StudyLab) -> None:
@@ -310,20 +310,20 @@ def test_a_killed_controller_leaves_a_study_that_the_same_command_ends(night: St
     wait_until(lambda: any(steps(path.parent) for path in night.root.glob("*/seed-*/trace.txt")))
     first.kill()
     first.communicate(timeout=30)
-    with (night.ledger.path / "events.jsonl").open("a") as events:
+    with (night.directory.path / "events.jsonl").open("a") as events:
         events.write('{"event": "torn')
     wait_until(lambda: not any(run.is_locked() for run in runs.list_runs(night.root)))
     assert night.do("run") == 0
     for run in runs.list_runs(night.root):
         assert [step for step, _ in steps(run.path)] == list(range(1, 16))
-    assert [event["event"] for event in night.ledger.events()].count("launched") == 2
+    assert [event["event"] for event in read_events(night.directory)].count("launched") == 2
 
 
 def test_a_study_is_named_alone_and_experiments_go_on_as_before(
     night: StudyLab, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert night.do("run", "plain") == 2
-    assert "is a study, which is carried through by itself" in capsys.readouterr().err
+    assert "is a study, and a study runs alone" in capsys.readouterr().err
     assert main(["plan", "plain", f"root={night.root}"], config_dir=night.conf, train_module="fake_train") == 0
     assert "1 runs: 0 finished, 1 to do" in capsys.readouterr().out
     assert (

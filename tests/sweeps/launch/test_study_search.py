@@ -1,4 +1,4 @@
-"""A search by the command line: planned, carried through, resumed, retried, looked at."""
+"""Searches by the command line: preview, start, resume, retry, status."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def _do(lab: SearchLab, command: str, *words: str, **changes: object) -> int:
 def test_a_search_is_planned_begun_and_found_done(lab: SearchLab, capsys: pytest.CaptureFixture[str]) -> None:
     assert _do(lab, "plan") == 0
     assert not lab.root.exists()
-    assert "2 trials by random, each with seeds (0, 1): none asked yet" in capsys.readouterr().out
+    assert "2 trials by random, each with seeds (0, 1): none started yet" in capsys.readouterr().out
     lab.make_storage()
     assert _do(lab, "run") == 0
-    told = capsys.readouterr().out
-    assert "[4/4]" in told
-    assert f"all trials: {lab.ledger().path / 'trials.csv'}" in told
+    output = capsys.readouterr().out
+    assert "[4/4]" in output
+    assert f"all trials: {lab.directory().path / 'trials.csv'}" in output
     (experiment,) = runs.list_experiments(lab.root)
     assert len(experiment.runs) == 4
     before = {run.key: run.meta["updated"] for run in lab.runs()}
@@ -76,8 +76,8 @@ def test_a_search_with_failures_says_so_and_retries_them(lab: SearchLab, capsys:
 @pytest.mark.parametrize(
     ("words", "changes", "sentence"),
     [
-        (["train.x=0.3"], {}, "'train.x=0.3' would have no effect: train.x is varied by the study"),
-        ([], {"resources": {"engine": "slurm"}}, "a search takes local"),
+        (["train.x=0.3"], {}, "'train.x=0.3' would have no effect: the study varies train.x"),
+        ([], {"resources": {"engine": "slurm"}}, "a search needs local"),
         ([], {"search": {**QUEST["search"], "space": {"train.z": {"kind": "int", "low": 0, "high": 1}}}}, "train.z"),  # type: ignore[dict-item]
     ],
 )

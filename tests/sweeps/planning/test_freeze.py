@@ -16,8 +16,8 @@ from sweeps.__main__ import main
 def test_a_bad_cell_anywhere_starts_and_writes_nothing(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     assert lab.sweep("plain", "train.num_steps=2,0,-1", "seed=0,1") == 2
     assert not lab.root.exists()
-    told = capsys.readouterr().err.splitlines()
-    assert told == [
+    output = capsys.readouterr().err.splitlines()
+    assert output == [
         "plain train.num_steps=0 seed=0 (and 1 more): train.num_steps is 0, but a run takes at least 1 step",
         "plain train.num_steps=-1 seed=0 (and 1 more): train.num_steps is -1, but a run takes at least 1 step",
         "nothing was started",
@@ -35,7 +35,7 @@ def test_a_bad_cell_anywhere_starts_and_writes_nothing(lab: Lab, capsys: pytest.
         (["plain", "seed=interval(0,1)"], "has no finite list of values"),
         (["plain", "arm=${nowhere}"], "Interpolation key 'nowhere' not found"),
         (["plain", "broken"], "broken.yaml"),
-        (["plain", "--slots", "0"], "at least 1 run at a time"),
+        (["plain", "--slots", "0"], "slots is 0, but must be at least 1"),
     ],
 )
 def test_faults_are_told_in_one_sentence(

@@ -1,4 +1,4 @@
-"""A study's directory keeps what it was told through crashes, and has one holder."""
+"""A study's directory survives crashes and has one controller."""
 
 from __future__ import annotations
 
@@ -8,45 +8,46 @@ import sys
 from pathlib import Path
 
 import pytest
+from study_lab import read_events
 from sweep_lab import environment, wait_until
 
 from sweeps.errors import PlanError
 from sweeps.planning.drift import Code, code_changes, config_changes, read_code
-from sweeps.planning.study_directory import Frozen, Ledger, cell_id, list_ledgers
+from sweeps.planning.study_directory import FrozenCell, StudyDirectory, cell_id, list_study_directories
 from sweeps.spec.study import Study
 
 HOLD = """\
 import sys, time
 from pathlib import Path
-from sweeps.planning.study_directory import Ledger
-with Ledger(Path(sys.argv[1]), "night").held():
+from sweeps.planning.study_directory import StudyDirectory
+with StudyDirectory(Path(sys.argv[1]), "night").controller_lock():
     print("held", flush=True)
     time.sleep(60)
 """
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    ledger = Ledger(tmp_path, "night")
-    ledger.path.mkdir(parents=True)
-    return ledger
+def directory(tmp_path: Path) -> StudyDirectory:
+    directory = StudyDirectory(tmp_path, "night")
+    directory.path.mkdir(parents=True)
+    return directory
 
 
-def _frozen(settings: dict[str, object], code: Code, *, seed: int = 0, run: str = "a-1/seed-0") -> Frozen:
-    return Frozen(settings, seed, run, "hash", code.fingerprint)
+def _frozen(settings: dict[str, object], code: Code, *, seed: int = 0, run: str = "a-1/seed-0") -> FrozenCell:
+    return FrozenCell(settings, seed, run, "hash", code.fingerprint)
 
 
-def test_what_was_recorded_is_read_back_and_added_to(ledger: Ledger) -> None:
+def test_what_was_recorded_is_read_back_and_added_to(directory: StudyDirectory) -> None:
     study = Study("night", seeds=(0, 1), base=("a=1",))
     old, new = Code("abc", {"x.py": "1"}), Code("def+", {"x.py": "2"}, {"torch": "3"})
     first = _frozen({"a": 1e-4, "b": [None, "x"]}, old)
-    ledger.record(study, [first], old)
+    directory.record(study, [first], old)
     second = _frozen({"a": 2}, new, run="b-2/seed-0")
-    ledger.record(study, [second], new)
-    assert ledger.study() == study
-    assert ledger.frozen() == {first.cell: first, second.cell: second}
-    assert ledger.codes() == {old.fingerprint: old, new.fingerprint: new}
-    assert [one.path for one in list_ledgers(ledger.root)] == [ledger.path]
+    directory.record(study, [second], new)
+    assert directory.study() == study
+    assert directory.frozen_cells() == {first.cell: first, second.cell: second}
+    assert directory.codes() == {old.fingerprint: old, new.fingerprint: new}
+    assert [one.path for one in list_study_directories(directory.root)] == [directory.path]
 
 
 def test_a_cell_is_known_in_whatever_order_its_settings_stand() -> None:
@@ -55,54 +56,59 @@ def test_a_cell_is_known_in_whatever_order_its_settings_stand() -> None:
 
 
 def test_nothing_is_found_where_nothing_is(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "nowhere", "night")
-    assert (ledger.study(), ledger.frozen(), ledger.codes(), ledger.events()) == (None, {}, {}, [])
-    ledger.check_free()
-    assert list_ledgers(ledger.root) == []
-    assert not ledger.root.exists()
+    directory = StudyDirectory(tmp_path / "nowhere", "night")
+    assert (directory.study(), directory.frozen_cells(), directory.codes(), read_events(directory)) == (
+        None,
+        {},
+        {},
+        [],
+    )
+    directory.check_no_controller()
+    assert list_study_directories(directory.root) == []
+    assert not directory.root.exists()
 
 
 @pytest.mark.parametrize("torn", ['{"event": "tor', '{"event": "torn"}', "\x00\x00\x00", ""])
-def test_a_torn_last_event_is_left_out_and_the_next_stands_on_its_own(ledger: Ledger, torn: str) -> None:
-    ledger.log("one", run="a")
-    with (ledger.path / "events.jsonl").open("a") as file:
+def test_a_torn_last_event_is_left_out_and_the_next_stands_on_its_own(directory: StudyDirectory, torn: str) -> None:
+    directory.log("one", run="a")
+    with (directory.path / "events.jsonl").open("a") as file:
         file.write(torn)
-    ledger.log("two", run="b")
-    ledger.log("three", run="c")
-    events = [event["event"] for event in ledger.events() if event["event"] != "torn"]
+    directory.log("two", run="b")
+    directory.log("three", run="c")
+    events = [event["event"] for event in read_events(directory) if event["event"] != "torn"]
     assert events == ["one", "two", "three"]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 2, "codes": {}, "cells": []}'])
-def test_a_ledger_that_cannot_be_read_is_refused(ledger: Ledger, text: str) -> None:
-    (ledger.path / "frozen.json").write_text(text)
+def test_a_ledger_that_cannot_be_read_is_refused(directory: StudyDirectory, text: str) -> None:
+    (directory.path / "frozen.json").write_text(text)
     with pytest.raises(PlanError, match=r"frozen\.json has no schema version 1"):
-        ledger.frozen()
+        directory.frozen_cells()
 
 
-def test_a_study_file_edited_by_hand_is_refused(ledger: Ledger) -> None:
-    (ledger.path / "study.yaml").write_text("name: night\nsedes: [1]\n")
-    with pytest.raises(PlanError, match=r"study\.yaml cannot be read .*did you mean 'seeds'.*edited by hand"):
-        ledger.study()
+def test_a_study_file_edited_by_hand_is_refused(directory: StudyDirectory) -> None:
+    (directory.path / "study.yaml").write_text("name: night\nsedes: [1]\n")
+    with pytest.raises(PlanError, match=r"study\.yaml cannot be read .*did you mean 'seeds'.*Restore it"):
+        directory.study()
 
 
-def test_the_lock_of_a_controller_dies_with_it(ledger: Ledger) -> None:
-    argv = [sys.executable, "-c", HOLD, str(ledger.root)]
+def test_the_lock_of_a_controller_dies_with_it(directory: StudyDirectory) -> None:
+    argv = [sys.executable, "-c", HOLD, str(directory.root)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment()) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(PlanError, match="another controller is at work on"):
-            ledger.check_free()
+        with pytest.raises(PlanError, match="another controller runs this study"):
+            directory.check_no_controller()
         holder.kill()
         wait_until(lambda: holder.poll() is not None)
-    with ledger.held():
+    with directory.controller_lock():
         pass
 
 
-def test_a_busy_run_inside_the_block_is_not_taken_for_a_busy_study(ledger: Ledger) -> None:
+def test_a_busy_run_inside_the_block_is_not_taken_for_a_busy_study(directory: StudyDirectory) -> None:
     from agrae_lab import runs
 
-    with pytest.raises(runs.RunBusyError), ledger.held():
+    with pytest.raises(runs.RunBusyError), directory.controller_lock():
         raise runs.RunBusyError("a run, not the study")
 
 

@@ -1,4 +1,4 @@
-"""Searches over real runs in real processes: what a trial is, what it is told, and what may not change."""
+"""Searches over real runs in real processes: trials, their values, and the facts that must not change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from search_lab import Quiet, SearchLab, in_lab, quest
 from agrae_lab import runs
 from sweeps.__main__ import main
 from sweeps.errors import PlanError
-from sweeps.spec.objectives import value_of
+from sweeps.spec.objectives import metric_value
 from sweeps.spec.read import parse_study
 
 PLAIN_X = {"kind": "float", "low": 0.0, "high": 1.0}
@@ -40,13 +40,13 @@ def test_a_trial_is_a_cell_and_its_value_the_mean_over_its_seeds(lab: SearchLab)
         found = [runs.read_run(lab.root / key) for key in row["runs"].split()]
         assert [run.seed for run in found] == [3, 5]
         assert {run.config["train"]["x"] for run in found} == {float(row["param train.x"])}
-        values = [value_of(run, "pass@1/problems") for run in found]
+        values = [metric_value(run, "pass@1/problems") for run in found]
         assert values[0] != values[1]
         assert [float(row[f"seed {seed} pass@1/problems"]) for seed in (3, 5)] == values
         assert float(row["maximize pass@1/problems"]) == pytest.approx(sum(values) / 2)
     assert [row["status"] for row in lab.table()] == ["done", "done"]
     assert [row["front"] for row in lab.table()].count("yes") == 1
-    assert {cell.settings["train.x"] for cell in lab.ledger().frozen().values()} == {
+    assert {cell.settings["train.x"] for cell in lab.directory().frozen_cells().values()} == {
         float(row["param train.x"]) for row in lab.table()
     }
 
@@ -101,7 +101,7 @@ def test_a_failed_a_diverged_and_an_infinite_run_fail_their_trials_and_nothing_e
     }
     assert found["raise"]["reason"].endswith("failed: RuntimeError: the reward is on fire")
     assert "diverged" in found["diverge"]["reason"]
-    assert found["infinite"]["reason"] == "metrics.loss:last is inf, which is no number to go by"
+    assert found["infinite"]["reason"] == "metrics.loss:last is inf, which is not a finite number"
     assert found["ok"]["front"] == "yes"
     num_failed = sum(row["param train.mood"] == "raise" for row in lab.table())
     lab.search(plain, inline=True)
@@ -162,7 +162,7 @@ def test_constraints_keep_a_trial_off_the_front(lab: SearchLab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "output"),
     [
         ({"seeds": [0, 1]}, "seeds was [0] and is [0, 1]"),
         ({"base": ["train.num_steps=3"]}, "train.num_steps was 2 and is 3"),
@@ -185,14 +185,14 @@ def test_constraints_keep_a_trial_off_the_front(lab: SearchLab) -> None:
     ],
 )
 def test_a_search_that_was_begun_otherwise_is_refused_with_what_changed(
-    lab: SearchLab, changes: dict[str, Any], told: str
+    lab: SearchLab, changes: dict[str, Any], output: str
 ) -> None:
     lab.search(quest(search={"num_trials": 1}), inline=True)
-    before = lab.ledger().path / "trials.csv"
+    before = lab.directory().path / "trials.csv"
     changed = {**quest(), **changes, "search": {**quest()["search"], **changes.get("search", {})}}
     with pytest.raises(PlanError) as refused:
         lab.search(changed)
-    assert told in str(refused.value)
+    assert output in str(refused.value)
     assert len(refused.value.sentences) == 1
     assert len(lab.table()) == 1
     assert before.is_file()
@@ -200,7 +200,7 @@ def test_a_search_that_was_begun_otherwise_is_refused_with_what_changed(
 
 
 @pytest.mark.parametrize(
-    ("search", "told"),
+    ("search", "output"),
     [
         ({"space": {"train.y": PLAIN_X}}, "the configuration has no value 'train.y'; did you mean 'train.x'?"),
         ({"space": {"train": PLAIN_X}}, "the configuration has no value 'train'"),
@@ -215,16 +215,16 @@ def test_a_search_that_was_begun_otherwise_is_refused_with_what_changed(
         ),
         (
             {"space": {"train.x": {"kind": "categorical", "choices": [0.1, [0.2]]}}},
-            "[0.2] is no single value",
+            "[0.2] is not a single value",
         ),
     ],
 )
 def test_a_bad_space_is_told_in_one_sentence_before_anything_starts(
-    lab: SearchLab, search: dict[str, Any], told: str
+    lab: SearchLab, search: dict[str, Any], output: str
 ) -> None:
     with pytest.raises(PlanError) as refused:
         lab.search(quest(search=search))
-    assert told in str(refused.value)
+    assert output in str(refused.value)
     assert len(refused.value.sentences) == 1
     assert lab.runs() == []
 
@@ -236,17 +236,17 @@ def test_an_objective_that_no_run_will_have_is_told_before_anything_starts(lab: 
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "output"),
     [
         ("sqlite:////nowhere/at/all/optuna.db", "sqlite:////nowhere/at/all/optuna.db cannot be used"),
         ("postgresql://me:secret@127.0.0.1:1/x", "the storage postgresql://me:***@127.0.0.1:1/x cannot be used"),
         ("nonsense", "the storage of the search cannot be used"),
     ],
 )
-def test_a_storage_that_cannot_be_reached_is_told_before_anything_starts(lab: SearchLab, url: str, told: str) -> None:
+def test_a_storage_that_cannot_be_reached_is_told_before_anything_starts(lab: SearchLab, url: str, output: str) -> None:
     with pytest.raises(PlanError) as refused:
         lab.search(quest(), storage=url)
-    assert told in str(refused.value)
+    assert output in str(refused.value)
     assert "secret" not in str(refused.value)
     assert "\n" not in str(refused.value)
     assert lab.runs() == []
@@ -262,7 +262,7 @@ def test_a_storage_may_be_shared_but_not_a_study_in_it(lab: SearchLab) -> None:
     storage = optuna.storages.RDBStorage(url)
     optuna.create_study(storage=storage, study_name="foreign").enqueue_trial({"a": 1})
     storage.engine.dispose()
-    with pytest.raises(PlanError, match="'foreign' that was made by others"):
+    with pytest.raises(PlanError, match="'foreign' of another origin"):
         lab.search(quest(name="foreign"), storage=url, inline=True)
 
 
@@ -290,12 +290,12 @@ def test_the_command_line_begins_continues_and_sums_up_a_search(
 
     assert do("plan", 2)[0] == 0
     assert lab.runs() == []
-    code, told = do("run", 2)
+    code, output = do("run", 2)
     assert code == 0
-    assert str(lab.ledger().path / "trials.csv") in told
-    code, told = do("plan", 3)
-    assert "3 trials by tpe" in told
-    assert "2 done" in told
+    assert str(lab.directory().path / "trials.csv") in output
+    code, output = do("plan", 3)
+    assert "3 trials by tpe" in output
+    assert "2 done" in output
     assert do("run", 3)[0] == 0
     assert [row["status"] for row in lab.table()] == ["done"] * 3
     assert [steps(run.path) for run in lab.runs()] == [[1, 2]] * 3

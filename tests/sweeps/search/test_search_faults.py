@@ -1,4 +1,4 @@
-"""A search whose controller is killed or stopped is taken up again: same budget, nothing run twice, nothing lost."""
+"""A search with a killed or stopped controller resumes: the same budget, nothing executed twice, nothing lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fake_search_train import steps
 from search_lab import Quiet, SearchLab, in_lab, quest
 
 from agrae_lab import runs
-from sweeps.search.storage import take_up
+from sweeps.search.storage import requeue_unfinished_trials
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_the_trials_of_a_killed_controller_are_taken_up_within_the_budget(lab: S
     (lab.root / "go").touch()
     before = {run.key for run in lab.runs()}
 
-    lab.search(plain, slots=2)  # while the orphans may still be ending
+    lab.search(plain, slots=2)  # while the orphans may still be process_exit
     table = lab.table()
     assert [row["status"] for row in table] == ["taken up", "taken up", "done", "done", "done"]
     assert [(row["retry_of"], row["attempt"]) for row in table] == [
@@ -71,8 +71,8 @@ def test_a_stopped_search_goes_on_where_it_was(lab: SearchLab) -> None:
     controller = lab.start(json.dumps(plain), slots=1)
     _wait_until(lambda: any(steps(run.path) for run in lab.runs()))
     os.killpg(controller.pid, signal.SIGTERM)
-    told, _ = controller.communicate(timeout=60)
-    assert controller.returncode == 130, told
+    output, _ = controller.communicate(timeout=60)
+    assert controller.returncode == 130, output
     assert [row["status"] for row in lab.table()] == ["taken up", "waiting"]
     assert [run.status for run in lab.runs()] == ["interrupted"]
     (lab.root / "go").touch()
@@ -87,11 +87,11 @@ def test_cut_off_anywhere_in_taking_up_no_trial_is_queued_twice(lab: SearchLab) 
         stored.enqueue_trial({"train.x": 0.25})
         trial = stored.ask()  # killed before a parameter was suggested
         stored.enqueue_trial({"train.x": 0.25}, user_attrs={"retry_of": trial.number, "attempt": 2})  # and in here
-        take_up(stored)
-        take_up(stored)
+        requeue_unfinished_trials(stored)
+        requeue_unfinished_trials(stored)
         assert [t.state.name for t in stored.trials] == ["COMPLETE", "FAIL", "WAITING"]
         other = stored.ask()
-        take_up(stored)
+        requeue_unfinished_trials(stored)
         states = [t.state.name for t in stored.trials]
         assert states == ["COMPLETE", "FAIL", "FAIL", "WAITING"]
         assert stored.trials[3].user_attrs == {"retry_of": other.number, "attempt": 3}
@@ -115,12 +115,12 @@ def test_a_run_that_another_process_has_leaves_its_trial_for_the_next_launch(lab
 def test_a_storage_that_fails_stops_the_runs_and_is_told_in_a_sentence(lab: SearchLab) -> None:
     class Breaking(Quiet):
         def ended(self, outcome: Any) -> None:
-            with sqlite3.connect(lab.ledger().path / "optuna.db") as connection:
+            with sqlite3.connect(lab.directory().path / "optuna.db") as connection:
                 connection.execute("DROP TABLE IF EXISTS trial_user_attributes")
 
     space = {"train.num_steps": {"kind": "categorical", "choices": [1, 60]}}  # one ends at once, the other does not
     plain = quest(base=["train.step_seconds=0.5"], search={"space": space, "sampler": "random"})
-    with pytest.raises(runs.RunError, match=r"storage has failed: .*no such table.*the same command continues"):
+    with pytest.raises(runs.RunError, match=r"storage has failed: .*no such table.*run the same command to resume"):
         lab.search(plain, slots=2, display=Breaking())
     assert sorted(run.status for run in lab.runs()) == ["done", "interrupted"]
     assert not any(run.is_locked() for run in lab.runs())
@@ -133,7 +133,7 @@ def _study(plain: dict[str, Any]) -> Any:
 
 
 def _first_point(lab: SearchLab, plain: dict[str, Any]) -> float:
-    """What a search of this seed proposes first."""
+    """Return the first point that a search with this seed proposes."""
     other = SearchLab(lab.conf, lab.root.with_name("other"))
     other.search(plain, inline=True)
     return float(other.table()[0]["param train.x"])

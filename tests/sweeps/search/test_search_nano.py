@@ -1,4 +1,4 @@
-"""A real search in the nano world, through the command line, down to its Pareto front."""
+"""A real search in the nano world, through the command line, to its Pareto front."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_shipped_search_in_small(study_file: Path) -> None:
 
 def test_the_shipped_search_can_be_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "agrae_search", f"root={tmp_path / 'runs'}"]) == 0
-    told = capsys.readouterr().out
-    assert "advantage.group.alpha" in told
-    assert "24 trials by tpe" in told
+    output = capsys.readouterr().out
+    assert "advantage.group.alpha" in output
+    assert "24 trials by tpe" in output
     assert not (tmp_path / "runs").exists()

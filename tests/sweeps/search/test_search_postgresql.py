@@ -1,4 +1,4 @@
-"""A search whose storage is a real PostgreSQL server, as a group of machines would share it."""
+"""A search on a real PostgreSQL server, as several machines would share it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pruning is the controller's: it reads what runs record, stops them, and tells a pruned trial from a whole one."""
+"""Pruning by the controller: it reads recorded values, stops runs, and marks their trials as pruned."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_whole_trial_is_never_pruned(lab: SearchLab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "output"),
     [
         (moody("successive_halving"), "needs an objective that is recorded step by step"),
         (moody("wilcoxon", objective=GREEDY, seeds=[0, 1]), "its objective must be pass@<k>/<benchmark>"),
@@ -85,10 +85,10 @@ def test_a_whole_trial_is_never_pruned(lab: SearchLab) -> None:
     ],
 )
 def test_a_study_that_cannot_be_pruned_so_is_told_before_anything_starts(
-    lab: SearchLab, changes: dict[str, Any], told: str
+    lab: SearchLab, changes: dict[str, Any], output: str
 ) -> None:
     with pytest.raises(PlanError) as refused:
         lab.search(changes)
-    assert told in str(refused.value)
+    assert output in str(refused.value)
     assert len(refused.value.sentences) == 1
     assert lab.runs() == []

@@ -8,7 +8,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from sweep_lab import Lab
 
-from sweeps.spec.experiments import config_dir, expand, experiment_cells
+from sweeps.spec.compose import config_dir
+from sweeps.spec.experiments import expand, experiment_cells
 
 
 @pytest.mark.parametrize(

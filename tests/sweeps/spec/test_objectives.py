@@ -1,4 +1,4 @@
-"""What a run is worth is read from its files, and a metric that no run will have is refused by name."""
+"""Objective values are read from a run's files, and a metric that no run will have is refused by name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from agrae_lab import runs
-from analysis.io.study import FrameError
+from analysis.io.parquet import FrameError
 from sweeps.errors import PlanError
-from sweeps.spec.objectives import metric_names_ok, value_of
+from sweeps.spec.objectives import check_metric, metric_value
 
 CONFIG = {
     "schema_version": 1,
@@ -31,32 +31,32 @@ def run(tmp_path: Path) -> runs.Run:
 
 def test_values_of_a_finished_run(run: runs.Run) -> None:
     fake_search_train.execute(str(run.path))
-    assert value_of(run, "pass@1/problems") == pytest.approx(0.8, abs=0.02)
+    assert metric_value(run, "pass@1/problems") == pytest.approx(0.8, abs=0.02)
     # the largest k is 1 wherever any sample is correct, and here every problem has some
-    assert value_of(run, "pass@40/problems") == 1.0
-    assert value_of(run, "metrics.greedy_accuracy:last") == pytest.approx(0.8)
-    assert value_of(run, "metrics.greedy_accuracy:min") == pytest.approx(0.2)
-    assert value_of(run, "metrics.greedy_accuracy:mean") == pytest.approx(0.5)
-    assert value_of(run, "metrics.loss:max") == 1.0
+    assert metric_value(run, "pass@40/problems") == 1.0
+    assert metric_value(run, "metrics.greedy_accuracy:last") == pytest.approx(0.8)
+    assert metric_value(run, "metrics.greedy_accuracy:min") == pytest.approx(0.2)
+    assert metric_value(run, "metrics.greedy_accuracy:mean") == pytest.approx(0.5)
+    assert metric_value(run, "metrics.loss:max") == 1.0
 
 
 def test_a_run_without_the_files_has_no_value(run: runs.Run) -> None:
-    assert value_of(run, "pass@1/problems") is None
-    assert value_of(run, "metrics.loss:last") is None
+    assert metric_value(run, "pass@1/problems") is None
+    assert metric_value(run, "metrics.loss:last") is None
 
 
 def test_a_step_without_a_value_is_passed_over(run: runs.Run) -> None:
     rows = {"schema_version": [1, 1], "step": [1, 2], "greedy_accuracy": [0.5, None]}
     fake_search_train._write(run.metrics_path, rows)
-    assert value_of(run, "metrics.greedy_accuracy:last") == 0.5
+    assert metric_value(run, "metrics.greedy_accuracy:last") == 0.5
 
 
 def test_files_that_cannot_give_the_value_are_named(run: runs.Run) -> None:
     fake_search_train.execute(str(run.path))
     with pytest.raises(FrameError, match="too few for Pass@41"):
-        value_of(run, "pass@41/problems")
+        metric_value(run, "pass@41/problems")
     with pytest.raises(FrameError, match="lacks the columns"):
-        value_of(run, "metrics.entropy:last")
+        metric_value(run, "metrics.entropy:last")
 
 
 @pytest.mark.parametrize(
@@ -67,16 +67,16 @@ def test_files_that_cannot_give_the_value_are_named(run: runs.Run) -> None:
         ("pass@1/problem", "evaluation.benchmarks has no 'problem'; did you mean 'problems'?"),
         ("pass@41/problems", "evaluation.num_samples = 40 gives no Pass@41; raise it, or lower k"),
         ("metrics.greedy_acuracy:last", "runs record no column 'greedy_acuracy'; did you mean 'greedy_accuracy'?"),
-        ("metrics.loss:sum", "a column is not reduced by 'sum'; choose from last, mean, max, min"),
+        ("metrics.loss:sum", "a column has no reduction 'sum'; choose from last, mean, max, min"),
     ],
 )
 def test_a_metric_that_no_run_will_have_is_refused(metric: str, sentence: str) -> None:
     with pytest.raises(PlanError) as refused:
-        metric_names_ok(metric, CONFIG)
+        check_metric(metric, CONFIG)
     assert sentence in str(refused.value)
 
 
 def test_metrics_that_runs_will_have(tmp_path: Path) -> None:
     config = yaml.safe_load(yaml.safe_dump(CONFIG))
-    assert metric_names_ok("pass@40/problems", config)
-    assert metric_names_ok("metrics.approx_kl:max", config)
+    check_metric("pass@40/problems", config)
+    check_metric("metrics.approx_kl:max", config)

@@ -1,4 +1,4 @@
-"""What a study file may say, what is wrong with it in one sentence, and which cells it comes to."""
+"""Study files: their keys, one sentence for each mistake, and their cells."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweeps.__main__ import main
 from sweeps.errors import PlanError
-from sweeps.spec.axes import label, override, settings_of
+from sweeps.spec.axes import label, override, study_cells
 from sweeps.spec.compose import CONFIG_DIR
 from sweeps.spec.read import as_data, is_study, parse_study, read_study, shipped_studies
-from sweeps.spec.study import Axes, Study
+from sweeps.spec.study import Axes, Study, describe_keys
 
 EVERYTHING = """\
 name: everything
@@ -47,12 +48,12 @@ def _read(tmp_path: Path, text: str) -> Study:
     return read_study(path)
 
 
-def _said(tmp_path: Path, text: str) -> list[str]:
-    with pytest.raises(PlanError) as told:
+def _faults(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(PlanError) as refused:
         _read(tmp_path, text)
     prefix = f"{tmp_path / 'mine.yaml'}: "
-    assert all(sentence.startswith(prefix) and "\n" not in sentence for sentence in told.value.sentences)
-    return [sentence.removeprefix(prefix) for sentence in told.value.sentences]
+    assert all(sentence.startswith(prefix) and "\n" not in sentence for sentence in refused.value.sentences)
+    return [sentence.removeprefix(prefix) for sentence in refused.value.sentences]
 
 
 def test_a_study_is_read_whole_and_survives_being_written(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_a_study_is_read_whole_and_survives_being_written(tmp_path: Path) -> Non
 def test_a_study_of_nothing_is_the_base_with_one_seed_under_the_files_name(tmp_path: Path) -> None:
     study = _read(tmp_path, "")
     assert study == Study("mine")
-    assert settings_of(study) == [{}]
+    assert study_cells(study) == [{}]
 
 
 def test_a_search_is_read(tmp_path: Path) -> None:
@@ -124,8 +125,8 @@ def test_a_search_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_told_in_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
-    (said,) = _said(tmp_path, text)
-    assert said.startswith(sentence) or sentence in said
+    (fault,) = _faults(tmp_path, text)
+    assert fault.startswith(sentence) or sentence in fault
 
 
 @pytest.mark.parametrize(
@@ -150,24 +151,24 @@ def test_mistakes_are_told_in_one_sentence(tmp_path: Path, text: str, sentence: 
     ],
 )
 def test_mistakes_of_a_search_are_told(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
-    said = _said(tmp_path, yaml.safe_dump({"search": {**SEARCH, **changes}, "objective": OBJECTIVE}))
-    assert len(said) == 1
-    assert sentence in said[0]
+    faults = _faults(tmp_path, yaml.safe_dump({"search": {**SEARCH, **changes}, "objective": OBJECTIVE}))
+    assert len(faults) == 1
+    assert sentence in faults[0]
 
 
 def test_a_search_takes_the_place_of_axes_and_needs_an_objective(tmp_path: Path) -> None:
-    said = _said(tmp_path, yaml.safe_dump({"search": SEARCH, "axes": {"grid": {"a": [1]}}}))
-    assert [sentence.partition(" ")[0] for sentence in said] == ["search", "search"]
+    faults = _faults(tmp_path, yaml.safe_dump({"search": SEARCH, "axes": {"grid": {"a": [1]}}}))
+    assert [sentence.partition(" ")[0] for sentence in faults] == ["search", "search"]
     two = {
         "search": {**SEARCH, "pruner": "wilcoxon"},
         "objective": [*OBJECTIVE, {**OBJECTIVE[0], "metric": "pass@2/b"}],
     }
-    (said_of_pruner,) = _said(tmp_path, yaml.safe_dump(two))
-    assert said_of_pruner.startswith("search.pruner goes with one objective")
+    (pruner_fault,) = _faults(tmp_path, yaml.safe_dump(two))
+    assert pruner_fault.startswith("search.pruner goes with one objective")
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    assert len(_said(tmp_path, "axess: {}\nstop: {retrys: 1}\nseeds: []")) == 3
+    assert len(_faults(tmp_path, "axess: {}\nstop: {retrys: 1}\nseeds: []")) == 3
 
 
 def test_an_unknown_study_gets_the_names_of_the_shipped() -> None:
@@ -181,12 +182,12 @@ def test_an_unknown_study_gets_the_names_of_the_shipped() -> None:
 def test_shipped_studies_are_sound_and_share_no_name_with_an_experiment() -> None:
     for name in shipped_studies():
         assert is_study(name)
-        assert settings_of(read_study(name))
+        assert study_cells(read_study(name))
         assert not (CONFIG_DIR / "experiment" / f"{name}.yaml").exists()
 
 
 def _cells(axes: dict[str, Any], *, exclude: list[dict[str, Any]] | None = None) -> list[str]:
-    return [label(cell) for cell in settings_of(parse_study({"name": "s", "axes": axes, "exclude": exclude or []}))]
+    return [label(cell) for cell in study_cells(parse_study({"name": "s", "axes": axes, "exclude": exclude or []}))]
 
 
 def test_cells_are_the_union_of_grid_zip_and_one_factor() -> None:
@@ -217,9 +218,9 @@ def test_exclusions_match_whole_conjunctions_and_lists_of_values() -> None:
     ],
 )
 def test_exclusions_that_cannot_be_meant_are_refused(exclude: list[dict[str, Any]], sentence: str) -> None:
-    with pytest.raises(PlanError) as told:
+    with pytest.raises(PlanError) as refused:
         _cells({"grid": {"a": [1, 2], "b": ["x"]}}, exclude=exclude)
-    assert told.value.sentences == (sentence,)
+    assert refused.value.sentences == (sentence,)
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("aZ9 '\\,=:${}[]()é/.-+~")
@@ -233,4 +234,23 @@ def test_hydra_reads_every_value_back_as_it_is(value: Any) -> None:
 
 
 def test_axes_without_any_are_the_base() -> None:
-    assert settings_of(Study("s", axes=Axes())) == [{}]
+    assert study_cells(Study("s", axes=Axes())) == [{}]
+
+
+def test_every_key_is_described_with_type_and_default() -> None:
+    described = dict(text.split("\n    ") for text in describe_keys())
+    assert all(sentence.endswith(".") for sentence in described.values())
+    keys = [line.partition(":")[0] for line in described]
+    for key in ("name", "axes.grid", "objective[i].metric", "search.space.<key>.low", "stop.retries"):
+        assert key in keys
+    assert "seeds: list[int] = [0]" in described
+    assert "resources.engine: Literal['local', 'slurm', 'ray'] = \"local\"" in described
+    everything = parse_study({"name": "s", "search": SEARCH, "objective": OBJECTIVE})
+    assert {key.partition(".")[0].partition("[")[0] for key in keys} == set(as_data(everything))
+
+
+def test_the_help_of_plan_has_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["plan", "--help"])
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in describe_keys())

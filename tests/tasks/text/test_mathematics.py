@@ -68,13 +68,13 @@ def test_the_authors_target_is_kept_and_nothing_that_nobody_reads(tmp_path):
     [
         (
             [{"question": "p", "answer": "7"}],
-            "row 1: column problem is missing; .* needs problem, answer, the row has qu",
+            "row 1: column problem is missing. .* needs problem, answer, the row has qu",
         ),
         ([*ROWS, {"problem": "p", "answer": " "}], "answer must be text or a number, got ' '"),
         ([{"problem": "p", "answer": None}], "answer must be text or a number, got None"),
         ([{"problem": "p", "answer": ["7"]}], "answer must be text or a number"),
         ([{"problem": "", "answer": "7"}], "problem must be text, got ''"),
-        ([*ROWS, ROWS[0]], "row 3 repeats row 1; remove it, or give every row an id"),
+        ([*ROWS, ROWS[0]], "row 3 repeats row 1. Remove it, or give every row an id"),
         ([{"id": "a", **ROWS[0]}, ROWS[1]], "row 2: column id is missing"),
     ],
 )
@@ -91,7 +91,7 @@ def test_no_file_no_folder_no_hub(tmp_path, monkeypatch):
         load_problems(load_task("aime2025"), "test", data_dir=tmp_path)
     assert "aime2025.jsonl with columns problem and answer in the folder hardware.data_dir" in str(caught.value)
     assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match=r"'amc23' has no problems to train on; give a file as task\.train_file"):
+    with pytest.raises(ValueError, match=r"'amc23' has no problems to train on. Give a file as task\.train_file"):
         load_problems(load_task("amc23"), "train")
     with pytest.raises(ValueError, match=r"hardware\.data_dir '.*nowhere' is not a directory"):
         load_problems(MATH, "test", data_dir=tmp_path / "nowhere")
@@ -115,7 +115,7 @@ def test_sets_in_the_form_of_the_hub(tmp_path, monkeypatch, name, row, answer):
     local = replace(SETS[name], repo=str(tmp_path / "repo"), config=None)
     (problem,) = read_hub_set(local, name)
     assert problem == {"id": problem["id"], "problem": "p", "answer": answer}
-    with pytest.raises(ValueError, match=r"has no column nothing; it has "):
+    with pytest.raises(ValueError, match=r"has no column nothing. It has "):
         read_hub_set(replace(local, problem="nothing"), name)
 
 
@@ -167,7 +167,7 @@ def test_verdicts_of_a_batch():
     assert math.isnan(verdicts[4].reward)
     assert [v.answer for v in verdicts] == ["7", "8", "7", None, None]
     assert [v.rule for v in verdicts] == ["value", "value", "same text", "no answer", "timeout"]
-    assert [tuple(v.parts.values()) for v in verdicts[:4]] == [(1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.0, 0.0)]
+    assert [tuple(v.components.values()) for v in verdicts[:4]] == [(1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.0, 0.0)]
     assert MATH.verify(texts[0], problems[0]) == verdicts[0]
 
 
@@ -189,14 +189,14 @@ def test_overlong_prompts_are_dropped_and_counted(tokenizer):
     kept, dropped = drop_overlong(problems, task, tokenizer, max_length=lengths[2])
     assert ([p["id"] for p in kept], dropped) == (["3", "5"], 1)
     assert drop_overlong(problems, task, tokenizer, max_length=lengths[1]) == (problems, 0)
-    with pytest.raises(ValueError, match=rf"at most 2 tokens, the shortest has {lengths[0]}; raise train.max_prompt_l"):
+    with pytest.raises(ValueError, match=rf"at most 2 tokens, the shortest has {lengths[0]}. Raise train.max_prompt_l"):
         drop_overlong(problems, task, tokenizer, max_length=2)
 
 
 def test_messages_need_a_chat_template(tokenizer):
     messages = [make_prompt("chat", "1+2")]
     with pytest.raises(
-        ValueError, match=r"has no chat template, which task.prompt_template = chat needs; choose one of qw"
+        ValueError, match=r"has no chat template, which task.prompt_template = chat needs. Choose one of qw"
     ):
         render(tokenizer, messages)
     for mistake in ("{{ messages | nosuch }}", "{{ raise_exception('no such role') }}", "{% for"):

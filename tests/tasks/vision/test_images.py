@@ -1,4 +1,4 @@
-"""Picture files: every mode becomes the right colours, and what cannot be used is one sentence."""
+"""Image files: every mode becomes the right colours, and what cannot be used is one sentence."""
 
 import struct
 import zlib
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agrae_lab.tasks.vision.images import MOST_PIXELS, check_picture, fit, keep_picture, load_picture
+from agrae_lab.tasks.vision.images import MAX_PIXELS, check_image, fit, load_image, store_image
 
 SIZE = (8, 6)
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -23,7 +23,7 @@ def saved(path, image, **options):
 
 
 def pixel(path, at=(0, 0)):
-    image = load_picture(path)
+    image = load_image(path)
     assert image.mode == "RGB"
     return image.getpixel(at)
 
@@ -84,21 +84,21 @@ def test_modes_of_which_nobody_knows_what_is_white(tmp_path):
     deep = saved(tmp_path / "i.tiff", Image.fromarray(np.array([[0, 70000]], dtype=np.int32)))
     real = saved(tmp_path / "f.tiff", Image.new("F", SIZE, 0.5))
     for path, message in ((deep, r"has grey values from 0 to 70000, not within 0 … 65535"), (real, "is in mode 'F'")):
-        for read in (check_picture, load_picture):
-            with pytest.raises(ValueError, match=rf"picture {path} {message}"):
+        for read in (check_image, load_image):
+            with pytest.raises(ValueError, match=rf"image {path} {message}"):
                 read(path)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff", "gif", "bmp"])
-def test_truncated_pictures_are_found_before_they_are_wanted(tmp_path, suffix):
+def test_truncated_images_are_found_before_they_are_wanted(tmp_path, suffix):
     whole = saved(tmp_path / f"whole.{suffix}", noise())
-    assert len(check_picture(whole).sha256) == 64
+    assert len(check_image(whole).sha256) == 64
     content = whole.read_bytes()
     for share in (0.3, 0.6, 0.99):
         path = tmp_path / f"cut{share}.{suffix}"
         path.write_bytes(content[: int(len(content) * share)])
-        with pytest.raises(ValueError, match=rf"picture {path} (is truncated or damaged|cannot be read)") as caught:
-            check_picture(path)
+        with pytest.raises(ValueError, match=rf"image {path} (is truncated or damaged|cannot be read)") as caught:
+            check_image(path)
         assert "\n" not in str(caught.value)
 
 
@@ -108,14 +108,14 @@ def test_damage_within_a_png_is_found_by_its_checksums(tmp_path):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match="is truncated or damaged"):
-        check_picture(path)
+        check_image(path)
 
 
-@pytest.mark.parametrize("read", [check_picture, load_picture])
-def test_missing_files_and_files_that_are_no_pictures(tmp_path, read):
-    with pytest.raises(ValueError, match=r"picture .*nowhere.png does not exist"):
+@pytest.mark.parametrize("read", [check_image, load_image])
+def test_missing_files_and_files_that_are_no_images(tmp_path, read):
+    with pytest.raises(ValueError, match=r"image .*nowhere.png does not exist"):
         read(tmp_path / "nowhere.png")
-    (tmp_path / "text.png").write_text("a picture, honestly")
+    (tmp_path / "text.png").write_text("an image, honestly")
     with pytest.raises(ValueError, match=r"text.png cannot be read: it is none of PNG, JPEG"):
         read(tmp_path / "text.png")
     (tmp_path / "program.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nquit\n")
@@ -129,41 +129,41 @@ def test_missing_files_and_files_that_are_no_pictures(tmp_path, read):
 @pytest.mark.parametrize("side", [8193, 10_000, 60_000])  # past our bound; where PIL warns; where PIL refuses
 def test_bombs_are_refused_by_their_header(tmp_path, side):
     path = png_of_size(tmp_path / "bomb.png", side, side)
-    with pytest.raises(ValueError, match=r"picture .*bomb.png has .*pixels.* allowed"):
-        check_picture(path)
-    with pytest.raises(ValueError, match=f"more than the {MOST_PIXELS} (pixels )?allowed"):
-        load_picture(path)
+    with pytest.raises(ValueError, match=r"image .*bomb.png has .*pixels.* allowed"):
+        check_image(path)
+    with pytest.raises(ValueError, match=f"more than the {MAX_PIXELS} (pixels )?allowed"):
+        load_image(path)
 
 
 def test_the_bound_is_the_callers(tmp_path):
     path = saved(tmp_path / "a.png", Image.new("RGB", (10, 10)))
-    assert load_picture(path, max_pixels=100).size == (10, 10)
+    assert load_image(path, max_pixels=100).size == (10, 10)
     with pytest.raises(ValueError, match=r"has 10 × 10 pixels, more than the 99 allowed"):
-        load_picture(path, max_pixels=99)
+        load_image(path, max_pixels=99)
 
 
 def test_a_file_is_checked_once_and_again_when_it_has_changed(tmp_path, monkeypatch):
     path = saved(tmp_path / "a.png", Image.new("RGB", SIZE, RED))
-    first = check_picture(path)
+    first = check_image(path)
     with monkeypatch.context() as patched:
         patched.setattr(Image, "open", None)  # nothing is opened
-        assert check_picture(path) == first
+        assert check_image(path) == first
     saved(path, Image.new("RGB", (9, 9), WHITE))
-    assert check_picture(path).sha256 != first.sha256
+    assert check_image(path).sha256 != first.sha256
 
 
-def test_a_picture_is_what_it_shows_wherever_it_lies(tmp_path):
+def test_a_image_is_what_it_shows_wherever_it_lies(tmp_path):
     one, other = (saved(tmp_path / name, Image.new("RGB", SIZE, RED)) for name in ("a.png", "b.png"))
-    assert str(check_picture(one)) == str(check_picture(other)) == check_picture(one).sha256
-    kept = keep_picture(one.read_bytes(), tmp_path / "new" / "folder")
-    assert kept.name == check_picture(kept).sha256 == check_picture(one).sha256
-    assert keep_picture(one.read_bytes(), kept.parent) == kept
+    assert str(check_image(one)) == str(check_image(other)) == check_image(one).sha256
+    kept = store_image(one.read_bytes(), tmp_path / "new" / "folder")
+    assert kept.name == check_image(kept).sha256 == check_image(one).sha256
+    assert store_image(one.read_bytes(), kept.parent) == kept
     assert [p.name for p in kept.parent.iterdir()] == [kept.name]
 
 
 @pytest.mark.parametrize("size", [(1000, 500), (333, 77), (5000, 1), (1, 5000), (40, 40)])
 @pytest.mark.parametrize("budget", [1, 7, 1600, 100_000])
-def test_pictures_are_scaled_into_their_budget(size, budget):
+def test_images_are_scaled_into_their_budget(size, budget):
     image = Image.new("RGB", size, RED)
     small = fit(image, max_pixels=budget)
     assert small.width * small.height <= max(budget, 1)

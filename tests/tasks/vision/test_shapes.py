@@ -1,4 +1,4 @@
-"""The task shapes: what its pictures show is what its rows say, and its verifier takes nothing else for an answer."""
+"""The task shapes: what its images show is what its rows say, and its verifier takes nothing else for an answer."""
 
 import random
 from collections import Counter
@@ -85,8 +85,13 @@ def test_only_the_answer_counts_and_the_reckoning_does_not():
     assert TASK.verify("4", COUNT).correct
     assert TASK.verify("9+9=4", COUNT).correct
     wrong, broken = TASK.verify("1+2+1+0=5", COUNT), TASK.verify("4!", COUNT)
-    assert (wrong.correct, wrong.reward, wrong.parts, wrong.answer) == (False, 0, {"accuracy": 0, "format": 1}, "5")
-    assert (broken.correct, broken.reward, broken.parts, broken.answer) == (
+    assert (wrong.correct, wrong.reward, wrong.components, wrong.answer) == (
+        False,
+        0,
+        {"accuracy": 0, "format": 1},
+        "5",
+    )
+    assert (broken.correct, broken.reward, broken.components, broken.answer) == (
         False,
         0,
         {"accuracy": 0, "format": 0},
@@ -114,18 +119,18 @@ def test_hostile_text_is_wrong_and_nothing_else(text):
     assert verdict.valid
 
 
-def test_a_prompt_is_the_picture_and_then_the_question():
+def test_a_prompt_is_the_image_and_then_the_question():
     ((message),) = TASK.prompt(COUNT)
-    picture, text = message["content"]
+    image, text = message["content"]
     assert message["role"] == "user"
-    assert picture["type"] == "image"
-    assert (picture["image"].mode, picture["image"].size) == ("RGB", (SIDE, SIDE))
+    assert image["type"] == "image"
+    assert (image["image"].mode, image["image"].size) == ("RGB", (SIDE, SIDE))
     assert text == {"type": "text", "text": "count circles"}
 
 
 @pytest.mark.parametrize("look", ["plain", "strange"])
 @pytest.mark.parametrize("problem", [COUNT, BARS, LINES], ids=lambda p: p["problem"])
-def test_equal_rows_give_equal_pictures_and_looks_differ(problem, look):
+def test_equal_rows_give_equal_images_and_looks_differ(problem, look):
     np.testing.assert_array_equal(pixels(problem | {"look": look}), pixels(problem | {"look": look}))
     assert (pixels(problem | {"seed": 4, "look": look}) != pixels(problem | {"look": look})).any()
     assert (pixels(problem | {"look": "plain"}) != pixels(problem | {"look": "strange"})).any()

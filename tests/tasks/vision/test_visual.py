@@ -1,4 +1,4 @@
-"""Tasks with pictures: rows, prompts, verdicts; and all real rows that are at hand."""
+"""Tasks with images: rows, prompts, verdicts; and all real rows that are at hand."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ from agrae_lab.lifecycle import _problem_sets
 from agrae_lab.tasks import fingerprint_problems, load_problems, load_task, task_settings
 from agrae_lab.tasks.prompts import LETTERS, VISUAL_INSTRUCTION
 from agrae_lab.tasks.vision.choices import read_choice
-from agrae_lab.tasks.vision.visual import VisualTask, is_formatted, place_pictures
+from agrae_lab.tasks.vision.visual import VisualTask, is_formatted, place_images
 from agrae_lab.tasks.vision.visual_sets import HUB_SETS, VISUAL_SPLITS, read_visual_hub_set, split_choices
 from tests.training.conftest import compose_config
 
@@ -49,7 +49,7 @@ def boxed(answer):
 
 
 def blocks(message):
-    """Texts, and the colour of each picture."""
+    """Texts, and the colour of each image."""
     (turn,) = message
     assert turn["role"] == "user"
     return [b["text"] if b["type"] == "text" else b["image"].getpixel((0, 0)) for b in turn["content"]]
@@ -104,7 +104,7 @@ def test_a_real_choice_in_its_own_words_is_its_letter(name):
 # --- prompts
 
 
-def test_the_prompt_of_a_choice_among_pictures_and_text(folder):
+def test_the_prompt_of_a_choice_among_images_and_text(folder):
     (problem,) = load(folder, ROW)
     text = f"Find $x$.\nChoices, of which the letter is the answer:\n(A) 3\n(B) 4\n{VISUAL_INSTRUCTION}"
     assert blocks(TASK.prompt(problem)) == [(255, 0, 0), text]
@@ -116,7 +116,7 @@ def test_the_prompt_of_a_choice_among_pictures_and_text(folder):
     assert blocks(TASK.prompt(free)) == [(255, 0, 0), f"Find $x$.\n{VISUAL_INSTRUCTION}"]
 
 
-def test_pictures_stand_where_their_tags_do(folder):
+def test_images_stand_where_their_tags_do(folder):
     row = {**ROW, "problem": "Is <image2> in <image1>, <image2>?", "image": ["a.png", "b.png"], "choices": None}
     (problem,) = load(folder, row)
     assert blocks(TASK.prompt(problem)) == [
@@ -131,22 +131,22 @@ def test_pictures_stand_where_their_tags_do(folder):
 
 
 @pytest.mark.parametrize(
-    ("text", "num_pictures", "pieces"),
+    ("text", "num_images", "pieces"),
     [
         ("x", 1, [0, "x"]),
         ("<image>x", 1, [0, "x"]),
         ("x<image1>", 1, ["x", 0]),
         ("<image1>, <image1>", 1, [0, ", <image1>"]),
-        ("<image1> or <image2>", 1, [0, "<image1> or <image2>"]),  # labels within the picture
+        ("<image1> or <image2>", 1, [0, "<image1> or <image2>"]),  # labels within the image
         ("<image><image>", 2, [0, 1]),
         ("<image2>a<image1>", 2, [1, "a", 0]),
     ],
 )
-def test_where_pictures_go(text, num_pictures, pieces):
-    assert place_pictures(text, num_pictures) == pieces
+def test_where_images_go(text, num_images, pieces):
+    assert place_images(text, num_images) == pieces
 
 
-def test_a_pixel_budget_scales_pictures_down(folder):
+def test_a_pixel_budget_scales_images_down(folder):
     (problem,) = load(folder, ROW)
     image = load_task("geo3k", {"name": "geo3k", "max_pixels": 12}).prompt(problem)[0]["content"][0]["image"]
     assert image.size == (4, 3)
@@ -197,9 +197,9 @@ def test_verdicts_have_both_parts():
         boxed("?"),
     ]
     verdicts = TASK.verify_all(texts, [problem] * len(texts))
-    assert [tuple(v.parts.values()) for v in verdicts] == [(1, 1), (1, 0), (0, 1), (0, 0), (0, 0), (0, 1), (0, 1)]
+    assert [tuple(v.components.values()) for v in verdicts] == [(1, 1), (1, 0), (0, 1), (0, 0), (0, 0), (0, 1), (0, 1)]
     assert [v.answer for v in verdicts] == ["B", "B", "A", None, None, "x" * 80, "?"]
-    assert all(v.valid and v.correct == bool(v.parts["accuracy"]) == bool(v.reward) for v in verdicts)
+    assert all(v.valid and v.correct == bool(v.components["accuracy"]) == bool(v.reward) for v in verdicts)
     assert TASK.verify(texts[0], problem) == verdicts[0]
 
 
@@ -260,18 +260,18 @@ def test_hostile_completions_take_no_time_to_speak_of(unit):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image": "nowhere.png"}, r"picture .*nowhere.png does not exist"),
-        ({"image": "cut.png"}, r"picture .*cut.png is truncated or damaged"),
-        ({"image": None}, "has no image tag and no picture"),
-        ({"image": []}, "has no image tag and no picture"),
-        ({"image": None, "problem": "In <image1>?"}, "has the image tags <image1> and no picture"),
-        ({"image": ["a.png", "b.png"]}, "has no image tag and 2 pictures; every tag needs"),
-        ({"image": ["a.png", "b.png"], "problem": "<image>?"}, "has the image tags <image> and 2 pictures; every"),
+        ({"image": "nowhere.png"}, r"image .*nowhere.png does not exist"),
+        ({"image": "cut.png"}, r"image .*cut.png is truncated or damaged"),
+        ({"image": None}, "has no image tag and no image"),
+        ({"image": []}, "has no image tag and no image"),
+        ({"image": None, "problem": "In <image1>?"}, "has the image tags <image1> and no image"),
+        ({"image": ["a.png", "b.png"]}, "has no image tag and 2 images. Every tag needs"),
+        ({"image": ["a.png", "b.png"], "problem": "<image>?"}, "has the image tags <image> and 2 images. Every"),
         (
             {"image": ["a.png", "b.png"], "problem": "<image1> <image3>?"},
-            "has the image tags <image1>, <image3> and 2 pictures",
+            "has the image tags <image1>, <image3> and 2 images",
         ),
-        ({"problem": "<image> and <image>?"}, "has the image tags <image>, <image> and 1 picture; every"),
+        ({"problem": "<image> and <image>?"}, "has the image tags <image>, <image> and 1 image. Every"),
         ({"image": 7}, "image must be a path or a list of paths, got 7"),
         ({"answer": "C"}, "choices '3', '4' do not hold the answer 'C'"),
         ({"answer": "5"}, "choices '3', '4' do not hold the answer '5'"),
@@ -294,9 +294,7 @@ def test_a_bad_row_is_one_sentence_or_left_out(folder, change, message):
 
 
 def test_a_set_without_a_usable_row_is_refused_either_way(folder):
-    with pytest.raises(
-        ValueError, match=r"has no row that can be used; the first: .*row 1.*nowhere.png does not exist"
-    ):
+    with pytest.raises(ValueError, match=r"has no usable row. The first fault: .*row 1.*nowhere.png does not exist"):
         load(folder, {**ROW, "image": "nowhere.png"}, task=VisualTask("geo3k", on_bad_row="skip"))
 
 
@@ -305,10 +303,10 @@ def test_answers_and_choices_become_letters_and_texts(folder):
     assert [(p["answer"], p["choices"]) for p in load(folder, *rows)] == [("B", ["3", "4"]), ("A", ["3", "4.5"])]
 
 
-def test_problems_are_the_same_wherever_their_pictures_lie(folder, tmp_path_factory):
+def test_problems_are_the_same_wherever_their_images_lie(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp("other")
-    for picture in folder.glob("*.png"):
-        (other / picture.name).write_bytes(picture.read_bytes())
+    for image in folder.glob("*.png"):
+        (other / image.name).write_bytes(image.read_bytes())
     row = {key: value for key, value in ROW.items() if key != "id"}
     here, there = load(folder, row), load(other, row)
     assert here[0]["image"][0].path != there[0]["image"][0].path
@@ -327,12 +325,12 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_parquet_files_with_pictures_within(cache):
-    """The form of hiyouga/geometry3k, and of any data set that holds its pictures."""
+def test_parquet_files_with_images_within(cache):
+    """The form of hiyouga/geometry3k, and of any data set that holds its images."""
     Image.new("RGB", (8, 6), (0, 255, 0)).save(cache / "a.png")
-    pictures = np.array([{"bytes": (cache / "a.png").read_bytes(), "path": None}], dtype=object)
+    images = np.array([{"bytes": (cache / "a.png").read_bytes(), "path": None}], dtype=object)
     row = {
-        "images": pictures,
+        "images": images,
         "problem": "<image>Find x.",
         "answer": "4",
         "choices": np.array(["3", "4"], dtype=object),
@@ -385,7 +383,7 @@ def test_sets_in_the_form_of_the_hub(cache, monkeypatch, name, row, expected):
     assert (problem["problem"], problem["answer"], problem["choices"]) == expected
     assert (0, 255, 0) in blocks(task.prompt(problem))
     monkeypatch.setitem(HUB_SETS, name, replace(HUB_SETS[name], image="nothing"))
-    with pytest.raises(ValueError, match="has no column nothing; it has "):
+    with pytest.raises(ValueError, match=r"has no column nothing\. It has "):
         read_visual_hub_set(name)
 
 
@@ -406,10 +404,10 @@ def test_every_set_is_pinned_or_says_what_it_needs(monkeypatch, tmp_path):
             read_visual_hub_set(name)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ValueError, match=r"dataset MathLLMs/MathVision at revision .* cannot be loaded .*; give mathv"):
+    with pytest.raises(ValueError, match=r"dataset MathLLMs/MathVision at revision .* cannot be loaded .*. Give mathv"):
         load_problems(load_task("mathvision"), "test", data_dir=tmp_path)
     with pytest.raises(
-        ValueError, match=r"task 'medical_ct' has no problems to train on; give a file as task.train_file"
+        ValueError, match=r"task 'medical_ct' has no problems to train on. Give a file as task.train_file"
     ):
         load_problems(load_task("medical_ct"), "train")
 
@@ -427,7 +425,7 @@ def config_of(folder, *overrides):
 
 
 def test_a_run_with_a_bad_row_does_not_start(folder):
-    with pytest.raises(ConfigError, match=r"rows.jsonl, row 2, id b: picture .*nowhere.png does not exist"):
+    with pytest.raises(ConfigError, match=r"rows.jsonl, row 2, id b: image .*nowhere.png does not exist"):
         config_of(folder)
 
 

@@ -16,7 +16,7 @@ def draw(seed: int, *, is_bright: bool, size: tuple[int, int]) -> Image.Image:
 class Shades(Task):
     name = "shades"
     columns = ("sizes", "is_bright")
-    parts = ()
+    components = ()
 
     def prompt(self, problem: Problem) -> list[dict[str, Any]]:
         pictures = [

@@ -1,5 +1,5 @@
 "use strict";
-// Completions are hostile text. They reach the document as textContent alone: no markup is ever made from a string.
+// Completions are hostile text: they enter the document as textContent only, never as markup.
 
 const element = (name, properties = {}, ...children) => {
   const made = Object.assign(document.createElement(name), properties);
@@ -25,7 +25,7 @@ prefersDark.addEventListener("change", showTheme);
 theme.hidden = false;
 showTheme();
 
-// ---- contents: where the reader is
+// ---- contents: the section in view
 
 const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
 const here = new IntersectionObserver(
@@ -50,7 +50,7 @@ const fit = () => {
   Object.assign(view, { scale: 1, x: 0, y: 0 });
   place();
 };
-// (x, y), from the middle of the stage, stays where it is
+// the point (x, y), relative to the middle of the stage, keeps its place
 const zoom = (factor, x = 0, y = 0) => {
   const scale = Math.min(20, Math.max(1, view.scale * factor));
   const ratio = scale / view.scale;
@@ -94,7 +94,7 @@ const zoomWords = { in: () => zoom(1.5), out: () => zoom(1 / 1.5), fit, close: (
 lightbox.querySelectorAll("[data-zoom]").forEach((button) => {
   button.addEventListener("click", zoomWords[button.dataset.zoom]);
 });
-// of the whole document: after a click on the figure the focus is outside the dialog
+// on the document: after a click on the figure the focus is outside the dialog
 document.addEventListener("keydown", (event) => {
   if (!lightbox.open) return;
   const keys = {
@@ -120,7 +120,7 @@ const sortKey = (cell) => {
   const plain = text.replaceAll(",", "").replace("−", "-");
   return /^[+-]?(\d|\.\d)/.test(plain) ? parseFloat(plain) : text;
 };
-// numbers before text, and nothing (–) last, whichever way the rest goes
+// numbers before text; empty cells (–) last in both directions
 const compare = (a, b, direction) => {
   const [emptyA, emptyB] = [a === "" || a === "–", b === "" || b === "–"];
   if (emptyA || emptyB) return emptyA - emptyB;
@@ -161,12 +161,12 @@ const searchable = everything.map((i) => `${data.start[i]}\n${data.end[i]}`.toLo
 let found = everything;
 let first = 0;
 
-// Characters that show nothing or turn the direction of text, and marks stacked without end: the same list as embed.py
+// Invisible characters and characters that reverse the direction of text: the same list as embed.py
 const INVISIBLE =
   /[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\u{d800}-\u{dfff}\u{e0000}-\u{e0fff}]/gu;
 const codePoint = (c) => `U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
 
-// Pieces of a text: plain, found by the search (<mark>), and what cannot be seen, by its code point
+// Pieces of a text: plain text, matches of the search (<mark>), and code points of invisible characters
 const visible = (text) => {
   const pieces = [];
   let end = 0;
@@ -181,7 +181,7 @@ const marked = (text, wanted) => {
   if (!wanted) return visible(text);
   const pieces = [];
   const lower = text.toLowerCase();
-  // a letter whose small form is longer would put the marks in the wrong place
+  // a letter whose lower case is longer would misplace the marks
   if (lower.length !== text.length) return visible(text);
   let end = 0;
   for (let at = lower.indexOf(wanted); at >= 0; at = lower.indexOf(wanted, end)) {
@@ -195,9 +195,9 @@ const marked = (text, wanted) => {
 const number = (value) => value.toLocaleString("en-GB");
 const severalSeeds = new Set(data.seed).size > 2; // the base model's null among them
 const line = (words) => element("bdi", {}, ...visible(words.filter(Boolean).join(" · ")));
-const pictures = (i) =>
+const problemImages = (i) =>
   (data.pictures[i] ?? []).map((at) =>
-    element("img", { className: "problem", src: data.images[at], alt: "picture of the problem" }),
+    element("img", { className: "problem", src: data.images[at], alt: "image of the problem" }),
   );
 const facts = (i) => {
   const outcome = element("span", { className: `outcome ${data.outcome[i]}`, textContent: data.outcome[i] });
@@ -219,7 +219,7 @@ const facts = (i) => {
     data.advantage[i] !== null && `advantage ${data.advantage[i].toFixed(3).replace("-", "−")}`,
     data.answer[i] !== null && `answer ${data.answer[i]}`,
   ]);
-  return element("div", { className: "meta" }, element("span", {}, outcome, " ", prompt), whose, about, ...pictures(i));
+  return element("div", { className: "meta" }, element("span", {}, outcome, " ", prompt), whose, about, ...problemImages(i));
 };
 const card = (i, wanted) => {
   const text = element("pre", { dir: "auto" }, ...marked(data.start[i], wanted));
@@ -281,7 +281,7 @@ offer("arm", [...data.arms.keys()], (i) => data.arms[i]);
 offer("seed", distinct(data.seed).sort(numerically));
 offer("source", [...data.sources.keys()], (i) => data.sources[i]);
 offer("step", distinct(data.step).sort(numerically));
-offer("outcome", ["right", "wrong", "undecided"].filter((word) => data.outcome.includes(word)));
+offer("outcome", ["right", "wrong", "invalid"].filter((word) => data.outcome.includes(word)));
 byId("prompts").append(...distinct(data.prompt).sort().map((value) => element("option", { value })));
 
 let waiting;

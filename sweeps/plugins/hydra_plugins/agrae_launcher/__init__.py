@@ -1,6 +1,6 @@
-"""Hydra launcher: carries `python -m agrae_lab.train -m +experiment=group_symmetry seed=0,1` through.
+"""Hydra launcher of `python -m agrae_lab.train -m +experiment=group_symmetry seed=0,1`.
 
-Hydra imports every plugin at every start, so what is heavy is imported where it is used.
+Hydra imports every plugin at every start, so heavy imports are inside functions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 
 class AgraeLauncher(Launcher):
-    """Composes all jobs before the first starts; runs them in parallel, isolated and resumable."""
+    """Launcher that composes all jobs before the first starts, and runs them in parallel, isolated and resumable."""
 
     def __init__(self, slots: int | None, train_module: str, preload: Sequence[str]) -> None:
         self._slots = slots
@@ -23,14 +23,14 @@ class AgraeLauncher(Launcher):
         self._preload = list(preload)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        pass  # what is composed here, GlobalHydra composes; the task function is the train module's part
+        pass  # jobs are composed by GlobalHydra, and executed by the train module
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Carry the jobs through.
+        """Execute the jobs.
 
         Raises:
-            SystemExit: unless every job is done; the code is that of sweeps.launch.launch. Hydra would raise
-                the first job's error alone, and launch has named all of them.
+            SystemExit: some job is not done; the code is that of sweeps.launch.cells.launch, which printed every error.
+                Hydra would raise the first job's error only.
         """
         from sweeps.launch.cells import launch
         from sweeps.spec.compose import compose

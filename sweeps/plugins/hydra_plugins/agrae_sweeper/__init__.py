@@ -1,8 +1,7 @@
-"""Hydra sweeper: an experiment's axes and those of the command line → the launcher, all jobs at once.
+"""Hydra sweeper: the axes of an experiment and of the command line → the launcher, with all jobs at once.
 
-Hydra's own writes into the root before it has looked at the jobs, composes each of them once to look and once to run,
-and answers mistakes with tracebacks. Hydra imports every plugin at every start, so what is heavy is imported where it
-is used.
+Hydra's own sweeper writes into the root before it has checked the jobs, composes each job twice, and reports mistakes
+as tracebacks. Hydra imports every plugin at every start, so heavy imports are inside functions.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from omegaconf import DictConfig
 
 
 class AgraeSweeper(Sweeper):
-    """The grid of `hydra.sweeper.params`, in which a word of the command line takes the place of the same key's."""
+    """Sweeper over `hydra.sweeper.params`; an override of the command line replaces the axis of the same key."""
 
     def __init__(self, params: Mapping[str, Any] | None) -> None:
         self._axes = [f"{key}={values}" for key, values in (params or {}).items()]
@@ -28,18 +27,18 @@ class AgraeSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Hand all points of the grid to the launcher.
+        """Pass all points of the grid to the launcher.
 
         Raises:
-            SystemExit: an override that cannot be read or has no list of values, told in one sentence.
+            SystemExit: an override that cannot be read or has no list of values, after one sentence about it.
         """
-        from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, raise_if_asked
-        from sweeps.launch.cells import refuse
+        from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, reraise_if_full_error
+        from sweeps.launch.cells import print_refusal
         from sweeps.spec.experiments import expand
 
         try:
             points = expand([*self._axes, *arguments])
         except CONFIG_ERRORS as error:
-            raise_if_asked(error)
-            raise SystemExit(refuse(PlanError([one_sentence(error)]))) from error
+            reraise_if_full_error(error)
+            raise SystemExit(print_refusal(PlanError([one_sentence(error)]))) from error
         return self._launcher.launch(points, initial_job_idx=0)

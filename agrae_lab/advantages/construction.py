@@ -1,0 +1,90 @@
+"""Links made from a name, from settings of a config, or from an instance that a caller gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from agrae_lab.advantages import external
+from agrae_lab.advantages.estimator import SLOTS, field_names, links, unknown
+from agrae_lab.advantages.settings import settings_of
+
+
+def make_link(slot: str, settings: Any, *, flavor: str = "paper") -> Any:
+    """Return a link from `{"name": ..., field: value, ...}`; an absent or None field takes the flavor's value.
+
+    `_target_: my_file.MyEstimator` in place of `name` makes a link of the user's own class; `_source_` then holds the
+    fingerprint of that file. An instance of a link class is returned as it is. Numbers get the type that their field
+    declares: 2 is 2.0 for a float, and 2.0 is 2 for an int.
+
+    Raises:
+        ValueError: unknown name or field (the choices are listed), a value out of bounds, a user's file that is missing
+            or has changed since its fingerprint was taken, or an object that is no link of this slot.
+    """
+    if not isinstance(settings, Mapping):
+        return _checked_instance(slot, settings)
+    given = {k: v for k, v in settings.items() if k not in ("name", "_target_", "_source_") and v is not None}
+    if settings.get("_target_") is not None:
+        cls = _own_class(settings["_target_"], expected_source=settings.get("_source_"))
+        name = cls.name
+    else:
+        choices, name = links(slot), settings.get("name")
+        if name not in choices:
+            raise ValueError(unknown(f"advantage.{slot}", name, choices))
+        cls = choices[name]
+    fields = field_names(cls)
+    if strange := sorted(given.keys() - set(fields)):
+        known = f"its fields are {', '.join(fields)}" if fields else "it has no fields"
+        raise ValueError(f"advantage.{slot} {name!r} has no field {', '.join(strange)}; {known}")
+    official = getattr(cls, "OFFICIAL", {}) if flavor == "official" else {}
+    return _construct(slot, cls, {**official, **given})
+
+
+def with_fields(slot: str, link: Any, values: Mapping[str, Any]) -> Any:
+    """Return a copy of a link with other values in some of its fields.
+
+    Raises:
+        ValueError: a value out of bounds, or no number for a number's field.
+    """
+    return _construct(slot, type(link), {f: getattr(link, f) for f in field_names(link)} | dict(values))
+
+
+def _construct(slot: str, cls: Any, values: Mapping[str, Any]) -> Any:
+    declared = {setting.name: setting for setting in settings_of(cls)}
+    checked = {f: declared[f].checked(f"advantage.{slot}.{f}", value) for f, value in values.items()}
+    try:
+        return cls(**checked)
+    except TypeError as error:  # a user's class that compares, say, text with a number
+        raise ValueError(f"advantage.{slot} {cls.name!r}: cannot be made from {checked}: {error}") from error
+
+
+def _checked_instance(slot: str, instance: Any) -> Any:
+    cls = type(instance)
+    if isinstance(instance, type):
+        raise ValueError(f"advantage.{slot} must be a name, settings or an instance; write {instance.__name__}()")
+    if not external.is_link_class(cls):
+        raise ValueError(
+            f"advantage.{slot} must be a name, settings or an instance of a frozen dataclass, got {instance!r}; write "
+            "@dataclass(frozen=True) above the class"
+        )
+    homes = [place for place in SLOTS if cls in links(place).values()] or [vars(cls).get("SLOT", slot)]
+    name = external.named(cls).name  # type: ignore[attr-defined]
+    if slot not in homes:
+        raise ValueError(f"advantage.{slot} cannot hold {name!r}, which is of slot {homes[0]}")
+    return instance
+
+
+def _own_class(target: str, *, expected_source: str | None) -> Any:
+    """Return the class in a user's file; its attribute `TARGET` records the place."""
+    cls: Any = external.load_class(target)
+    if missing := [f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING]:
+        raise ValueError(f"{target}: field {', '.join(missing)} needs a default, so that a config can leave it out")
+    if expected_source not in (None, found := external.source_fingerprint(cls)):
+        raise ValueError(
+            f"{inspect.getsourcefile(cls)} is not what it was when this config was made (fingerprint {found}, then "
+            f"{expected_source}); start a new run, or bring the file back"
+        )
+    cls.TARGET = target
+    return cls
