@@ -47,7 +47,7 @@ COMMANDS = [
     ["analysis", "simulation={root}/theory"],
 ]
 UNSTABLE = re.compile(r"seconds|path|^run$|run_dir|hash|time|fingerprint|schema_version")  # columns of no behaviour
-INTERVAL = re.compile(r"[-+−]?[\d.]+ (?:pp|nats|%) \[[^\]]+\]|p = [\d.]+")
+INTERVAL = re.compile(r"[-+−]?[\d.]+ (?:pp|nats|%) \[[^\]]+\]|(?<!top-)p = [\d.]+")
 
 Record = dict[str, dict[str, Any]]
 

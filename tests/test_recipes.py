@@ -21,19 +21,21 @@ ESTIMATOR = '''
 """Twice the centred reward."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from agrae_lab.advantages.estimator import Context, link
+from agrae_lab.advantages.settings import Link
 from agrae_lab.advantages.statistics import centred
 
 
 @link("base", "twice")
 @dataclass(frozen=True)
-class Twice:
+class Twice(Link):
     """A = 2 (r − p)."""
 
-    LAWS = frozenset({"zero_on_ties", "zero_sum", "sign_preserving", "groups_independent"})
+    LAWS: ClassVar = frozenset({"zero_on_ties", "zero_sum", "sign_preserving", "groups_independent"})
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
         return 2 * centred(rewards_PG)
@@ -141,11 +143,13 @@ def extended(tmp_path_factory):
         assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
         return ended.stdout
 
+    call("-m", "agrae_lab.advantages", "configs")
     return call, copy
 
 
 def test_an_estimator_is_one_file(extended):
-    call, _ = extended
+    call, copy = extended
+    assert (copy / "conf" / "advantage" / "twice.yaml").is_file()
     assert "twice" in call("-m", "agrae_lab.advantages")
     assert "zero_sum" in call("-m", "agrae_lab.advantages", "check", "agrae_lab.advantages.base.twice:Twice")
 
