@@ -136,6 +136,7 @@ class Link:
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
-        for setting in settings_of(type(self)):
+        cls: Any = type(self)
+        for setting in settings_of(cls):
             value = setting.checked(f"advantage.{self.SLOT}.{setting.name}", getattr(self, setting.name))
             object.__setattr__(self, setting.name, value)
