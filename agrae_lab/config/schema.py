@@ -248,7 +248,7 @@ def _rule(annotation: Any, default: Any) -> Rule:
         kind, more = _unwrapped(next(one for one in get_args(kind) if one is not NoneType))
         extras = more + extras
     bounds = [extra for extra in extras if isinstance(extra, Bound)]
-    kept_as: Any
+    kept_as: type | None
     if get_origin(kind) is Literal:
         choices = get_args(kind)
         wanted, is_kind, kept_as = f"one of {', '.join(choices)}", lambda x: x in choices, None
