@@ -36,7 +36,7 @@ def test_every_published_method_has_an_arm_as_runs_are_called() -> None:
 
 def test_arms_are_named_as_the_config_names_them() -> None:
     from agrae_lab.advantages import make
-    from agrae_lab.config import _name_of
+    from agrae_lab.config.frozen import _name_of
 
     runs = {
         "DAPO": (make("grpo"), "dapo"),

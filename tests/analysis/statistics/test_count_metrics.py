@@ -81,7 +81,7 @@ def test_what_makes_no_sense_is_refused() -> None:
     for metric in (pass_hat_k, mean_g_pass_at_k, cover_at):
         with pytest.raises(ValueError, match="must lie in 0 … n = 4"):
             metric(np.array([5]), 4, [1])
-    with pytest.raises(ValueError, match=r"from 0 to 1; got 1\.5"):
+    with pytest.raises(ValueError, match=r"tau=1\.5: must be a share .* from 0 to 1"):
         g_pass_at_k(np.array([1]), 4, [2], tau=1.5)
     for ks in ([4], [4, 2]):
         with pytest.raises(ValueError, match="two or more k in rising order"):
