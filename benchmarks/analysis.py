@@ -106,7 +106,7 @@ def from_lines(path: Path) -> np.ndarray:
     with pyarrow.json.open_json(path, **settings) as batches:
         for batch in batches:
             correct = batch["correct"].to_numpy(zero_copy_only=False)
-            pieces.append((parquet.codes(batch["question"].dictionary_encode(), problems), correct))
+            pieces.append((parquet.text_codes(batch["question"].dictionary_encode(), problems), correct))
     problem_N, correct_N = map(np.concatenate, zip(*pieces, strict=True))
     num_samples, left_over = divmod(len(problem_N), len(problems))
     assert not left_over

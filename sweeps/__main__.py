@@ -19,6 +19,11 @@ _WORDS = """
 Words: a file of sweeps/studies, or any .yaml file, is a study; other words are experiments (files of conf/experiment),
 or runs, cells, arms and roots where the command takes those; words with '=' are Hydra overrides.
 """
+_EXAMPLES = """
+examples:
+  python -m sweeps plan my_study.yaml root=runs/mine
+  python -m sweeps run group_symmetry a_grae root=runs/demo
+"""
 _EXIT_CODES = """
 Exit codes: 0 all done; 1 some failed, diverged, or are busy elsewhere; 2 nothing started; 130 stopped on request.
 """
@@ -60,7 +65,7 @@ def _read(argv: Sequence[str] | None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="python -m sweeps", description=__doc__, epilog=_WORDS + _EXIT_CODES, formatter_class=raw
+        prog="python -m sweeps", description=__doc__, epilog=_EXAMPLES + _WORDS + _EXIT_CODES, formatter_class=raw
     )
     parsers = parser.add_subparsers(dest="command", required=True)
 

@@ -83,5 +83,5 @@ def test_a_model_directory_that_is_damaged(tmp_path, damage, reason):
         load_model(path, dtype="float32")
     assert str(told.value).startswith(f"model.path {path!r} cannot be loaded (")
     assert reason in str(told.value)
-    assert str(told.value).endswith("whole and as save_pretrained writes it")
+    assert str(told.value).endswith("complete and as save_pretrained writes it")
     assert "\n" not in str(told.value)

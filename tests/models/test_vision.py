@@ -63,7 +63,7 @@ def test_a_model_for_text_is_loaded_as_ever():
 
 
 def test_a_name_that_is_nothing_is_told_what_ships():
-    with pytest.raises(ValueError, match="give 'nano', 'nano_vl', a model directory, or a Hub name"):
+    with pytest.raises(ValueError, match="Give 'nano', 'nano_vl', a model directory, or a Hub name"):
         local_path("nanovl")
 
 

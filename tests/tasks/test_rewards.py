@@ -108,7 +108,7 @@ def test_a_config_says_a_reward_unless_it_is_accuracy_as_a_matter_of_course(tmp_
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [("cod", "one of accuracy, code, paper, got 'cod'"), ("[]", "task.reward must be text, got []")],
+    [("cod", "one of accuracy, code, paper, got 'cod'"), ("[]", "task.reward must be text, or null, got []")],
 )
 def test_an_unknown_reward_is_refused_before_anything_starts(value, reason):
     with pytest.raises(ValueError, match=re.escape(reason)):

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("train", ["Configuration groups", "num_steps: 72"]),
+        ("train", ["Groups: <group>=<choice>", "train.num_steps: "]),
         ("evaluate", ["Nothing is trained", "Examples:", "python -m agrae_lab.evaluate runs/", "torchrun"]),
     ],
 )

@@ -1,4 +1,7 @@
-"""`python -m agrae_lab.advantages.simulator [estimator ...] out=<dir> [setting=value ...]`: estimators, one start.
+"""Simulate estimators on softmax policies from one start: `[estimator ...] out=<dir> [setting=value ...]`.
+
+    python -m agrae_lab.advantages.simulator out=runs/theory
+    python -m agrae_lab.advantages.simulator grpo w_reinforce out=runs/other seed=1 num_steps=1000
 
 All estimators (by default grpo, positive_dominant, negative_dominant and a_grae) start from the same policy and share
 the random numbers of their draws. Settings: seed, num_prompts, num_trajectories, num_generations, num_steps,
@@ -46,6 +49,9 @@ SETTINGS: dict[str, int | float] = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command and return the exit status."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
     try:
         estimators, out, settings = parse(arguments)
         tables = run(estimators, settings)

@@ -84,7 +84,7 @@ def test_the_view_and_the_revision_are_part_of_the_commands() -> None:
     assert text.startswith(f"git checkout {REVISION}\n")
     changed = replace(run, meta={"attempts": [{"git_revision": "abcdef0+"}, {"git_revision": "x\nrm -rf ~"}]})
     text = script(study_of(run, changed), "x")
-    assert text.startswith(f"# the runs were made by several revisions\n# git checkout {REVISION}\n")
+    assert text.startswith(f"# the runs are from several revisions\n# git checkout {REVISION}\n")
     assert "# the working tree had changes" in text
     assert "rm -rf" not in text
 

@@ -194,7 +194,7 @@ def test_a_row_group_is_left_when_enough_of_it_is_read(new_root: Callable, monke
     root.experiment("x", [run])
     metadata = in_row_groups(run.samples_path(BENCHMARK), 10**6)
     assert metadata.num_row_groups == 1
-    monkeypatch.setattr(completions, "_TEXT_OF_FILE", 1)
+    monkeypatch.setattr(completions, "_BYTES_PER_FILE", 1)
     sample = sample_completions(study_of(root))
     rows = sample.rows[(sample.rows["arm"] == "grpo") & (sample.rows["source"] == SAMPLED)]
     assert sample.in_part

@@ -143,7 +143,7 @@ def test_metrics_need_four_samples(new_root: Callable[..., Root]) -> None:
     assert set(table.loc[table["benchmark"] == BENCHMARK, "note"]) == {"n < 4"}
     layout = metrics.layout(table)
     assert {cell.text for cell in shown(layout)["GRPO"]} == {"–"}
-    assert layout.notes[-1] == f"–, n < 4, so that only k = 1 is at most n/2: {BENCHMARK}."
+    assert layout.notes[-1] == f"–, n < 4: only k = 1 is at most n/2: {BENCHMARK}."
 
 
 def holm_by_hand(p_values: list[float]) -> list[float]:
@@ -248,7 +248,7 @@ def test_grpo_alone_has_no_family(new_root: Callable[..., Root]) -> None:
     run = root.run("grpo")
     table = comparisons.table(study_of(run))
     assert set(table["part"]) == {"pairs"}
-    assert f"No declared family, for lack of two arms to compare: {BENCHMARK}." in comparisons.layout(table).notes
+    assert f"No declared family, since there are no two arms to compare: {BENCHMARK}." in comparisons.layout(table).notes
     shutil.rmtree(root.path / "base")
     assert comparisons.table(study_of(run)).empty
 
@@ -261,7 +261,7 @@ def test_a_benchmark_without_a_second_k_says_so(new_root: Callable[..., Root]) -
         root.samples(run.arm, 0, run.samples_path(OTHER))
     layout = comparisons.layout(comparisons.table(study_of(*runs)))
     assert [cell.text for cell in shown(layout)["A-GRAE − GRPO"][3:]] == ["–", "–", "–"]
-    assert f"–, n < 4, so that only k = 1 is at most n/2: {BENCHMARK}." in layout.notes
+    assert f"–, n < 4: only k = 1 is at most n/2: {BENCHMARK}." in layout.notes
 
 
 def scores(study: Study, arm: str, k: int) -> np.ndarray:
@@ -302,8 +302,8 @@ def test_aggregates_as_readers_see_them(seeds: Study) -> None:
     assert list(cells) == ["GRPO", "Positive-Dominant", "A-GRAE"]
     assert [cell.text for cell in cells["Positive-Dominant"]] == ["–"] * 4
     assert (cells["GRPO"][1].text, cells["GRPO"][0].interval != "") == ("–", True)
+    assert "Seeds evaluated on all benchmarks: GRPO 3, Positive-Dominant 1, A-GRAE 4." in layout.caption
     for note in (
-        "Seeds that are evaluated on all benchmarks: GRPO 3, Positive-Dominant 1, A-GRAE 4.",
         "Fewer than 5 seeds: read intervals with care.",
         "–, fewer than two seeds on all benchmarks: Positive-Dominant.",
     ):

@@ -161,5 +161,5 @@ def test_what_vllm_is_given(llava):
     """Of vLLM itself this says nothing."""
     engine, one = VllmEngine.__new__(VllmEngine), image(0)
     engine._tokenizer = AutoTokenizer.from_pretrained(llava[0].name_or_path)
-    assert engine._input(ask("how", one)) == {"prompt": "<image>how=", "multi_modal_data": {"image": [one]}}
-    assert engine._input("how=") == {"prompt_token_ids": engine._tokenizer("how=")["input_ids"]}
+    assert engine._vllm_prompt(ask("how", one)) == {"prompt": "<image>how=", "multi_modal_data": {"image": [one]}}
+    assert engine._vllm_prompt("how=") == {"prompt_token_ids": engine._tokenizer("how=")["input_ids"]}

@@ -89,7 +89,7 @@ def test_a_torn_evaluation_and_another_ending_are_one_sentence(
     assert "must end in .parquet or .csv" in capsys.readouterr().err
     runs.list_runs(night.root)[0].samples_path(BENCHMARK).write_bytes(b"PAR1")
     assert night.do("collect") == 2
-    assert "is not a whole Parquet file" in capsys.readouterr().err
+    assert "not a whole Parquet file" in capsys.readouterr().err
 
 
 def test_compare_shows_the_setting_and_the_paired_difference(

@@ -399,7 +399,7 @@ def test_every_set_is_pinned_or_says_what_it_needs(monkeypatch, tmp_path):
     assert used > set(HUB_SETS)
     for name in sorted(used - set(HUB_SETS)):
         with pytest.raises(
-            ValueError, match=rf"give {name}.jsonl with columns problem, answer, image and, for multiple"
+            ValueError, match=rf"Give {name}.jsonl with columns problem, answer, image and, for multiple"
         ):
             read_visual_hub_set(name)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
