@@ -120,7 +120,7 @@ def test_samples_that_are_not_whole_are_named(nano, tmp_path):
     with pytest.raises(RunError, match="holds 203 rows, not equally many for each of 12 problems. Delete it"):
         run(nano, tmp_path / "test")
     out.write_bytes(b"PAR1")
-    with pytest.raises(RunError, match=r"samples.parquet cannot be read .*; delete it"):
+    with pytest.raises(RunError, match=r"samples.parquet cannot be read .*\. Delete it"):
         run(nano, tmp_path / "test")
 
 

@@ -124,7 +124,7 @@ def test_a_worlds_name_is_a_label():
 
 PLACES = """
 import json, sys
-from tests.test_identity import place
+from tests.runs.test_identity import place
 for line in sys.stdin:
     print(place(*json.loads(line)), flush=True)
 """
@@ -204,7 +204,7 @@ def test_code_that_decides_names_the_run_and_prose_does_not(edited):
 def test_half_a_run_goes_on_with_no_other_code(edited, tmp_path):
     root = tmp_path / "runs"
     words = [f"root={root}", *SMALL, "advantage=a_grae", "train.num_steps=2"]
-    program = "import sys; from tests.test_identity import make; make(*sys.argv[1:])"
+    program = "import sys; from tests.runs.test_identity import make; make(*sys.argv[1:])"
     assert edited.call("-c", program, *words).returncode == 0
     (run,) = runs.list_runs(root)
     edited.edit("agrae_lab/advantages/group/attenuate.py", "import torch\n", "import torch\n\nONE = 1\n")

@@ -85,7 +85,7 @@ def test_the_view_and_the_revision_are_part_of_the_commands() -> None:
     changed = replace(run, meta={"attempts": [{"git_revision": "abcdef0+"}, {"git_revision": "x\nrm -rf ~"}]})
     text = script(study_of(run, changed), "x")
     assert text.startswith(f"# the runs are from several revisions\n# git checkout {REVISION}\n")
-    assert "# the working tree had changes" in text
+    assert "# the working tree had uncommitted changes" in text
     assert "rm -rf" not in text
 
 
