@@ -191,7 +191,9 @@ def test_two_processes_train_the_parameters_of_one(model, by_two_processes):
 
 
 def test_images_are_in_memory_for_one_batch_and_made_once(small_vision_run, monkeypatch):
-    run = small_vision_run("llava", "lazy", "train.num_steps=2", "train.validate_every=0", "hardware.per_device_batch_size=4")
+    run = small_vision_run(
+        "llava", "lazy", "train.num_steps=2", "train.validate_every=0", "hardware.per_device_batch_size=4"
+    )
     trainer = build_trainer(run, problem_sets(run.config))
     made, prompt = [], trainer._task.prompt
     monkeypatch.setattr(trainer._task, "prompt", lambda problem: made.append(str(problem["id"])) or prompt(problem))

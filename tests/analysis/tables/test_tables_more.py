@@ -248,7 +248,9 @@ def test_grpo_alone_has_no_family(new_root: Callable[..., Root]) -> None:
     run = root.run("grpo")
     table = comparisons.table(study_of(run))
     assert set(table["part"]) == {"pairs"}
-    assert f"No declared family, since there are no two arms to compare: {BENCHMARK}." in comparisons.layout(table).notes
+    assert (
+        f"No declared family, since there are no two arms to compare: {BENCHMARK}." in comparisons.layout(table).notes
+    )
     shutil.rmtree(root.path / "base")
     assert comparisons.table(study_of(run)).empty
 
