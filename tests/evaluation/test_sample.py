@@ -117,7 +117,7 @@ def test_samples_that_are_not_whole_are_named(nano, tmp_path):
     run(nano, tmp_path / "test")
     out = tmp_path / "test" / "samples.parquet"
     pd.read_parquet(out).iloc[:-1].to_parquet(out)
-    with pytest.raises(RunError, match="holds 203 rows, not equally many for each of 12 problems. Delete it"):
+    with pytest.raises(RunError, match=r"holds 203 rows, not equally many for each of 12 problems\. Delete it"):
         run(nano, tmp_path / "test")
     out.write_bytes(b"PAR1")
     with pytest.raises(RunError, match=r"samples.parquet cannot be read .*\. Delete it"):

@@ -55,7 +55,7 @@ def test_files_that_cannot_give_the_value_are_named(run: runs.Run) -> None:
     fake_search_train.execute(str(run.path))
     with pytest.raises(FrameError, match="too few for Pass@41"):
         metric_value(run, "pass@41/problems")
-    with pytest.raises(FrameError, match="the columns .'entropy'. are missing"):
+    with pytest.raises(FrameError, match=r"the columns .'entropy'. are missing"):
         metric_value(run, "metrics.entropy:last")
 
 
