@@ -100,28 +100,35 @@ def _server() -> subprocess.Popen[str]:
 
 
 def serve() -> None:
-    """Fork a process for each line of stdin."""
+    """Fork a process for each line of stdin, and write down its number and, when it has ended, its exit code.
+
+    All of them have this process for a parent: the processes of one launch know each other by that.
+    """
     for module in PRELOAD:
         importlib.import_module(module)
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    folders: dict[int, Path] = {}
+
+    def reap(*_: object) -> None:
+        for child in list(folders):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                _write(folders.pop(child) / "returncode", os.waitstatus_to_exitcode(status))
+
+    signal.signal(signal.SIGCHLD, reap)
     for line in iter(sys.stdin.readline, ""):
-        if os.fork() == 0:
-            _watch(json.loads(line))
-            return  # in the process that was asked for; the interpreter ends as any other
-
-
-def _watch(request: dict) -> None:
-    """Fork once more and return in the child when its command has ended; the parent keeps the child's exit code."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    folder = Path(request["folder"])
-    child = os.fork()
-    if child == 0:
-        _carry_out(request)
-        return
-    _write(folder / "pid", child)
-    _write(folder / "returncode", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    os._exit(0)
+        request = json.loads(line)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        child = os.fork()
+        if child:
+            folders[child] = Path(request["folder"])
+            _write(folders[child] / "pid", child)
+        else:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        if not child:
+            _carry_out(request)
+            return  # the interpreter ends as any other
 
 
 def _write(path: Path, number: int) -> None:

@@ -189,11 +189,11 @@ def test_batches_that_do_not_divide_over_the_processes_are_refused(tmp_path, mon
 
 
 def test_same_seed_same_rollouts_other_seed_others(small_run, tmp_path):
-    first, again = (small_run("advantage=a_grae", root=tmp_path / name) for name in ("first", "again"))
-    other = small_run("advantage=a_grae", "seed=1", root=tmp_path / "first")
+    first, again = small_run("advantage=a_grae"), small_run("advantage=a_grae", root=tmp_path)
+    other = small_run("advantage=a_grae", "seed=1", "train.num_steps=1", root=tmp_path)
     pd.testing.assert_frame_equal(rollouts(first), rollouts(again))
     pd.testing.assert_frame_equal(metrics(first).drop(columns=TIMES), metrics(again).drop(columns=TIMES))
-    assert rollouts(first)["completion"].tolist() != rollouts(other)["completion"].tolist()
+    assert rollouts(first)["completion"].tolist()[:32] != rollouts(other)["completion"].tolist()
     samples = [pd.read_parquet(r.samples_path("countdown_test")) for r in (first, again)]
     pd.testing.assert_frame_equal(*samples)
 
@@ -226,8 +226,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(small_run, tmp_path)
 
 def test_an_estimator_that_changes_nothing_is_warned_of(small_run, tmp_path, caplog):
     # ω is about 0.3, so that min(1, ω/α) = 1: a claim of A-GRAE that trains plain GRPO
-    run = small_run("advantage=a_grae_group_only", "advantage.group.alpha=0.01", root=tmp_path)
+    run = small_run("advantage=a_grae_group_only", "advantage.group.alpha=0.01", "train.num_steps=4", root=tmp_path)
     assert any("trains plain GRPO" in w for w in run.meta["warnings"])
     assert "trains plain GRPO" in caplog.text
     assert "warnings" not in small_run("advantage=a_grae").meta
-    assert "warnings" not in small_run("advantage=grpo", "advantage/match=l1").meta
+    assert "warnings" not in small_run("advantage=grpo", "advantage/match=l1", "train.num_steps=4").meta
