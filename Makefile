@@ -31,10 +31,10 @@ test: $(READY)
 	$(PYTEST)
 
 # For the inner loop, under a minute on two cores: the rooms whose tests neither train nor start processes nor draw.
-QUICK := tests/advantages/test_*.py tests/tasks tests/verify/test_[agt]*.py tests/config/test_config.py \
-	tests/runs/test_runs.py tests/models/test_memory.py tests/sweeps/spec tests/sweeps/planning/test_study_directory.py \
-	tests/analysis/io/test_[!g]*.py tests/analysis/statistics/test_[!c]*.py tests/analysis/estimates/test_p*.py \
-	tests/analysis/claims tests/analysis/audit tests/analysis/published
+QUICK := tests/advantages/test_*.py tests/tasks tests/verify/test_answers.py tests/runs/test_runs.py \
+	tests/sweeps/spec/test_study.py tests/sweeps/planning/test_study_directory.py tests/analysis/io/test_[ept]*.py \
+	tests/analysis/statistics/test_[!c]*.py tests/analysis/estimates/test_p*.py tests/analysis/claims \
+	tests/analysis/audit tests/analysis/published
 
 test-quick: $(READY)
 	$(PYTEST) $(QUICK)

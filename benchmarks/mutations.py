@@ -36,7 +36,7 @@ TESTS = {
     "agrae_lab/tasks": ("tests/tasks",),
     "agrae_lab/verify": ("tests/verify",),
     "agrae_lab/models": ("tests/models",),
-    "agrae_lab/config": ("tests/config/test_config.py",),
+    "agrae_lab/config": ("tests/config/test_config.py", "tests/runs/test_identity.py"),
     "agrae_lab/runs": ("tests/runs",),
     "agrae_lab/evaluation": ("tests/evaluation", "tests/training/test_evaluate_again.py"),
     "agrae_lab/training": (
@@ -45,7 +45,7 @@ TESTS = {
     ),
     "sweeps/spec": ("tests/sweeps/spec", "tests/sweeps/launch"),
     "sweeps/planning": ("tests/sweeps/planning", "tests/sweeps/launch"),
-    "sweeps/execution": ("tests/sweeps/execution",),
+    "sweeps/execution": ("tests/sweeps/execution", "tests/sweeps/launch"),
     "sweeps/engines": ("tests/sweeps/engines",),
     "sweeps/search": ("tests/sweeps/search",),
     "sweeps/inspect": ("tests/sweeps/inspect", "tests/sweeps/launch"),
