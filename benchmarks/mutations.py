@@ -29,27 +29,17 @@ COPIED_FILES = ("pyproject.toml", "README.md", "Makefile", "constraints.txt", "C
 SECONDS = 300
 
 # Room → its tests; of rooms that take minutes, a part of them.
-SAME_NAME = ("io", "statistics", "estimates", "claims", "figures", "tables", "simulation", "audit", "report")
-TESTS = {
-    **{f"analysis/{name}": (f"tests/analysis/{name}",) for name in SAME_NAME},
-    "agrae_lab/advantages": ("tests/advantages",),
-    "agrae_lab/tasks": ("tests/tasks",),
-    "agrae_lab/verify": ("tests/verify",),
-    "agrae_lab/models": ("tests/models",),
+MIRRORED = ("advantages", "tasks", "verify", "models", "runs", "sweeps/engines", "sweeps/search", "sweeps/launch")
+MIRRORED += tuple(f"analysis/{name}" for name in ("io", "statistics", "estimates", "claims", "figures", "tables"))
+MIRRORED += ("analysis/simulation", "analysis/audit", "analysis/report")
+TESTS = {room if "/" in room else f"agrae_lab/{room}": (f"tests/{room}",) for room in MIRRORED} | {
     "agrae_lab/config": ("tests/config/test_config.py", "tests/runs/test_identity.py"),
-    "agrae_lab/runs": ("tests/runs",),
     "agrae_lab/evaluation": ("tests/evaluation", "tests/training/test_evaluate_again.py"),
-    "agrae_lab/training": (
-        *("tests/training/test_runs_end_to_end.py", "tests/training/test_preflight.py"),
-        *("tests/training/test_interruptions.py", "tests/training/test_trl_adapter.py"),
+    "agrae_lab/training": tuple(
+        f"tests/training/test_{name}.py" for name in ("runs_end_to_end", "preflight", "interruptions", "trl_adapter")
     ),
-    "sweeps/spec": ("tests/sweeps/spec", "tests/sweeps/launch"),
-    "sweeps/planning": ("tests/sweeps/planning", "tests/sweeps/launch"),
-    "sweeps/execution": ("tests/sweeps/execution", "tests/sweeps/launch"),
-    "sweeps/engines": ("tests/sweeps/engines",),
-    "sweeps/search": ("tests/sweeps/search",),
+    **{f"sweeps/{name}": (f"tests/sweeps/{name}", "tests/sweeps/launch") for name in ("spec", "planning", "execution")},
     "sweeps/inspect": ("tests/sweeps/inspect", "tests/sweeps/launch"),
-    "sweeps/launch": ("tests/sweeps/launch",),
     "analysis/presentation": ("tests/analysis/presentation", "tests/analysis/figures"),
 }
 
