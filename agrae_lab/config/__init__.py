@@ -1,4 +1,4 @@
-"""Configs of runs: every key (schema.py), --help (help.py), frozen configs (frozen.py), fingerprints of code."""
+"""Configs of runs: keys (keys.py), their check (schema.py), help (help.py), frozen configs, fingerprints of code."""
 
 from agrae_lab.config.frozen import (
     CONF_DIR,

@@ -1,7 +1,6 @@
-"""Schema of a config: one declaration for every key, with its type, bounds, default and a sentence.
+"""Schema of a config: rules made of the declarations in keys.py, and the check of a config against them.
 
-Checks, messages and `python -m agrae_lab.train --help` come from these declarations; a key without one is a mistake.
-Not here: `advantage`, whose keys are the settings of its links, and the names of `evaluation.benchmarks`.
+Checks, messages and `python -m agrae_lab.train --help` come from the declarations; a key without one is a mistake.
 """
 
 from __future__ import annotations
@@ -9,15 +8,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from agrae_lab.advantages.settings import Bound, above, at_least, at_most
-
-OPTIONAL = "optional"  # mark of a key that a config may leave out
+from agrae_lab.advantages.settings import Bound
+from agrae_lab.config.keys import ADDRESS, BENCHMARK_NAME, OPTIONAL, Benchmark, Config
+from agrae_lab.runs import leaves
 
 
 @dataclass(frozen=True)
@@ -34,189 +32,6 @@ class Rule:
     is_optional: bool
     allows_none: bool
     sentence: str
-
-
-def _name(*reserved: str) -> Bound:
-    """Return the bound of a name that becomes part of a path; reserved words mean another thing there."""
-    words = f", other than {' and '.join(map(repr, reserved))}" if reserved else ""
-    return Bound(
-        f"1 to 60 letters, digits or any of . _ + = -, beginning with a letter or digit{words}, since it names a "
-        "file or directory",
-        lambda x: (
-            type(x) in (str, int)
-            and re.fullmatch(r"[A-Za-z0-9][\w.+=-]{0,59}", str(x), flags=re.ASCII) is not None
-            and str(x).lower() not in reserved
-        ),
-    )
-
-
-def _are_steps(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(step == "last" or (type(step) is int and step >= 0) for step in value)
-    return value is None or (type(value) is int and value > 0)
-
-
-ARM_NAME = _name("base")  # the model that training starts from
-BENCHMARK_NAME = _name("train")  # the training problems
-EXPERIMENT_NAME = _name()
-ADDRESS = Bound(
-    "an address such as http://host:8000",
-    lambda x: isinstance(x, str) and re.fullmatch(r"https?://[\w.-]+(:\d+)?", x, flags=re.ASCII) is not None,
-)
-STEPS = Bound("a number of steps (every so many), a list of steps and 'last', or null", _are_steps)
-
-Count = Annotated[int, at_least(1)]
-Positive = Annotated[float, above(0)]
-FromZero = Annotated[float, at_least(0)]
-Share = Annotated[float, above(0), at_most(1)]
-
-
-@dataclass
-class Experiment:
-    name: Annotated[str | None, EXPERIMENT_NAME, "Experiment that the run belongs to; conf/experiment sets it."] = None
-    question: Annotated[str | None, "Question of the experiment, for its report."] = None
-
-
-@dataclass
-class Vllm:
-    server: Annotated[str | None, ADDRESS, "Server of `trl vllm-serve`; null: vLLM on the trainer's own GPUs."] = None
-    gpu_memory: Annotated[Share, "Share of each GPU's memory that vLLM takes during training."] = 0.3
-    tensor_parallel: Annotated[Count, "GPUs for one copy of the model."] = 1
-
-
-@dataclass
-class Hardware:
-    device: Annotated[Literal["auto", "cpu", "cuda"], "Device; auto takes a GPU if there is one."] = "auto"
-    data_dir: Annotated[
-        str | None, "Folder with math_train.jsonl, amc23.jsonl, …; null: $AGRAE_DATA, else the Hugging Face hub."
-    ] = None
-    per_device_batch_size: Annotated[
-        Count | None, "Completions in one forward and backward pass; null: a whole mini-batch."
-    ] = None
-    gradient_checkpointing: Annotated[
-        bool | None, "Recompute layers in the backward pass, to save memory; null: on a GPU."
-    ] = None
-    vllm: Vllm = dataclasses.field(default_factory=Vllm)
-
-
-@dataclass
-class Tracking:
-    name: Annotated[Literal["none", "wandb", "tensorboard"], "Mirror of the run's metrics."] = "none"
-    project: Annotated[str, OPTIONAL, "Project in Weights & Biases."] = "agrae_lab"
-    mode: Annotated[Literal["offline", "online"], OPTIONAL, "Send at once, or later by `wandb sync`."] = "offline"
-
-
-@dataclass
-class Lora:
-    rank: Annotated[Count, "Rank of the LoRA adapters; without model.lora all weights are trained."]
-    alpha: Annotated[Positive, "Scale of the LoRA adapters."]
-
-
-@dataclass
-class Model:
-    path: Annotated[str, "Shipped model (nano, nano_vl), a directory, or a Hugging Face model name."]
-    dtype: Annotated[Literal["float32", "bfloat16"], "Type of the weights."]
-    lora: Annotated[Lora | None, OPTIONAL] = None
-
-
-@dataclass
-class Task:
-    name: Annotated[str, "Task of the training problems."]
-    train_file: Annotated[str | None, "Training problems, JSONL or Parquet; null: the file that ships with the task."]
-    prompt_template: Annotated[
-        str | None, OPTIONAL, "Prompt of a mathematics task: chat, plain, qwen_boxed, llama or deepseek."
-    ] = None
-    verifier: Annotated[str | None, OPTIONAL, "Verifier of a mathematics task: math_verify or official."] = None
-    reward: Annotated[
-        str | None, OPTIONAL, "Reward: accuracy (null), or code or paper, mixtures with the form of an answer."
-    ] = None
-    max_pixels: Annotated[
-        Count | None, OPTIONAL, "Larger images of an image task are scaled down to it; null: no limit."
-    ] = None
-    on_bad_row: Annotated[str | None, OPTIONAL, "Row of an image task that cannot be used: refuse (null) or skip."] = (
-        None
-    )
-
-
-@dataclass
-class Train:
-    num_steps: Annotated[Count, "Generation batches."]
-    num_prompts: Annotated[Count, "P, prompts in a generation batch."]
-    num_generations: Annotated[Count, "G, completions of each prompt."]
-    num_minibatches: Annotated[Count, "Optimizer updates on a generation batch."]
-    learning_rate: Annotated[Positive, "Learning rate of AdamW."]
-    learning_rate_schedule: Annotated[Literal["constant", "linear"], "Constant, or linear to 0 at the last step."]
-    weight_decay: Annotated[FromZero, "Weight decay of AdamW."]
-    max_grad_norm: Annotated[Positive, "Gradients are clipped to this norm."]
-    temperature: Annotated[Positive, "Sampling temperature of rollouts."]
-    top_p: Annotated[Share, "Nucleus of rollouts; 1 is the whole distribution."]
-    max_completion_length: Annotated[Count, "Tokens of a completion at most."]
-    checkpoint_every: Annotated[Count, "Steps between checkpoints."]
-    validate_every: Annotated[
-        int, at_least(0), "Steps between validations by greedy decoding, one more at the end; 0: never."
-    ]
-    max_prompt_length: Annotated[
-        Count | None, OPTIONAL, "Training problems with more prompt tokens are left out; null: none."
-    ] = None
-    validate_on: Annotated[str | None, OPTIONAL, "Benchmark of validation; null: the only one."] = None
-    validate_samples: Annotated[
-        int, at_least(0), OPTIONAL, "Samples of each problem of validation, for avg@n and Pass@k."
-    ] = 0
-
-
-@dataclass
-class Loss:
-    name: Annotated[Literal["grpo", "dapo", "dr_grpo"], "Average of the loss over tokens."]
-    clip_low: Annotated[FromZero, "Lower clip of the probability ratio, 1 − clip_low."]
-    clip_high: Annotated[FromZero, "Upper clip of the probability ratio, 1 + clip_high."]
-    kl_coefficient: Annotated[FromZero, "Weight of the KL penalty to the first policy."]
-
-
-@dataclass
-class Evaluation:
-    num_samples: Annotated[Count, "n, samples of each problem; at least twice the largest k of Pass@k."]
-    temperature: Annotated[Positive, "Sampling temperature of evaluations."]
-    top_p: Annotated[Share, "Nucleus of evaluations; 1 is the whole distribution."]
-    max_new_tokens: Annotated[Count, "Tokens of a sample at most."]
-    batch_size: Annotated[Count, "Completions sampled at once."]
-    seed: Annotated[int, at_least(0), "Seed of the samples; each training seed draws its own from it."]
-    at_steps: Annotated[
-        Any,
-        STEPS,
-        OPTIONAL,
-        "Policies of training to evaluate as well: [0, 20, last], or 20 for every 20th and the last.",
-    ] = None
-    keep_policies: Annotated[bool, OPTIONAL, "Keep the weights of these policies after their evaluation."] = False
-
-
-@dataclass
-class Benchmark:
-    task: Annotated[str, "Task of the benchmark."]
-    file: Annotated[str | None, "Problems; null: the test file that ships with the task."] = None
-    limit: Annotated[Count | None, "The first so many problems; null: all."] = None
-    domain: Annotated[
-        Literal["in", "out"], OPTIONAL, "In or out of the training problems' domain; tables set them apart."
-    ] = "in"
-
-
-@dataclass
-class Config:
-    schema_version: Annotated[Count, "Version of this schema, set by the program."]
-    world: Annotated[str, "Name of the world: a model with its task."]
-    model: Model
-    task: Task
-    train: Train
-    loss: Loss
-    evaluation: Evaluation
-    root: Annotated[str, "Folder of run directories."] = "runs"
-    arm: Annotated[str | None, ARM_NAME, "Name of this variant in figures; null: made from advantage and loss."] = None
-    seed: Annotated[int, at_least(0), at_most(2**32 - 1), "Seed of training."] = 0
-    engine: Annotated[Literal["transformers", "vllm"], "Sampler of completions, in training and evaluation."] = (
-        "transformers"
-    )
-    experiment: Experiment = dataclasses.field(default_factory=Experiment)
-    hardware: Hardware = dataclasses.field(default_factory=Hardware)
-    tracking: Tracking = dataclasses.field(default_factory=Tracking)
 
 
 def _is_finite(value: int | float) -> bool:
@@ -306,7 +121,7 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
         ValueError: a key that is unknown (the nearest one is named) or missing, or a value that is not allowed.
     """
-    found = {key: value for key, value in _leaves(config) if not key.startswith("advantage.")}
+    found = {key: value for key, value in leaves(config) if not key.startswith("advantage.")}
     benchmarks = config.get("evaluation", {}).get("benchmarks") if isinstance(config.get("evaluation"), dict) else None
     found = {key: value for key, value in found.items() if not key.startswith("evaluation.benchmarks")}
     has_lora = any(key.startswith("model.lora") for key in found)  # all of the section, or nothing
@@ -319,7 +134,7 @@ def check(config: Mapping[str, Any]) -> None:
             raise ValueError(f"evaluation.benchmarks: a name must be {BENCHMARK_NAME}, got {name!r}")
         prefix = f"evaluation.benchmarks.{name}"
         rules = {f"{prefix}.{key}": rule for key, rule in BENCHMARK_RULES.items()}
-        _check_leaves(dict(_leaves(benchmark, f"{prefix}.")), rules)
+        _check_leaves(dict(leaves(benchmark, f"{prefix}.")), rules)
         _convert(benchmark, rules, f"{prefix}.")
     _convert(config, RULES)
 
@@ -349,12 +164,3 @@ def _check_leaves(found: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
     for key, rule in rules.items():
         if key not in found and not rule.is_optional:
             raise ValueError(f"{key} is missing from the config; it must be {rule.wanted}")
-
-
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield dotted keys and values; an empty section is a leaf of its own."""
-    if not isinstance(node, Mapping) or not node:
-        yield prefix.removesuffix("."), node
-        return
-    for key, value in node.items():
-        yield from _leaves(value, f"{prefix}{key}.")

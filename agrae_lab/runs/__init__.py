@@ -49,6 +49,7 @@ from agrae_lab.runs.identity import (
     evaluation_hash,
     evaluation_identity,
     joined_evaluations,
+    leaves,
     same_evaluation,
     training_identity,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "has_inherited_lock",
     "is_finished",
     "joined_evaluations",
+    "leaves",
     "list_experiments",
     "list_runs",
     "lock",

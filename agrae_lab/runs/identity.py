@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agrae_lab.runs.files import RunError
@@ -24,6 +24,15 @@ DERIVED = ("schema_version", "model_fingerprint", "method", "code")
 _NOT_OF_TRAINING = (*VOLATILE, "arm", "world", "evaluation", "schema_version", "method")
 _OBSERVING = ("checkpoint_every", "validate_every", "validate_on", "validate_samples")  # keys of `train`
 _NOT_OF_TASKS = ("train_file", "on_bad_row")  # data_fingerprints identify the problems
+
+
+def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted keys and values of a config. Lists and empty sections are values."""
+    if not isinstance(node, Mapping) or not node:
+        yield prefix.removesuffix("."), node
+        return
+    for key, value in node.items():
+        yield from leaves(value, f"{prefix}{key}.")
 
 
 def config_hash(config: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from agrae_lab.runs.processes import num_processes
+from agrae_lab.runs.processes import local_rank, num_local_processes, num_processes
 
 
 def runs_on_cpu(config: Mapping[str, Any]) -> bool:
@@ -54,6 +54,6 @@ def device_memory(config: Mapping[str, Any]) -> tuple[str, int]:
     """Return name and bytes of the device that this process trains on; a machine's processes share its RAM."""
     if runs_on_cpu(config):
         ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return "the CPU", ram // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    index = int(os.environ.get("LOCAL_RANK", "0"))
+        return "the CPU", ram // num_local_processes()
+    index = local_rank()
     return f"cuda:{index}", torch.cuda.get_device_properties(index).total_memory

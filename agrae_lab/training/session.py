@@ -14,11 +14,12 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 from agrae_lab.config import estimator_of
-from agrae_lab.evaluation.benchmarks import is_main, kept_steps
+from agrae_lab.evaluation.benchmarks import kept_steps
 from agrae_lab.models.load import load_model
 from agrae_lab.models.lora import lora_config, merge_adapter
 from agrae_lab.models.memory import is_out_of_memory, out_of_memory_means
 from agrae_lab.runs import Run, update_meta
+from agrae_lab.runs.processes import is_main
 from agrae_lab.tasks import Problem, Task, load_task
 from agrae_lab.tasks.prompts import drop_overlong
 from agrae_lab.training.checkpoints import MarkComplete, last_checkpoint, num_updates_before, remove_torn

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from agrae_lab.runs import Experiment, Run, RunError, read_run
+from agrae_lab.runs import Experiment, Run, RunError, leaves, read_run
 from analysis.io.parquet import AGAIN, FrameError
 
 Answer = TypeVar("Answer")
@@ -177,12 +177,3 @@ def merge_studies(studies: Sequence[Study], *, name: str, question: str) -> Stud
     problems = dict.fromkeys(problem for study in studies for problem in study.problems)
     refused = dict.fromkeys(sentence for study in studies for sentence in study.refused)
     return Study(name, question, tuple(runs.values()), tuple(problems), tuple(refused))
-
-
-def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted keys and values of a config. Lists and empty sections are values."""
-    if not isinstance(node, Mapping) or not node:
-        yield prefix.removesuffix("."), node
-        return
-    for key, value in node.items():
-        yield from leaves(value, f"{prefix}{key}.")

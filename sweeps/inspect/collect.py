@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agrae_lab import runs
-from sweeps.planning.drift import leaves
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +51,7 @@ def _row(run: runs.Run, cells: Mapping[str, str]) -> dict[str, Any]:
     kept = {
         key: value for key, value in run.config.items() if key not in (*runs.VOLATILE, *runs.DERIVED, "arm", "seed")
     }
-    settings = {f"setting {key}": value for key, value in leaves(kept)}
+    settings = {f"setting {key}": value for key, value in runs.leaves(kept) if value != {}}
     return {**identity, **ended, **attempts, **settings, **_values(run)}
 
 

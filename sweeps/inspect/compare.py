@@ -14,7 +14,6 @@ from rich.text import Text
 
 from agrae_lab import runs
 from sweeps.errors import PlanError, close_match
-from sweeps.planning.drift import leaves
 from sweeps.planning.run_dirs import list_run_dirs, read_run_meta
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def find(name: str, root: Path, *, among: Sequence[Path] | None = None) -> list[
 
 def settings_that_differ(first: runs.Run, second: runs.Run) -> list[tuple[str, Any, Any]]:
     """Return (key, first value, second value) of each different setting that decides the result; None if missing."""
-    one, other = (dict(leaves(run.config)) for run in (first, second))
+    one, other = (dict(runs.leaves(run.config)) for run in (first, second))
     keys = [
         key for key in dict.fromkeys([*one, *other]) if key.partition(".")[0] not in (*runs.VOLATILE, *runs.DERIVED)
     ]

@@ -59,7 +59,7 @@ def code_changes(was: Code, now: Code) -> list[str]:
 
 def config_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each difference between two frozen configs that could change a result."""
-    before, after = dict(leaves(was)), dict(leaves(now))
+    before, after = dict(runs.leaves(was)), dict(runs.leaves(now))
     sentences = []
     for key in dict.fromkeys([*before, *after]):
         if key.partition(".")[0] in _IRRELEVANT_KEYS or before.get(key) == after.get(key):
@@ -72,15 +72,6 @@ def config_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         else:
             sentences.append(f"{key} was {before.get(key, 'not there')} and is {after.get(key, 'not there')}")
     return sentences
-
-
-def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) of every value of a config that is not a section."""
-    if not isinstance(node, Mapping):
-        yield prefix.removesuffix("."), node
-        return
-    for key, value in node.items():
-        yield from leaves(value, f"{prefix}{key}.")
 
 
 def _revisions(was: str | None, now: str | None) -> str:

@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from agrae_lab import runs
 from sweeps.errors import CONFIG_ERRORS, PlanError, close_match, one_sentence, reraise_if_full_error
-from sweeps.planning.drift import leaves
 from sweeps.planning.freeze import Freeze
 from sweeps.spec.axes import Settings, label
 from sweeps.spec.compose import Composer
@@ -223,7 +222,7 @@ def _has(config: DictConfig, key: str) -> bool:
 
 def _values(config: DictConfig) -> Iterator[tuple[str, Any]]:
     """Yield (dotted key, value) of everything that is not a section; interpolations unresolved."""
-    return leaves(OmegaConf.to_container(config, resolve=False))
+    return runs.leaves(OmegaConf.to_container(config, resolve=False))
 
 
 def _plain(dimension: Dimension) -> Any:

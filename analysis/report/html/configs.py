@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from agrae_lab.runs import DERIVED, VOLATILE
-from analysis.io.study import Study, leaves
+from agrae_lab.runs import DERIVED, VOLATILE, leaves
+from analysis.io.study import Study
 
 _NOT_COMPARED = (*VOLATILE, *DERIVED, "seed", "arm")
 

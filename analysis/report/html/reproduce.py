@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agrae_lab.runs import DERIVED, VOLATILE, Run
-from analysis.io.study import Study, View, leaves
+from agrae_lab.runs import DERIVED, VOLATILE, Run, leaves
+from analysis.io.study import Study, View
 
 ROOT = "runs/again"
 _SLOTS = ("base", "sample", "group", "token", "match")
