@@ -61,7 +61,7 @@ MAY_IMPORT = {
         *("agrae_lab.runs", "analysis.io", "analysis.statistics", "analysis.estimates", "analysis.presentation"),
         "analysis.published",
     ),
-    "analysis.simulation": ("analysis.io", "analysis.presentation", "analysis.figures"),
+    "analysis.simulation": ("analysis.io", "analysis.statistics", "analysis.presentation", "analysis.figures"),
     "analysis.audit": ("agrae_lab.runs", "analysis.statistics"),
     "analysis.report": (
         *("agrae_lab.runs", "analysis.io", "analysis.statistics", "analysis.presentation"),
