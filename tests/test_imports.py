@@ -90,7 +90,7 @@ MAY_IMPORT = {
     ),
     "sweeps.launch": (
         *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.engines"),
-        *("sweeps.search", "sweeps.inspect.preview"),
+        *("sweeps.search", "sweeps.inspect.preview", "analysis.statistics"),
     ),
     "sweeps.targets": ("sweeps.errors", "sweeps.spec", "sweeps.planning"),
     "sweeps.commands": (

@@ -16,9 +16,10 @@ Shapes: S seeds of one comparison, K looks, D simulated studies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -115,6 +116,42 @@ def decide(lo: float, hi: float, rule: Rule, *, is_last: bool) -> str:
     if lo > 0 or hi < 0:
         return BETTER if lo > 0 else WORSE
     return UNDECIDED if is_last else OPEN
+
+
+def describe(candidate: str, reference: str, metric: str, judged: Judgement) -> str:
+    """Return the sentence of a comparison of Pass@k, `pass@<k>/<benchmark>`, in points."""
+    k, _, benchmark = metric.removeprefix("pass@").partition("/")
+    bounds = f"[{_points(judged.lo)}, {_points(judged.hi)}]"
+    return (
+        f"{candidate} − {reference} at k = {k} on {benchmark}: {_points(judged.estimate)} pp {bounds} "
+        f"after {judged.num_seeds} seeds: {judged.decision}."
+    )
+
+
+def describe_look(look: Mapping[str, Any], reference: str, *, label: Callable[[str], str] = str) -> Iterator[str]:
+    """Yield the sentence of each comparison of a look, as looks.json has it (agrae_lab/runs/protocols.py).
+
+    Args:
+        label: arm → its displayed name.
+    """
+    for one in look["comparisons"]:
+        candidate = label(one["candidate"])
+        if one["estimate"] is None:
+            yield f"{candidate} − {label(reference)}, {one['metric']}: {one['decision']}."
+            continue
+        lo, hi = (-np.inf, np.inf) if one["lo"] is None else (one["lo"], one["hi"])
+        judged = Judgement(look["num_seeds"], one["estimate"], lo, hi, one["decision"])
+        yield describe(candidate, label(reference), one["metric"], judged)
+
+
+def decided(look: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the look with the comparisons that it has decided."""
+    return {**look, "comparisons": [one for one in look["comparisons"] if one["decision"] != OPEN]}
+
+
+def _points(share: float) -> str:
+    """Return a share in points with its sign."""
+    return f"{100 * share:+.1f}".replace("-", "−").replace("inf", "∞")
 
 
 def means_and_errors(differences_DS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
