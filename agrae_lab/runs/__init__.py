@@ -55,7 +55,7 @@ from agrae_lab.runs.identity import (
     training_identity,
 )
 from agrae_lab.runs.manifests import Experiment, list_experiments
-from agrae_lab.runs.protocols import protocol_dir, read_frozen, read_looks, write_frozen, write_looks
+from agrae_lab.runs.protocols import digest, protocol_dir, read_frozen, read_looks, write_frozen, write_looks
 
 __all__ = [
     "DERIVED",
@@ -70,6 +70,7 @@ __all__ = [
     "check_same_run",
     "config_hash",
     "create_run",
+    "digest",
     "evaluation_hash",
     "evaluation_identity",
     "hand_over_lock",

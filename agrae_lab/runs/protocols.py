@@ -2,7 +2,7 @@
 
 <root>/protocols/<name>/
     frozen-<date>.json   written once; holds the digest of its own content, and is read-only
-    looks.json           the looks so far, with the digest of the frozen file that they belong to
+    looks.json           the looks so far, with the identity of the design that they belong to
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def write_frozen(folder: Path, content: Mapping[str, Any], *, date: str) -> Path
     path = folder / f"frozen-{date}.json"
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps({**value, "digest": _digest(value)}, indent=2, ensure_ascii=False) + "\n")
+        temporary.write_text(json.dumps({**value, "digest": digest(value)}, indent=2, ensure_ascii=False) + "\n")
         temporary.chmod(0o444)
     return path
 
@@ -52,33 +52,36 @@ def read_frozen(folder: Path) -> dict[str, Any] | None:
         raise RunError(f"{folder} has {len(found)} frozen files, but a protocol is frozen once. Keep the first one")
     content = read_json(found[0])
     check_schema(content, found[0])
-    if content.get("digest") != _digest({key: value for key, value in content.items() if key != "digest"}):
+    if content.get("digest") != digest({key: value for key, value in content.items() if key != "digest"}):
         raise RunError(f"{found[0]} has been changed since it was written. Restore it, or start another protocol")
     return content
 
 
-def write_looks(folder: Path, frozen: Mapping[str, Any] | None, looks: Sequence[Mapping[str, Any]]) -> None:
-    """Write the looks so far, with the digest of the frozen file that they belong to."""
-    digest = None if frozen is None else frozen["digest"]
-    write_json(folder / "looks.json", {"schema_version": SCHEMA_VERSION, "frozen_digest": digest, "looks": list(looks)})
+def write_looks(folder: Path, identity: str, looks: Sequence[Mapping[str, Any]]) -> None:
+    """Write the looks so far, with the identity of the design that they belong to, such as a frozen file's digest."""
+    write_json(folder / "looks.json", {"schema_version": SCHEMA_VERSION, "design": identity, "looks": list(looks)})
 
 
-def read_looks(folder: Path, frozen: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def read_looks(folder: Path, identity: str) -> list[dict[str, Any]]:
     """Return the looks so far, [] before the first one.
 
     Raises:
-        RunError: the file cannot be read, or belongs to another frozen file.
+        RunError: the file cannot be read, or its looks belong to another design.
     """
     path = folder / "looks.json"
     if not path.is_file():
         return []
     content = read_json(path)
     check_schema(content, path)
-    if content.get("frozen_digest") != (None if frozen is None else frozen["digest"]):
-        raise RunError(f"{path} belongs to another frozen file than the one beside it. Restore both, or move both away")
+    if content.get("design") != identity:
+        raise RunError(
+            f"{path} has looks of another design (arms, metrics, rule or seeds). Restore the design, or move that file "
+            "away to start again"
+        )
     looks: list[dict[str, Any]] = content["looks"]
     return looks
 
 
-def _digest(value: Mapping[str, Any]) -> str:
+def digest(value: Any) -> str:
+    """Return the SHA-256 of plain data, as hex digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -21,7 +21,7 @@ def protocol_sentences(study: Study) -> list[str]:
     folder = protocol_dir(study.runs[0].root, study.name.partition("/")[0])
     try:
         frozen = read_frozen(folder)
-        return [] if frozen is None else [*_design(frozen), *_decisions(frozen, read_looks(folder, frozen))]
+        return [] if frozen is None else [*_design(frozen), *_decisions(frozen, read_looks(folder, frozen["digest"]))]
     except RunError as error:
         return [str(error)]
 

@@ -133,7 +133,8 @@ def freeze_protocol(
     protocol = study.protocol
     assert protocol is not None
     code = read_code(options.train_module)
-    check_drift(_drift_since_tuning(study, directory, code), options)
+    drift = list(_drift_since_tuning(study, directory, code))
+    check_drift(drift, options)
     arms = {arm: {**settings, **(choices[arm].settings if choices else {})} for arm, settings in protocol.arms.items()}
     configs = arm_configs(study, arms, directory, load_freeze(options.train_module))
     _check_different(configs)
@@ -144,7 +145,7 @@ def freeze_protocol(
             [f"{ended[0].key} has run before the freeze, so its seed is not fresh; choose another protocol.first_seed, "
              "or a new root"]
         )  # fmt: skip
-    content = _content(study, code, arms, configs, choices)
+    content = {**_content(study, code, arms, configs, choices), "drift_since_tuning": drift}
     folder = runs.protocol_dir(directory.root, study.name)
     runs.write_frozen(folder, content, date=datetime.now(UTC).date().isoformat())
     written = runs.read_frozen(folder)

@@ -18,6 +18,7 @@ from agrae_lab import runs
 from analysis.statistics.sequential import OPEN, Rule, describe_look, judge
 from sweeps.launch.cells import ALL_DONE, INTERRUPTED, SOME_NOT_DONE
 from sweeps.launch.study import LaunchOptions, launch_study
+from sweeps.planning.drift import read_code
 from sweeps.planning.run_dirs import read_run_meta
 from sweeps.planning.study_directory import StudyDirectory, cell_id
 from sweeps.spec.axes import Settings
@@ -47,6 +48,11 @@ class Question:
         """Return the arms that are compared with the reference."""
         return [arm for arm in self.arms if arm != self.reference]
 
+    @property
+    def identity(self) -> str:
+        """Return the digest of everything that the decisions depend on."""
+        return runs.digest({**asdict(self), "arms": {arm: dict(one) for arm, one in self.arms.items()}})
+
     def seeds(self, num_seeds: int) -> tuple[int, ...]:
         """Return the first seeds."""
         return tuple(range(self.first_seed, self.first_seed + num_seeds))
@@ -57,7 +63,7 @@ class Question:
         return replace(study, protocol=None, axes=Axes(cells=cells), exclude=(), seeds=self.seeds(num_seeds))
 
 
-Look = dict[str, Any]  # of looks.json: num_seeds, date, comparisons
+Look = dict[str, Any]  # of looks.json: num_seeds, date, code, comparisons
 
 
 def run_looks(
@@ -67,7 +73,7 @@ def run_looks(
     options: LaunchOptions,
     *,
     folder: Path,
-    frozen: Mapping[str, Any] | None = None,
+    identity: str | None = None,
     report: Callable[[str], None] = print,
 ) -> tuple[list[Look], int]:
     """Run the study look by look, or resume it; inside sweeps.spec.compose.config_dir.
@@ -76,7 +82,7 @@ def run_looks(
         study: its base, stop rules and resources are used; its axes and seeds are the question's.
         directory: of the study.
         folder: of looks.json.
-        frozen: content of the frozen file that the looks belong to, if there is one.
+        identity: of the design that the looks belong to, the digest of a frozen file; None: the question's own.
         report: receives a sentence for each comparison after its look.
 
     Returns:
@@ -87,15 +93,16 @@ def run_looks(
         PlanError: nothing was started (see launch_study).
         RunError: looks.json or a run cannot be read.
     """
-    looks = runs.read_looks(folder, frozen)
+    identity = question.identity if identity is None else identity
+    looks = runs.read_looks(folder, identity)
     for num_seeds in question.rule.looks[len(looks) :]:
         still_open = open_comparisons(question, looks)
         if not still_open:
             break
         arms = [question.reference, *dict.fromkeys(candidate for candidate, _ in still_open)]
-        code = launch_study(question.study(study, arms, num_seeds), directory, options)
+        exit_code = launch_study(question.study(study, arms, num_seeds), directory, options)
         name_arms(question, study, directory)
-        if code == INTERRUPTED:
+        if exit_code == INTERRUPTED:
             return looks, INTERRUPTED
         found = {arm: _runs(question, directory, arm, num_seeds) for arm in arms}
         if unfinished := [one for arm in arms for one in found[arm] if one.status not in ("done", "diverged")]:
@@ -105,8 +112,9 @@ def run_looks(
             return looks, SOME_NOT_DONE
         comparisons = [_compare(question, found, *one) for one in still_open]
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        looks = [*looks, {"num_seeds": num_seeds, "date": now, "comparisons": comparisons}]
-        runs.write_looks(folder, frozen, looks)
+        code = read_code(options.train_module).fingerprint
+        looks = [*looks, {"num_seeds": num_seeds, "date": now, "code": code, "comparisons": comparisons}]
+        runs.write_looks(folder, identity, looks)
         for sentence in describe_look(looks[-1], question.reference):
             report(sentence)
     return looks, ALL_DONE

@@ -51,10 +51,10 @@ def launch_protocol(study: Study, directory: StudyDirectory, options: LaunchOpti
             frozen = freeze_protocol(study, directory, options, choices)
             print(f"frozen: {folder / ('frozen-' + frozen['frozen'] + '.json')}", flush=True)
         question = frozen_question(study, frozen)
-        looks = runs.read_looks(folder, frozen)
+        looks = runs.read_looks(folder, frozen["digest"])
         if open_comparisons(question, looks):
             check_unchanged(study, frozen, directory=directory, options=options)
-            looks, code = run_looks(question, study, directory, options, folder=folder, frozen=frozen)
+            looks, code = run_looks(question, study, directory, options, folder=folder, identity=frozen["digest"])
             if code != ALL_DONE:
                 return code
         _print_end(study, directory, frozen, looks)
@@ -85,7 +85,7 @@ def print_plan(study: Study, directory: StudyDirectory, *, train_module: str) ->
         check_unchanged(study, frozen)
     for sentence in _plan_sentences(study, frozen):
         print(sentence)
-    for look in runs.read_looks(folder, frozen):
+    for look in [] if frozen is None else runs.read_looks(folder, frozen["digest"]):
         for sentence in describe_look(look, protocol.reference):
             print(sentence)
 

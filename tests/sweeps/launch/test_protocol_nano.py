@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import yaml
 from sweep_lab import environment, wait_until
 
 from agrae_lab import runs
+from agrae_lab.tasks.text.countdown import DATA
 from analysis.__main__ import main as analyse
 from sweeps.__main__ import main
 from sweeps.spec.objectives import metric_value
@@ -53,9 +55,9 @@ def study(folder: Path, **protocol: Any) -> Path:
 
 
 def tuning(folder: Path) -> dict[str, Any]:
-    """Return a search of two trials on one seed and four problems of its own."""
-    problems = [{"id": f"tune-{i}", "digits": f"{i}{i + 1}{i + 2}", "target": 10 + i} for i in range(1, 5)]
-    (folder / "tune.jsonl").write_text("".join(json.dumps(problem) + "\n" for problem in problems))
+    """Return a search of two trials on one seed and eight problems of its own."""
+    with (DATA / "countdown_train.jsonl").open() as file:
+        (folder / "tune.jsonl").write_text("".join(itertools.islice(file, 8)))
     benchmark = f"+evaluation.benchmarks.tuning={{task: countdown, file: '{folder / 'tune.jsonl'}', limit: null}}"
     return {
         "base": ["~evaluation.benchmarks.countdown_test", benchmark, "train.validate_on=tuning"],

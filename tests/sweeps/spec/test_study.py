@@ -26,6 +26,7 @@ axes:
   grid: {advantage: [grpo, a_grae], train.learning_rate: [1e-4, 2.0e-4]}
   zip: {train.num_prompts: [32, 64], train.num_generations: [16, 8]}
   one_factor: {advantage/match: [none, l1], train.weight_decay: [null, 0.1]}
+  cells: [{advantage: rloo}, {advantage: dr_grpo, train.num_steps: 9}]
 exclude: [{advantage: [a_grae], train.learning_rate: 2e-4}]
 seeds: [0, 3]
 objective: [{metric: pass@1/countdown_test, direction: maximize}]
