@@ -2,10 +2,11 @@
 
     question: Does the best learning rate depend on the estimator?
     base: [world=nano, train.num_steps=72]
-    axes:                                    # cells: grid ∪ zip ∪ one_factor
+    axes:                                    # cells: grid ∪ zip ∪ one_factor ∪ cells
       grid: {advantage: [grpo, a_grae], train.learning_rate: [1e-4, 2e-4]}
       zip: {train.num_prompts: [32, 64], train.num_generations: [16, 8]}
       one_factor: {loss: [dapo, dr_grpo]}
+      cells: [{advantage: rloo, train.num_minibatches: 1}]
     exclude: [{advantage: a_grae, train.learning_rate: 2e-4}]
     seeds: [0, 1, 2]
     objective: [{metric: pass@1/countdown_test, direction: maximize}]

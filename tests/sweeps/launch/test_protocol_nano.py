@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from agrae_lab.tasks.text.countdown import DATA
 from analysis.__main__ import main as analyse
 from sweeps.__main__ import main
 from sweeps.spec.objectives import metric_value
+from sweeps.spec.read import read_study
 
 SMALL = [
     "world=nano",
@@ -135,3 +137,19 @@ def test_with_tuning_a_killed_study_ends_as_an_unbroken_one(tmp_path: Path) -> N
     assert files[0] is not None
     assert files[0]["arms"]["a_grae"]["chosen"]["num_trials"] == 2
     assert files[0]["arms"] == files[1]["arms"] if files[1] is not None else False
+
+
+def test_the_shipped_protocol_is_the_documented_one_and_can_be_planned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "sweeps.md").read_text()
+    (documented,) = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "\nprotocol:" in block]
+    path = tmp_path / "confirm_a_grae.yaml"
+    path.write_text(documented)
+    assert read_study(path) == read_study("confirm_a_grae")
+    assert main(["plan", str(path), f"root={tmp_path / 'runs'}"]) == 0
+    printed = capsys.readouterr().out
+    assert "tune: 2 arms × 6 trials × 2 seeds = 24 runs at most, for pass@1/countdown_tune" in printed
+    assert "freeze: not yet" in printed
+    assert "confirm: 2 arms, looks at 3, 5, 8, 12 seeds from seed 0: 6 to 24 runs" in printed
+    assert not (tmp_path / "runs").exists()
