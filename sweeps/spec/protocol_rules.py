@@ -130,6 +130,8 @@ def _metric_faults(metric: str, where: str) -> Iterator[str]:
 
 
 def _tune_faults(study: Study, protocol: Protocol, tune: Tune) -> Iterator[str]:
+    if study.resources.engine != "local":
+        yield f"resources.engine is {study.resources.engine}, but protocol.tune is a search, which needs local"
     yield from base_faults(tune.base)
     yield from _metric_faults(tune.metric, "protocol.tune.metric")
     if low := [seed for seed in tune.seeds if seed < FIRST_TUNING_SEED]:

@@ -135,6 +135,10 @@ REFUSALS = {
         "protocol: tuning (problems) is evaluated in both tuning and confirmation",
     ),
     "searched key": (changed(tune=TUNE), "protocol.arms.third: train.x is searched by tune"),
+    "engine": (
+        changed(arms=TWO, tune=TUNE) | {"resources": {"engine": "slurm", "options": {"partition": "gpu"}}},
+        "resources.engine is slurm, but protocol.tune is a search, which needs local",
+    ),
     "bad space": (
         changed(arms={"plain": {}, "b": {"kind": "other"}}, tune={**TUNE, "search": {**TUNE["search"], "space": {}}}),
         "protocol.tune.search.space is empty",
@@ -166,6 +170,14 @@ def test_a_mistake_is_one_sentence_before_anything_starts(
     for command in ("plan", "protocol"):
         assert lab.do(command, study) == 2
         assert sentence in capsys.readouterr().err
+    assert not lab.root.exists()
+
+
+def test_an_override_without_effect_is_refused(lab: ProtocolLab, capsys: pytest.CaptureFixture[str]) -> None:
+    study = changed(arms=TWO, tune=TUNE)
+    for word in ("seed=5", "kind=other", "train.x=0.1"):
+        assert lab.do("protocol", study, word) == 2
+        assert f"{word!r} would have no effect" in capsys.readouterr().err
     assert not lab.root.exists()
 
 
