@@ -29,8 +29,8 @@ from agrae_lab.runs.directory import (
     is_finished,
     list_runs,
     read_run,
-    request,
     run_dir_for,
+    update_config,
     update_meta,
 )
 from agrae_lab.runs.files import (
@@ -44,7 +44,7 @@ from agrae_lab.runs.files import (
 )
 from agrae_lab.runs.identity import (
     DERIVED,
-    VOLATILE,
+    NOT_RESULT_SECTIONS,
     config_hash,
     evaluation_hash,
     evaluation_identity,
@@ -58,9 +58,9 @@ from agrae_lab.runs.manifests import Experiment, list_experiments
 __all__ = [
     "DERIVED",
     "FINAL_STATUSES",
+    "NOT_RESULT_SECTIONS",
     "SCHEMA_VERSION",
     "STATUSES",
-    "VOLATILE",
     "Experiment",
     "Run",
     "RunBusyError",
@@ -80,10 +80,10 @@ __all__ = [
     "lock",
     "read_run",
     "replacing",
-    "request",
     "run_dir_for",
     "same_evaluation",
     "training_identity",
+    "update_config",
     "update_meta",
     "write_json",
 ]

@@ -54,7 +54,9 @@ def settings_that_differ(first: runs.Run, second: runs.Run) -> list[tuple[str, A
     """Return (key, first value, second value) of each different setting that decides the result; None if missing."""
     one, other = (dict(runs.leaves(run.config)) for run in (first, second))
     keys = [
-        key for key in dict.fromkeys([*one, *other]) if key.partition(".")[0] not in (*runs.VOLATILE, *runs.DERIVED)
+        key
+        for key in dict.fromkeys([*one, *other])
+        if key.partition(".")[0] not in (*runs.NOT_RESULT_SECTIONS, *runs.DERIVED)
     ]
     return [(key, one.get(key), other.get(key)) for key in keys if one.get(key) != other.get(key)]
 

@@ -14,7 +14,7 @@ from agrae_lab import runs
 from agrae_lab.runs.provenance import git_revision, package_version
 
 PACKAGES = ("torch", "trl", "transformers")
-_IRRELEVANT_KEYS = (*runs.VOLATILE, "arm", "world", "method", "schema_version")
+_IRRELEVANT_KEYS = (*runs.NOT_RESULT_SECTIONS, "arm", "world", "method", "schema_version")
 _MAX_NAMED_FILES = 4
 
 

@@ -137,7 +137,7 @@ def _config_to_run(config: dict[str, Any], frozen: FrozenCell, root: Path) -> tu
     if runs.config_hash(config) == frozen.config_hash:
         return config, []
     was = runs.read_run(root / frozen.run).config
-    today = {key: config[key] for key in (*runs.VOLATILE, *_FINGERPRINTS) if key in config}
+    today = {key: config[key] for key in (*runs.NOT_RESULT_SECTIONS, *_FINGERPRINTS) if key in config}
     return {**was, **today}, config_changes(was, config)
 
 

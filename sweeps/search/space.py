@@ -149,7 +149,7 @@ def _base_facts(space: Space) -> dict[str, Any]:
     for choices, template in space.templates.items():
         named = " ".join(f"{key}={choice}" for key, choice in choices)
         for key, value in _values(template):
-            derived = key.split(".")[0] in (*runs.VOLATILE, *runs.DERIVED)
+            derived = key.split(".")[0] in (*runs.NOT_RESULT_SECTIONS, *runs.DERIVED)
             if not derived and key != "seed" and key not in space.dimensions:
                 by_key.setdefault(key, {})[named] = value
     facts = {}

@@ -50,7 +50,7 @@ def base_faults(words: Sequence[str]) -> Iterator[str]:
 def _key_faults(key: str, where: str, never: str) -> Iterator[str]:
     if key == "seed":
         yield f"{where}: seed is for replication, {never}; list its values under 'seeds'"
-    elif re.split("[./]", key)[0] in runs.VOLATILE:
+    elif re.split("[./]", key)[0] in runs.NOT_RESULT_SECTIONS:
         yield f"{where}: {key} does not change a result, so cells cannot differ in it; set it under 'base'"
     elif not re.fullmatch(r"\w[\w./-]*", key):
         yield f"{where}: {key!r} is not a key of the configuration; add or delete keys under 'base'"
