@@ -1,9 +1,9 @@
 """Execution of runs: one process per run, a fixed number at a time. The stages of a run:
 
     claim     the run's lock is free and the run is not finished; meta.json: "pending", the last error cleared
-    start     fork of a server that has loaded the heavy modules; continues in sweeps.execution.worker
+    start     the fork server, which has loaded the heavy modules, forks a worker (sweeps.execution.worker)
     execute   the worker takes the run's lock, trains, and writes the status: done, diverged, failed, ...
-    end       the controller reads the exit code, and writes "failed" for a worker that could not
+    end       the controller reads the exit code, and writes "failed" for a worker that could not write its status
     retry     a transient failure leaves "pending"; the next attempt resumes from the last checkpoint
 
 shutdown.py has the ways to end a sweep early, retry_policy.py the rules of retries.
@@ -77,8 +77,8 @@ def run_all(
     """Execute runs. A run that fails or dies does not disturb the others.
 
     Args:
-        todo: runs with a config.yaml, in the order in which they start. Each is taken when a slot is free for it, so
-            that a generator sees all events that the display has received by then.
+        todo: runs with a config.yaml, in the order in which they start. Runs are taken one at a time, when a slot is
+            free. A generator can thus choose the next run from the events already sent to the display.
         slots: one for each run at a time, with its cores and GPU.
         train_module: has `execute(run_dir: str) -> str`, imported in each worker.
         preload: modules loaded once and shared by all workers; their import must not touch CUDA.
@@ -125,7 +125,7 @@ class _Sweep:
         self._active: list[ActiveRun] = []
         self._start_process, self._display = start, display
         self._retry_policy, self._stop_state = retry_policy, stop_state
-        self._applied_level = StopLevel.NONE  # as far as the active runs know
+        self._applied_level = StopLevel.NONE  # highest level already signalled to the active runs
         self._began = self._ticked = time.monotonic()
 
     def has_more(self) -> bool:

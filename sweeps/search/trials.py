@@ -33,12 +33,12 @@ class OpenTrial:
     trial: optuna.Trial
     runs: dict[Path, runs.Run]  # by directory, in the order of the study's seeds
     waiting: list[Path]  # not started yet
-    ended: set[Path] = field(default_factory=set)  # done
+    done: set[Path] = field(default_factory=set)
 
     @property
     def has_active_run(self) -> bool:
         """Return True if some run has started and not ended."""
-        return len(self.ended) + len(self.waiting) < len(self.runs)
+        return len(self.done) + len(self.waiting) < len(self.runs)
 
 
 class Trials:
@@ -148,10 +148,10 @@ class Trials:
         """Record the end of a run in one of its trials. A stopped or busy run leaves the trial open."""
         if status == "done":
             one.runs[run.path] = run
-            one.ended.add(run.path)
+            one.done.add(run.path)
             one.waiting = [path for path in one.waiting if path != run.path]  # another trial may have executed it
             self._prune_if_due(one, run)
-            if one in self._open and len(one.ended) == len(one.runs):
+            if one in self._open and len(one.done) == len(one.runs):
                 self._open.remove(one)
                 self._report_values(one)
         elif status in ("failed", "diverged"):
@@ -169,7 +169,7 @@ class Trials:
             why = self._pruner.report(one.trial, run, index=list(one.runs).index(run.path))
         except ValueError:  # an unreadable file is reported when the run has ended
             return
-        if why is None or len(one.ended) == len(one.runs):
+        if why is None or len(one.done) == len(one.runs):
             return
         self._open.remove(one)
         needed = {path for other in self._open for path in other.runs}
@@ -183,7 +183,7 @@ class Trials:
 
     def _report_values(self, one: OpenTrial) -> None:
         """Report the trial's values to Optuna, from its finished runs."""
-        done = [run for path, run in one.runs.items() if path in one.ended]
+        done = [run for path, run in one.runs.items() if path in one.done]
         values: dict[str, list[float]] = {}
         for metric in study_metrics(self._study):
             try:
