@@ -4,9 +4,10 @@ Every interval names its scope:
     CHECKPOINTS  these checkpoints on problems like these      problems vary; the only scope of one seed
     SEEDS        the method on exactly these problems          training seeds vary
     METHOD       the method on problems like these             both vary; the default with two seeds or more
-Two arms are paired by seed where they share two or more seed numbers (only those count), else compared by Welch's t.
-Intervals and p-values are Student's t; each source of error has its own degrees of freedom. Where every problem is
-worth −1, 0 or +1 (k = n, one seed), the exact McNemar test decides at 0. docs/statistics.md explains the choices;
+Two arms that share two or more seed numbers are paired by seed, and then only the shared seeds are used; else they are
+compared by Welch's t. Intervals and p-values are Student's t; each source of error has its own degrees of freedom.
+Where every problem is worth −1, 0 or +1 (k = n, one seed), the exact McNemar test decides whether the interval contains
+0. docs/statistics.md explains the choices;
 `python -m benchmarks coverage` prints the simulated coverage.
 
 A contrast over several benchmarks counts each of their problems once; its variance is that within benchmarks.
@@ -53,8 +54,8 @@ def contrast_intervals(
 
     Args:
         evaluations: of one benchmark, or of several for contrasts over all their problems.
-        scores: for metrics other than Pass@k: key → score of a problem for each value of `correct`; [n+1] for a
-            metric of the count alone (count_metrics.py).
+        scores: for metrics other than Pass@k: metric key → array indexed by the entries of `correct`: [n+1] where these
+            are counts (count_metrics.py).
         scope: CHECKPOINTS, SEEDS or METHOD. Default: METHOD where each trained arm has two seeds or more, else
             CHECKPOINTS.
 
@@ -78,7 +79,7 @@ def _variance_parts(sources: Sequence[Sources]) -> list[tuple[np.ndarray, np.nda
     ]
     parts = []
     for name, dfs in columns:
-        variance_X = np.array([np.nan if one.reason else getattr(one, name) for one in sources])
+        variance_X = np.array([np.nan if one.no_interval_reason else getattr(one, name) for one in sources])
         # a source without variance in this contrast must not widen its interval
         df_X = np.where(variance_X > 0, np.array(dfs, dtype=float), np.inf)
         if np.nan_to_num(variance_X).any():
@@ -100,7 +101,7 @@ def _pointwise(sources: Sequence[Sources]) -> list[Interval]:
         if one.method == WILSON:
             lo, hi = wilson_interval(estimate * len(one.problem_P), len(one.problem_P))
         if not np.isnan(one.exact_p):
-            if one.exact_p > 1 - LEVEL:  # the exact test decides at 0
+            if one.exact_p > 1 - LEVEL:  # the exact test decides whether the interval contains 0
                 p_value, lo, hi = one.exact_p, min(lo, 0.0), max(hi, 0.0)
             elif not lo <= 0 <= hi:  # where the t interval holds 0, its p above 5 % stands
                 p_value = one.exact_p
@@ -146,8 +147,8 @@ def _with_bands(strata: Sequence[Evaluations], sources: Sequence[Sources], found
 
 
 def _band_method(one: Sources) -> str:
-    if one.reason:
-        return one.reason
+    if one.no_interval_reason:
+        return one.no_interval_reason
     if one.scope in (CHECKPOINTS, BASE_MODEL):
         return SIMULATED
     if one.num_seeds < MIN_BAND_SEEDS:
