@@ -68,7 +68,7 @@ def execute(run_dir: str | Path, *, config: dict[str, Any] | None = None) -> str
             status="running",
             error=None,
             arm=run.arm,
-            config_hash=runs.config_hash(run.config),
+            config_hash=runs.training_hash(run.config),
             attempts=attempts,
         )
         return _execute_with_status(run)

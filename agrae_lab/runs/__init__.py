@@ -45,12 +45,12 @@ from agrae_lab.runs.files import (
 from agrae_lab.runs.identity import (
     DERIVED,
     NOT_RESULT_SECTIONS,
-    config_hash,
     evaluation_hash,
     evaluation_identity,
     joined_evaluations,
     leaves,
     same_evaluation,
+    training_hash,
     training_identity,
 )
 from agrae_lab.runs.manifests import Experiment, list_experiments
@@ -66,7 +66,6 @@ __all__ = [
     "RunBusyError",
     "RunError",
     "check_same_run",
-    "config_hash",
     "create_run",
     "evaluation_hash",
     "evaluation_identity",
@@ -82,6 +81,7 @@ __all__ = [
     "replacing",
     "run_dir_for",
     "same_evaluation",
+    "training_hash",
     "training_identity",
     "update_config",
     "update_meta",

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from agrae_lab.runs.files import RunBusyError, RunError, is_locked, lock, read_json_if_any, replacing, write_json
-from agrae_lab.runs.identity import MACHINE_SECTIONS, config_hash, same_evaluation, training_identity
+from agrae_lab.runs.identity import MACHINE_SECTIONS, same_evaluation, training_hash, training_identity
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ FINAL_STATUSES = ("done", "diverged")  # never restarted: the same config would 
 def run_dir_for(config: Mapping[str, Any]) -> Path:
     """Return `<root>/<method>-<hash8>/seed-<n>`; the hash leaves out the seed, so that seeds share a folder."""
     name = config.get("method") or config["arm"]
-    return Path(config["root"]) / f"{name}-{config_hash(config, without=('seed',))[:8]}" / f"seed-{config['seed']}"
+    return Path(config["root"]) / f"{name}-{training_hash(config, without=('seed',))[:8]}" / f"seed-{config['seed']}"
 
 
 def create_run(config: Mapping[str, Any]) -> Path:
@@ -125,7 +125,7 @@ def is_finished(run: Run, config: Mapping[str, Any]) -> bool:
 
 def check_same_run(run: Run, config: Mapping[str, Any]) -> None:
     """Raise RunError unless a run's config has the training identity of `config`."""
-    if config_hash(run.config) != config_hash(config):
+    if training_hash(run.config) != training_hash(config):
         raise RunError(
             f"{run.path} belongs to another configuration (its config.yaml was edited by hand, or two configurations "
             "share an 8-digit hash). Move that directory away, or choose another root"

@@ -36,7 +36,7 @@ def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from leaves(value, f"{prefix}{key}.")
 
 
-def config_hash(config: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> str:
+def training_hash(config: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> str:
     """Return 12 hex digits of the training identity, less the keys in `without`."""
     return _digest({key: value for key, value in training_identity(config).items() if key not in without})
 

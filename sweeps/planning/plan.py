@@ -139,7 +139,7 @@ _FINGERPRINTS = ("data_fingerprints", "model_fingerprint", "code")  # a run resu
 
 def _config_to_run(config: dict[str, Any], frozen: FrozenCell, root: Path) -> tuple[dict[str, Any], list[str]]:
     """Return the config with which a frozen cell runs, and a sentence for each difference from today's config."""
-    if runs.config_hash(config) == frozen.config_hash:
+    if runs.training_hash(config) == frozen.config_hash:
         return config, []
     was = runs.read_run(root / frozen.run).config
     today = {key: config[key] for key in (*runs.NOT_RESULT_SECTIONS, *_FINGERPRINTS) if key in config}
@@ -148,10 +148,10 @@ def _config_to_run(config: dict[str, Any], frozen: FrozenCell, root: Path) -> tu
 
 def _lacks_evaluations(config: Mapping[str, Any], frozen: FrozenCell) -> bool:
     """Return True if the config asks for evaluations that the finished run of its cell lacks."""
-    same = runs.config_hash(config) == frozen.config_hash
+    same = runs.training_hash(config) == frozen.config_hash
     return same and not runs.is_finished(runs.read_run(runs.run_dir_for(config)), config)
 
 
 def _freeze_cell(point: tuple[Settings, int], config: Mapping[str, Any], code: Code) -> FrozenCell:
     run = runs.Run(runs.run_dir_for(config), dict(config))
-    return FrozenCell(*point, run.key, runs.config_hash(config), code.fingerprint)
+    return FrozenCell(*point, run.key, runs.training_hash(config), code.fingerprint)

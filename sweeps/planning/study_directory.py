@@ -37,7 +37,7 @@ class FrozenCell:
     settings: Settings
     seed: int
     run: str  # key of the run (runs.Run.key)
-    config_hash: str
+    config_hash: str  # runs.training_hash of the frozen config
     code: str  # fingerprint of the code
 
     @property

@@ -124,9 +124,11 @@ def fixed_settings(study: Study, space: Space) -> dict[str, Any]:
     fixed["objective"] = [f"{objective.direction} {objective.metric}" for objective in study.objective]
     for key, dimension in space.dimensions.items():
         fixed[f"space.{key}"] = _plain(dimension)
-    for one in study.constraints:
-        bound = f"at most {one.at_most}" if one.at_most is not None else f"at least {one.at_least}"
-        fixed[f"constraint {one.metric}"] = bound
+    for constraint in study.constraints:
+        at_most, at_least = constraint.at_most, constraint.at_least
+        fixed[f"constraint {constraint.metric}"] = (
+            f"at most {at_most}" if at_most is not None else f"at least {at_least}"
+        )
     return fixed | _fixed_base(space)
 
 
