@@ -191,15 +191,15 @@ def _only_retries(plan: Plan, retry: Collection[str]) -> Plan:
 
 def _record_drift(planned: StudyPlan, code: Code) -> None:
     """Record in meta.json and in the events which runs resume under other code than they were frozen under."""
-    known, codes = planned.directory.frozen_cells(), planned.directory.codes()
+    frozen_by_id, codes = planned.directory.frozen_cells(), planned.directory.codes()
     todo = {run.key: run for run in planned.launch_plan.todo}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     recorded = []
     for cell in planned.cells:
-        before = known.get(cell.cell)
-        if before is None or before.code == code.fingerprint or before.run not in todo:
+        frozen = frozen_by_id.get(cell.cell)
+        if frozen is None or frozen.code == code.fingerprint or frozen.run not in todo:
             continue
-        entry = {"time": now, "changes": code_changes(codes[before.code], code)}
+        entry = {"time": now, "changes": code_changes(codes[frozen.code], code)}
         with suppress(runs.RunBusyError), runs.lock(todo[cell.run].path):
             meta = runs.read_run(todo[cell.run].path).meta
             runs.update_meta(todo[cell.run].path, drift=[*meta.get("drift", []), entry])

@@ -33,10 +33,7 @@ _CLOSED = {"extra": "forbid", "strict": True}  # for pydantic: no unknown keys, 
 
 @dataclass(frozen=True)
 class Axes:
-    """Cells of a study: those of grid, of zip and of one_factor together; not crossed with each other.
-
-    Without axes, the base is the only cell.
-    """
+    """Cells of a study: those of grid, of zip and of one_factor together, not crossed; without axes, the base alone."""
 
     grid: Annotated[Values, "Every combination of the values of these config keys."] = field(default_factory=dict)
     zip: Annotated[Values, "The first values of all these keys, then the second ones, and so on."] = field(
