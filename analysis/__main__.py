@@ -28,6 +28,7 @@ Exit status: 0 done; 1 some data were refused or are incomplete, the rest is don
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -38,6 +39,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from agrae_lab.runs import Experiment, RunError, replacing
 from analysis import audit, figures, simulation, tables
@@ -87,6 +90,10 @@ def report(request: Request, *, num_workers: int) -> int:
         question=f"The paper's claims on the runs of {', '.join(e.name for e in request.everything)} together.",
     )
     unions = split_by_model(replace(together, view=request.view))
+    # small tables of short texts are faster as Python strings, and few of the many objects die young
+    pd.options.mode.string_storage = "python"
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     tasks = _tasks(request, studies, unions)
     done = dict(zip(tasks, carry_out(list(tasks.values()), num_workers=num_workers), strict=True))
     results = [done["verdicts", study.name, ""] for study in studies]

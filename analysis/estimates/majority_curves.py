@@ -23,7 +23,7 @@ from analysis.estimates.passk_curves import (
     without_interval,
 )
 from analysis.io.eval_counts import read_counts
-from analysis.io.parquet import file_state, run_named_in_errors
+from analysis.io.parquet import FileState, file_state, run_named_in_errors
 from analysis.io.study import BASE, Study
 from analysis.presentation.style import label
 from analysis.statistics.contrasts import contrast_intervals
@@ -98,7 +98,7 @@ def collect_votes(study: Study, evaluations: Evaluations) -> Votes | None:
 
 @lru_cache(maxsize=256)  # studies share arms, the base model at least
 def _drawn_majority(
-    state: tuple[Path, int, int], first: int, problems: frozenset[str], ks: tuple[int, ...], seed: int
+    state: FileState, first: int, problems: frozenset[str], ks: tuple[int, ...], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return maj@k of one evaluation that has answers, on these problems, as `majority_at_k` does."""
     found = read_answers(state[0], first=first)

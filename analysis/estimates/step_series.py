@@ -31,14 +31,14 @@ def series_table(study: Study, column: str, *, over: str | None = None) -> pd.Da
     table = recorded(study, column, over=over)
     means = [
         _mean_over_seeds(wide).assign(arm=arm, seed=MEAN, status="done", seeds=wide.shape[1])
-        for arm in study.arms
+        for arm, runs in study.arms.items()
+        if sum(run.status == "done" for run in runs) > 1
         if (wide := steps_by_seed(table[table["arm"] == arm])).shape[1] > 1 and len(wide)
     ]
     table = pd.concat([table.assign(seeds=1, lo=np.nan, hi=np.nan), *means], ignore_index=True)
     table["method"] = np.where(table["seed"] == MEAN, "mean, t over seeds at each step", "recorded value")
     table["window"] = pd.array([study.view.smooth] * len(table), dtype="Int64")
-    smoothed = [moving_mean(line, study.view.smooth) for _, line in table.groupby(["arm", "seed"], sort=False)]
-    table["smooth"] = pd.concat(smoothed) if smoothed else np.nan
+    table["smooth"] = _smooth(table, study.view.smooth)
     table["collapse"] = _at_collapse(table, collapse_table(study))
     return table[list(COLUMNS)]
 
@@ -51,20 +51,33 @@ def recorded(study: Study, column: str, *, over: str | None = None) -> pd.DataFr
     Raises:
         FrameError: a run's metrics cannot be read.
     """
-    frames = []
+    lines = []
     for arm, runs in study.arms.items():
         for run in runs:
             frame = read_metrics(run, [column, *([over] if over else [])])
             value = frame[column] / frame[over].where(frame[over] != 0) if over else frame[column]
-            named = {"arm": arm, "seed": str(run.seed), "status": run.status, "step": frame["step"], "value": value}
-            frames.append(pd.DataFrame(named).dropna(subset="value"))
-    filled = [frame for frame in frames if len(frame)]
-    if not filled:
-        return pd.DataFrame({name: pd.Series(dtype=float) for name in ("arm", "seed", "status", "step", "value")})
-    return pd.concat(filled, ignore_index=True)
+            known_T = value.notna().to_numpy()
+            if known_T.any():
+                lines.append(
+                    (arm, str(run.seed), run.status, frame["step"].to_numpy()[known_T], value.to_numpy()[known_T])
+                )
+    names = ("arm", "seed", "status", "step", "value")
+    if not lines:
+        return pd.DataFrame({name: pd.Series(dtype=float) for name in names})
+    *marks, steps, values = zip(*lines, strict=True)
+    lengths = [len(step_T) for step_T in steps]
+    columns = [np.repeat(np.array(mark, dtype=object), lengths) for mark in marks]
+    return pd.DataFrame(dict(zip(names, (*columns, np.concatenate(steps), np.concatenate(values)), strict=True)))
 
 
-def moving_mean(line: pd.DataFrame, window: int | None) -> pd.Series:
+def _smooth(table: pd.DataFrame, window: int | None) -> pd.Series:
+    """Return the moving mean of every line; missing without a window."""
+    if window is None or table.empty:
+        return pd.Series(np.nan, index=table.index)
+    return pd.concat([moving_mean(line, window) for _, line in table.groupby(["arm", "seed"], sort=False)])
+
+
+def moving_mean(line: pd.DataFrame, window: int) -> pd.Series:
     """Return the centred moving mean of `value` at the rows of one line; missing within half a window of the ends.
 
     A window counts steps: a metric that is measured every eighth step has fewer values in it.
@@ -72,8 +85,6 @@ def moving_mean(line: pd.DataFrame, window: int | None) -> pd.Series:
     Raises:
         FrameError: the window is even or below 3.
     """
-    if window is None:
-        return pd.Series(np.nan, index=line.index)
     if window < 3 or window % 2 == 0:
         raise FrameError(f"smooth={window}: a centred moving mean needs an odd number of at least 3 steps")
     by_step = line.set_index("step")["value"]

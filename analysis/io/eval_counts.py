@@ -59,7 +59,7 @@ def read_counts(path: Path, *, first: int | None = None) -> Counts:
 
 
 @lru_cache(maxsize=2048)  # several figures and verdicts ask for the same evaluations
-def _read_counts(state: tuple[Path, int, int], first: int | None) -> Counts:
+def _read_counts(state: parquet.FileState, first: int | None) -> Counts:
     path = state[0]
     rows = _sampled_rows(path)
     num_samples, place_N = _sample_places(path, rows)

@@ -21,6 +21,9 @@ AGAIN = "copy it again from the machine that wrote it, or delete it and run agai
 _ROWS = 1 << 18  # of a batch: some tens of MB, however large the file
 
 
+FileState = tuple[Path, int, int]  # path, time of the last change (ns), size (bytes)
+
+
 class FrameError(ValueError):
     """Data that must not be used or compared. The message names the fault and the remedy.
 
@@ -40,7 +43,7 @@ def run_named_in_errors(run: Path) -> Iterator[None]:
         raise
 
 
-def file_state(path: Path) -> tuple[Path, int, int]:
+def file_state(path: Path) -> FileState:
     """Return path, time of the last change and size of a file: the key under which its content is cached.
 
     Raises:

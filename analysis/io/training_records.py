@@ -41,22 +41,22 @@ def read_metrics(run: Run, columns: Iterable[str], *, keep_infinite: bool = Fals
         FrameError: the file is unreadable, its schema version differs, a column is missing or of another kind, or a
             step occurs twice.
     """
-    wanted = {"step": parquet.INTEGER, **dict.fromkeys(columns, parquet.NUMBER)}
-    if _HISTOGRAM in wanted:
-        wanted[_HISTOGRAM] = parquet.NUMBERS
+    columns = tuple(columns)
     if not run.metrics_path.is_file():
-        return pd.DataFrame({name: pd.Series(dtype=float) for name in wanted})
+        return pd.DataFrame({name: pd.Series(dtype=float) for name in ("step", *columns)})
     with parquet.run_named_in_errors(run.path):
-        frame = _read_metrics(parquet.file_state(run.metrics_path), tuple(wanted.items()), keep_infinite)
+        frame = read_metrics_file(parquet.file_state(run.metrics_path), columns, keep_infinite)
     return frame.copy(deep=False)  # copied on write
 
 
 @lru_cache(maxsize=2048)  # several figures ask for the same columns
-def _read_metrics(
-    state: tuple[Path, int, int], wanted: tuple[tuple[str, str], ...], keep_infinite: bool
-) -> pd.DataFrame:
+def read_metrics_file(state: parquet.FileState, columns: tuple[str, ...], keep_infinite: bool = False) -> pd.DataFrame:
+    """Return the named columns of an existing metrics.parquet, as `read_metrics`; the caller must not change them."""
     path = state[0]
-    frame = parquet.read(path, dict(wanted)).to_pandas().sort_values("step", ignore_index=True)
+    wanted = {"step": parquet.INTEGER, **dict.fromkeys(columns, parquet.NUMBER)}
+    if _HISTOGRAM in wanted:
+        wanted[_HISTOGRAM] = parquet.NUMBERS
+    frame = parquet.read(path, wanted).to_pandas().sort_values("step", ignore_index=True)
     repeated = frame["step"][frame["step"].duplicated()]
     if len(repeated):
         raise FrameError(
@@ -87,7 +87,7 @@ def read_groups(run: Run) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=32)  # several figures ask for the same runs; 140 steps of 1,024 groups take 12 MB
-def _read_groups(files: tuple[tuple[Path, int, int], ...]) -> pd.DataFrame:
+def _read_groups(files: tuple[parquet.FileState, ...]) -> pd.DataFrame:
     parts = [_read_step_groups(path) for path, _, _ in files]
     empty = {name: np.zeros(0, dtype=np.int32 if name in _COUNTED else np.float64) for name in (*_COUNTED, *_MASSES)}
     frame = pd.DataFrame(

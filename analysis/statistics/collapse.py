@@ -45,13 +45,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
+from analysis.io.parquet import FileState, file_state
 from analysis.io.study import Study
-from analysis.io.training_records import read_metrics
+from analysis.io.training_records import read_metrics, read_metrics_file
 
 COLUMNS = ("fully_unsolved", "num_prompts", "greedy_accuracy")
 UNSOLVED, GREEDY, DIVERGED = "fully unsolved prompts", "greedy accuracy", "diverged"
@@ -104,7 +106,7 @@ def collapse_table(study: Study) -> pd.DataFrame:
     for arm, runs in study.arms.items():
         for run in runs:
             metrics = read_metrics(run, COLUMNS)
-            found = detect(metrics)
+            found = _detect_in_file(file_state(run.metrics_path)) if len(metrics) else None
             if found is None and run.status == "diverged":
                 found = Collapse(int(metrics["step"].max()) if len(metrics) else 0, DIVERGED, np.nan, np.nan)
             event = vars(found) if found else {"step": pd.NA, "sign": "", "before": np.nan, "after": np.nan}
@@ -112,6 +114,11 @@ def collapse_table(study: Study) -> pd.DataFrame:
             rows.append({**identity, "collapsed": found is not None, **event})
     columns = ["arm", "seed", "status", "steps", "collapsed", "step", "sign", "before", "after"]
     return pd.DataFrame(rows, columns=columns).astype({"step": "Int64", "before": float, "after": float})
+
+
+@lru_cache(maxsize=2048)  # every figure of steps marks collapses
+def _detect_in_file(state: FileState) -> Collapse | None:
+    return detect(read_metrics_file(state, COLUMNS))
 
 
 def _unsolved_collapse(metrics: pd.DataFrame) -> Collapse | None:

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.io.eval_counts import read_counts
-from analysis.io.parquet import FrameError, column_names, file_state
+from analysis.io.parquet import FileState, FrameError, column_names, file_state
 
 NO_ANSWER = -1
 MOST_DRAWS, LEAST_DRAWS = 1000, 50
@@ -58,7 +58,7 @@ def read_answers(path: Path, *, first: int | None = None) -> Answers | None:
 
 
 @lru_cache(maxsize=64)
-def _read_answers(state: tuple[Path, int, int], first: int | None) -> Answers | None:
+def _read_answers(state: FileState, first: int | None) -> Answers | None:
     path = state[0]
     if "answer" not in column_names(path):
         return None
@@ -182,11 +182,11 @@ def _subset_scores(codes_Cn: np.ndarray, right_CA: np.ndarray, orders_Dn: np.nda
     shape = (len(codes_Cn), len(orders_Dn), right_CA.shape[1])
     rows = np.arange(shape[0] * shape[1]).reshape(*shape[:2], 1)
     places_CDn = codes_Cn[:, orders_Dn] + rows * shape[2]
-    counts = np.zeros(np.prod(shape), dtype=np.int64)
+    counts = np.zeros(np.prod(shape), dtype=np.int32)
     scores_CDK = np.empty((*shape[:2], len(ks)))
     start = 0
     for column, k in enumerate(ks):
-        counts += np.bincount(places_CDn[:, :, start:k].ravel(), minlength=len(counts))
+        counts += np.bincount(places_CDn[:, :, start:k].ravel(), minlength=len(counts)).astype(np.int32)
         scores_CDK[:, :, column] = _vote_scores(counts.reshape(shape), right_CA)
         start = k
     return scores_CDK

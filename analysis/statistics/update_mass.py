@@ -108,6 +108,10 @@ def _base_masses(link: Mapping[str, Any], p: np.ndarray, group_size: int) -> Mas
             return half * scale, half * scale
         case "w_reinforce":
             return group_size * p * link["positive_weight"], group_size * (1 - p)
+        case "powers":
+            correct = p ** link["correct_p"] * (1 - p) ** link["correct_q"]
+            incorrect = link["incorrect_weight"] * p ** link["incorrect_p"] * (1 - p) ** link["incorrect_q"]
+            return group_size * p * correct, group_size * (1 - p) * incorrect
         case "psr":
             return group_size * p, np.zeros_like(p)
         case "nsr":

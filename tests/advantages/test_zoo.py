@@ -30,6 +30,15 @@ IDENTITIES = {
         lambda r, p, g: (r - 0.5) / (tokens_variance(r) + 1e-8) ** 0.5,
     ),
     "opo at equal lengths": (make("opo"), lambda r, p, g: r - p),
+    "powers, GRPO": (make("powers", incorrect_weight=1), lambda r, p, g: make("grpo")(r)),
+    "powers, Dr.GRPO": (
+        make("powers", correct_p=0, correct_q=1, incorrect_weight=1, incorrect_p=1, incorrect_q=0),
+        lambda r, p, g: make("dr_grpo")(r),
+    ),
+    "powers, Positive-Dominant over 10": (
+        make("powers", incorrect_weight=0.1),
+        lambda r, p, g: make("positive_dominant")(r) / 10,
+    ),
 }
 
 

@@ -1,7 +1,6 @@
 """Table 4's experiments compose at the paper's settings, and train two steps on real pictures with a tiny model."""
 
 import json
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,9 +11,10 @@ from agrae_lab.lifecycle import execute
 from agrae_lab.training.session import train
 from tests.config.test_paper_experiments import BASELINES, ON_BASELINES, arms
 from tests.models import tiny_vision
+from tests.public_data import PROBLEMS
 from tests.training.test_runs_end_to_end import metrics, rollouts
 
-MATHVISION = Path(__file__).resolve().parents[3] / "shared" / "data" / "mathvision_testmini.jsonl"
+MATHVISION = PROBLEMS / "mathvision_testmini.jsonl"
 # experiment → prompts of a generation batch, steps, and its benchmarks with their domains
 TABLE_4 = {
     "table4_geo3k": (512, 80, {"geo3k": "in", "mathvision": "out", "mathverse": "out"}),
@@ -38,8 +38,6 @@ def problems(tmp_path_factory):
 @pytest.fixture(scope="module")
 def real_problems(tmp_path_factory):
     """Eight of MathVision's, with their own pictures and a letter to choose."""
-    if not MATHVISION.is_file():
-        pytest.skip(f"no {MATHVISION.name} in {MATHVISION.parent}")
     rows = [json.loads(line) for line in MATHVISION.read_text().splitlines()]
     chosen = [row for row in rows if row["choices"] and row["answer"] in LETTERS][:8]
     for row in chosen:

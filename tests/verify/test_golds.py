@@ -15,16 +15,17 @@ from agrae_lab.verify.limits import refusal
 from agrae_lab.verify.official import normalise
 from agrae_lab.verify.questions import formulas_of
 from agrae_lab.verify.writing import canonical
+from tests.public_data import PROBLEMS, needs_whole_sets
 from tests.verify.rewriting import rewritings, with_a_digit_changed
-
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-pytestmark = pytest.mark.skipif(not (DATA / "math_train.jsonl").is_file(), reason=f"no problem sets in {DATA}")
 
 SIZES = {
     "math500": 500, "gsm8k": 1319, "amc23": 40, "aime2024": 30, "aime2025": 30, "minerva_math": 272,
     "olympiadbench": 675, "math": 5000,
 }  # fmt: skip
 SMALL = ("math500", "amc23", "aime2024", "aime2025", "minerva_math", "olympiadbench")
+DAMAGED = {
+    f"math_{name}" for name in ("test/4060", "test/4134", "train/4688", "train/5341", "train/5343", "train/7301")
+}
 LEAST = 6  # rewritings of every gold answer
 # Problems whose gold answer stands in the question as it is, by set.
 STANDING = json.loads(Path(__file__).with_name("golds_in_questions.json").read_text())
@@ -36,7 +37,7 @@ PIECE = re.compile(r"=|<|>|\\le|\\ge|,")
 
 
 def problems(task, split="test"):
-    return load_problems(load_task(task), split, data_dir=DATA)
+    return load_problems(load_task(task), split, data_dir=PROBLEMS)
 
 
 def golds_of(*names):
@@ -50,7 +51,7 @@ def boxes(texts):
 @pytest.mark.parametrize("name", ["math_train", "math_test", "gsm8k_train", "gsm8k_test"])
 def test_the_answers_that_the_hub_has_within_solutions(name):
     """The columns of the pinned sets; what is read from a solution is the answer that our file has."""
-    rows = [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text().split("\n") if line]
+    rows = [json.loads(line) for line in (PROBLEMS / f"{name}.jsonl").read_text().split("\n") if line]
     assert [SETS[name].read_answer(row["solution"]) for row in rows] == [row["answer"] for row in rows]
 
 
@@ -80,9 +81,11 @@ def test_golds_of_the_benchmarks_in_usual_writings():
 
 
 def test_golds_of_the_benchmarks_with_a_digit_changed():
-    assert check_changed(golds_of(*SMALL), 1) > 700
+    golds = golds_of(*SMALL)
+    assert check_changed(golds, 1) > 0.6 * len(golds)
 
 
+@needs_whole_sets
 @pytest.mark.slow
 def test_every_gold_of_every_set():
     sets = {name: problems(name) for name in SIZES} | {f"{n}/train": problems(n, "train") for n in ("math", "gsm8k")}
@@ -125,15 +128,17 @@ def copied(rows):
     "name",
     [
         "math500",
-        "amc23",
+        pytest.param("amc23", marks=needs_whole_sets),  # the small copy has no problems
         pytest.param("minerva_math", marks=pytest.mark.slow),
         pytest.param("math/train", marks=pytest.mark.slow),
     ],
 )
 def test_a_copied_formula_is_right_only_where_the_gold_stands_in_the_question(name):
-    assert copied(problems(*name.split("/"))) == STANDING[name]
+    rows = problems(*name.split("/"))
+    assert copied(rows) == sorted({row["id"] for row in rows} & set(STANDING[name]))
 
 
+@needs_whole_sets
 @pytest.mark.slow
 def test_the_rule_on_copies_turns_no_gold_in_a_usual_writing_into_a_wrong_answer():
     """But for a fraction that is to become a decimal, which is the question's own."""
@@ -155,7 +160,7 @@ def test_the_rule_on_copies_turns_no_gold_in_a_usual_writing_into_a_wrong_answer
 def test_percent_golds_take_the_number_with_and_without_its_sign():
     golds = [p["answer"] for split in ("train", "test") for p in problems("math", split) if p["answer"].endswith("%")]
     numbers = [gold.removesuffix("%").removesuffix("\\").strip() for gold in golds]
-    assert len(golds) > 40
+    assert len(golds) > 15
     for answers in (
         numbers,
         [rf"{n} \%" for n in numbers],
@@ -171,7 +176,8 @@ def test_percent_golds_take_the_number_with_and_without_its_sign():
 def test_the_official_normal_form_is_that_of_the_authors_targets():
     rows = [row for split in ("train", "test") for row in problems("math", split)]
     changed = [row for row in rows if "target" in row]
-    assert len(changed) == 1150 + 768
+    assert len(changed) > 50
     # six targets are damaged beyond their own rules: empty, cut off, or a piece of the solution's prose
-    assert sum(normalise(row["answer"]) != row["target"] for row in changed) == 6
+    damaged = {row["id"] for row in changed if normalise(row["answer"]) != row["target"]}
+    assert damaged == DAMAGED & {row["id"] for row in rows}
     assert all(normalise(row["answer"]) == row["answer"] for row in rows if "target" not in row)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 RIGHT, WRONG, INVALID = "right", "wrong", "invalid"
+OUTCOMES = (RIGHT, INVALID, WRONG)
 
 _PER_PROMPT = 8  # completions: enough to see how much they differ
 
@@ -17,38 +18,37 @@ def spread(num_items: int, num_chosen: int) -> list[int]:
     return sorted({round(x) for x in np.linspace(0, num_items - 1, min(num_items, num_chosen))}) if num_items else []
 
 
-def outcome(correct: pd.Series, valid: pd.Series) -> pd.Series:
-    """Return the outcomes as a category: right, wrong, or invalid if the verifier gave no verdict."""
-    right, has_verdict = (known.fillna(False).to_numpy(dtype=bool) for known in (correct, valid))
-    codes = np.where(has_verdict, np.where(right, 0, 2), 1)
-    outcomes = pd.Categorical.from_codes(codes.tolist(), categories=pd.Index([RIGHT, INVALID, WRONG]))
-    return pd.Series(outcomes, index=correct.index)
+def outcome_codes(correct_N: np.ndarray, valid_N: np.ndarray) -> np.ndarray:
+    """Return the index in OUTCOMES of each completion's outcome, [N]."""
+    return np.where(valid_N, np.where(correct_N, 0, 2), 1)
 
 
-def choose(rows: pd.DataFrame, num: int, *, seed: int) -> pd.DataFrame:
+def choose(
+    names: np.ndarray, prompt_N: np.ndarray, sample_N: np.ndarray, outcome_N: np.ndarray, num: int, *, seed: int
+) -> np.ndarray:
     """Return at most `num` rows in order of priority: some prompts, and of each prompt all outcomes in equal shares.
 
     The order of prompts depends only on the seed and their names, so that all arms show the same prompts.
 
     Args:
-        rows: Columns prompt, sample, outcome.
+        names: the prompts, each once.
+        prompt_N: index of each row's prompt in `names`; negative for a row without a prompt, which is never chosen.
+        sample_N: sample number of each row.
+        outcome_N: outcome of each row, as a whole number below 8.
     """
-    prompt, outcomes = (rows[name].astype("category").cat for name in ("prompt", "outcome"))
-    names = prompt.categories.astype(str).to_numpy(dtype=object)
-    keys = pd.util.hash_array(names, hash_key=f"{seed:016d}"[-16:])
-    codes = prompt.codes.to_numpy()
-    order = np.lexsort((names, keys))
-    order = order[np.isin(order, codes)]
-    sizes = np.bincount(codes[codes >= 0], minlength=len(names))[order]
+    order = np.lexsort((names, pd.util.hash_array(names, hash_key=f"{seed:016d}"[-16:])))
+    sizes = np.bincount(prompt_N[prompt_N >= 0], minlength=len(names))[order]
+    order, sizes = order[sizes > 0], sizes[sizes > 0]
     enough = int(np.searchsorted(sizes.cumsum(), num)) + 1
     wanted = order[: max(enough, -(-num // _PER_PROMPT))]
     place = np.full(len(names) + 1, -1)  # the last entry is for rows without a prompt
     place[wanted] = np.arange(len(wanted))
-    at = np.flatnonzero(place[codes] >= 0)
-    at = at[np.argsort(rows["sample"].to_numpy()[at], kind="stable")]
-    some = pd.DataFrame({"place": place[codes[at]], "outcome": outcomes.codes.to_numpy()[at]})
-    some["turn"] = some.groupby(["place", "outcome"], sort=False).cumcount()
-    return rows.iloc[at[np.lexsort((some["outcome"], some["place"], some["turn"]))[:num]]]
+    at = np.flatnonzero(place[prompt_N] >= 0)
+    cell = 8 * place[prompt_N[at]] + outcome_N[at]  # a prompt's rows of one outcome take turns
+    by_cell = np.lexsort((sample_N[at], cell))
+    at, cell = at[by_cell], cell[by_cell]
+    turn = np.arange(len(at)) - np.searchsorted(cell, cell)
+    return at[np.lexsort((cell, turn))[:num]]
 
 
 def clip(text: str, most: int) -> tuple[str, str, int]:

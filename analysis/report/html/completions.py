@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +17,7 @@ from agrae_lab.runs import SCHEMA_VERSION, Run
 from analysis.io.parquet import AGAIN, FrameError
 from analysis.io.study import BASE, Study
 from analysis.report.html import thumbnails
-from analysis.report.html.choice import choose, clip, outcome, spread, within
+from analysis.report.html.choice import OUTCOMES, choose, clip, outcome_codes, spread, within
 
 PER_CELL = 240  # completions of one arm and one source, over its seeds
 MOST_CHARACTERS = 4_000  # of one completion
@@ -213,14 +214,18 @@ def _table(
 
 def _choose_rows(table: pa.Table, num: int, *, seed: int) -> pd.DataFrame:
     """Return the chosen rows with their outcomes; the text of other rows, which is most of it, is not converted."""
-    marks = table.select(["correct", "valid"]).to_pandas()
-    prompts = table["prompt"].combine_chunks().dictionary_encode().to_pandas()
-    about = pd.DataFrame(
-        {"prompt": prompts, "sample": table["sample"].to_numpy(), "outcome": outcome(marks["correct"], marks["valid"])}
+    prompts = table["prompt"].combine_chunks().dictionary_encode()
+    outcome_N = outcome_codes(*(table[name].fill_null(False).to_numpy() for name in ("correct", "valid")))
+    at = choose(
+        np.array([str(name) for name in prompts.dictionary.to_pylist()], dtype=object),
+        prompts.indices.fill_null(-1).to_numpy(),
+        table["sample"].to_numpy(),
+        outcome_N,
+        num,
+        seed=seed,
     )
-    at = choose(about, num, seed=seed).index.to_numpy()
     frame = table.take(pa.array(at, pa.int64())).to_pandas()
-    frame["outcome"] = outcome(frame["correct"], frame["valid"])
+    frame["outcome"] = pd.Categorical.from_codes(outcome_N[at].tolist(), categories=pd.Index(OUTCOMES))
     frame["completion"] = frame["completion"].fillna("").astype(str)
     return frame
 

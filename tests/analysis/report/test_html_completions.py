@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from agrae_lab.runs import list_experiments
 from analysis.io.study import Study, View, load_study
 from analysis.report.html import completions
-from analysis.report.html.choice import choose, clip, spread, within
+from analysis.report.html.choice import OUTCOMES, choose, clip, spread, within
 from analysis.report.html.completions import TRAINING, sample_completions
 
 SAMPLED, GREEDY = f"{BENCHMARK}, sampled", f"{BENCHMARK}, greedy"
@@ -39,29 +39,38 @@ def rows_of(num_prompts: int, right: int, wrong: int) -> pd.DataFrame:
     )
 
 
+def chosen_of(rows: pd.DataFrame, num: int, *, seed: int) -> pd.DataFrame:
+    """The rows that `choose` picks."""
+    prompt_N, names = pd.factorize(rows["prompt"].astype(object))
+    outcome_N = rows["outcome"].map(OUTCOMES.index).to_numpy(dtype=int)
+    return rows.iloc[
+        choose(np.asarray(names, dtype=object), prompt_N, rows["sample"].to_numpy(), outcome_N, num, seed=seed)
+    ]
+
+
 def test_outcomes_are_as_even_as_the_record_allows() -> None:
-    chosen = choose(rows_of(100, right=250, wrong=6), 240, seed=0)
+    chosen = chosen_of(rows_of(100, right=250, wrong=6), 240, seed=0)
     assert chosen["prompt"].nunique() == 30
     assert chosen["outcome"].value_counts().to_dict() == {"right": 120, "wrong": 120}
-    lopsided = choose(rows_of(100, right=254, wrong=2), 240, seed=0)
+    lopsided = chosen_of(rows_of(100, right=254, wrong=2), 240, seed=0)
     assert lopsided["outcome"].value_counts().to_dict() == {"right": 180, "wrong": 60}
 
 
 def test_where_a_prompt_has_one_completion_many_prompts_are_shown() -> None:
-    assert choose(rows_of(500, right=1, wrong=0), 240, seed=0)["prompt"].nunique() == 240
+    assert chosen_of(rows_of(500, right=1, wrong=0), 240, seed=0)["prompt"].nunique() == 240
 
 
 def test_prompts_are_those_of_the_seed_whatever_else_is_recorded() -> None:
     whole, fewer = rows_of(100, right=3, wrong=5), rows_of(100, right=5, wrong=3).iloc[::-1]
-    first = choose(whole, 80, seed=0)
-    assert set(choose(fewer, 80, seed=0)["prompt"]) == set(first["prompt"])
-    assert set(choose(whole, 80, seed=1)["prompt"]) != set(first["prompt"])
+    first = chosen_of(whole, 80, seed=0)
+    assert set(chosen_of(fewer, 80, seed=0)["prompt"]) == set(first["prompt"])
+    assert set(chosen_of(whole, 80, seed=1)["prompt"]) != set(first["prompt"])
 
 
 @given(st.integers(0, 40), st.integers(0, 5), st.integers(0, 5), st.integers(1, 100), st.integers(0, 2**32))
 def test_as_many_are_chosen_as_there_are_and_none_twice(prompts: int, right: int, wrong: int, num: int, seed: int):
     rows = rows_of(prompts, right, wrong)
-    chosen = choose(rows, num, seed=seed)
+    chosen = chosen_of(rows, num, seed=seed)
     assert len(chosen) == min(num, len(rows))
     assert not chosen.duplicated(["prompt", "sample"]).any()
     assert list(chosen.columns) == list(rows.columns)

@@ -13,8 +13,7 @@ from scipy.stats import barnard_exact, binom, binomtest
 from analysis.io.study import Study
 from analysis.statistics.collapse import DIVERGED, GREEDY, UNSOLVED, collapse_table, detect, least_denominator
 from analysis.statistics.proportions import difference_interval, share_interval
-
-LOGS = Path(__file__).parents[4] / "shared/data/agrae_official_logs"
+from tests.public_data import LOGS
 
 
 def run(unsolved: np.ndarray, prompts: int = 64, greedy: np.ndarray | None = None, every: int = 8) -> pd.DataFrame:
@@ -158,10 +157,7 @@ def test_level_greedy_accuracy_raises_no_alarm(kept: float, num_problems: int, r
 
 
 def official(name: str) -> pd.DataFrame:
-    path = LOGS / name
-    if not path.is_file():
-        pytest.skip(f"the authors' logged series are not beside this repository: {path.name}")
-    return pd.read_csv(path)
+    return pd.read_csv(LOGS / name)
 
 
 def test_the_authors_stable_series_raise_no_alarm() -> None:
