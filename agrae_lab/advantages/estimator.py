@@ -38,7 +38,7 @@ T = TypeVar("T")
 State = Mapping[str, Any]  # link name → values that JSON can hold
 
 SLOTS = ("base", "sample", "group", "token", "match")
-FLAVORS = ("paper", "official")
+FLAVORS = ("paper", "official")  # formulas of the text, or of the authors' code where that differs (OFFICIAL)
 
 # name in REQUIRES (an input beside the rewards) → the fields of Context that hold it, and words for messages
 INPUTS: dict[str, tuple[tuple[str, ...], str]] = {
