@@ -74,7 +74,7 @@ def _evaluate(run: Run, config: dict[str, Any]) -> int:
     """Evaluate one run, print its status, and return the exit status."""
     try:
         if is_main():
-            runs.request(run, config)
+            runs.update_config(run, config)
         status = execute(run.path, config=config)
     except (ConfigError, ModelError, RunError) as error:
         print(f"agrae_lab: {error}", file=sys.stderr)

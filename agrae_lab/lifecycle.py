@@ -42,10 +42,12 @@ def execute(run_dir: str | Path, *, config: dict[str, Any] | None = None) -> str
     """Train and evaluate a run from the state that its directory is in; return "done" or "diverged".
 
     The directory is locked meanwhile. An exception leaves status "failed" with its text, SIGTERM or Ctrl-C status
-    "interrupted"; either run resumes from its last checkpoint when executed again.
+    "interrupted"; either run resumes from its last checkpoint when executed again. Processes other than the main one
+    return "done" and leave the status to it.
 
     Args:
-        config: the run's config with other evaluations; its config.yaml unless told.
+        config: used by processes other than the main one only: they may start before the main process has written its
+            request to config.yaml (`runs.update_config`). The main process always reads config.yaml. None: so do they.
 
     Raises:
         RunError: not a usable run directory, or another process has locked it.
@@ -66,7 +68,7 @@ def execute(run_dir: str | Path, *, config: dict[str, Any] | None = None) -> str
             status="running",
             error=None,
             arm=run.arm,
-            config_hash=runs.config_hash(run.config),
+            config_hash=runs.training_hash(run.config),
             attempts=attempts,
         )
         return _execute_with_status(run)
@@ -97,23 +99,28 @@ def _train_and_evaluate(run: Run) -> None:
     """Train, evaluate the trained policy, and make sure that the base model's evaluation exists."""
     _Progress(run, "load")(0, 1)
     is_trained, vllm = (run.path / "model").is_dir(), run.config["engine"] == "vllm"
-    sets = _check_run(run, is_trained=is_trained)
-    if num_processes() == 1 and not vllm:  # several must not wait for one of them here, nor two vLLMs share a GPU
+    sets = _prepare(run, is_trained=is_trained)
+    # Early only in one process, since others would idle, and without vLLM, since two cannot share a GPU. Otherwise
+    # `_evaluate` does it after training.
+    if num_processes() == 1 and not vllm:
         evaluate_base(run, sets, wait=False, on_progress=_Progress(run, "evaluate base"))
     if not is_trained:
         from agrae_lab.training.session import train
 
         with _timed(run, "train_seconds"):
-            train(run, sets, on_step=_Progress(run, "train"))
+            train(run, sets, on_progress=_Progress(run, "train"))
         if vllm:
-            _restart_to_evaluate(run)
+            _restart_to_evaluate(run)  # never returns
     elif is_main():
         shutil.rmtree(run.path / "checkpoints", ignore_errors=True)  # interrupted before their removal
     _evaluate(run, sets)
 
 
-def _check_run(run: Run, *, is_trained: bool) -> dict[str, Problems]:
-    """Refuse a run that has changed or cannot work, before anything expensive starts; return its problems."""
+def _prepare(run: Run, *, is_trained: bool) -> dict[str, Problems]:
+    """Refuse a run that has changed or cannot work, before anything expensive starts; return its problems.
+
+    Also sets the number of threads and keeps thumbnails of the problems' images.
+    """
     sets = _problem_sets(run)
     _check_unchanged(run, sets, is_trained=is_trained)
     if is_main():
@@ -133,7 +140,7 @@ def _check_run(run: Run, *, is_trained: bool) -> dict[str, Problems]:
 
 
 def _evaluate(run: Run, sets: Mapping[str, Problems]) -> None:
-    """Draw what the evaluations of the run's policies and its base model lack, and list them in meta.json."""
+    """Draw the missing evaluation samples of trained, kept and base policies; list the evaluations in meta.json."""
     with _timed(run, "evaluate_seconds"):
         policy = trained_policy(run)
         evaluate_policy(run, policy, sets, on_progress=_Progress(run, policy.phase))
@@ -169,7 +176,7 @@ def _set_num_threads(run: Run) -> None:
 
 
 def _restart_to_evaluate(run: Run) -> None:
-    """Replace this program by agrae_lab.evaluate, under the same process id and lock.
+    """Replace this program by agrae_lab.evaluate, under the same process id and lock. Never returns.
 
     A program that has trained with vLLM cannot free its GPU memory.
     """

@@ -110,7 +110,7 @@ def table(trials: Trials) -> pd.DataFrame:
     choice = _first_choice(trials.frame)
     shared: dict[str, Any] = {
         "search": trials.name,
-        "trials": int((trials.frame["status"] != "taken up").sum()),
+        "trials": int((~trials.frame["status"].isin(["requeued", "taken up"])).sum()),  # "taken up" in older files
         "done": len(done),
         "seeds": sum(column.startswith("seed ") for column in done.columns) // _num_metrics(done),
     }

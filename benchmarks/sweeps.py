@@ -74,9 +74,9 @@ def _finish(study_file: Path, root: Path) -> None:
     with config_dir(CONFIG_DIR):
         planned = plan_study(study, directory, train_module=TRAIN_MODULE, code=code)
     with directory.controller_lock():
-        planned.plan.write()
+        planned.launch_plan.write()
         directory.record(study, planned.cells, code)
-    for run in planned.planned:
+    for run in planned.all_runs:
         runs.update_meta(run.path, status="done", timings={"train_seconds": 60.0})
 
 

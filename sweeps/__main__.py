@@ -92,30 +92,33 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--watch", action="store_true", help="update the table every second until all runs have ended")
     examples = ("my_study.yaml root=runs/mine", "my_study.yaml root=runs/mine --diverged")
     retry = command("retry", "STUDY|KEY=VALUE", "Execute the failed runs of a study again", examples, _EXIT_CODES)
-    retry.add_argument("--diverged", action="store_true", help="also the diverged runs")
+    retry.add_argument("--diverged", action="store_true", help="also retry the diverged runs")
     examples = ("my_study.yaml root=runs/mine", "runs/mine --out all.csv")
     collect = command("collect", to_inspect, "Write a table with settings and values of all runs", examples)
-    collect.add_argument("--out", type=Path, help="a .parquet or .csv file (default: runs.parquet in the study)")
+    place = "a .parquet or .csv file (default: runs.parquet in the study's directory, or in the root)"
+    collect.add_argument("--out", type=Path, help=place)
     examples = ("grpo a_grae root=runs/mine", "my_study.yaml grpo-1a2b3c4d/seed-0 grpo-1a2b3c4d/seed-1 root=runs/mine")
     command("compare", "[STUDY] A B|KEY=VALUE", "Compare two runs, cells or arms in settings and Pass@k", examples)
     examples = ("my_study.yaml root=runs/mine", "my_study.yaml root=runs/mine --out copy")
     export = command("export", "STUDY|KEY=VALUE", "Copy a study without checkpoints and models", examples)
     export.add_argument("--out", type=Path, help="a new folder or .tar.gz (default: <study>.tar.gz here)")
     examples = ("my_study.yaml root=runs/mine", "runs/mine --yes")
-    gc = command("gc", to_inspect, "List removable files: checkpoints of finished runs, partial files, ...", examples)
-    gc.add_argument("--yes", action="store_true", help="remove them")
+    listed = "checkpoints of finished runs, partial files and, for a ROOT, whole runs that no study or experiment names"
+    gc = command("gc", to_inspect, f"List what can be removed: {listed}", examples)
+    gc.add_argument("--yes", action="store_true", help="remove all that is listed, whole runs included")
     for one in (plan, run, retry, protocol):
         _add_launch_options(one, starts=one is not plan, has_storage=one in (run, retry))
     return parser
 
 
 def _add_launch_options(parser: argparse.ArgumentParser, *, starts: bool, has_storage: bool) -> None:
-    parser.add_argument("--slots", type=int, help="runs at a time (default: one per GPU, else one per core)")
+    slots = "runs at a time (default: the study's resources.slots, else one per GPU, or one per core without GPUs)"
+    parser.add_argument("--slots", type=int, help=slots)
     if has_storage:
-        storage = "Optuna storage of a search (default: a file in the study)"
+        storage = "Optuna storage of a search (default: optuna.db in the study's directory)"
         parser.add_argument("--storage", metavar="URL", help=storage)
     if starts:
-        drift = "run although code, data or config have changed since the freeze, and record the changes"
+        drift = "run although code, data or config have changed since the runs were first launched; record the changes"
         parser.add_argument("--allow-drift", action="store_true", help=drift)
 
 

@@ -1,4 +1,4 @@
-"""Errors of a sweep that cannot start, as sentences for the user."""
+"""Errors of commands that cannot be carried out, as sentences for the user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONFIG_ERRORS = (ValueError, HydraException, OmegaConfBaseException, yaml.YAMLEr
 
 
 class PlanError(ValueError):
-    """Error of a sweep that cannot start; `sentences` has one sentence for each fault."""
+    """Command that cannot be carried out; `sentences` has one sentence for each fault."""
 
     def __init__(self, sentences: Iterable[str]) -> None:
         self.sentences = tuple(sentences)

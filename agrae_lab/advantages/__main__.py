@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agrae_lab.advantages.catalogue import configs, facts, page
 from agrae_lab.advantages.catalogue.page import LAW_HEADS
-from agrae_lab.advantages.estimator import SLOTS, unknown
+from agrae_lab.advantages.estimator import SLOTS, unknown_name_message
 from agrae_lab.advantages.properties.check import check
 
 _COMMANDS = ("table", "show", "page", "configs", "check")
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         if command in ("-h", "--help", "help"):
             print(__doc__)
         elif command not in _COMMANDS:
-            raise ValueError(unknown("command", command, _COMMANDS))
+            raise ValueError(unknown_name_message("command", command, _COMMANDS))
         elif command == "check":
             return _check(rest)
         elif command in ("page", "configs"):
@@ -78,7 +78,7 @@ def _details(names: list[str]) -> list[str]:
         raise ValueError(f"show takes names of estimators; choose from {', '.join(known)}")
     for name in names:
         if name not in known:
-            raise ValueError(unknown("estimator", name, known))
+            raise ValueError(unknown_name_message("estimator", name, known))
     return [page.section(entry) for name in names for entry in entries if entry.name == name]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agrae_lab.advantages import external
-from agrae_lab.advantages.estimator import SLOTS, field_names, links, unknown
+from agrae_lab.advantages.estimator import SLOTS, field_names, links, unknown_name_message
 from agrae_lab.advantages.settings import settings_of
 
 
@@ -32,7 +32,7 @@ def make_link(slot: str, settings: Any, *, flavor: str = "paper") -> Any:
     else:
         choices, name = links(slot), settings.get("name")
         if name not in choices:
-            raise ValueError(unknown(f"advantage.{slot}", name, choices))
+            raise ValueError(unknown_name_message(f"advantage.{slot}", name, choices))
         cls = choices[name]
     fields = field_names(cls)
     if strange := sorted(given.keys() - set(fields)):

@@ -6,6 +6,8 @@
     token   advantages that differ from token to token             (entropy, rl_zvp)
     match   rescale the batch to plain GRPO's mass                 (l1, l2)
 
+"sample" and "group" are the paper's words: its sample level weighs prompts, its group level weighs completions within a
+group.
 A link fills a slot: a small frozen dataclass with `__call__`, one file in the folder of its slot, entered in the
 registry by `@link`. A named combination of links is a preset (`presets.py`).
 
@@ -36,9 +38,9 @@ T = TypeVar("T")
 State = Mapping[str, Any]  # link name → values that JSON can hold
 
 SLOTS = ("base", "sample", "group", "token", "match")
-FLAVORS = ("paper", "official")
+FLAVORS = ("paper", "official")  # formulas of the text, or of the authors' code where that differs (OFFICIAL)
 
-# Inputs beside the rewards that a link may declare in REQUIRES → the fields of Context that hold them, and a name.
+# name in REQUIRES (an input beside the rewards) → the fields of Context that hold it, and words for messages
 INPUTS: dict[str, tuple[tuple[str, ...], str]] = {
     "lengths": (("lengths_PG",), "completion lengths"),
     "parts": (("parts",), "the reward components"),
@@ -53,8 +55,8 @@ class Context:
 
     omega: mean accuracy of the whole batch, which is its mean reward for 0/1 rewards (Eq. 11). None: computed from the
         completions at hand; give it if those are only a part of the batch.
-    correct_PG: 1 or True for a correct completion, 0 or False for any other. Success rates p, ω and the correct
-        completions of a formula come from it, everything else from the rewards. None: the rewards are 0/1.
+    correct_PG: 1 or True for a correct completion, 0 or False for any other. If given, p, ω and "correct" in a formula
+        use it; the rest of the formula uses the rewards. None: the rewards are 0/1 and serve for both.
     lengths_PG: tokens of each completion.
     parts: reward components, name → [P, G].
     entropies_PGT, logprobs_PGT: of the sampling policy at each completion token, nats.
@@ -69,7 +71,7 @@ class Context:
     logprobs_PGT: Tensor | None = None
     mask_PGT: Tensor | None = None
 
-    def accuracy(self, rewards_PG: Tensor) -> Tensor:
+    def correctness(self, rewards_PG: Tensor) -> Tensor:
         """Return 1 for a correct completion, 0 for any other and NaN for an invalid one, [P, G].
 
         Without `correct_PG` these are the rewards themselves.
@@ -107,12 +109,14 @@ def link(slot: str, name: str) -> Callable[[type[T]], type[T]]:
     link is called with (rewards_PG, context), one of another slot with (advantages, rewards_PG, context); both return
     advantages. Class attributes:
 
-    OFFICIAL: {field: value} for settings in which the authors' code differs from the paper, whose value is the default.
-    LAWS: the laws that a base link keeps. BREAKS: the laws that any other link breaks (`laws.py`).
+    OFFICIAL: {field: value in the authors' code}, taken by flavor="official", where it differs from the paper's value,
+        which is the field's default.
+    LAWS: laws that a base link keeps beyond `laws.DEFAULT`.
+    BREAKS: laws that the link breaks; of a base link, only those in `laws.DEFAULT`.
     REQUIRES: inputs beside the rewards, see `INPUTS`.
     STATEFUL: True for a link that remembers earlier batches. It is called with its state as a last argument, None at
-        first, and returns (advantages, new state). The state is made of plain values that JSON can hold, and a new one
-        takes the place of the old one.
+        first, and returns (advantages, new state). The state is made of plain values that JSON can hold; never change
+        the old state in place.
     """
     assert slot in SLOTS, slot
 
@@ -145,19 +149,22 @@ def field_names(cls_or_link: Any) -> list[str]:
     return [f.name for f in dataclasses.fields(cls_or_link)]
 
 
-def link_settings(instance: Any) -> dict[str, Any]:
-    """Return `{"name": ..., field: value, ...}` with every field: the inverse of `make_link`."""
-    return plain_settings(instance) | {field: getattr(instance, field) for field in field_names(instance)}
+def all_settings(instance: Any) -> dict[str, Any]:
+    """Return `{"name": ..., field: value, ...}` with every field of a link: the inverse of `make_link`."""
+    return name_settings(instance) | {field: getattr(instance, field) for field in field_names(instance)}
 
 
-def plain_settings(instance: Any) -> dict[str, Any]:
-    """Return the settings from which `make_link` makes a link of the same class with the flavor's values."""
+def name_settings(instance: Any) -> dict[str, Any]:
+    """Return the settings that name a link's class; `make_link` gives the fields the flavor's values.
+
+    `{"name": ...}`; with `_target_` and `_source_` for a class of the user's own file.
+    """
     cls = type(instance)
     own = {"_target_": cls.TARGET, "_source_": external.source_fingerprint(cls)} if hasattr(cls, "TARGET") else {}
     return {"name": instance.name, **own}
 
 
-def unknown(what: str, name: object, choices: Iterable[str]) -> str:
+def unknown_name_message(what: str, name: object, choices: Iterable[str]) -> str:
     """Return the message for a name that is not among the choices, the nearest of them first."""
     choices = list(choices)
     near = difflib.get_close_matches(str(name), choices, n=3)
@@ -212,15 +219,15 @@ class Estimator:
         self._check(rewards_PG, context)
         new_state = dict(state or {})
 
-        def apply(part: Any, *inputs: Any) -> Tensor:
-            if not getattr(part, "STATEFUL", False):
-                return part(*inputs)
-            advantages, new_state[part.name] = part(*inputs, new_state.get(part.name))
+        def apply(link_: Any, *inputs: Any) -> Tensor:
+            if not getattr(link_, "STATEFUL", False):
+                return link_(*inputs)
+            advantages, new_state[link_.name] = link_(*inputs, new_state.get(link_.name))
             return advantages
 
         advantages = apply(self.base, rewards_PG, context).masked_fill(rewards_PG.isnan(), 0.0)
-        for part in (self.sample, self.group, self.token, self.match):
-            advantages = apply(part, advantages, rewards_PG, context)
+        for link_ in (self.sample, self.group, self.token, self.match):
+            advantages = apply(link_, advantages, rewards_PG, context)
         return advantages, new_state
 
     @property
@@ -230,7 +237,7 @@ class Estimator:
 
     @property
     def laws(self) -> frozenset[str]:
-        """Laws that this combination keeps: the base's, less those that a link breaks."""
+        """Laws that this combination keeps: `laws.DEFAULT` and the base's LAWS, less the BREAKS of every slot."""
         broken = [getattr(getattr(self, slot), "BREAKS", ()) for slot in SLOTS]
         return (laws.DEFAULT | getattr(self.base, "LAWS", frozenset())).difference(*broken)
 
@@ -251,7 +258,7 @@ class Estimator:
 
     def settings(self) -> dict[str, Any]:
         """Return name, flavor and every field of every slot as plain values."""
-        slots = {slot: link_settings(getattr(self, slot)) for slot in SLOTS}
+        slots = {slot: all_settings(getattr(self, slot)) for slot in SLOTS}
         return {"name": self.name, "flavor": self.flavor, **slots}
 
     def same_formula(self, other: Estimator) -> bool:

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from agrae_lab.advantages.construction import make_link, with_fields
-from agrae_lab.advantages.estimator import FLAVORS, SLOTS, Estimator, field_names, links, plain_settings, unknown
+from agrae_lab.advantages.estimator import (
+    FLAVORS,
+    SLOTS,
+    Estimator,
+    field_names,
+    links,
+    name_settings,
+    unknown_name_message,
+)
 
 _COMBINATIONS: dict[str, dict[str, Any]] = {
     "positive_dominant": {"group": {"name": "scale_positive", "beta": 10.0}},
@@ -43,7 +51,7 @@ def preset_slots(name: str) -> dict[str, dict[str, Any]]:
         ValueError: unknown name; the message lists the choices.
     """
     if name not in preset_names():
-        raise ValueError(unknown("advantage", name, preset_names()))
+        raise ValueError(unknown_name_message("advantage", name, preset_names()))
     chosen = _COMBINATIONS.get(name, {"base": name})
     return {slot: _as_settings(chosen.get(slot, _DEFAULT_SLOTS[slot])) for slot in SLOTS}
 
@@ -66,20 +74,20 @@ def make(name: str, *, flavor: str = "paper", **overrides: Any) -> Estimator:
         ValueError: unknown name, flavor, slot or field (the choices are listed), or a value out of bounds.
     """
     if flavor not in FLAVORS:
-        raise ValueError(unknown("advantage.flavor", flavor, FLAVORS))
+        raise ValueError(unknown_name_message("advantage.flavor", flavor, FLAVORS))
     slots: dict[str, Any] = preset_slots(name)
     slots |= {slot: _as_settings(overrides.pop(slot)) for slot in SLOTS if slot in overrides}
-    parts = {slot: make_link(slot, settings, flavor=flavor) for slot, settings in slots.items()}
-    known = {field for part in parts.values() for field in field_names(part)}
+    links_by_slot = {slot: make_link(slot, settings, flavor=flavor) for slot, settings in slots.items()}
+    known = {field for link in links_by_slot.values() for field in field_names(link)}
     for field in overrides.keys() - known:
         raise ValueError(
             f"advantage {name!r} has no field {field!r}; it has {', '.join(sorted(known))}, "
             f"and the slots {', '.join(SLOTS)}"
         )
-    for slot, part in parts.items():
-        values = {field: overrides[field] for field in field_names(part) if field in overrides}
-        is_instance = slots[slot] is part
-        slots[slot] = with_fields(slot, part, values) if is_instance else {**slots[slot], **values}
+    for slot, link in links_by_slot.items():
+        values = {field: overrides[field] for field in field_names(link) if field in overrides}
+        is_instance = slots[slot] is link
+        slots[slot] = with_fields(slot, link, values) if is_instance else {**slots[slot], **values}
     return from_slots(name, slots, flavor=flavor)
 
 
@@ -89,8 +97,8 @@ def from_slots(name: str, slots: Mapping[str, Any], *, flavor: str = "paper") ->
     Raises:
         ValueError: as `make`.
     """
-    parts = {slot: make_link(slot, slots[slot], flavor=flavor) for slot in SLOTS}
-    return Estimator(name=name, flavor=flavor, **parts)
+    links_by_slot = {slot: make_link(slot, slots[slot], flavor=flavor) for slot in SLOTS}
+    return Estimator(name=name, flavor=flavor, **links_by_slot)
 
 
 def differences_from_preset(estimator: Estimator) -> list[str]:
@@ -104,12 +112,12 @@ def differences_from_preset(estimator: Estimator) -> list[str]:
     official = make(estimator.name, flavor=estimator.flavor)
     words = [] if official.same_formula(plain) else [estimator.flavor]
     for slot in SLOTS:
-        part, preset = getattr(estimator, slot), getattr(official, slot)
-        if part.name != preset.name:
-            words.append(part.name)
-            is_known = hasattr(part, "TARGET") or part.name in links(slot)
-            preset = make_link(slot, plain_settings(part), flavor=estimator.flavor) if is_known else part
-        words += [f"{f}={getattr(part, f)}" for f in field_names(part) if getattr(part, f) != getattr(preset, f)]
+        link, preset = getattr(estimator, slot), getattr(official, slot)
+        if link.name != preset.name:
+            words.append(link.name)
+            is_known = hasattr(link, "TARGET") or link.name in links(slot)
+            preset = make_link(slot, name_settings(link), flavor=estimator.flavor) if is_known else link
+        words += [f"{f}={getattr(link, f)}" for f in field_names(link) if getattr(link, f) != getattr(preset, f)]
     return words
 
 

@@ -2,7 +2,8 @@
 
     beta: Annotated[float, above(0), "β, the factor on positive advantages; the paper has 10 and 0.1"] = 10.0
 
-A link that inherits `Link` refuses every value out of bounds; all numbers are finite.
+Registered links must inherit `Link`; a user's own frozen dataclass may. Then a value out of bounds is refused even
+without `make_link`. All numbers are finite.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def one_of(*choices: Any) -> Bound:
 class Setting:
     """Declaration of a field of a link.
 
-    kind: int, float or a mapping of names to one of them, which are checked; any other type is not. None is allowed
-        where the annotation says so.
+    kind: type of the value. Values of int, float and mappings from names to one of them are type-checked; values of
+        other types are not. None is allowed where the annotation says so.
     """
 
     name: str

@@ -1,6 +1,7 @@
 """Group statistics without the invalid rewards (NaN).
 
-Success rates, ω and correctness are functions of `accuracy_PG`, the result of `Context.accuracy` on rewards.
+Success rates p, ω and the mask of correct completions are functions of `correctness_PG`, which `Context.correctness`
+returns for rewards.
 
 Shapes: P prompts, G completions a prompt, T tokens of a completion; `rewards_PG` is [P, G], `p_P1` is [P, 1].
 """
@@ -78,14 +79,14 @@ def is_tied(rewards_PG: Tensor) -> Tensor:
     return low >= high
 
 
-def success_rate(accuracy_PG: Tensor) -> Tensor:
+def success_rate(correctness_PG: Tensor) -> Tensor:
     """Return p, the mean accuracy of each group, [P, 1].
 
     Raises:
         ValueError: values outside [0, 1], whose mean is no rate.
     """
-    check_unit_rewards(accuracy_PG)
-    return group_mean(accuracy_PG)
+    check_unit_rewards(correctness_PG)
+    return group_mean(correctness_PG)
 
 
 def is_mixed(p_P1: Tensor) -> Tensor:
@@ -93,14 +94,14 @@ def is_mixed(p_P1: Tensor) -> Tensor:
     return (p_P1 > 0) & (p_P1 < 1)
 
 
-def is_correct(accuracy_PG: Tensor) -> Tensor:
+def is_correct(correctness_PG: Tensor) -> Tensor:
     """Return True for values above one half, [P, G]; False for NaN."""
-    return accuracy_PG > 0.5
+    return correctness_PG > 0.5
 
 
-def num_correct(accuracy_PG: Tensor) -> Tensor:
+def num_correct(correctness_PG: Tensor) -> Tensor:
     """Return the number of correct completions of each group, [P, 1]."""
-    return is_correct(accuracy_PG).sum(dim=1, keepdim=True)
+    return is_correct(correctness_PG).sum(dim=1, keepdim=True)
 
 
 def all_incorrect_chance(num_drawn: int, *, num_incorrect: Tensor, num_total: Tensor) -> Tensor:
@@ -116,9 +117,10 @@ def all_incorrect_chance(num_drawn: int, *, num_incorrect: Tensor, num_total: Te
 
 @in_float32
 def whitened(values_PG: Tensor, lengths_PG: Tensor) -> Tensor:
-    """Return (v − mean) / √(var + 1e-8) over all tokens of the batch, each with its completion's value; 0 for NaN.
+    """Return (v − mean) / √(var + 1e-8) over all tokens of the batch; 0 for NaN.
 
-    Mean and (unbiased) variance count a completion as often as it has tokens. Values that are all equal give 0.
+    Each token has its completion's value: mean and (unbiased) variance count a completion as often as it has tokens.
+    Values that are all equal give 0.
     """
     is_valid = ~values_PG.isnan()
     values_PG = values_PG.nan_to_num(nan=0.0)
@@ -138,7 +140,7 @@ def mean_over_tokens(values_PGT: Tensor, mask_PGT: Tensor) -> Tensor:
 
 
 @in_float32
-def batch_mean(accuracy_PG: Tensor) -> Tensor:
+def batch_mean(correctness_PG: Tensor) -> Tensor:
     """Return ω, the mean accuracy over all valid completions of the batch (Eq. 11), a scalar; 0 without any.
 
     The authors' code takes the mean of the groups' means: the same number when groups are equal in size.
@@ -146,8 +148,8 @@ def batch_mean(accuracy_PG: Tensor) -> Tensor:
     Raises:
         ValueError: values outside [0, 1].
     """
-    check_unit_rewards(accuracy_PG)
-    return accuracy_PG.nansum() / (~accuracy_PG.isnan()).sum().clamp(min=1)
+    check_unit_rewards(correctness_PG)
+    return correctness_PG.nansum() / (~correctness_PG.isnan()).sum().clamp(min=1)
 
 
 def check_unit_rewards(rewards_PG: Tensor) -> None:

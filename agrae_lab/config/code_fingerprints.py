@@ -91,7 +91,7 @@ def _without_prose(text: str) -> str:
 
 
 def _rules_of(files: Iterable[Path]) -> set[Path]:
-    """Return the code of prompts and sampling: imports of these files from agrae_lab.tasks and models.generation."""
+    """Return the files of agrae_lab.tasks and models.generation that these files import, directly or not."""
     names = {name for path in files for name in _imports(path)}
     wanted = [n for n in names if n.startswith("agrae_lab.tasks.") or n == "agrae_lab.models.generation"]
     return _imported_by((file for name in wanted if (file := _module(name))), within="agrae_lab.tasks")

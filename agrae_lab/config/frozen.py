@@ -87,7 +87,7 @@ def with_evaluation(
     changed = {**config, "evaluation": {**evaluation}, "hardware": {**hardware}}
     try:
         _fill_in_benchmarks(changed)
-        schema.check({key: value for key, value in changed.items() if key not in _DERIVED})
+        schema.check({key: value for key, value in changed.items() if key not in _NOT_IN_SCHEMA})
         tasks = [b["task"] for b in _benchmarks_of(changed)]
         used = [settings_of_task(name, changed["task"]) for name in (changed["task"]["name"], *tasks)]
         section = {
@@ -103,7 +103,8 @@ def with_evaluation(
     return changed
 
 
-_DERIVED = ("data_fingerprints", "model_fingerprint", "method", "code")
+# keys that freezing adds and schema.py does not declare
+_NOT_IN_SCHEMA = ("data_fingerprints", "model_fingerprint", "method", "code")
 
 
 def _leave_out_unset(config: Mapping[str, Any]) -> None:

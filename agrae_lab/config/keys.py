@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 
 from agrae_lab.advantages.settings import Bound, above, at_least, at_most
 
-OPTIONAL = "optional"  # mark of a key that a config may leave out
+OPTIONAL = object()  # mark of a key that a config may leave out
 
 
 def _name(*reserved: str) -> Bound:
-    """Return the bound of a name that becomes part of a path; reserved words mean another thing there."""
+    """Return the bound of a name that becomes part of a path, except `reserved` words, which have a meaning there."""
     words = f", other than {' and '.join(map(repr, reserved))}" if reserved else ""
     return Bound(
         f"1 to 60 letters, digits or any of . _ + = -, beginning with a letter or digit{words}, since it names a "
@@ -36,8 +36,8 @@ def _are_steps(value: Any) -> bool:
     return value is None or (type(value) is int and value > 0)
 
 
-ARM_NAME = _name("base")  # the model that training starts from
-BENCHMARK_NAME = _name("train")  # the training problems
+ARM_NAME = _name("base")  # "base" is reserved: it means the model that training starts from
+BENCHMARK_NAME = _name("train")  # "train" is reserved: it means the training problems
 EXPERIMENT_NAME = _name()
 ADDRESS = Bound(
     "an address such as http://host:8000",
@@ -95,7 +95,10 @@ class Lora:
 @dataclass
 class Model:
     path: Annotated[str, "Shipped model (nano, nano_vl), a directory, or a Hugging Face model name."]
-    dtype: Annotated[Literal["float32", "bfloat16"], "Type of the weights."]
+    dtype: Annotated[
+        Literal["float32", "bfloat16"],
+        "Precision of the arithmetic in training (trained weights stay float32), and of the weights in evaluation.",
+    ]
     lora: Annotated[Lora | None, OPTIONAL] = None
 
 
@@ -108,7 +111,10 @@ class Task:
     ] = None
     verifier: Annotated[str | None, OPTIONAL, "Verifier of a mathematics task: math_verify or official."] = None
     reward: Annotated[
-        str | None, OPTIONAL, "Reward: accuracy (null), or code or paper, mixtures with the form of an answer."
+        str | None,
+        OPTIONAL,
+        "Reward: accuracy, or a mixture of accuracy and format: code (the authors' 0.9 and 0.1) or paper (its text's "
+        "0.1 and 0.9); null: code for an image task, else accuracy.",
     ] = None
     max_pixels: Annotated[
         Count | None, OPTIONAL, "Larger images of an image task are scaled down to it; null: no limit."

@@ -67,8 +67,9 @@ def _rule(annotation: Any, default: Any) -> Rule:
     if get_origin(kind) is Literal:
         choices = get_args(kind)
         wanted, is_kind, kept_as = f"one of {', '.join(choices)}", lambda x: x in choices, None
-    elif kind is str and bounds:  # a bound on text says all of it
-        wanted, is_kind, kept_as = str(bounds[0]), lambda x: True, None if bounds[0] is ADDRESS else str
+    elif kind is str and bounds:  # the bound's words replace "text"
+        wanted, is_kind = str(bounds[0]), lambda x: True
+        kept_as = None if bounds[0] is ADDRESS else str  # an address is never a number, so it needs no conversion
     else:
         noun, is_kind, kept_as = _KINDS[kind]
         link = " of " if bounds and str(bounds[0]).startswith("at least") else " "
@@ -84,7 +85,7 @@ def _rule(annotation: Any, default: Any) -> Rule:
         default=default,
         is_optional=OPTIONAL in extras,
         allows_none=allows_none or kind is Any,
-        sentence=next((e for e in reversed(extras) if isinstance(e, str) and e != OPTIONAL), ""),
+        sentence=next((e for e in reversed(extras) if isinstance(e, str)), ""),
     )
 
 
@@ -110,6 +111,7 @@ def _rules(section: Any, prefix: str = "") -> Iterator[tuple[str, Rule]]:
 
 RULES: dict[str, Rule] = dict(_rules(Config))
 BENCHMARK_RULES: dict[str, Rule] = dict(_rules(Benchmark))
+# keys that freezing drops when they are null
 MAY_BE_UNSET = ("model.lora", *(key for key, rule in RULES.items() if rule.is_optional and rule.allows_none))
 
 

@@ -20,7 +20,7 @@ from agrae_lab.evaluation.engines.base import Decoding, Engine
 from agrae_lab.evaluation.sample import POLL_SECONDS, evaluate, num_samples_of
 from agrae_lab.evaluation.streams import BASE_STREAM, policy_stream
 from agrae_lab.models.load import fingerprint_model
-from agrae_lab.models.memory import evaluation_advice, out_of_memory_means
+from agrae_lab.models.memory import advise_when_out_of_memory, evaluation_advice
 from agrae_lab.runs import Run, RunBusyError, RunError
 from agrae_lab.runs.processes import is_main, local_rank, num_local_processes, num_processes, rank
 from agrae_lab.tasks import Problem, load_task
@@ -74,7 +74,9 @@ def base_policy(run: Run) -> Policy:
 
 
 def kept_policy(run: Run, step: int) -> Policy:
-    """Return the policy after a step of evaluation.at_steps. Its fingerprint is kept after its weights are deleted.
+    """Return the policy after a step of evaluation.at_steps.
+
+    The first call writes its fingerprint to policy.json, which stays after its weights are deleted.
 
     Raises:
         RunError: training did not keep it.
@@ -150,7 +152,7 @@ def evaluate_policy(
     if not todo or shard is None:
         return
     decoding = _decoding(config, policy.stream)
-    advice = out_of_memory_means(evaluation_advice(decoding.batch_size))
+    advice = advise_when_out_of_memory(evaluation_advice(decoding.batch_size))
     with advice, closing(_load_engine(policy.path, config)) as engine:
         for name in todo:
             task = load_task(config["evaluation"]["benchmarks"][name]["task"], config["task"])
@@ -166,14 +168,14 @@ def evaluate_base(
 ) -> dict[str, str]:
     """Evaluate the base model where no other run has; return benchmark → its samples, relative to the root.
 
-    An evaluation that another run has locked is waited for, or without `wait` left to it. Further processes of this run
-    help with the evaluations that its main process has locked.
+    If another run holds an evaluation's lock, `wait` True waits for it, False skips it. Further processes of this run
+    return {}; with `wait` they first help with the evaluations that its main process has locked.
     """
     base = base_policy(run)
     places = {name: base.directory(run.config, name) for name in run.config["evaluation"]["benchmarks"]}
     if not is_main():
         if wait:
-            _help(run, base, sets, on_progress)
+            _help_main_process(run, base, sets, on_progress)
         return {}
     with ExitStack() as locks:
         free = []
@@ -188,7 +190,7 @@ def evaluate_base(
         ]  # without those that another run has completed meanwhile
         try:
             for name in todo:
-                (places[name] / _HELPERS).write_text(_launch())
+                (places[name] / _HELPERS).write_text(_launch_id())
             evaluate_policy(run, base, sets, benchmarks=todo, on_progress=on_progress)
         finally:
             for name in todo:
@@ -196,20 +198,20 @@ def evaluate_base(
     return {name: str((place / "samples.parquet").relative_to(run.root)) for name, place in places.items()}
 
 
-_HELPERS = ".helpers"  # file with the launch whose processes share a base evaluation
+_HELPERS = ".helpers"  # file in an evaluation's folder with the id of the launch whose processes may help
 
 
-def _help(run: Run, base: Policy, sets: Sets, on_progress: Callable[[int, int], None]) -> None:
+def _help_main_process(run: Run, base: Policy, sets: Sets, on_progress: Callable[[int, int], None]) -> None:
     """Wait until all base evaluations exist, or help once the main process of this launch asks for it."""
     while todo := base.lacking(run.config, sets):
         files = [base.directory(run.config, name) / _HELPERS for name in todo]
-        if all(path.is_file() and path.read_text() == _launch() for path in files):
+        if all(path.is_file() and path.read_text() == _launch_id() for path in files):
             evaluate_policy(run, base, sets, benchmarks=todo, on_progress=on_progress)
             return
         time.sleep(POLL_SECONDS)
 
 
-def _launch() -> str:
+def _launch_id() -> str:
     """Return a text that the processes of one launch share and no other launch has."""
     names = ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID")
     one_machine = num_local_processes() == num_processes()

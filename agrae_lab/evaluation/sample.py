@@ -30,6 +30,7 @@ from agrae_lab.tasks.encoding import images_in, map_images
 GREEDY = -1  # the `sample` of a greedy row
 SAMPLES_PER_CHUNK = 32
 PROBLEMS_PER_CHUNK = 32
+PATCH_PIXELS = 784  # 28 x 28, a patch of Qwen2.5-VL
 POLL_SECONDS = 1.0  # interval of the search for other processes' chunks
 
 
@@ -87,7 +88,7 @@ def evaluate(
         on_progress(done, len(chunks))
         time.sleep(POLL_SECONDS)
     if chunks:
-        _join([out] * (before >= 0) + list(chunks), out)
+        _join([*([out] if before >= 0 else []), *chunks], out)
         on_progress(len(chunks), len(chunks))
     _remove_used(path / "chunks", num_samples=max(before, decoding.num_samples))
 
@@ -144,10 +145,10 @@ def _remove_used(chunks_dir: Path, *, num_samples: int) -> None:
 
 
 def prompt_length(prompt: Any) -> int:
-    """Return the relative length of a prompt: its characters, plus one for every 784 pixels of an image."""
+    """Return the relative length of a prompt: its characters, plus one for every PATCH_PIXELS of an image."""
     images = images_in(prompt)
     text = prompt if not images else map_images(prompt, lambda image: "")
-    return len(str(text)) + sum(image.width * image.height for image in images) // 784
+    return len(str(text)) + sum(image.width * image.height for image in images) // PATCH_PIXELS
 
 
 def plan_chunks(prompt_lengths: Sequence[int], *, first: int, num_samples: int) -> Iterator[Chunk]:

@@ -2,8 +2,8 @@
 
 The estimate counts tensors that grow with the model or the batch. Parameters, gradients and Adam's moments are exact.
 Activations are those that autograd keeps for a decoder with gated MLPs (Llama, Qwen2 and their like); for a vision
-tower, inputs and outputs of its matrices and norms. Fragmentation and the libraries' own memory are not counted, so
-that a run may fail whose estimate exceeds the share TIGHT of the device's memory.
+tower, inputs and outputs of its matrices and norms. Fragmentation and the libraries' own memory are not counted: a run
+whose estimate is above the share TIGHT of the device's memory may fail.
 
 Legend: L layers, H hidden size, V vocabulary, S tokens of a sequence, b sequences of a forward and backward pass.
 """
@@ -214,7 +214,7 @@ def render(table: dict[str, int], *, available: int, device: str) -> str:
 
 
 @contextmanager
-def out_of_memory_means(advice: str) -> Iterator[None]:
+def advise_when_out_of_memory(advice: str) -> Iterator[None]:
     """Add advice to an out-of-memory error of this block, unless an inner block has added its own."""
     try:
         yield

@@ -30,8 +30,8 @@ from agrae_lab.runs.directory import (
     is_finished,
     list_runs,
     read_run,
-    request,
     run_dir_for,
+    update_config,
     update_meta,
 )
 from agrae_lab.runs.files import (
@@ -45,13 +45,13 @@ from agrae_lab.runs.files import (
 )
 from agrae_lab.runs.identity import (
     DERIVED,
-    VOLATILE,
-    config_hash,
+    NOT_RESULT_SECTIONS,
     evaluation_hash,
     evaluation_identity,
     joined_evaluations,
     leaves,
     same_evaluation,
+    training_hash,
     training_identity,
 )
 from agrae_lab.runs.manifests import Experiment, list_experiments
@@ -60,15 +60,14 @@ from agrae_lab.runs.protocols import digest, protocol_dir, read_frozen, read_loo
 __all__ = [
     "DERIVED",
     "FINAL_STATUSES",
+    "NOT_RESULT_SECTIONS",
     "SCHEMA_VERSION",
     "STATUSES",
-    "VOLATILE",
     "Experiment",
     "Run",
     "RunBusyError",
     "RunError",
     "check_same_run",
-    "config_hash",
     "create_run",
     "digest",
     "evaluation_hash",
@@ -86,10 +85,11 @@ __all__ = [
     "read_looks",
     "read_run",
     "replacing",
-    "request",
     "run_dir_for",
     "same_evaluation",
+    "training_hash",
     "training_identity",
+    "update_config",
     "update_meta",
     "write_frozen",
     "write_json",

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from agrae_lab.runs.files import RunBusyError, RunError, is_locked, lock, read_json_if_any, replacing, write_json
-from agrae_lab.runs.identity import HOW, config_hash, same_evaluation, training_identity
+from agrae_lab.runs.identity import MACHINE_SECTIONS, same_evaluation, training_hash, training_identity
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +27,11 @@ FINAL_STATUSES = ("done", "diverged")  # never restarted: the same config would 
 def run_dir_for(config: Mapping[str, Any]) -> Path:
     """Return `<root>/<method>-<hash8>/seed-<n>`; the hash leaves out the seed, so that seeds share a folder."""
     name = config.get("method") or config["arm"]
-    return Path(config["root"]) / f"{name}-{config_hash(config, without=('seed',))[:8]}" / f"seed-{config['seed']}"
+    return Path(config["root"]) / f"{name}-{training_hash(config, without=('seed',))[:8]}" / f"seed-{config['seed']}"
 
 
 def create_run(config: Mapping[str, Any]) -> Path:
-    """Create the run directory of a frozen config and write config.yaml; an existing run gets the config by `request`.
+    """Create the run directory of a frozen config and write config.yaml; an existing one goes to `update_config`.
 
     Raises:
         RunError: the directory holds another config, such as one edited by hand.
@@ -39,7 +39,7 @@ def create_run(config: Mapping[str, Any]) -> Path:
     """
     path = run_dir_for(config)
     if (path / "config.yaml").exists():
-        request(read_run(path), config)
+        update_config(read_run(path), config)
         return path
     for earlier, files in trained_by_other_code(config):
         logger.warning(
@@ -49,15 +49,17 @@ def create_run(config: Mapping[str, Any]) -> Path:
     return path
 
 
-def request(run: Run, config: Mapping[str, Any]) -> None:
-    """Update a run's config in everything but training, unless the run is in progress.
+def update_config(run: Run, config: Mapping[str, Any]) -> None:
+    """Write what `config` requests beyond training into a run's config.yaml.
 
-    An unfinished run takes the sections of HOW: after running out of memory it may resume with a smaller batch per
-    device. `evaluation` is taken in any case. A finished run becomes pending if evaluations are missing; it is not
-    trained again.
+    Other evaluations are taken unless the run has diverged; a finished run then becomes pending and is not trained
+    again. The sections of MACHINE_SECTIONS are taken with other evaluations, or if the run is unfinished: after running
+    out of memory it may resume with a smaller batch per device. While the run is in progress, a change of these
+    sections alone is skipped silently.
 
     Raises:
-        RunError, RunBusyError: as create_run.
+        RunError: the directory holds another config.
+        RunBusyError: `config` requests other evaluations of a run in progress.
     """
     check_same_run(run, config)
     if (run.path / "model").is_dir() and (missing := _unrecorded_validation(run.config, config)):
@@ -68,7 +70,7 @@ def request(run: Run, config: Mapping[str, Any]) -> None:
             ", ".join(missing),
         )
     changes = _changes(run, config)
-    if changes.keys() & _REQUEST:
+    if changes.keys() & _EVALUATION_SECTIONS:
         with lock(run.path):
             _write_config(run.path, {**run.config, **changes})
             if run.status == "done":
@@ -101,16 +103,16 @@ def trained_by_other_code(config: Mapping[str, Any]) -> list[tuple[Path, list[st
     return found
 
 
-_REQUEST = {"evaluation", "data_fingerprints", "code", "task"}  # the sections that define the evaluations
+_EVALUATION_SECTIONS = {"evaluation", "data_fingerprints", "code", "task"}  # they define the evaluations
 
 
 def _changes(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sections of config.yaml that a request changes."""
+    """Return the sections of config.yaml that `update_config` changes, with their new values."""
     changes = {}
     if run.status not in FINAL_STATUSES:
-        changes = {key: config[key] for key in HOW if key in config and run.config.get(key) != config[key]}
+        changes = {key: config[key] for key in MACHINE_SECTIONS if key in config and run.config.get(key) != config[key]}
     if run.status != "diverged" and not same_evaluation(run.config, config):
-        changes |= {key: config[key] for key in (*HOW, *_REQUEST) if key in config}
+        changes |= {key: config[key] for key in (*MACHINE_SECTIONS, *_EVALUATION_SECTIONS) if key in config}
     return changes
 
 
@@ -123,7 +125,7 @@ def is_finished(run: Run, config: Mapping[str, Any]) -> bool:
 
 def check_same_run(run: Run, config: Mapping[str, Any]) -> None:
     """Raise RunError unless a run's config has the training identity of `config`."""
-    if config_hash(run.config) != config_hash(config):
+    if training_hash(run.config) != training_hash(config):
         raise RunError(
             f"{run.path} belongs to another configuration (its config.yaml was edited by hand, or two configurations "
             "share an 8-digit hash). Move that directory away, or choose another root"
@@ -235,6 +237,7 @@ def read_run(path: str | Path) -> Run:
         raise RunError(f"{config_path} does not hold a config")
     meta = read_json_if_any(path / "meta.json")
     check_schema(meta if meta else config, path)
+    # made before evaluations had identities of their own
     if config.keys() >= {"data_fingerprints", "engine", "evaluation", "loss"} and "code" not in config:
         revision = (meta.get("attempts") or [{}])[-1].get("git_revision") or "the revision of its time"
         raise RunError(

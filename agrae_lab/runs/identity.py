@@ -15,13 +15,14 @@ from typing import Any
 
 from agrae_lab.runs.files import RunError
 
-# Sections of a config that change no result: the machine, and tracking.
-HOW = ("hardware", "tracking")
-VOLATILE = ("root", "experiment", *HOW)
-# Keys that freezing derives from the rest of a config. data_fingerprints are none: they describe files.
+# Sections that say where and with what memory a run computes. An unfinished run may resume under others.
+MACHINE_SECTIONS = ("hardware", "tracking")
+# Sections that change no result: the machine's, and the run's place and experiment.
+NOT_RESULT_SECTIONS = ("root", "experiment", *MACHINE_SECTIONS)
+# Keys that freezing derives from the config alone. data_fingerprints is not listed: it depends on the problem files.
 DERIVED = ("schema_version", "model_fingerprint", "method", "code")
 
-_NOT_OF_TRAINING = (*VOLATILE, "arm", "world", "evaluation", "schema_version", "method")
+_NOT_OF_TRAINING = (*NOT_RESULT_SECTIONS, "arm", "world", "evaluation", "schema_version", "method")
 _OBSERVING = ("checkpoint_every", "validate_every", "validate_on", "validate_samples")  # keys of `train`
 _NOT_OF_TASKS = ("train_file", "on_bad_row")  # data_fingerprints identify the problems
 
@@ -35,7 +36,7 @@ def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from leaves(value, f"{prefix}{key}.")
 
 
-def config_hash(config: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> str:
+def training_hash(config: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> str:
     """Return 12 hex digits of the training identity, less the keys in `without`."""
     return _digest({key: value for key, value in training_identity(config).items() if key not in without})
 
@@ -52,6 +53,7 @@ def training_identity(config: Mapping[str, Any]) -> dict[str, Any]:
             key: _normalised_link(value) for key, value in advantage.items() if key not in ("name", "flavor")
         }
     if (fingerprint := identity.pop("model_fingerprint", None)) is not None:
+        # a model on this machine is its content, under the key "is", and not its path
         identity["model"] = {key: value for key, value in identity["model"].items() if key != "path"} | {
             "is": fingerprint
         }
@@ -71,12 +73,13 @@ def evaluation_identity(config: Mapping[str, Any], benchmark: str, *, model: str
         stream: the random stream of its training seed (evaluation/streams.py).
     """
     evaluation = config["evaluation"]
+    task_section = {**config["task"], "reward": None}  # the reward does not change a verdict
     return _normalised(
         {
             "model": model,
             "dtype": config["model"]["dtype"],
             "engine": config["engine"],
-            "task": _task_identity(evaluation["benchmarks"][benchmark]["task"], {**config["task"], "reward": None}),
+            "task": _task_identity(evaluation["benchmarks"][benchmark]["task"], task_section),
             "problems": config["data_fingerprints"][benchmark],
             "decoding": {key: evaluation[key] for key in ("temperature", "top_p", "max_new_tokens")},
             "seed": evaluation["seed"],
@@ -105,7 +108,7 @@ def same_evaluation(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def joined_evaluations(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the frozen config `one` with the benchmarks and samples that either of two configs of a run requests.
+    """Return the frozen config `one`, requesting the benchmarks of both configs and the larger num_samples.
 
     Raises:
         RunError: the configs differ in a setting of one benchmark, or of decoding.

@@ -18,7 +18,8 @@ from agrae_lab.tasks import Verdict
 class GenerationBatch(ScoredBatch):
     """A generation batch of the trainer, with its stages' fields in the order in which they are set.
 
-    Those of `ScoredBatch` come after the verdicts. Reading a field before its stage raises AttributeError.
+    Those of `ScoredBatch` come after the verdicts. Reading a field before its stage raises AttributeError. A field's
+    comment begins with the method that sets it.
     """
 
     step: int  # counted from 1
@@ -26,18 +27,18 @@ class GenerationBatch(ScoredBatch):
     metrics: dict[str, Any] = field(default_factory=dict)  # the step's row, as far as it is known
     prompts_n: list[Any] = field(init=False)  # _make_prompts: with images
     verdicts_N: list[Verdict] = field(init=False)  # _verify
-    problem_ids_N: list[str] = field(init=False)  # _measure, as all below but the last two
-    completions_N: list[str] = field(init=False)
-    num_tokens_N: Tensor = field(init=False)  # the policy's
-    truncated_N: Tensor = field(init=False)  # whether it ended without an end token
-    mean_logprob_N: Tensor = field(init=False)  # nats a token, of the policy that sampled
-    mean_entropy_N: Tensor = field(init=False)  # the same
-    grpo_PG: Tensor = field(init=False)  # plain GRPO's advantages
+    problem_ids_N: list[str] = field(init=False)  # _measure
+    completions_N: list[str] = field(init=False)  # _measure
+    num_tokens_N: Tensor = field(init=False)  # _measure: the policy's tokens
+    truncated_N: Tensor = field(init=False)  # _measure: True without an end token
+    mean_logprob_N: Tensor = field(init=False)  # _measure: nats a token, of the policy that sampled
+    mean_entropy_N: Tensor = field(init=False)  # _measure: nats a token, of the policy that sampled
+    grpo_PG: Tensor = field(init=False)  # _measure: plain GRPO's advantages
     complete_at: float = field(init=False)  # _generate_and_score_completions: time.perf_counter()
     update_logprobs_nT: Tensor = field(init=False)  # _compute_loss: of the updated policy, on the current micro-batch
 
     def release_loss_inputs(self) -> dict[str, Any]:
-        """Return TRL's loss inputs, and drop them and all else that is large and no more needed."""
+        """Return TRL's loss inputs; drop them, the prompts, log-probs and entropies, which are no longer needed."""
         loss_inputs = self.loss_inputs
         del self.loss_inputs, self.prompts_n, self.logprobs_nT, self.entropies_nT
         return loss_inputs

@@ -1,6 +1,6 @@
-"""Checkpoints to resume from. A list of its files marks a whole one; a damaged one is named and skipped.
+"""Checkpoints to resume from. A complete checkpoint has a list of its files; a damaged one is named and skipped.
 
-A checkpoint's `.complete` is written last: {"files": {name: {"size": bytes, "sha256": hex digits}}}.
+The list, `.complete`, is written last: {"files": {name: {"size": bytes, "sha256": hex digits}}}.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def mark_complete(checkpoint: Path) -> None:
 
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
-    """Return the newest whole checkpoint, None if there is none; warn of newer ones, each with its fault."""
+    """Return the newest complete checkpoint, None if there is none; warn of newer ones, each with its fault."""
     for checkpoint in sorted(checkpoints.glob("checkpoint-*"), key=num_updates_before, reverse=True):
         fault = _fault(checkpoint)
         if fault is None:

@@ -41,7 +41,10 @@ def divide_minibatch(config: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def num_shards() -> tuple[int, int]:
-    """Return the shards of the parameters, and of gradients with the optimiser, under accelerate's launcher."""
+    """Return the numbers of devices that share one copy of the parameters, and of gradients and optimizer state.
+
+    accelerate's launcher sets them.
+    """
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         return num_processes(), num_processes()
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":

@@ -89,7 +89,7 @@ def step_metrics(batch: GenerationBatch, *, is_shaped: bool) -> dict[str, Any]:
         "num_completions": n,
         "correct_count": correct,
         "incorrect_count": n - correct - invalid,
-        "undecided_count": invalid,
+        "undecided_count": invalid,  # the column's older name
         "fully_solved": sum(0 < k == d for k, d in zip(solved_P, valid_P, strict=True)),
         "fully_unsolved": sum(k == 0 < d for k, d in zip(solved_P, valid_P, strict=True)),
         "solved_at_least_once": sum(k > 0 for k in solved_P),

@@ -1,4 +1,7 @@
-"""Training of one run from its directory: build the trainer, resume from the last checkpoint, save the policy."""
+"""Training of one run from its directory: build the trainer, resume from the last checkpoint, save the policy.
+
+lifecycle.py calls it and keeps lock and status; trainer.py holds the steps.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from agrae_lab.config import estimator_of
 from agrae_lab.evaluation.benchmarks import kept_steps
 from agrae_lab.models.load import load_model
 from agrae_lab.models.lora import lora_config, merge_adapter
-from agrae_lab.models.memory import is_out_of_memory, out_of_memory_means
+from agrae_lab.models.memory import advise_when_out_of_memory, is_out_of_memory
 from agrae_lab.runs import Run, update_meta
 from agrae_lab.runs.processes import is_main
 from agrae_lab.tasks import Problem, Task, load_task
@@ -29,7 +32,7 @@ from agrae_lab.training.tracking import Mirror, make_mirror
 from agrae_lab.training.trainer import AdvantageTrainer
 from agrae_lab.training.trl_config import trl_config
 from agrae_lab.training.validation import make_validation
-from agrae_lab.training.vllm_colocate import vllm_like_the_run
+from agrae_lab.training.vllm_colocate import colocated_vllm_settings
 
 # transformers loads a checkpoint of several processes to the device "cpu:0", a name that torch does not read back
 torch.serialization.register_package(
@@ -43,9 +46,12 @@ def train(
     run: Run,
     problem_sets: dict[str, list[dict[str, Any]]],
     *,
-    on_step: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Train the policy of a run and save it to `model/`, unless it is there.
+
+    Args:
+        on_progress: called after each step with the steps done and all steps.
 
     Raises:
         DivergedError: the loss or gradient is not finite.
@@ -57,8 +63,8 @@ def train(
             remove_torn(checkpoints)
         mirror = make_mirror(run) if is_main() else None
         try:
-            with _lost_process_as_connection_error(), out_of_memory_means(update_advice(run.config)):
-                _train(run, problem_sets, on_step, mirror)
+            with _lost_process_as_connection_error(), advise_when_out_of_memory(update_advice(run.config)):
+                _train(run, problem_sets, on_progress, mirror)
         finally:
             if mirror is not None:
                 mirror.finish()
@@ -69,7 +75,7 @@ def train(
 def _train(
     run: Run,
     problem_sets: dict[str, list[dict[str, Any]]],
-    on_step: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None],
     mirror: Mirror | None,
 ) -> None:
     num_steps, updates_per_step = (run.config["train"][key] for key in ("num_steps", "num_minibatches"))
@@ -77,17 +83,20 @@ def _train(
     def after_step(row: dict[str, Any]) -> None:
         if mirror is not None:
             mirror.log(row)
-        on_step(row["step"], num_steps)
+        on_progress(row["step"], num_steps)
 
     trainer = build_trainer(run, problem_sets, on_step=after_step)
     base = run.config["model"]["path"] if run.config["model"].get("lora") is not None else None
-    for step in kept_steps(run.config):
-        trainer.add_callback(SavePolicy(trainer, run.policy_dir(step) / "model", step * updates_per_step, base))
+    for kept_step in kept_steps(run.config):
+        kept_path = run.policy_dir(kept_step) / "model"
+        trainer.add_callback(SavePolicy(trainer, kept_path, kept_step * updates_per_step, base))
     checkpoint = last_checkpoint(run.path / "checkpoints")
-    step = 0 if checkpoint is None else num_updates_before(checkpoint) // updates_per_step
+    steps_done = 0 if checkpoint is None else num_updates_before(checkpoint) // updates_per_step
     if trainer.recorder is not None:
-        trainer.recorder.resume_after(step)
-    if checkpoint is not None and step >= num_steps:  # interrupted between the last step and the saving of the model
+        trainer.recorder.resume_after(steps_done)
+    if (
+        checkpoint is not None and steps_done >= num_steps
+    ):  # interrupted between the last step and the saving of the model
         trainer._load_from_checkpoint(str(checkpoint))  # transformers would train one update too many
     else:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -101,7 +110,7 @@ class SavePolicy(TrainerCallback):
         self._trainer, self._path, self._last_update, self._base = trainer, path, last_update, base
 
     def on_step_end(self, args: Any, state: Any, control: Any, **unused: Any) -> None:
-        """Save the policy, if this optimizer update is the one and the policy is not there already."""
+        """Save the policy once, after optimizer update `last_update`."""
         if state.global_step == self._last_update and not self._path.is_dir():
             save_policy(self._trainer, self._path, self._base)
 
@@ -131,14 +140,15 @@ def build_trainer(
     config = run.config
     args = trl_config(config, run.path / "checkpoints")  # first: it tells transformers of FSDP and DeepSpeed
     lora = lora_config(config)
-    # float32 weights whatever model.dtype says: at small learning rates a bfloat16 weight does not move at all
+    # Trained weights are float32 whatever model.dtype says: at small learning rates a bfloat16 weight does not move at
+    # all. Only the frozen weights under LoRA may be bfloat16.
     dtype = "bfloat16" if lora is not None and args.bf16 else "float32"
     model, processing = load_model(config["model"]["path"], dtype=dtype)
     task = load_task(config["task"]["name"], config["task"])
     kept = _drop_overlong(run, task, processing, problem_sets["train"])
     problems: dict[str, Problem] = {str(problem["id"]): problem for problem in kept}
     validate_every = config["train"]["validate_every"]
-    with vllm_like_the_run(config):
+    with colocated_vllm_settings(config):
         trainer = AdvantageTrainer(
             model=model,
             processing_class=processing,

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from agrae_lab.runs import Run, config_hash
+from agrae_lab.runs import Run, training_hash
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class WandbMirror(Mirror):
             project=tracking["project"],
             mode=tracking["mode"],
             dir=run.path,
-            id=f"{config_hash(run.config, without=('seed',))}-{run.seed}",
+            id=f"{training_hash(run.config, without=('seed',))}-{run.seed}",
             name=run.key,
             group=f"{experiment}/{cell}" if experiment else cell,
             config=run.config,

@@ -8,15 +8,16 @@ through all stages of a step, in this order:
         _make_prompts                   prompts, with their images
         _tokenize_prompts, _generate    completions          } TRL's own method calls these three
         _verify                         verdicts and rewards }
-        _find_scores                    log-probs and entropies of the policy that sampled
+        _find_token_stats               log-probs and entropies of the policy that sampled
         _replace_advantages             the estimator's advantages in the place of TRL's
         _measure                        lengths, truncation, GRPO's advantages for comparison, metrics
         _record                         rollouts
     _compute_loss                       for each micro-batch of an update: finite loss, approximate KL
     log                                 after the step's last update: the row of metrics
 
-`_find_scores` and `_replace_advantages` are those of stock TRL (agrae_lab/advantages/adapters/trl.py). Methods of TRL
-1.16 that are extended or replaced say so in their first sentence.
+`_find_token_stats` and `_replace_advantages` come from the TRL adapter (`AdvantageStages` in
+agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too. Methods of TRL 1.16 that are extended or
+replaced say so in their first sentence.
 
 Legend: P prompts, G completions of each, N = P·G, n this process's share of N, T completion tokens.
 """
@@ -39,7 +40,7 @@ from trl import GRPOConfig, GRPOTrainer
 from agrae_lab.advantages import Estimator, make
 from agrae_lab.advantages.adapters.trl import AdvantageStages, policy_mask
 from agrae_lab.advantages.statistics import mean_over_tokens
-from agrae_lab.models.memory import out_of_memory_means
+from agrae_lab.models.memory import advise_when_out_of_memory
 from agrae_lab.tasks import Problem, Task, is_shaped
 from agrae_lab.tasks.encoding import map_images
 from agrae_lab.training.batch import GenerationBatch
@@ -49,7 +50,7 @@ from agrae_lab.training.vllm_colocate import sampling_stream
 
 logger = logging.getLogger(__name__)
 
-BATCHES_BEFORE_WARNING = 3  # mixed batches in which an estimator may coincide with plain GRPO by chance
+BATCHES_BEFORE_WARNING = 3  # batches with a nonzero GRPO advantage in which an estimator may agree with GRPO by chance
 
 
 class DivergedError(RuntimeError):
@@ -65,13 +66,13 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         problems: problem_id → problem. A prompt is made when it is sampled from, so that images are in memory for one
             batch.
         recorder: writes rollouts and metrics; None on processes that do not write.
-        validate: called before every `validate_every`-th step; its values join the step's row. After the last step it
-            is called once more: `final_…`.
+        validate: called before every `validate_every`-th step; its values join the step's row. It is called once more
+            after the last step; these values get the prefix `final_`.
         on_step: called with each finished row of metrics.
     """
 
     args: GRPOConfig
-    keeps_scores = True
+    keeps_token_stats = True
     _batch: GenerationBatch
 
     def __init__(
@@ -110,7 +111,7 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         self._validate_policy(batch)
         rows = self._make_prompts(batch)
         batch.loss_inputs = super()._generate_and_score_completions(rows)
-        self._find_scores(batch)
+        self._find_token_stats(batch)
         self._replace_advantages(batch)
         self._measure(batch)
         self._record(batch)
@@ -122,9 +123,9 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
             batch.metrics |= self._validate(self.model)
 
     def _make_prompts(self, batch: GenerationBatch) -> list[dict[str, Any]]:
-        """Set the batch's prompts; return TRL's rows, whose prompts have no images.
+        """Set the batch's prompts; return rows for TRL without images, since TRL copies, gathers and logs prompts.
 
-        TRL copies a batch's prompts, sends them to all processes and keeps them for its log.
+        `_tokenize_prompts` puts the images back.
         """
         made = {i: self._task.prompt(self._problems[i]) for i in dict.fromkeys(batch.problem_ids_n)}
         batch.prompts_n = [made[i] for i in batch.problem_ids_n]
@@ -134,14 +135,17 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         ]
 
     def _tokenize_prompts(self, prompts: list) -> tuple:
-        """Extend TRL's method: tokenize the prompts with their images in the place of TRL's rows without."""
+        """Extend TRL's method: tokenize the batch's prompts with their images; TRL's rows have none."""
         return super()._tokenize_prompts(self._batch.prompts_n)
 
     def _generate(self, prompts: list) -> tuple:
         """Extend TRL's method: time it, seed a colocated vLLM by step, and advise when memory runs out."""
         start = time.perf_counter()
         processes = self.accelerator.process_index, self.accelerator.num_processes
-        with sampling_stream(self.args, self._batch.step, *processes), out_of_memory_means(sampling_advice(self.args)):
+        with (
+            sampling_stream(self.args, self._batch.step, *processes),
+            advise_when_out_of_memory(sampling_advice(self.args)),
+        ):
             generated = super()._generate(prompts)
         self._batch.metrics["seconds_sampling"] = time.perf_counter() - start
         return generated
@@ -171,13 +175,14 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
 
     def _measure(self, batch: GenerationBatch) -> None:
         """Set what is recorded of the completions of all processes, and the metrics that follow from it."""
-        mask_nT, end_n = policy_mask(batch.loss_inputs), batch.loss_inputs["completion_mask"].sum(dim=1)
+        mask_nT, ids_nT = policy_mask(batch.loss_inputs), batch.loss_inputs["completion_ids"]
         num_tokens_n = mask_nT.sum(dim=1)
-        last_n = batch.loss_inputs["completion_ids"].gather(1, (end_n - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
-        ends = torch.tensor(self.eos_token_ids, device=last_n.device)
-        scores = batch.logprobs_nT, batch.entropies_nT
-        means = [mean_over_tokens(x[:, None], mask_nT[:, None]).squeeze(1) for x in scores]
-        local = torch.stack([num_tokens_n.double(), (~torch.isin(last_n, ends)).double(), *(m.double() for m in means)])
+        length_n = batch.loss_inputs["completion_mask"].sum(dim=1)  # with the tokens of tools or an environment
+        last_token_n = ids_nT.gather(1, (length_n - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+        truncated_n = ~torch.isin(last_token_n, torch.tensor(self.eos_token_ids, device=ids_nT.device))
+        token_stats = batch.logprobs_nT, batch.entropies_nT
+        means = [mean_over_tokens(values_nT[:, None], mask_nT[:, None]).squeeze(1) for values_nT in token_stats]
+        local = torch.stack([num_tokens_n.double(), truncated_n.double(), *(mean_n.double() for mean_n in means)])
         gathered = self.accelerator.gather(local.T.contiguous()).T.cpu()
         batch.num_tokens_N, batch.truncated_N = gathered[0].long(), gathered[1].bool()
         batch.mean_logprob_N, batch.mean_entropy_N = gathered[2], gathered[3]
@@ -198,7 +203,8 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
 
     def _identical_to_grpo(self, metrics: Mapping[str, Any]) -> str | None:
         """Return a warning after BATCHES_BEFORE_WARNING batches whose advantages plain GRPO would have given too."""
-        unmatched = replace(self.estimator, match=self._grpo.match)  # plain GRPO is the fixed point of matching to it
+        # matching GRPO to GRPO's mass changes nothing, so the match slot is ignored
+        unmatched = replace(self.estimator, match=self._grpo.match)
         if self._num_batches_like_grpo is None or unmatched.same_formula(self._grpo):
             return None
         if metrics["adv_share_changed"] > 0:
@@ -223,15 +229,16 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
 
     def _get_per_token_logps_and_entropies(self, model: Any, *arguments: Any, **keywords: Any) -> tuple:
         """Extend TRL's method: keep the log-probs of an update's pass, which TRL does not return with the loss."""
-        scores = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)
+        token_stats = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)
         if torch.is_grad_enabled():
-            self._batch.update_logprobs_nT = scores[0].detach()
-        return scores
+            self._batch.update_logprobs_nT = token_stats[0].detach()
+        return token_stats
 
     def _approx_kl(self, inputs: dict[str, Any]) -> float:
         """Return KL(sampling policy ‖ updated policy), nats a token: mean of ρ − 1 − log ρ over the sampled tokens."""
         mask_nT, logprobs_nT = policy_mask(inputs), self._batch.update_logprobs_nT
-        log_ratio_nT = logprobs_nT.float() - inputs.get("old_per_token_logps", logprobs_nT)
+        old_logprobs_nT = inputs.get("old_per_token_logps", logprobs_nT)  # absent exactly on policy: then KL = 0
+        log_ratio_nT = logprobs_nT.float() - old_logprobs_nT
         kl_nT = (log_ratio_nT.exp() - 1 - log_ratio_nT) * mask_nT
         total, count = self.accelerator.reduce(torch.stack([kl_nT.sum(), mask_nT.sum().to(kl_nT)]), reduction="sum")
         return float(total / count.clamp(min=1))
@@ -248,7 +255,7 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
     def _finish_row(self, logs: Mapping[str, Any]) -> None:
         row = self._batch.metrics | update_metrics(logs, use_vllm=self.use_vllm)
         row["seconds_training"] = time.perf_counter() - self._batch.complete_at
-        row = {"greedy_accuracy": None, "greedy_entropy": None} | row
+        row = {"greedy_accuracy": None, "greedy_entropy": None} | row  # steps without validation have these columns too
         if self._validate is not None and self.state.global_step >= self.state.max_steps:
             row |= {f"final_{name}": value for name, value in self._validate(self.model).items()}
         if self.recorder is not None:
@@ -267,7 +274,8 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         transformers 5.17 saves such a model under the names in which its weights are published and reads them here
         under those of its modules, with no more than a warning.
         """
-        if not self._is_vlm or self.is_fsdp_enabled or not isinstance(self.model, PreTrainedModel):  # LoRA's is none
+        is_peft = not isinstance(self.model, PreTrainedModel)  # a PEFT model is no PreTrainedModel
+        if not self._is_vlm or self.is_fsdp_enabled or is_peft:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype=self.model.dtype)

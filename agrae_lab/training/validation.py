@@ -13,7 +13,7 @@ from transformers import PretrainedConfig
 from agrae_lab.evaluation.engines.base import Decoding
 from agrae_lab.evaluation.engines.transformers import decode_greedily, sample
 from agrae_lab.evaluation.streams import policy_stream, sample_seeds
-from agrae_lab.models.memory import FLOAT32, evaluation_advice, kv_cache, out_of_memory_means
+from agrae_lab.models.memory import FLOAT32, advise_when_out_of_memory, evaluation_advice, kv_cache
 from agrae_lab.tasks import Problem, Task, load_task
 from agrae_lab.tasks.prompts import render
 from agrae_lab.training.devices import device_memory
@@ -40,7 +40,7 @@ def make_validation(
     batch_size = min(decoding.batch_size, largest_batch)
 
     def decode(policy: Any, batch: Sequence[Problem]) -> Totals:
-        with out_of_memory_means(evaluation_advice(batch_size)):
+        with advise_when_out_of_memory(evaluation_advice(batch_size)):
             totals = _greedy(policy, processing, task, batch, decoding)
             if num_samples:
                 totals |= _sampled(policy, processing, task, batch, decoding, benchmark=name)

@@ -45,7 +45,7 @@ def sampling_stream(args: GRPOConfig, step: int, process: int, num_processes: in
 
 
 @contextmanager
-def vllm_like_the_run(config: Mapping[str, Any]) -> Iterator[None]:
+def colocated_vllm_settings(config: Mapping[str, Any]) -> Iterator[None]:
     """Have TRL build its colocated vLLM with the run's dtype, and without the model's generation habits.
 
     TRL names no dtype, and vLLM then takes bfloat16 for a float32 model: the policy that samples would not be the one

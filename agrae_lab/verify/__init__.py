@@ -1,4 +1,4 @@
-r"""Verifier of mathematical answers: hostile text in; a verdict and the rule that decided out.
+r"""Verifier of mathematical answers: takes untrusted text; returns a verdict and the name of the rule that gave it.
 
     answers.py, sentences.py    find the answer in a completion: boxes, or a sentence
     limits.py                   refuses answers that are too heavy to parse
@@ -27,7 +27,7 @@ from agrae_lab.verify.official import is_equal, normalise
 from agrae_lab.verify.outcomes import SAME_TEXT
 from agrae_lab.verify.pool import POOL
 from agrae_lab.verify.questions import is_copied
-from agrae_lab.verify.server import Question, Reply
+from agrae_lab.verify.server import Comparison, Reply
 from agrae_lab.verify.shapes import shape_of
 from agrae_lab.verify.writing import canonical
 
@@ -37,7 +37,7 @@ MAX_CACHED = 100_000
 REFUSED = "refused"
 COPIED = "copied"
 OFFICIAL = "official"
-_cache: dict[Question, Reply] = {}
+_cache: dict[Comparison, Reply] = {}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def judge(
     """
     asked = questions or [""] * len(golds)
     readings = [read_answer(completion, thinking=thinking) for completion in completions]
-    pairs = [_question(reading, gold) for reading, gold in zip(readings, golds, strict=True)]
+    pairs = [_comparison(reading, gold) for reading, gold in zip(readings, golds, strict=True)]
     replies = [None if pair is None else _reply_by_rules(*pair, text) for pair, text in zip(pairs, asked, strict=True)]
     known = _ask(sorted({pair for pair, reply in zip(pairs, replies, strict=True) if pair and reply is None}))
     judgements = []
@@ -105,15 +105,15 @@ def judge_officially(completion: str, target: str) -> Judgement:
     return Judgement(outcome, normalise(answer) or None, boxed=True, rule=OFFICIAL)
 
 
-def _question(reading: Reading, gold: str) -> Question | None:
-    """Return gold answer and answer; several boxes with one item each are one answer if the gold answer is a list."""
+def _comparison(reading: Reading, gold: str) -> Comparison | None:
+    """Return gold answer and answer; several parts with one item each are one answer if the gold answer is a list."""
     if reading.answer is None:
         return None
-    if len(reading.boxes) < 2 or sum(map(len, reading.boxes)) > MAX_CHARS or refusal(gold):
+    if len(reading.parts) < 2 or sum(map(len, reading.parts)) > MAX_CHARS or refusal(gold):
         return gold, reading.answer
     wanted = shape_of(canonical(gold)).kind in ("list", "set")
-    single = all(refusal(box) is None and shape_of(canonical(box)).kind != "list" for box in reading.boxes)
-    return gold, ", ".join(reading.boxes) if wanted and single else reading.answer
+    single = all(refusal(part) is None and shape_of(canonical(part)).kind != "list" for part in reading.parts)
+    return gold, ", ".join(reading.parts) if wanted and single else reading.answer
 
 
 def _reply_by_rules(gold: str, answer: str, question: str) -> Reply | None:
@@ -138,11 +138,12 @@ def _shown(answer: str) -> str:
     return answer[:SHOWN_CHARS] if refusal(answer) else canonical(answer)
 
 
-def _ask(questions: Sequence[Question]) -> dict[Question, Reply]:
-    """Return replies from the cache, and from the pool for new questions."""
-    new = [q for q in questions if q not in _cache]
-    replies = {q: _cache[q] for q in questions if q in _cache} | dict(zip(new, POOL.ask(new), strict=True))
-    _cache.update((q, replies[q]) for q in new)
+def _ask(comparisons: Sequence[Comparison]) -> dict[Comparison, Reply]:
+    """Return replies from the cache, and from the pool for new comparisons."""
+    new = [pair for pair in comparisons if pair not in _cache]
+    replies = {pair: _cache[pair] for pair in comparisons if pair in _cache}
+    replies |= dict(zip(new, POOL.ask(new), strict=True))
+    _cache.update((pair, replies[pair]) for pair in new)
     for oldest in list(islice(_cache, max(0, len(_cache) - MAX_CACHED))):
         del _cache[oldest]
     return replies

@@ -19,7 +19,7 @@ MAX_BOXES = 20  # of one answer
 MAX_PASSED = 3  # open boxes skipped at the end of a solution: hostile text has thousands
 MAX_JOINT = 60  # characters between two boxes of one answer
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # \{ and \} are set braces: they close nothing
-_BARE = re.compile(r"\\(?:boxed|fbox) +(?![a-zA-Z]{2})([^\s$\\{}]+)")  # not the command's name in prose
+_BARE = re.compile(r"\\(?:boxed|fbox) +(?![a-zA-Z]{2})([^\s$\\{}]+)")  # \boxed 7; but not \boxed followed by a word
 _STOP = re.compile(r"(?<!\\right)[.,]$")  # \right. is an invisible bracket
 _THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 # The text between two boxes of one answer: a comma, `and`, `or x =`, math delimiters and spaces.
@@ -34,13 +34,13 @@ class Reading:
     """The answer as the completion writes it.
 
     answer: from the last box or the sentence; None if there is none.
-    boxes: boxes at the end that together may be the answer.
+    parts: texts that may be the answer together: the boxes at the end, or the stated answer alone.
     boxed: the answer comes from a box.
     rule: the reason for a missing answer.
     """
 
     answer: str | None
-    boxes: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     boxed: bool = False
     rule: str | None = None
 
@@ -102,7 +102,10 @@ def after_thought(completion: str, *, thinking: bool = False) -> str | None:
 
 
 def _last_box(text: str, end: int, *, before: int | None = None) -> tuple[int, str | None]:
-    """Return the position of the last box before `before` and its content: -1 without a box, None if open at `end`."""
+    """Return (position, content) of the last box before `before`.
+
+    (-1, None) without a box; the content is None if the box is not closed before `end`.
+    """
     before = end if before is None else before
     for _ in range(MAX_BOXES):
         at = max(text.rfind(r"\boxed", 0, before), text.rfind(r"\fbox", 0, before))

@@ -1,4 +1,4 @@
-"""Client of the verifier's server: one server per process, started by the first question, ended with the process."""
+"""Client of the verifier's server: one server per process, started by the first comparison, ended with the process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
-from agrae_lab.verify.server import CPU_SECONDS, Question, Reply
+from agrae_lab.verify.server import CPU_SECONDS, Comparison, Reply
 
 _SERVER = "from agrae_lab.verify.server import main; main()"
 ATTEMPTS = 2  # a killed server (by a batch system, for memory) is restarted once
@@ -31,23 +31,23 @@ class Pool:
         self._connection: Connection | None = None
         self._lock = threading.Lock()
 
-    def ask(self, questions: Sequence[Question]) -> list[Reply]:
-        """Return one reply per question, in order.
+    def ask(self, comparisons: Sequence[Comparison]) -> list[Reply]:
+        """Return one reply per comparison, in order.
 
         Raises:
             RuntimeError: the server died twice.
         """
-        if not questions:
+        if not comparisons:
             return []
         with self._lock:
             for _ in range(ATTEMPTS):
                 try:
                     connection = self._connection or self._start()
-                    connection.send(list(questions))
+                    connection.send(list(comparisons))
                     return connection.recv()
                 except (EOFError, OSError):
                     self._stop()
-                except BaseException:  # interrupted before the reply: the next question must not get it
+                except BaseException:  # interrupted before the reply: the next request must not get it
                     self._stop()
                     raise
         raise RuntimeError("the verifier's process has died twice; its own output says why, unless memory ran out")

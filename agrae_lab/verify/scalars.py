@@ -59,7 +59,7 @@ def _hundredfold(wanted: Quantity, found: Quantity) -> bool:
 
 
 def is_chain(items: Sequence[str]) -> bool:
-    """Return whether no member of a chain contradicts its last one. A member with variables cannot."""
+    """Return whether no member of a chain contradicts its last one. Members with variables never contradict."""
     last = read_quantity(items[-1])
     for number, item in enumerate(items[:-1]):
         quantity = None if number == 0 and item in ("e", "i") else read_quantity(item)

@@ -44,7 +44,10 @@ _REASON = re.compile(
 
 
 def stated_answer(completion: str) -> str | None:
-    """Return the answer that the last such sentence states; None without one, or if it is denied or taken back."""
+    """Return the answer of the last sentence of the form "the answer is …" or "answer: …".
+
+    None without such a sentence, or if it is denied or taken back.
+    """
     text = _MARKUP.sub("", completion[-TAIL_CHARS:])
     for anchor in list(_ANCHOR.finditer(text))[: -MAX_ANCHORS - 1 : -1]:
         claim = _CLAIM.match(text, anchor.end())

@@ -30,16 +30,15 @@ WALL_SECONDS = 60.0  # per answer, in case it waits without computing
 MEMORY_BYTES = 2 << 30  # of address space
 MAX_ANSWERS = 2000  # of one worker; the parser's tables and sympy's caches only ever grow
 
-Question = tuple[str, str]  # gold, answer
-Reply = tuple[
-    str, str
-]  # correct, incorrect, or the cause if invalid (timeout, crash, error); the rule, or the cause again
+Comparison = tuple[str, str]  # gold answer, answer
+# correct, incorrect, or the cause if invalid (timeout, crash, error); and the rule, or the cause again
+Reply = tuple[str, str]
 Judge = Callable[[str, str], Outcome]
 
 
 @dataclass
 class Worker:
-    """A forked process and its current question."""
+    """A forked process and its current comparison."""
 
     pid: int
     connection: Connection
@@ -50,18 +49,18 @@ class Worker:
 
 
 class Queue:
-    """Queue of numbered questions. A worker preferably gets questions whose gold answer it has parsed already."""
+    """Queue of numbered comparisons. A worker preferably gets those whose gold answer it has parsed already."""
 
-    def __init__(self, questions: list[Question]) -> None:
-        self._by_gold: OrderedDict[str, list[tuple[int, Question]]] = OrderedDict()
-        for number, question in enumerate(questions):
-            self._by_gold.setdefault(question[0], []).append((number, question))
+    def __init__(self, comparisons: list[Comparison]) -> None:
+        self._by_gold: OrderedDict[str, list[tuple[int, Comparison]]] = OrderedDict()
+        for number, comparison in enumerate(comparisons):
+            self._by_gold.setdefault(comparison[0], []).append((number, comparison))
 
     def __bool__(self) -> bool:
         return bool(self._by_gold)
 
-    def take(self, gold: str) -> tuple[int, Question]:
-        """Remove and return a question with this gold answer, else one with the gold answer begun longest ago."""
+    def take(self, gold: str) -> tuple[int, Comparison]:
+        """Remove and return a comparison with this gold answer, else one with the gold answer begun longest ago."""
         if gold not in self._by_gold:
             gold = next(iter(self._by_gold))
             self._by_gold.move_to_end(gold)
@@ -73,7 +72,7 @@ class Queue:
 
 
 class Workers:
-    """Worker processes that answer a batch of questions together."""
+    """Worker processes that reply to a batch of comparisons together."""
 
     def __init__(self, judge: Judge, client: Connection, *, num_workers: int, cpu_seconds: float) -> None:
         self._judge, self._client = judge, client
@@ -81,13 +80,13 @@ class Workers:
         self._idle: list[Worker] = []
         self._busy: dict[Connection, Worker] = {}
 
-    def answer(self, questions: list[Question]) -> list[Reply]:
-        """Return replies in the order of the questions.
+    def reply_all(self, comparisons: list[Comparison]) -> list[Reply]:
+        """Return replies in the order of the comparisons.
 
         Raises:
             EOFError: the client has closed its end.
         """
-        todo = Queue(questions)
+        todo = Queue(comparisons)
         replies: dict[int, Reply] = {}
         while todo or self._busy:
             while todo and len(self._busy) < self._num_workers:
@@ -103,18 +102,18 @@ class Workers:
                 os.kill(worker.pid, signal.SIGKILL)
                 self._remove(worker)
                 replies[worker.number] = ("timeout", "timeout")
-        return [replies[i] for i in range(len(questions))]
+        return [replies[i] for i in range(len(comparisons))]
 
     def close(self) -> None:
         for worker in [*self._idle, *self._busy.values()]:
             os.kill(worker.pid, signal.SIGKILL)
 
-    def _send(self, worker: Worker, number: int, question: Question) -> None:
-        worker.number, worker.gold, worker.deadline = number, question[0], time.monotonic() + WALL_SECONDS
+    def _send(self, worker: Worker, number: int, comparison: Comparison) -> None:
+        worker.number, worker.gold, worker.deadline = number, comparison[0], time.monotonic() + WALL_SECONDS
         worker.num_answers += 1
         self._busy[worker.connection] = worker
         with suppress(OSError):  # a dead worker is noticed when its reply is read
-            worker.connection.send(question)
+            worker.connection.send(comparison)
 
     def _receive(self, worker: Worker) -> Reply:
         """Return a worker's reply; for a worker that died, the cause."""
@@ -152,7 +151,7 @@ class Workers:
 
 
 def work(connection: Connection, judge: Judge, cpu_seconds: float) -> None:
-    """Answer questions in a worker until the server closes the connection. Never returns."""
+    """Reply to comparisons in a worker until the server closes the connection. Never returns."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # the default action ends the process
@@ -185,7 +184,7 @@ def main() -> None:
     workers = Workers(judge, client, num_workers=num_workers, cpu_seconds=cpu_seconds)
     try:
         while True:
-            client.send(workers.answer(client.recv()))
+            client.send(workers.reply_all(client.recv()))
     except (EOFError, OSError):
         workers.close()
 

@@ -11,13 +11,16 @@ _SAMPLE, _GROUP, _FULL = "a_grae_sample_only", "a_grae_group_only", "a_grae"
 
 
 def c6(evaluations: Strata) -> Verdict:
-    """Judge: DDAS (sample level) raises mainly Pass@1, ASS (group level) mainly Pass@K, both have the best balance.
+    """Judge: DDAS (sample level) raises mainly Pass@1, ASS (group level) Pass@K; the two together balance both best.
 
     With gain = arm − GRPO and balance = (Pass@1 + Pass@K) / 2, the parts are: the sample level's gain at 1 > 0, and
     above its gain at K; the group level's gain at K > 0, and above its gain at 1; the full method's balance minus the
     balance of the sample level, of the group level and of GRPO > 0.
     """
-    title = "A-GRAE's sample level raises mainly Pass@1, its group level mainly Pass@k at large k; both balance best"
+    title = (
+        "A-GRAE's sample level raises mainly Pass@1, its group level mainly Pass@k at large k; the two together "
+        "balance Pass@1 and Pass@k best"
+    )
 
     def parts(e: Strata) -> list[Part]:
         top = largest_k(e)

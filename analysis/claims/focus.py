@@ -20,7 +20,7 @@ _FIRST_THIRD, _LAST_QUARTER = [(1.0, 0.0, 1 / 3)], [(1.0, 0.75, 1.0)]
 
 
 def c5(evaluations: Sequence[Evaluations], correct_share: Series) -> Verdict:
-    """Judge: Easy-Focused rises fastest in correct counts, Hard-Focused ends higher; each wins on its tests.
+    """Judge: Easy-Focused rises fastest in correct counts, Hard-Focused ends higher; each is better on its own test.
 
     Parts over time, on the share of a batch's completions that are correct: Easy − GRPO and Easy − Hard, mean over the
     first third of the run, > 0; Hard − GRPO and Hard − Easy, mean over the last quarter, > 0. Arms with the same seed
@@ -30,7 +30,8 @@ def c5(evaluations: Sequence[Evaluations], correct_share: Series) -> Verdict:
     (with ties, as evenly as possible). This choice does not bias the differences, which use no samples of the base.
     """
     title = (
-        "Easy-Focused has the fastest early rise of correct counts, Hard-Focused ends higher; each wins on its tests"
+        "Easy-Focused has the fastest early rise of correct counts, Hard-Focused ends higher; each is better on the "
+        "test of its own difficulty"
     )
     step_missing = absent(correct_share, (_EASY, _HARD, "grpo"))
     step_parts = [] if step_missing else _over_time(correct_share)

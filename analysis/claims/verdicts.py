@@ -6,7 +6,7 @@ A claim has parts. A part has one statistic, a claimed direction and a 95 % inte
   claimed direction. The second reason needs a problem that moved in the claimed direction: without one, the data do
   not bound the size of such a move;
 - *undecided* otherwise, also without an interval (no variation, too few problems or steps).
-
+Some parts of C3, C4, C7 and C8 are judged against a margin, or by a band, in place of zero and an interval.
 A claim is about a method. It is supported if all parts are, not supported if one part is, and undecided otherwise.
 - A part from a single training run describes that run and decides nothing. If all parts are of this kind, the verdict
   is ONE_SEED, and the parts describe these checkpoints.
@@ -36,10 +36,11 @@ MIN_STEPS = 30  # the block interval has one degree of freedom there
 
 RULE = (
     "Decision rule: a part is supported if its interval excludes zero in the claimed direction. It is not supported if "
-    "its interval excludes zero in the other direction, or excludes every relevant effect. Otherwise it is undecided. "
-    "A claim about a method is supported if all parts are, not supported if one part is, and undecided otherwise. A "
-    "missing part leaves a claim open, and one training run decides nothing about a method. docs/statistics.md tells "
-    "when each threshold was set."
+    "its interval excludes zero in the other direction, or excludes every relevant effect in the claimed direction "
+    "although some problem moved that way. Otherwise it is undecided. A claim about a method is supported if all parts "
+    "are, not supported if one part is, and undecided otherwise. If a part is missing, the others can refute the claim "
+    "but not support it, and one training run decides nothing about a method. C3, C4, C7 and C8 have margins or bands "
+    "of their own. docs/statistics.md tells when each threshold was set."
 )
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED, NO_DATA = "supported", "not supported", "undecided", "no data"
@@ -129,22 +130,22 @@ class Verdict:
         if self.verdict == SUPPORTED:
             return "further seeds, or another benchmark or model, on which a part's interval reaches zero"
         lacking = [f"the missing data: {', '.join(self.missing)}"] if self.missing else []
-        more = ", or more problems," if any("problems" in part.interval.speaks_of for part in self.parts) else ""
-        turned = [f"further seeds{more} that change the verdict on: {'; '.join(open_parts)}"] if open_parts else []
-        return "; ".join([*lacking, *turned])
+        more = " or problems" if any("problems" in part.interval.speaks_of for part in self.parts) else ""
+        to_decide = [f"more seeds{more}, to decide: {'; '.join(open_parts)}"] if open_parts else []
+        return "; ".join([*lacking, *to_decide])
 
 
 def describe(part: Part) -> str:
     """Return a part with its interval, basis and verdict.
 
     If the interval only excludes relevant effects, the text names that reason. For an undecided part it names the
-    effect that such an experiment finds with power 0.8.
+    effect for which such an experiment has 80 % power.
     """
     interval = part.interval
     by_size = part.verdict == NOT_SUPPORTED and interval.lo <= 0 <= interval.hi
     verdict = f"{part.verdict}: the interval excludes every relevant effect" if by_size else part.verdict
     if part.verdict == UNDECIDED and np.isfinite(interval.detectable):
-        verdict += f": {format_size(interval.detectable, part.unit)} is the effect that 4 of 5 such experiments find"
+        verdict += f": such an experiment has 80 % power for an effect of {format_size(interval.detectable, part.unit)}"
     scope = "these checkpoints: " if part.one_run else ""
     basis = f", {part.basis}" if part.basis else ""
     return f"{part.name}: {format_interval(part)}{basis} ({scope}{verdict})"

@@ -38,7 +38,7 @@ def compare(evaluations: Evaluations, arm: str, reference: str, k: int, *, scope
 def compare_family(
     evaluations: Evaluations, arms: Sequence[str], reference: str, ks: Sequence[int], *, scope: str
 ) -> pd.DataFrame:
-    """Return a family of comparisons that was declared before the data were seen: each arm with the reference.
+    """Compare each arm with the reference, Holm-corrected; meant for a family declared beforehand.
 
     Columns: benchmark, arm, reference, k, estimate, lo, hi (pointwise), p_value, p_holm, method, speaks_of, seeds,
     caution, family.
@@ -62,12 +62,12 @@ def pairwise_differences(evaluations: Evaluations, ks: Sequence[int] = KS, *, ba
     method, speaks_of, seeds; with bands: band_lo, band_hi, band.
     """
     ks = [k for k in ks if k <= evaluations.num_samples]
-    pairs = [(arm, one, k) for one, arm in itertools.combinations(evaluations.correct, 2) for k in ks]
+    pairs = [(arm, reference, k) for reference, arm in itertools.combinations(evaluations.correct, 2) for k in ks]
     contrasts: list[Contrast] = [{arm: {k: 1.0}, reference: {k: -1.0}} for arm, reference, k in pairs]
     rows = []
-    for one, pair in zip(contrast_intervals(evaluations, contrasts, bands=bands), pairs, strict=True):
-        banded = {"band_lo": one.band_lo, "band_hi": one.band_hi, "band": one.band} if bands else {}
-        rows.append(_row(evaluations, one, *pair) | banded)
+    for interval, pair in zip(contrast_intervals(evaluations, contrasts, bands=bands), pairs, strict=True):
+        band = {"band_lo": interval.band_lo, "band_hi": interval.band_hi, "band": interval.band} if bands else {}
+        rows.append(_row(evaluations, interval, *pair) | band)
     table = pd.DataFrame(rows)
     return table.assign(p_bh=benjamini_hochberg(table["p_value"].to_numpy())) if rows else table
 
@@ -92,9 +92,9 @@ def _check(evaluations: Evaluations, arm: str, reference: str, k: int, scope: st
     n, name = evaluations.num_samples, evaluations.benchmark
     if scope is not None and scope not in SCOPES:
         raise ValueError(f"scope={scope}: there is no such scope; choose from {', '.join(SCOPES)}")
-    for one in (arm, reference):
-        if one not in evaluations.correct:
-            raise ValueError(f"{name}: there is no arm {one!r}; choose from {', '.join(evaluations.correct)}")
+    for given in (arm, reference):
+        if given not in evaluations.correct:
+            raise ValueError(f"{name}: there is no arm {given!r}; choose from {', '.join(evaluations.correct)}")
     if arm == reference:
         raise ValueError(f"{arm}: cannot be compared with itself; name another reference")
     if not 1 <= k <= n:

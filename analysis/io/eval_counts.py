@@ -49,7 +49,7 @@ def read_counts(path: Path, *, first: int | None = None) -> Counts:
     """Return the number of correct samples of each problem. An unchanged file is read once.
 
     Args:
-        first: count only samples numbered below it, so that n becomes `first`. Default: all.
+        first: count only samples 0 … first − 1, so that n becomes `first`. Default: all.
 
     Raises:
         FrameError: the file is unreadable or foreign, its schema version differs, a (problem, sample) pair occurs
@@ -114,7 +114,7 @@ def _sampled_rows(path: Path) -> _SampledRows:
 
 
 def _sample_places(path: Path, rows: _SampledRows) -> tuple[int, np.ndarray]:
-    """Return n, and problem · n + sample of each row, [N].
+    """Return n and each row's flat position, problem index · n + sample number, [N].
 
     Raises:
         FrameError: some (problem, sample) pair is missing or repeated.
@@ -136,25 +136,25 @@ def _numbering_fault(rows: _SampledRows) -> str:
         row = order[int(np.argmax(again))]
         return (
             f"sample {rows.sample_N[row]} of problem {rows.ids[rows.problem_N[row]]!r} occurs more than once "
-            f"({int(again.sum())} repeated rows); delete it and evaluate again"
+            f"({int(again.sum())} repeated rows); delete the file and evaluate again"
         )
     num_samples_P = np.bincount(rows.problem_N)
     few, many = int(num_samples_P.argmin()), int(num_samples_P.argmax())
     if few != many:
         return (
             f"{num_samples_P[few]} samples for problem {rows.ids[few]!r} but {num_samples_P[many]} for "
-            f"{rows.ids[many]!r}, and Pass@k needs one n; evaluate again"
+            f"{rows.ids[many]!r}, and Pass@k needs the same n for all problems; evaluate again"
         )
     return (
         f"samples are numbered {rows.sample_N.min()} to {rows.sample_N.max()}, but each problem has "
-        f"{num_samples_P[0]} and numbers start at 0 without gaps; evaluate again"
+        f"{num_samples_P[0]}, so they must be 0 to {num_samples_P[0] - 1}; evaluate again"
     )
 
 
 def _only_value(path: Path, name: str, values: set[float | None]) -> float:
     known = sorted(value for value in values if value is not None and not math.isnan(value))
     if len(known) < len(values):
-        raise FrameError(f"{path}: some rows have no {name}, so it cannot be compared; evaluate again")
+        raise FrameError(f"{path}: some rows have no {name}, so the evaluation cannot be compared; evaluate again")
     if len(known) > 1:
         raise FrameError(f"{path}: mixes {name} = {known}, but an evaluation has one sampling setting; evaluate again")
     return float(known[0])
@@ -187,7 +187,7 @@ def check_comparable(evaluations: Sequence[tuple[str, Counts]]) -> None:
 def intersect_counts(evaluations: Sequence[tuple[str, Counts]]) -> tuple[list[tuple[str, Counts]], str]:
     """Return the evaluations cut to the problems they share and to the smallest n, and a sentence on what was cut.
 
-    A smaller n keeps the samples numbered below it; counts are never rescaled. The sentence is empty where nothing
+    A smaller n keeps samples 0 … n − 1; counts are never rescaled. The sentence is empty where nothing
     was cut.
 
     Raises:

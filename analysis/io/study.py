@@ -38,7 +38,7 @@ class Study:
     name: str
     question: str
     runs: tuple[Run, ...]
-    problems: tuple[str, ...] = ()  # runs that have not started
+    not_started: tuple[str, ...] = ()  # one sentence for each run that has not started
     refused: tuple[str, ...] = ()  # one sentence for each run that cannot be read
     view: View = View()
 
@@ -94,11 +94,11 @@ class Study:
 
 
 def load_study(root: Path, experiment: Experiment) -> Study:
-    """Return the study of an experiment. Missing runs are named in `problems`, unreadable ones in `refused`."""
-    runs, problems, refused = [], [], []
+    """Return the study of an experiment. Missing runs are named in `not_started`, unreadable ones in `refused`."""
+    runs, not_started, refused = [], [], []
     for key in experiment.runs:
         if not (root / key).is_dir():
-            problems.append(f"{key} has not started: there is no such directory under {root}")
+            not_started.append(f"{key} has not started: there is no such directory under {root}")
             continue
         try:
             run = read_run(root / key)
@@ -107,7 +107,7 @@ def load_study(root: Path, experiment: Experiment) -> Study:
             runs.append(replace(run, config={**run.config, "arm": experiment.arms.get(key, run.arm)}))
         except (RunError, FrameError) as error:
             refused.append(str(error))
-    return Study(experiment.name, experiment.question, tuple(runs), tuple(problems), tuple(refused))
+    return Study(experiment.name, experiment.question, tuple(runs), tuple(not_started), tuple(refused))
 
 
 def on_sound_runs(compute: Callable[[Study], Answer], study: Study) -> tuple[Answer, list[str]]:
@@ -174,6 +174,6 @@ def at_step(study: Study, step: int) -> Study:
 def merge_studies(studies: Sequence[Study], *, name: str, question: str) -> Study:
     """Return one study with the runs of several, each once."""
     runs = {run.path: run for study in studies for run in study.runs}
-    problems = dict.fromkeys(problem for study in studies for problem in study.problems)
+    not_started = dict.fromkeys(sentence for study in studies for sentence in study.not_started)
     refused = dict.fromkeys(sentence for study in studies for sentence in study.refused)
-    return Study(name, question, tuple(runs.values()), tuple(problems), tuple(refused))
+    return Study(name, question, tuple(runs.values()), tuple(not_started), tuple(refused))

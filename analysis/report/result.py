@@ -15,7 +15,10 @@ from analysis.presentation.table_layout import Layout
 from analysis.statistics.intervals import LEVEL
 
 NOT_EVALUATED = "No data yet: no run has been evaluated."
-UNFINISHED = "Unfinished runs, which no mean or verdict includes:"
+UNFINISHED = (
+    "Unfinished runs: no verdict uses them (C4 alone counts diverged runs), and a mean only where its arm has no "
+    "finished run (marked unfinished):"
+)
 DIVERGED = "A diverged run is an outcome, too: statements about its arm hold for the seeds that did not diverge."
 
 
@@ -35,7 +38,7 @@ class Result:
     def remarks(self) -> list[str]:
         """Sentences on data that were left out, a training reward other than accuracy, and differing settings."""
         reward = describe_reward(self.study.runs)
-        return [*self.study.problems, *([reward] if reward else []), *self.study.settings_differ, *self.notes]
+        return [*self.study.not_started, *([reward] if reward else []), *self.study.settings_differ, *self.notes]
 
 
 def verdict_line(verdict: Verdict) -> str:
@@ -62,7 +65,8 @@ def multiplicity(verdicts: Sequence[Verdict]) -> str:
     return (
         f"Multiplicity: {judged} claims rest on {num_parts} intervals at {100 * LEVEL:.0f} % each, without correction "
         f"across claims. If every effect were zero, about {num_parts * (1 - LEVEL):.1f} intervals would exclude zero "
-        "by chance. Within a claim no correction is needed, since a supported claim needs all its parts."
+        "by chance. A supported verdict needs no correction within its claim, since all parts must hold; not supported "
+        "may rest on one of several parts."
     )
 
 

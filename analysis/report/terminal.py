@@ -45,8 +45,8 @@ def _show_union(union: Result, console: Console) -> None:
         console.print(f"unfinished: {run_state(run)}")
     for note in union.study.settings_differ:
         console.print(f"note: {note}")
-    for problem in union.study.problems:
-        console.print(f"left out: {problem}")
+    for sentence in union.study.not_started:
+        console.print(f"left out: {sentence}")
 
 
 def _passk_table(head: Sequence[str], block: Block) -> Table:

@@ -47,7 +47,7 @@ from analysis.statistics.passk import effective_problems, within_problem_covaria
 class Sources:
     """Estimate and variances of one contrast, from which its interval follows."""
 
-    scope: str
+    scope: str  # `speaks_of` of the interval, and of tables
     method: str
     problem_P: np.ndarray  # the contrast of each problem, mean over seeds
     problem_variance: float  # of the mean over problems
@@ -57,7 +57,7 @@ class Sources:
     seed_df: float
     fixed_variance: float  # from the base model's samples, where problems are fixed
     num_seeds: int
-    reason: str = ""  # for the lack of an interval
+    no_interval_reason: str = ""  # "": there is an interval
     exact_p: float = np.nan
     is_share: bool = False  # one arm's own value, not a difference
 
@@ -77,30 +77,30 @@ def find_sources(
     problem_P = np.sum([values_SP.mean(axis=0) for values_SP in values.values()], axis=0)
     is_share = is_single_share(contrast)
     variance, df = _over_problems(problem_P, sizes, is_share=is_share)
-    reason = _why_no_interval(problem_P, variance, is_share=is_share)
+    no_interval = _no_interval_reason(problem_P, variance, is_share=is_share)
     if scope == CHECKPOINTS:
-        exact_p = np.nan if is_share or reason else _exact_p(problem_P)
+        exact_p = np.nan if is_share or no_interval else _exact_p(problem_P)
         method = OVER_PROBLEMS if np.isnan(exact_p) else EXACT
         if is_share and np.isin(problem_P, (0.0, 1.0)).all():
             method = WILSON
         scope = BASE_MODEL if set(contrast) == {BASE} else CHECKPOINTS
-        method = reason or method
-        return Sources(scope, method, problem_P, variance, df, {}, 0.0, np.inf, 0.0, 1, reason, exact_p, is_share)
+        method = no_interval or method
+        return Sources(scope, method, problem_P, variance, df, {}, 0.0, np.inf, 0.0, 1, no_interval, exact_p, is_share)
     deviations, seed_variance, seed_df, paired = _over_seeds(values, seeds)
     if scope == METHOD and seed_variance == 0:  # the seeds' means are tied, but seeds differ on single problems
         seed_variance = _interaction(values, seeds)
-    if scope == METHOD and is_share and reason in (NO_VARIATION, TOO_FEW) and seed_variance > 0:
+    if scope == METHOD and is_share and no_interval in (NO_VARIATION, TOO_FEW) and seed_variance > 0:
         # scores in [0, 1] vary at most as much as zeros and ones
         mean = float(problem_P.mean())
-        variance, df, reason = mean * (1 - mean) / len(problem_P), len(problem_P) - 1.0, ""
+        variance, df, no_interval = mean * (1 - mean) / len(problem_P), len(problem_P) - 1.0, ""
     fixed, num_seeds = 0.0, min(map(len, seeds.values()))
     if scope == SEEDS:
-        reason, variance = "" if seed_variance > 0 else NO_SPREAD, 0.0
+        no_interval, variance = "" if seed_variance > 0 else NO_SPREAD, 0.0
         fixed = _base_variance(strata, contrast, problem_P, is_passk=scores is None) if BASE in contrast else 0.0
     method = _seed_method(scope, paired=paired, several=len(seeds) > 1)
     return Sources(
-        scope, reason or method, problem_P, variance, df, deviations, seed_variance, seed_df, fixed, num_seeds, reason,
-        is_share=is_share,
+        scope, no_interval or method, problem_P, variance, df, deviations, seed_variance, seed_df, fixed, num_seeds,
+        no_interval, is_share=is_share,
     )  # fmt: skip
 
 
@@ -144,6 +144,8 @@ def _over_problems(problem_P: np.ndarray, sizes: Sequence[int], *, is_share: boo
         if size < 2:
             return np.nan, np.nan
         variance += float(np.var(part_P, ddof=1)) * size / num_problems**2
+    # Deviations about the median show how few problems carry the variance of a skewed distribution. For a difference
+    # those about 0, the null hypothesis, count too: the smaller number is conservative.
     middle = float(np.median(problem_P))
     effective = effective_problems(problem_P - middle)
     if not is_share:
@@ -151,7 +153,7 @@ def _over_problems(problem_P: np.ndarray, sizes: Sequence[int], *, is_share: boo
     return variance, min(num_problems - len(sizes), max(1.5 * effective, 1.0))
 
 
-def _why_no_interval(problem_P: np.ndarray, variance: float, *, is_share: bool) -> str:
+def _no_interval_reason(problem_P: np.ndarray, variance: float, *, is_share: bool) -> str:
     if np.isnan(problem_P).any():
         return "none (k > n)"
     differs_P = np.abs(problem_P - (np.median(problem_P) if is_share else 0.0)) > ROUNDING
@@ -211,7 +213,7 @@ def _base_variance(
 ) -> float:
     """Return the variance of the base model's term on fixed problems.
 
-    It is that within problems where j + k ≤ n, else the bound from the variance over problems.
+    An unbiased variance within problems if all j + k ≤ n; else an upper bound, the variance over problems.
     """
     total, weights = 0.0, contrast[BASE]
     for stratum in strata:

@@ -1,5 +1,6 @@
 """Evaluations of a benchmark's arms, their linear contrasts, and the names of scopes and methods of intervals.
 
+An `Evaluations` is of one benchmark. `strata` is a sequence of them, one entry per benchmark.
 Shapes: S seeds, P problems, n samples.
 """
 

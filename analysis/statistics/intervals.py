@@ -17,8 +17,9 @@ FEW_SEEDS = 5  # with fewer, an interval over seeds is valid but wide, and comes
 class Interval:
     """Estimate with its interval. Without an interval lo and hi are NaN, and `method` names the reason.
 
-    speaks_of is the scope. p_value is two-sided for the hypothesis that the true value is 0, by the same method: it is
-    at most 1 − LEVEL exactly where the interval excludes 0. band_lo and band_hi hold simultaneously for a family of
+    speaks_of is the scope in words (evaluations.py), under the name of the tables' column. p_value is two-sided for the
+    hypothesis that the true value is 0, by the same method: it is at most 1 − LEVEL exactly where the interval excludes
+    0. band_lo and band_hi hold simultaneously for a family of
     estimates; `band` names their method, or the reason for their lack. num_below and num_above count the problems on
     either side of 0 (None where problems do not vary). error is the standard error.
     """
@@ -141,7 +142,7 @@ def long_run_variance(series_T: np.ndarray) -> tuple[float, float]:
 
     The estimate is the moving-block bootstrap's variance (Künsch 1989) in closed form: the spread of the means of all
     blocks of length b = ⌈√T⌉. A polynomial of degree 5 is subtracted first, since the run's trend is signal, not
-    noise. The divisor l − 4 instead of l = T/b, and a t quantile of l − 4 degrees of freedom, correct for that fit.
+    noise. With l = T/b blocks, dividing by l − 4 and using t with l − 4 degrees of freedom corrects for that fit.
     Simulated coverage at nominal 95 % of the difference of two thirds of AR(1) noise, T = 40 … 160: 94–100 % at
     coefficient 0, 96–99 % at 0.5, 83–94 % at 0.8. Sharp bends, which the polynomial cannot follow, widen the interval.
     NaN where l ≤ 4.

@@ -88,7 +88,7 @@ def _sampled_rows(path: Path) -> pa.Table:
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         cause = str(error).partition("\n")[0]
-        raise FrameError(f"{path}: not a whole Parquet file: {cause}; delete it and evaluate again") from error
+        raise FrameError(f"{path}: not a whole Parquet file: {cause}; delete the file and evaluate again") from error
     kind = table.schema.field("answer").type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
         raise FrameError(f"{path}: its column answer holds {kind} but should hold text; evaluate again")

@@ -21,7 +21,7 @@ NUM_DRAWS = 4000
 def simultaneous_share(
     factors_RX: np.ndarray, *, rng: np.random.Generator, num_draws: int = NUM_DRAWS, level: float = LEVEL
 ) -> float:
-    """Return the error rate of each of X intervals with which all of them hold at once with probability `level`.
+    """Return the error rate per interval at which all X hold together with probability `level`.
 
     It is a quantile of the smallest p-value of all cells, over draws from the normal law with the estimates' recorded
     correlation (single-step min-p; Westfall and Young 1993, Resampling-Based Multiple Testing). Correlated cells, such

@@ -2,8 +2,8 @@
 
 The random unit is the training seed, so whole seeds are resampled. Resampling benchmarks or problems of each run
 separately treats one model's scores as those of many models; its nominal 95 % intervals cover 39–45 %. Resampling a
-few seeds gives the right standard error but thin tails, so the interval is Student's with that error; for a mean it
-is exactly Welch's.
+few seeds gives the right standard error but thin tails, so the interval is Student's with that error. For a mean with
+equal numbers of seeds it is Welch's, up to the noise of NUM_RESAMPLES resamples.
 
 Shapes: S seeds of one arm, M benchmarks, D simulated experiments, N numbers of seeds.
 """
@@ -112,10 +112,11 @@ def _resample_whole_seeds(
 
 @dataclass(frozen=True)
 class SeedsNeeded:
-    """Number of seeds per arm that finds an effect with the given power; infinite beyond MAX_SEEDS.
+    """Number of seeds per arm that finds an effect with the given power; inf if more than MAX_SEEDS are needed.
 
     `seeds` assumes the recorded spread between seeds. `lo` and `hi` assume the ends of its 95 % interval, which is
-    wide: three seeds give the spread to a factor of six.
+    wide: with three paired seeds its upper end is 6.3 times the recorded spread, its lower end half of it (χ² with 2
+    degrees of freedom).
     """
 
     effect: float

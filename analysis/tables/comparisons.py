@@ -44,10 +44,10 @@ def table(study: Study) -> pd.DataFrame:
     """Return rows: benchmark, part (FAMILY or PAIRS), arm, reference, k, and Pass@k of the arm minus the reference's.
 
     estimate, lo and hi are shares; p_value is two-sided and uncorrected. p_holm: corrected over the family of one
-    benchmark, which is every trained arm against GRPO (against the base model without GRPO) at k = 1 and at the largest
-    k ≤ n/2. p_bh: corrected over all pairs of one benchmark at these k. scope: "method" if all arms of the family have
-    two seeds or more, else "checkpoints"; a pair has the interval that its own data allow. seeds, reference_seeds: of
-    the two arms. caution: a warning for fewer than five seeds.
+    benchmark, which is every trained arm against GRPO (against the base model if there is no GRPO) at k = 1 and at the
+    largest k ≤ n/2. p_bh: corrected over all pairs of one benchmark at these k. scope: "method" if all arms of the
+    family have two seeds or more, else "checkpoints"; a pair has the interval that its own data allow. seeds,
+    reference_seeds: of the two arms. caution: a warning for fewer than five seeds.
 
     Raises:
         FrameError: an evaluation cannot be read, or two of them cannot be compared.
@@ -158,7 +158,7 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
         notes.append(f"No declared family, since there are no two arms to compare: {', '.join(lacking)}.")
     largest = table.groupby("benchmark", sort=False)["k"].max()
     if len(few := largest.index[largest == 1]) and len(few) < len(largest):
-        notes.append(f"{NO_VALUE}, n < 4: only k = 1 is at most n/2: {', '.join(few)}.")
+        notes.append(f"{NO_VALUE}, n < 4: no k above 1 is at most n/2 ({', '.join(few)}).")
     return tuple(notes)
 
 

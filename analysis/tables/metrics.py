@@ -117,5 +117,5 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     notes = [describe_setting(known), *_DEFINITIONS]
     notes += describe_missing(known)
     if len(few := table.loc[table["note"] == FEW_SAMPLES, "benchmark"].unique()):
-        notes.append(f"{NO_VALUE}, {FEW_SAMPLES}: only k = 1 is at most n/2: {', '.join(few)}.")
+        notes.append(f"{NO_VALUE}, {FEW_SAMPLES}: no k above 1 is at most n/2 ({', '.join(few)}).")
     return tuple(notes)

@@ -3,7 +3,8 @@
     local.py    processes of this machine (sweeps.execution.executor); the command stays until all runs have ended
     slurm.py    one job array through submitit; the command ends after the submission
     ray.py      tasks of a Ray cluster; the command stays
-    job.py      a cluster's job: a sweep of one run
+
+job.py is no engine: it is the process that slurm and ray start for one run.
 
 A run leaves nothing but its directory, so any engine resumes the runs of another.
 """

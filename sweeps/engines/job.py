@@ -26,8 +26,8 @@ from sweeps.execution.run_status import BUSY
 from sweeps.execution.slots import Slot
 from sweeps.execution.worker import BUSY_EXIT
 
-IGNORED = (signal.SIGTERM, signal.SIGUSR2)  # Slurm's notices, which the owner gets too and acts on
-NOTICE_SECONDS = 5.0  # between a notice to the run and the stop by its owner
+IGNORED = (signal.SIGTERM, signal.SIGUSR2)  # sent by Slurm; the owner gets them too and acts on them
+SIGNAL_SECONDS = 5.0  # between a signal of Slurm to the run and the stop by its owner
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def main(argv: Sequence[str]) -> int:
     status, failed = "", None
     for outcome in outcomes:
         status, failed = outcome.status, (outcome.run.meta.get("failure") or {}).get("class")
-    if failed == "signal" and released.wait(NOTICE_SECONDS):
+    if failed == "signal" and released.wait(SIGNAL_SECONDS):
         _mark_interrupted(job.run_dir)
     return {"done": 0, BUSY: BUSY_EXIT}.get(status, 128 + signal.SIGKILL if failed == "signal" else 1)
 
@@ -116,7 +116,7 @@ def _stop_when_released(released: threading.Event) -> None:
 
 
 def _mark_interrupted(run_dir: str) -> None:
-    """Mark as interrupted a run that Slurm's notice ended before this process had to stop it."""
+    """Mark as interrupted a run that Slurm's signal ended before this process had to stop it."""
     path = Path(run_dir)
     with suppress(runs.RunBusyError), runs.lock(path):
         runs.update_meta(path, status="interrupted", error=None, failure=None)

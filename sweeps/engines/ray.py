@@ -37,8 +37,8 @@ TASK_VARIABLE = "AGRAE_LAB_RAY"  # environment variable with the cluster's addre
 def check(options: Mapping[str, Any], retry_policy: RetryPolicy) -> None:
     """Implement sweeps.engines.Engine.check."""
     if importlib.util.find_spec("ray") is None:
-        where = "in an environment of its own, on every machine"
-        raise PlanError([f"resources.engine is ray, which is not installed: pip install 'agrae-lab[ray]' {where}"])
+        how = "install it in an environment of its own on every machine: pip install 'agrae-lab[ray]'"
+        raise PlanError([f"resources.engine is ray, which is not installed; {how}"])
     check_options("ray", options, OPTIONS)
     if address := options.get("address"):
         _check_address(address)

@@ -1,10 +1,10 @@
 """Engine of a Slurm cluster, through submitit.
 
     submit    one job array over the runs that are neither finished nor queued; then the command ends
-    execute   each element of the array executes one run (sweeps.engines.job), on a node chosen by Slurm
-    requeue   shortly before an element's time is up, Slurm sends a notice: the run stops ("interrupted"), the element
-              returns to the queue, and the run resumes from its last checkpoint. After a preemption or the loss of a
-              node, Slurm requeues by itself
+    execute   each array task executes one run (sweeps.engines.job), on a node chosen by Slurm
+    requeue   shortly before a task's time is up, Slurm sends a signal (SIGUSR2): the run stops ("interrupted"), the
+              task returns to the queue, and the run resumes from its last checkpoint. After a preemption or the loss
+              of a node, Slurm requeues by itself
     collect   the status of each run is in its directory, as always; the same command submits the unfinished ones again
 
 `resources.options` are those of submitit's SlurmExecutor, by its names: partition, time (minutes), mem, gpus_per_node,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import submitit
 
 QUEUED = "queued"  # outcome of a run that waits or runs in the cluster
-ELEMENT_FILE = "slurm.json"  # in a run directory: the element last submitted for it
+TASK_FILE = "slurm.json"  # in a run directory: {"element": id of the array task last submitted for it}
 FIXED_PARAMETERS = (
     "array_parallelism",
     "nodes",
@@ -59,10 +59,10 @@ def check(options: Mapping[str, Any], retry_policy: RetryPolicy) -> None:
 
 
 def check_stop_rules(retry_policy: RetryPolicy) -> None:
-    """Check the stop rules: without a command that stays, none can depend on several runs.
+    """Refuse stop rules that need a running command: it ends once the jobs are submitted.
 
     Raises:
-        PlanError: one does.
+        PlanError: such a rule is set.
     """
     rules = {
         "fail_fast": retry_policy.fail_fast,
@@ -71,8 +71,8 @@ def check_stop_rules(retry_policy: RetryPolicy) -> None:
     }
     for name, value in rules.items():
         if value:
-            why = "with engine slurm it ends after the submission"
-            raise PlanError([f"stop.{name} needs a command that stays, but {why}; leave it out"])
+            why = "with engine slurm, whose command ends once the jobs are submitted"
+            raise PlanError([f"stop.{name} has no effect {why}; leave it out"])
 
 
 def run_all(
@@ -90,7 +90,7 @@ def run_all(
     Raises:
         PlanError: Slurm rejects the jobs.
     """
-    outcomes, unqueued = split_queued(todo, queued_elements())
+    outcomes, unqueued = split_queued(todo, queued_tasks())
     if not unqueued:
         return outcomes, False
     settings = {**DEFAULTS, **options, **({} if num_slots is None else {"array_parallelism": num_slots})}
@@ -100,16 +100,16 @@ def run_all(
         "num_threads": settings["cpus_per_task"],
         "retry_policy": retry_policy,
     }
-    elements = submit_arrays(
+    tasks = submit_arrays(
         todo[0].root / "slurm", settings, [(run.path, job.Job.for_run(run, **job_settings)) for run in unqueued]
     )
-    print(f"submitted {len(unqueued)} runs to Slurm ({elements[0]} to {elements[-1]}). After their end,")
+    print(f"submitted {len(unqueued)} runs to Slurm ({tasks[0]} to {tasks[-1]}). After their end,")
     print(f"the same command submits the unfinished ones; `python -m sweeps status {todo[0].root}` shows their status")
     return [*outcomes, *(Outcome(run, QUEUED, 0.0) for run in unqueued)], False
 
 
-def queued_elements() -> frozenset[str]:
-    """Return this user's elements that wait or run in Slurm.
+def queued_tasks() -> frozenset[str]:
+    """Return the ids of this user's array tasks that wait or run in Slurm.
 
     Raises:
         PlanError: Slurm does not answer.
@@ -128,7 +128,7 @@ def split_queued(todo: Sequence[runs.Run], queued: Collection[str]) -> tuple[lis
     """Return the outcomes of the runs that are queued or in progress, and the other runs, which are to be submitted."""
     outcomes, unqueued = [], []
     for run in todo:
-        record = run.path / ELEMENT_FILE
+        record = run.path / TASK_FILE
         if record.is_file() and json.loads(record.read_text())["element"] in queued:
             outcomes.append(Outcome(run, QUEUED, 0.0))
         elif run.is_locked():
@@ -139,7 +139,7 @@ def split_queued(todo: Sequence[runs.Run], queued: Collection[str]) -> tuple[lis
 
 
 def submit_arrays(folder: Path, settings: Mapping[str, Any], todo: Sequence[tuple[Path, job.Job]]) -> list[str]:
-    """Submit the jobs of these run directories, write the element of each into its directory, and return the elements.
+    """Submit the jobs of these run directories, write the task id of each into its directory, and return the ids.
 
     Beyond MAX_ARRAY jobs, each further array waits for the one before.
 
@@ -151,28 +151,28 @@ def submit_arrays(folder: Path, settings: Mapping[str, Any], todo: Sequence[tupl
 
     executor = submitit.SlurmExecutor(folder, max_num_timeout=NUM_REQUEUES)
     executor.update_parameters(**settings)
-    elements: list[str] = []
+    tasks: list[str] = []
     for at in range(0, len(todo), MAX_ARRAY):
         part = todo[at : at + MAX_ARRAY]
         try:
             submitted = submit(executor, [one for _, one in part])
         except FailedJobError as error:
             raise PlanError([f"Slurm refuses the jobs: {_last_line(str(error))}"]) from error
-        for (run_dir, _), element in zip(part, submitted, strict=True):
-            runs.write_json(run_dir / ELEMENT_FILE, {"element": element})
-        elements += submitted
-        executor.update_parameters(dependency=f"afterany:{elements[-1].partition('_')[0]}")
-    return elements
+        for (run_dir, _), task in zip(part, submitted, strict=True):
+            runs.write_json(run_dir / TASK_FILE, {"element": task})
+        tasks += submitted
+        executor.update_parameters(dependency=f"afterany:{tasks[-1].partition('_')[0]}")
+    return tasks
 
 
 def submit(executor: submitit.Executor, jobs: Sequence[job.Job]) -> list[str]:
     """Submit the jobs together through submitit and return their ids."""
     with executor.batch():
-        submitted = [executor.submit(ArrayElement(one)) for one in jobs]
+        submitted = [executor.submit(ArrayTask(one)) for one in jobs]
     return [one.job_id for one in submitted]
 
 
-class ArrayElement:
+class ArrayTask:
     """Function that submitit runs on a node; it owns one job's process there."""
 
     def __init__(self, one: job.Job) -> None:
@@ -191,12 +191,12 @@ class ArrayElement:
             sys.exit(code)
 
     def checkpoint(self) -> Any:
-        """Stop the run and return the element to be requeued; submitit calls this when the time is nearly up."""
+        """Stop the run and return the task to be requeued; submitit calls this when the time is nearly up."""
         from submitit.helpers import DelayedSubmission
 
         if self._process is not None:
             job.stop(self._process)
-        return DelayedSubmission(ArrayElement(self._job))
+        return DelayedSubmission(ArrayTask(self._job))
 
 
 def _last_line(text: str) -> str:

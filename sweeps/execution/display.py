@@ -216,13 +216,18 @@ def _print_failures(console: Console, failed: Sequence[runs.Run]) -> None:
 
 def _stop_sentence(level: StopLevel, num_active: int, reason: str) -> str:
     runs_now = "the active run" if num_active == 1 else f"the {num_active} active runs"
+    them = "it" if num_active == 1 else "them"
     if level == StopLevel.DRAIN:
         return (
-            f"{reason}: no more runs start, {runs_now} will finish. Press Ctrl-C again to stop now; "
-            "the same command resumes them"
+            f"{reason}: no more runs start, {runs_now} will finish. Ctrl-C stops {them} now; the same command then "
+            f"resumes {them}"
         )
     if level == StopLevel.STOP:
-        return f"{reason}: stopping {runs_now}; they are killed after {GRACE_SECONDS:.0f} s, or now by another Ctrl-C"
+        killed = "it is killed" if num_active == 1 else "they are killed"
+        return (
+            f"{reason}: stopping {runs_now}; {killed} after {GRACE_SECONDS:.0f} s, or now by another Ctrl-C. The same "
+            f"command then resumes {them}"
+        )
     return f"{reason}: killing {runs_now}"
 
 

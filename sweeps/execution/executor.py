@@ -1,9 +1,9 @@
 """Execution of runs: one process per run, a fixed number at a time. The stages of a run:
 
     claim     the run's lock is free and the run is not finished; meta.json: "pending", the last error cleared
-    start     fork of a server that has loaded the heavy modules; continues in sweeps.execution.worker
+    start     the fork server, which has loaded the heavy modules, forks a worker (sweeps.execution.worker)
     execute   the worker takes the run's lock, trains, and writes the status: done, diverged, failed, ...
-    end       the controller reads the exit code, and writes "failed" for a worker that could not
+    end       the controller reads the exit code, and writes "failed" for a worker that could not write its status
     retry     a transient failure leaves "pending"; the next attempt resumes from the last checkpoint
 
 shutdown.py has the ways to end a sweep early, retry_policy.py the rules of retries.
@@ -77,8 +77,8 @@ def run_all(
     """Execute runs. A run that fails or dies does not disturb the others.
 
     Args:
-        todo: runs with a config.yaml, in the order in which they start. Each is taken when a slot is free for it, so
-            that a generator sees all events that the display has received by then.
+        todo: runs with a config.yaml, in the order in which they start. Runs are taken one at a time, when a slot is
+            free. A generator can thus choose the next run from the events already sent to the display.
         slots: one for each run at a time, with its cores and GPU.
         train_module: has `execute(run_dir: str) -> str`, imported in each worker.
         preload: modules loaded once and shared by all workers; their import must not touch CUDA.
@@ -125,7 +125,7 @@ class _Sweep:
         self._active: list[ActiveRun] = []
         self._start_process, self._display = start, display
         self._retry_policy, self._stop_state = retry_policy, stop_state
-        self._applied_level = StopLevel.NONE  # as far as the active runs know
+        self._applied_level = StopLevel.NONE  # highest level already signalled to the active runs
         self._began = self._ticked = time.monotonic()
 
     def has_more(self) -> bool:
@@ -137,18 +137,18 @@ class _Sweep:
         while self._active or (self.has_more() and not self._stop_state.level):
             self._fill_free_slots()
             self._display.tick(self._active, len(self._retries) + operator.length_hint(self._todo))
-            for one in self._pop_ended():
-                self._record_outcome(self._record_end(one))
+            for active_run in self._pop_ended():
+                self._record_outcome(self._record_end(active_run))
             self._apply_stop_rules()
 
     def end_active(self) -> None:
         """End all active runs without telling the display, whose own error may be the cause."""
-        for one in self._active:
-            one.terminate("stop")
+        for active_run in self._active:
+            active_run.terminate("stop")
         while self._active:
             self._kill_overdue()
-            for one in self._pop_ended():
-                self._record_end(one)
+            for active_run in self._pop_ended():
+                self._record_end(active_run)
 
     def _fill_free_slots(self) -> None:
         while self._free and not self._stop_state.level and (run := self._next()) is not None:
@@ -174,18 +174,20 @@ class _Sweep:
 
     def _pop_ended(self) -> list[ActiveRun]:
         """Remove and return the runs whose process has ended; wait POLL_SECONDS for the first."""
-        ready = connection.wait([one.process.sentinel for one in self._active], timeout=POLL_SECONDS)
-        ended = [one for one in self._active if one.process.sentinel in ready]
-        for one in ended:
-            self._active.remove(one)
-            self._free.append(one.slot)
+        ready = connection.wait([active_run.process.sentinel for active_run in self._active], timeout=POLL_SECONDS)
+        ended = [active_run for active_run in self._active if active_run.process.sentinel in ready]
+        for active_run in ended:
+            self._active.remove(active_run)
+            self._free.append(active_run.slot)
         return ended
 
-    def _record_end(self, one: ActiveRun) -> Outcome:
-        code = exit_code(one.process)
-        out_of_memory = num_oom_kills() > one.oom_kills_before
-        process_exit = ProcessExit(code, one.terminated_for, out_of_memory, seconds=time.monotonic() - one.started)
-        return run_status.record_end(one.run, process_exit, self._retry_policy)
+    def _record_end(self, active_run: ActiveRun) -> Outcome:
+        code = exit_code(active_run.process)
+        out_of_memory = num_oom_kills() > active_run.oom_kills_before
+        process_exit = ProcessExit(
+            code, active_run.terminated_for, out_of_memory, seconds=time.monotonic() - active_run.started
+        )
+        return run_status.record_end(active_run.run, process_exit, self._retry_policy)
 
     def _record_outcome(self, outcome: Outcome) -> None:
         """Schedule another attempt, or record the final outcome."""
@@ -213,11 +215,11 @@ class _Sweep:
     def _apply_stop_level(self, level: StopLevel) -> None:
         if self._active:
             self._display.stopping(level, len(self._active), self._stop_state.reason)
-        for one in self._active:
+        for active_run in self._active:
             if level >= StopLevel.STOP:
-                one.terminate("stop")
+                active_run.terminate("stop")
             if level == StopLevel.KILL:
-                one.kill_at = 0.0
+                active_run.kill_at = 0.0
 
     def _terminate_overtime(self) -> None:
         now = time.monotonic()
@@ -225,13 +227,13 @@ class _Sweep:
         if self._retry_policy.timeout_seconds is None:
             return
         waiting = waiting_for_locks()
-        for one in self._active:
-            if one.process.pid in waiting:
-                one.waited += passed
-            elif now - one.started - one.waited > self._retry_policy.timeout_seconds:
-                one.terminate("timeout")
+        for active_run in self._active:
+            if active_run.process.pid in waiting:
+                active_run.waited += passed
+            elif now - active_run.started - active_run.waited > self._retry_policy.timeout_seconds:
+                active_run.terminate("timeout")
 
     def _kill_overdue(self) -> None:
-        for one in self._active:
-            if time.monotonic() > one.kill_at:
-                signal_group(one.process, SIGKILL)
+        for active_run in self._active:
+            if time.monotonic() > active_run.kill_at:
+                signal_group(active_run.process, SIGKILL)

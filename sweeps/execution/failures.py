@@ -92,7 +92,7 @@ def exit_error(exit_code: int | None, *, out_of_memory: bool) -> str:
     if exit_code is None:
         return "ConnectionError: the fork server of the runs has died"
     if exit_code == INFRASTRUCTURE_EXIT:
-        return "OSError: see the run's log, unless the disk is full"
+        return "OSError: see the run's log (missing if the disk is full)"
     name = signal_name(exit_code)
     if name == "SIGKILL" and out_of_memory:
         return "the run's process was killed by SIGKILL: the machine is out of memory"

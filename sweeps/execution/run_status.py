@@ -1,8 +1,8 @@
 """Status bookkeeping of a run: the controller's entries in meta.json before a worker starts and after it exits.
 
 meta.json of a failed or diverged run has `failure: {"class": str, "attempt": int}`: the class (see failures.py), and
-the number of failed attempts, this one included. A resumed sweep keeps counting; a run that had failed for good starts
-again from zero.
+the number of failed attempts, this one included. A resumed sweep keeps counting; a run with status failed (no attempt
+left) starts again from zero.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class ProcessExit:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Outcome of a run in this launch: its status (one of runs.STATUSES, or BUSY), and the run after it."""
+    """Outcome of a run in this launch: its status (one of runs.STATUSES, BUSY, or slurm's QUEUED).
+
+    run: the run as it is afterwards.
+    """
 
     run: runs.Run
     status: str
@@ -43,7 +46,7 @@ class Outcome:
 
 
 def reset_failure_count(run: runs.Run) -> runs.Run:
-    """Return the run as planned, without its failure count if it had failed for good."""
+    """Return the run as planned, without its failure count if it has status failed (no attempt left)."""
     return replace(run, meta={**run.meta, "failure": None}) if run.status == "failed" else run
 
 
@@ -67,12 +70,18 @@ def claim(run: runs.Run) -> Outcome | None:
 
 
 def start_failure(run: runs.Run, error: Exception) -> Outcome:
-    """Return the outcome of a run without a process. Nothing is written, since writing may be what failed."""
+    """Return the outcome of a run whose process could not be started.
+
+    Nothing is written, since writing may be what failed.
+    """
     return _outcome(run, _failure_changes(run, _error_text(error), exit_code=None), seconds=0.0)
 
 
 def record_end(run: runs.Run, process_exit: ProcessExit, retry_policy: RetryPolicy) -> Outcome:
-    """Write the status of a run whose process has exited, unless the worker did; "pending" if it will be retried.
+    """Complete meta.json after a run's process has exited, and return the outcome.
+
+    Writes the status if the worker wrote none ("pending" if the run will be retried), and the failure class of a failed
+    or diverged run in any case.
 
     Args:
         run: as it was claimed.

@@ -46,7 +46,7 @@ def make_slots(num_runs: int, *, num_slots: int | None = None) -> list[Slot]:
     Args:
         num_runs: the largest number of slots. Without `num_slots`, few runs get more threads each.
         num_slots: the number of runs at a time instead. Beyond the number of GPUs, runs share them. It decides the
-            threads of each run, however few are left: give the same number to all launches of a sweep.
+            threads of each run, even if fewer runs are left: give the same number to all launches of a sweep.
 
     Raises:
         PlanError: num_slots below 1.
@@ -68,7 +68,14 @@ def make_slots(num_runs: int, *, num_slots: int | None = None) -> list[Slot]:
 
 
 def num_sweep_slots(num_runs: int, *, num_slots: int | None = None) -> int:
-    """Return the number of runs at a time for a whole sweep, so that its last runs get no more threads each."""
+    """Return the number of runs at a time of a sweep.
+
+    Without `num_slots` it follows from all its runs, not only those left: a resumed sweep then gives each run the same
+    number of threads.
+
+    Args:
+        num_runs: all runs of the sweep.
+    """
     return len(make_slots(num_runs)) if num_slots is None else num_slots
 
 

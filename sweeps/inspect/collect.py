@@ -49,7 +49,9 @@ def _row(run: runs.Run, cells: Mapping[str, str]) -> dict[str, Any]:
     ended = {"error": run.meta.get("error"), "failure": failure.get("class")}
     attempts = {"attempts": len(run.meta.get("attempts", ())), **run.meta.get("timings", {})}
     kept = {
-        key: value for key, value in run.config.items() if key not in (*runs.VOLATILE, *runs.DERIVED, "arm", "seed")
+        key: value
+        for key, value in run.config.items()
+        if key not in (*runs.NOT_RESULT_SECTIONS, *runs.DERIVED, "arm", "seed")
     }
     settings = {f"setting {key}": value for key, value in runs.leaves(kept) if value != {}}
     return {**identity, **ended, **attempts, **settings, **_values(run)}

@@ -51,10 +51,15 @@ def find(name: str, root: Path, *, among: Sequence[Path] | None = None) -> list[
 
 
 def settings_that_differ(first: runs.Run, second: runs.Run) -> list[tuple[str, Any, Any]]:
-    """Return (key, first value, second value) of each different setting that decides the result; None if missing."""
+    """Return (key, first value, second value) of each different setting; None if missing.
+
+    Settings of the machine, of the run's place and experiment, and derived keys are left out.
+    """
     one, other = (dict(runs.leaves(run.config)) for run in (first, second))
     keys = [
-        key for key in dict.fromkeys([*one, *other]) if key.partition(".")[0] not in (*runs.VOLATILE, *runs.DERIVED)
+        key
+        for key in dict.fromkeys([*one, *other])
+        if key.partition(".")[0] not in (*runs.NOT_RESULT_SECTIONS, *runs.DERIVED)
     ]
     return [(key, one.get(key), other.get(key)) for key in keys if one.get(key) != other.get(key)]
 
@@ -62,8 +67,9 @@ def settings_that_differ(first: runs.Run, second: runs.Run) -> list[tuple[str, A
 def results(first: Sequence[runs.Run], second: Sequence[runs.Run]) -> Iterator[pd.DataFrame]:
     """Yield a table for every benchmark on which both sides are evaluated, with Pass@k of both and the difference.
 
-    Columns: benchmark, k; estimate, lo and hi of each of first, second, difference (paired, second less first); method
-    and speaks_of of the difference (see analysis.estimates.passk_curves).
+    Columns: benchmark, k; estimate, lo and hi of each of first, second, difference (second minus first; paired by
+    problem, and by seed where two or more seeds are shared); method and speaks_of of the difference (see
+    analysis.estimates.passk_curves).
 
     Raises:
         analysis.io.study.FrameError: an evaluation that cannot be read, or two that cannot be compared.

@@ -48,7 +48,7 @@ def find_removable(root: Path, run_dirs: Sequence[Path], *, everything: bool) ->
     Raises:
         agrae_lab.runs.RunError: a run directory or a manifest that cannot be read.
     """
-    named = {key for one in runs.list_experiments(root) for key in one.runs}
+    named = {key for experiment in runs.list_experiments(root) for key in experiment.runs}
     named |= {cell.run for directory in list_study_directories(root) for cell in directory.frozen_cells().values()}
     found = []
     for path in run_dirs:
@@ -77,16 +77,16 @@ def find_removable(root: Path, run_dirs: Sequence[Path], *, everything: bool) ->
 def remove(removable: Sequence[Removable]) -> list[Removable]:
     """Remove everything that is still not in progress, and return it."""
     removed = []
-    for one in removable:
-        with suppress(runs.RunBusyError), runs.lock(one.lock):
-            if one.reason == CHECKPOINTS and read_run_meta(one.lock).status not in runs.FINAL_STATUSES:
+    for item in removable:
+        with suppress(runs.RunBusyError), runs.lock(item.lock):
+            if item.reason == CHECKPOINTS and read_run_meta(item.lock).status not in runs.FINAL_STATUSES:
                 continue
-            if one.path.is_dir():
-                shutil.rmtree(one.path)
+            if item.path.is_dir():
+                shutil.rmtree(item.path)
             else:
-                one.path.unlink(missing_ok=True)
-            removed.append(one)
-    for folder in {one.lock.parent for one in removed}:
+                item.path.unlink(missing_ok=True)
+            removed.append(item)
+    for folder in {item.lock.parent for item in removed}:
         with suppress(OSError):  # it has another seed
             folder.rmdir()
     return removed
@@ -94,13 +94,13 @@ def remove(removable: Sequence[Removable]) -> list[Removable]:
 
 def print_removable(console: Console, removable: Sequence[Removable]) -> None:
     table = Table("size", "kind", "path", box=None, pad_edge=False)
-    for one in removable:
-        table.add_row(_size(one.num_bytes), one.reason, Text(str(one.path), overflow="fold"))
+    for item in removable:
+        table.add_row(_size(item.num_bytes), item.reason, Text(str(item.path), overflow="fold"))
     console.print(table)
 
 
 def total(removable: Sequence[Removable]) -> str:
-    return f"{len(removable)} items, {_size(sum(one.num_bytes for one in removable))}"
+    return f"{len(removable)} items, {_size(sum(item.num_bytes for item in removable))}"
 
 
 def _removable(path: Path, reason: str, lock: Path) -> Removable:

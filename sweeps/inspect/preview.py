@@ -27,8 +27,8 @@ from sweeps.spec.study import Search, Study
 def print_study(console: Console, planned: StudyPlan, *, num_slots: int | None) -> None:
     """Print the cells of a study with their seeds' status, the number and duration of unfinished runs, and drift."""
     print_cells(console, planned.cells, planned.run_by_key)
-    print(f"{planned.num_new} of {len(planned.cells)} were not frozen before")
-    _print_counts(planned.planned, num_slots=planned.study.resources.slots if num_slots is None else num_slots)
+    print(f"{planned.num_new} of {len(planned.cells)} pairs of cell and seed are new")
+    _print_counts(planned.all_runs, num_slots=planned.study.resources.slots if num_slots is None else num_slots)
     for sentence in planned.drift:
         print(f"changed since the freeze of this study: {sentence}")
 

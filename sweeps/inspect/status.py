@@ -71,7 +71,10 @@ def as_json(rows: Sequence[Row]) -> list[dict[str, object]]:
 
 
 def print_status(console: Console, rows: Sequence[Row]) -> None:
-    """Print one line per run, or only the first unfinished ones of very many, and the number of runs by status."""
+    """Print one line per run, and the number of runs by status.
+
+    Beyond _MAX_ROWS runs only the first _MAX_ROWS that are not done have a line.
+    """
     console.print(_table(rows if len(rows) <= _MAX_ROWS else [row for row in rows if row.status != "done"][:_MAX_ROWS]))
     console.print(_counts(rows))
 

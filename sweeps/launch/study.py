@@ -47,7 +47,7 @@ def launch_study(
     """Execute the unfinished runs of a study; inside sweeps.spec.compose.config_dir.
 
     Args:
-        retry: runs to retry, and no others; in a search, all failed trials are then retried.
+        retry: if given, only these runs are executed; in a search, any value retries all failed trials.
 
     Returns:
         the exit code (see sweeps.launch.cells.launch).
@@ -64,7 +64,7 @@ def launch_study(
         return _launch_search(study, directory, options, code=code, failed_too=bool(retry))
     keys = {run.key for run in retry}
     planned = plan_study(study, directory, train_module=options.train_module, code=code, retry=keys)
-    plan = planned.plan if not retry else _only_retries(planned.plan, keys)
+    plan = planned.launch_plan if not retry else _only_retries(planned.launch_plan, keys)
     check_drift(planned.drift if plan.todo else (), options)
     with directory.controller_lock():
         _requeue(directory, retry)
@@ -72,7 +72,7 @@ def launch_study(
         plan.write()
         directory.record(study, planned.cells, code)
         with _display(study, directory, options, num_runs=len(plan.todo), finished=plan.finished) as display:
-            run_all = _bind_engine(study, options, num_runs=len(planned.planned))
+            run_all = _bind_engine(study, options, num_runs=len(planned.all_runs))
             outcomes, interrupted = run_all(plan.todo, display=display) if plan.todo else ([], False)
         now = {one.run.key: replace(one.run, meta={**one.run.meta, "status": one.status}) for one in outcomes}
         print_cells(make_console(), planned.cells, {**planned.run_by_key, **now})
@@ -132,7 +132,7 @@ def check_drift(drift: Iterable[str], options: LaunchOptions) -> None:
         PlanError: a sentence for each change.
     """
     if (sentences := list(drift)) and not options.allow_drift:
-        hint = "restore it, give the study another name, or run with --allow-drift, which records it"
+        hint = "undo these changes, give the study another name, or run with --allow-drift, which records them"
         raise PlanError([*(f"since runs of this study were frozen, {one}" for one in sentences), hint])
 
 
@@ -191,15 +191,15 @@ def _only_retries(plan: Plan, retry: Collection[str]) -> Plan:
 
 def _record_drift(planned: StudyPlan, code: Code) -> None:
     """Record in meta.json and in the events which runs resume under other code than they were frozen under."""
-    known, codes = planned.directory.frozen_cells(), planned.directory.codes()
-    todo = {run.key: run for run in planned.plan.todo}
+    frozen_by_id, codes = planned.directory.frozen_cells(), planned.directory.codes()
+    todo = {run.key: run for run in planned.launch_plan.todo}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     recorded = []
     for cell in planned.cells:
-        before = known.get(cell.cell)
-        if before is None or before.code == code.fingerprint or before.run not in todo:
+        frozen = frozen_by_id.get(cell.cell)
+        if frozen is None or frozen.code == code.fingerprint or frozen.run not in todo:
             continue
-        entry = {"time": now, "changes": code_changes(codes[before.code], code)}
+        entry = {"time": now, "changes": code_changes(codes[frozen.code], code)}
         with suppress(runs.RunBusyError), runs.lock(todo[cell.run].path):
             meta = runs.read_run(todo[cell.run].path).meta
             runs.update_meta(todo[cell.run].path, drift=[*meta.get("drift", []), entry])
@@ -236,7 +236,7 @@ def _print_unfinished(outcomes: Sequence[Outcome], finished: Sequence[runs.Run])
 
 def _log_exit_code(directory: StudyDirectory, ended: Sequence[str], *, interrupted: bool) -> int:
     """Return the exit code for these statuses of runs or trials, and log it."""
-    code = exit_code([status for status in ended if status not in ("pruned", "taken up")], interrupted=interrupted)
+    code = exit_code([status for status in ended if status not in ("pruned", "requeued")], interrupted=interrupted)
     directory.log("closed", exit_code=code)
     return code
 

@@ -14,7 +14,7 @@ from agrae_lab import runs
 from agrae_lab.runs.provenance import git_revision, package_version
 
 PACKAGES = ("torch", "trl", "transformers")
-_IRRELEVANT_KEYS = (*runs.VOLATILE, "arm", "world", "method", "schema_version")
+_IRRELEVANT_KEYS = (*runs.NOT_RESULT_SECTIONS, "arm", "world", "method", "schema_version")
 _MAX_NAMED_FILES = 4
 
 
@@ -22,7 +22,7 @@ _MAX_NAMED_FILES = 4
 class Code:
     """Code that executes a run: every source file of the train module's package, and the libraries below it."""
 
-    git_revision: str | None  # for the reader only: other files may differ between revisions
+    git_revision: str | None  # shown in messages, not compared: a revision may change files that no run uses
     files: Mapping[str, str] = field(default_factory=dict)  # path from the package's parent → 12 hex digits
     packages: Mapping[str, str] = field(default_factory=dict)
 
@@ -64,6 +64,9 @@ def config_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     for key in dict.fromkeys([*before, *after]):
         if key.partition(".")[0] in _IRRELEVANT_KEYS or before.get(key) == after.get(key):
             continue
+        if key.startswith("code.evaluation."):
+            sentences.append(f"the code that samples or judges {key.split('.', 2)[2]} has changed")
+            continue
         if key.startswith("code."):
             sentences.append(f"the code has changed: {key.split('.', 2)[2]}")
             continue
@@ -75,6 +78,8 @@ def config_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _revisions(was: str | None, now: str | None) -> str:
+    if was is None and now is None:
+        return "no git revision"
     before, after = (
         revision.removesuffix("+")[:8] + "+" * revision.endswith("+") if revision else "no revision"
         for revision in (was, now)

@@ -28,32 +28,32 @@ class StudyPlan:
 
     study: Study
     directory: StudyDirectory
-    cells: tuple[FrozenCell, ...]  # every cell with every seed, in the order in which the runs start
-    planned: tuple[runs.Run, ...]  # the runs of these cells, each once
-    num_new: int  # cells that are frozen for the first time
-    drift: tuple[str, ...]  # a sentence for each change since the other cells were frozen
+    cells: tuple[FrozenCell, ...]  # every cell and seed, in the order in which the runs start
+    all_runs: tuple[runs.Run, ...]  # the runs of these cells, each once (cells with equal configs share a run)
+    num_new: int  # pairs of cell and seed that are frozen for the first time
+    drift: tuple[str, ...]  # a sentence for each change since the cells that are not new were frozen
 
     @cached_property
     def run_by_key(self) -> Mapping[str, runs.Run]:
         """Return the mapping from run key to run."""
-        return {run.key: run for run in self.planned}
+        return {run.key: run for run in self.all_runs}
 
     @cached_property
-    def plan(self) -> Plan:
+    def launch_plan(self) -> Plan:
         """Return the runs with a manifest under the study's name, which analysis reads."""
         keys = tuple(dict.fromkeys(cell.run for cell in self.cells))
-        arms = {run.key: run.arm for run in self.planned if run.key in keys}
+        arms = {run.key: run.arm for run in self.all_runs if run.key in keys}
         manifest = runs.Experiment(self.study.name, self.study.question, keys, arms)
-        return Plan(self.planned, ((self.directory.root, manifest),))
+        return Plan(self.all_runs, ((self.directory.root, manifest),))
 
 
 def plan_study(
     study: Study, directory: StudyDirectory, *, train_module: str, code: Code, retry: Collection[str] = ()
 ) -> StudyPlan:
-    """Compare every unfinished cell with its frozen config, and compose the new cells.
+    """Compare the frozen cells with today's configs, and compose the new ones.
 
-    A frozen cell keeps its config, whatever the YAML says now. Only changed problems make it a new run, since a run
-    cannot resume on other problems. A study of finished cells is not composed at all.
+    A frozen cell keeps its config, whatever the YAML says now. Changed problems, start model or training code make it a
+    new run, since a run cannot resume under others. An unchanged study of finished cells is not composed at all.
 
     Args:
         train_module: module with `freeze` (see freeze.py), imported only to compose a cell: torch takes seconds.
@@ -64,23 +64,28 @@ def plan_study(
     """
     points = [(settings, seed) for seed in study.seeds for settings in study_cells(study)]  # seed by seed
     directory.check_same(study, [cell_id(*point) for point in points])
-    known = _frozen_cells_on_disk(directory)
-    before = [known.get(cell_id(*point)) for point in points]
-    found = {one.run: _as_pending(read_run_meta(directory.root / one.run), retry) for one in before if one is not None}
-    is_finished = [one is not None and found[one.run].status in runs.FINAL_STATUSES for one in before]
+    frozen_by_id = _frozen_cells_on_disk(directory)
+    frozen_cells = [frozen_by_id.get(cell_id(*point)) for point in points]  # None: a new cell and seed
+    run_by_key = {
+        cell.run: _as_pending(read_run_meta(directory.root / cell.run), retry)
+        for cell in frozen_cells
+        if cell is not None
+    }
+    is_finished = [cell is not None and run_by_key[cell.run].status in runs.FINAL_STATUSES for cell in frozen_cells]
     if all(is_finished) and directory.study() == study:
-        return StudyPlan(study, directory, tuple(filter(None, before)), tuple(found.values()), 0, ())
+        return StudyPlan(study, directory, tuple(filter(None, frozen_cells)), tuple(run_by_key.values()), 0, ())
     freeze = importlib.import_module(train_module).freeze  # the import registers config groups
     configs = freeze_all(cells_to_compose(study, points, root=directory.root), freeze)
     codes = directory.codes()
-    compared = [  # finished cells too, unless some cell is frozen under today's code already
-        one
-        for one in filter(None, before)
-        if found[one.run].status not in runs.FINAL_STATUSES or code.fingerprint not in codes
+    # Once a cell is frozen under today's code, its drift has been accepted: then compare unfinished cells only.
+    compared = [
+        cell
+        for cell in filter(None, frozen_cells)
+        if run_by_key[cell.run].status not in runs.FINAL_STATUSES or code.fingerprint not in codes
     ]
     drift = dict.fromkeys(code_drift(compared, codes, code))
     cells, todo = [], []
-    for point, today, frozen, finished in zip(points, configs, before, is_finished, strict=True):
+    for point, today, frozen, finished in zip(points, configs, frozen_cells, is_finished, strict=True):
         config, changes = (today, []) if frozen is None else _config_to_run(today, frozen, directory.root)
         drift |= dict.fromkeys(changes)
         if frozen is not None and finished and not _lacks_evaluations(config, frozen):
@@ -88,9 +93,9 @@ def plan_study(
         else:
             cells.append(_freeze_cell(point, config, code))
             todo.append(config)
-    planned = found | {run.key: _as_pending(run, retry) for run in plan_runs(todo)}
-    chosen = tuple(planned[key] for key in dict.fromkeys(cell.run for cell in cells))
-    return StudyPlan(study, directory, tuple(cells), chosen, before.count(None), tuple(drift))
+    run_by_key |= {run.key: _as_pending(run, retry) for run in plan_runs(todo)}
+    all_runs = tuple(run_by_key[key] for key in dict.fromkeys(cell.run for cell in cells))
+    return StudyPlan(study, directory, tuple(cells), all_runs, frozen_cells.count(None), tuple(drift))
 
 
 def _as_pending(run: runs.Run, retry: Collection[str]) -> runs.Run:
@@ -107,9 +112,9 @@ def code_drift(cells: Iterable[FrozenCell], codes: Mapping[str, Code], now: Code
 def _frozen_cells_on_disk(directory: StudyDirectory) -> dict[str, FrozenCell]:
     """Return the frozen cells whose config.yaml still exists, by cell id."""
     return {
-        cell: one
-        for cell, one in directory.frozen_cells().items()
-        if (directory.root / one.run / "config.yaml").is_file()
+        identifier: cell
+        for identifier, cell in directory.frozen_cells().items()
+        if (directory.root / cell.run / "config.yaml").is_file()
     }
 
 
@@ -130,24 +135,24 @@ def cells_to_compose(study: Study, points: Sequence[tuple[Settings, int]], *, ro
     ]
 
 
-_FINGERPRINTS = ("data_fingerprints", "model_fingerprint", "code")  # a run resumes only under the same
+_FINGERPRINTS = ("data_fingerprints", "model_fingerprint", "code")  # a run resumes only if these are unchanged
 
 
 def _config_to_run(config: dict[str, Any], frozen: FrozenCell, root: Path) -> tuple[dict[str, Any], list[str]]:
     """Return the config with which a frozen cell runs, and a sentence for each difference from today's config."""
-    if runs.config_hash(config) == frozen.config_hash:
+    if runs.training_hash(config) == frozen.config_hash:
         return config, []
     was = runs.read_run(root / frozen.run).config
-    today = {key: config[key] for key in (*runs.VOLATILE, *_FINGERPRINTS) if key in config}
+    today = {key: config[key] for key in (*runs.NOT_RESULT_SECTIONS, *_FINGERPRINTS) if key in config}
     return {**was, **today}, config_changes(was, config)
 
 
 def _lacks_evaluations(config: Mapping[str, Any], frozen: FrozenCell) -> bool:
     """Return True if the config asks for evaluations that the finished run of its cell lacks."""
-    same = runs.config_hash(config) == frozen.config_hash
+    same = runs.training_hash(config) == frozen.config_hash
     return same and not runs.is_finished(runs.read_run(runs.run_dir_for(config)), config)
 
 
 def _freeze_cell(point: tuple[Settings, int], config: Mapping[str, Any], code: Code) -> FrozenCell:
     run = runs.Run(runs.run_dir_for(config), dict(config))
-    return FrozenCell(*point, run.key, runs.config_hash(config), code.fingerprint)
+    return FrozenCell(*point, run.key, runs.training_hash(config), code.fingerprint)

@@ -32,12 +32,12 @@ from sweeps.spec.study import Study
 
 @dataclass(frozen=True)
 class FrozenCell:
-    """A cell with a seed, and the run that it was frozen as."""
+    """A cell and seed, and the run that they were frozen as."""
 
     settings: Settings
     seed: int
     run: str  # key of the run (runs.Run.key)
-    config_hash: str
+    config_hash: str  # runs.training_hash of the frozen config
     code: str  # fingerprint of the code
 
     @property
@@ -75,8 +75,9 @@ class StudyDirectory:
             ) from error
 
     def frozen_cells(self) -> dict[str, FrozenCell]:
-        """Return cell id → frozen cell, for all cells that this study ever froze."""
-        return {one.cell: one for one in (FrozenCell(**entry) for entry in self._frozen_file()["cells"])}
+        """Return cell id → frozen cell, for every cell and seed that this study ever froze."""
+        cells = [FrozenCell(**entry) for entry in self._frozen_file()["cells"]]
+        return {frozen.cell: frozen for frozen in cells}
 
     def codes(self) -> dict[str, Code]:
         """Return fingerprint → code, for every code under which some cell is frozen."""
@@ -104,20 +105,20 @@ class StudyDirectory:
         )
 
     def record(self, study: Study, cells: Sequence[FrozenCell], code: Code) -> None:
-        """Write the study, and add cells; a known cell is replaced.
+        """Write the study, and add cells; an earlier entry of the same cell and seed is replaced.
 
         Only the holder of the controller's lock may call it.
         """
-        known = self.frozen_cells() | {one.cell: one for one in cells}
+        known = self.frozen_cells() | {frozen.cell: frozen for frozen in cells}
         codes = {**self.codes(), code.fingerprint: code}
         runs.write_json(
             self.path / "frozen.json",
             {
                 "schema_version": runs.SCHEMA_VERSION,
                 "codes": {
-                    fingerprint: asdict(codes[fingerprint]) for fingerprint in {one.code for one in known.values()}
+                    fingerprint: asdict(codes[fingerprint]) for fingerprint in {cell.code for cell in known.values()}
                 },
-                "cells": [asdict(one) for one in known.values()],
+                "cells": [asdict(cell) for cell in known.values()],
             },
         )
         with runs.replacing(self.path / "study.yaml") as temporary:
@@ -165,7 +166,10 @@ class StudyDirectory:
         content: Any = _json_or_none(path.read_text(errors="replace"))
         if not isinstance(content, dict) or content.get("schema_version") != runs.SCHEMA_VERSION:
             raise PlanError(
-                [f"{path} has no schema version {runs.SCHEMA_VERSION}; restore it, or use the agrae_lab that wrote it"]
+                [
+                    f"{path} cannot be read, or has another schema version than {runs.SCHEMA_VERSION}; restore it, or "
+                    "use the agrae_lab that wrote it"
+                ]
             )
         return content
 

@@ -1,7 +1,9 @@
-"""Search: Optuna proposes a cell for each free slot and receives its values.
+"""Search by Optuna. When a slot is free and no open trial has a run waiting, Optuna proposes a new trial.
+
+It receives the trial's metric values.
 
     space.py     dimensions of a trial, and the base composed once for each combination of the searched config groups
-    storage.py   the Optuna study of a search: its sampler, and the facts that must not change on resume
+    storage.py   the Optuna study of a search: its sampler, and the settings that must not change on resume
     trials.py    trials ↔ runs: proposed, executed, reported, and requeued after the death of a controller
     pruning.py   early end of unpromising trials
     table.py     trials.csv: a row for every trial, for readers and figures

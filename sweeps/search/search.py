@@ -15,7 +15,7 @@ from sweeps.execution.worker import GRACE_SECONDS
 from sweeps.planning.drift import Code
 from sweeps.planning.study_directory import StudyDirectory
 from sweeps.search.pruning import make_pruner
-from sweeps.search.space import Space, fingerprint
+from sweeps.search.space import Space, fixed_settings
 from sweeps.search.storage import default_url, open_study, requeue_unfinished_trials, storage_at, storage_in_use
 from sweeps.search.trials import Trials
 from sweeps.spec.study import Study
@@ -55,11 +55,11 @@ def run_search(
         RunError: the storage has failed; the active runs were stopped.
     """
     pruner = make_pruner(study, space.config(next(space.corners()), seed=study.seeds[0]))
-    facts = fingerprint(study, space)
+    fixed = fixed_settings(study, space)
     if storage is not None:  # shared with other roots, perhaps, but a study has one controller
-        facts["the study's directory"] = str(directory.path.resolve())
+        fixed["the study's directory"] = str(directory.path.resolve())
     with storage_at(storage or default_url(directory.path)) as opened_storage:
-        opened = open_study(study, opened_storage, facts)
+        opened = open_study(study, opened_storage, fixed)
         if pruner is not None:
             opened.pruner = pruner.algorithm()
         _wait_for_orphans(directory, opened)

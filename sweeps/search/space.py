@@ -118,48 +118,50 @@ def rounded_value(dimension: Dimension, proposed: Any) -> Any:
     return min(max(float(f"{proposed:.4g}"), float(dimension.low)), float(dimension.high))
 
 
-def fingerprint(study: Study, space: Space) -> dict[str, Any]:
-    """Return the facts of a search that must not change on resume, as plain data: fact → value."""
-    facts: dict[str, Any] = {"seeds": list(study.seeds)}
-    facts["objective"] = [f"{objective.direction} {objective.metric}" for objective in study.objective]
+def fixed_settings(study: Study, space: Space) -> dict[str, Any]:
+    """Return the settings of a search that must not change on resume, as plain data: name → value."""
+    fixed: dict[str, Any] = {"seeds": list(study.seeds)}
+    fixed["objective"] = [f"{objective.direction} {objective.metric}" for objective in study.objective]
     for key, dimension in space.dimensions.items():
-        facts[f"space.{key}"] = _plain(dimension)
-    for one in study.constraints:
-        bound = f"at most {one.at_most}" if one.at_most is not None else f"at least {one.at_least}"
-        facts[f"constraint {one.metric}"] = bound
-    return facts | _base_facts(space)
+        fixed[f"space.{key}"] = _plain(dimension)
+    for constraint in study.constraints:
+        at_most, at_least = constraint.at_most, constraint.at_least
+        fixed[f"constraint {constraint.metric}"] = (
+            f"at most {at_most}" if at_most is not None else f"at least {at_least}"
+        )
+    return fixed | _fixed_base(space)
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return a phrase for each difference between two fingerprints."""
+    """Return a phrase for each difference between two searches' fixed settings."""
     phrases = []
-    for fact in dict.fromkeys([*before, *now]):
-        if fact not in before:
-            phrases.append(f"{fact} is new ({now[fact]})")
-        elif fact not in now:
-            phrases.append(f"{fact} is gone (was {before[fact]})")
-        elif before[fact] != now[fact]:
-            phrases.append(f"{fact} was {before[fact]} and is {now[fact]}")
+    for name in dict.fromkeys([*before, *now]):
+        if name not in before:
+            phrases.append(f"{name} is new ({now[name]})")
+        elif name not in now:
+            phrases.append(f"{name} is gone (was {before[name]})")
+        elif before[name] != now[name]:
+            phrases.append(f"{name} was {before[name]} and is {now[name]}")
     return phrases
 
 
-def _base_facts(space: Space) -> dict[str, Any]:
+def _fixed_base(space: Space) -> dict[str, Any]:
     """Return every value that no trial sets, once if all templates agree, else for each."""
     by_key: dict[str, dict[str, Any]] = {}
     for choices, template in space.templates.items():
         named = " ".join(f"{key}={choice}" for key, choice in choices)
         for key, value in _values(template):
-            derived = key.split(".")[0] in (*runs.VOLATILE, *runs.DERIVED)
+            derived = key.split(".")[0] in (*runs.NOT_RESULT_SECTIONS, *runs.DERIVED)
             if not derived and key != "seed" and key not in space.dimensions:
                 by_key.setdefault(key, {})[named] = value
-    facts = {}
+    fixed = {}
     for key, values in by_key.items():
         first = next(iter(values.values()))
         if len(values) == len(space.templates) and all(value == first for value in values.values()):
-            facts[key] = first
+            fixed[key] = first
         else:
-            facts |= {f"{key} with {named}": value for named, value in values.items()}
-    return facts
+            fixed |= {f"{key} with {named}": value for named, value in values.items()}
+    return fixed
 
 
 def _suggest(trial: optuna.Trial, key: str, dimension: Dimension) -> Any:

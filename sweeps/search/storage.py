@@ -20,7 +20,7 @@ from sweeps.errors import PlanError
 from sweeps.search.space import changes
 from sweeps.spec.study import Search, Study
 
-FACTS = "facts"  # user attribute of the Optuna study with the search's fingerprint
+FIXED_SETTINGS = "facts"  # user attribute of the Optuna study: the settings that must not change on resume
 _MAX_CHANGES = 4  # named in a refusal
 
 
@@ -67,14 +67,14 @@ def storage_in_use() -> Iterator[None]:
         raise runs.RunError(f"the search's storage has failed: {reason}; run the same command to resume") from error
 
 
-def open_study(study: Study, storage: optuna.storages.RDBStorage, facts: Mapping[str, Any]) -> optuna.Study:
+def open_study(study: Study, storage: optuna.storages.RDBStorage, fixed_settings: Mapping[str, Any]) -> optuna.Study:
     """Create the Optuna study of this name, or open it to resume the search.
 
     Args:
-        facts: they must not change between launches (see space.fingerprint).
+        fixed_settings: settings that must not change between launches (see space.fixed_settings).
 
     Raises:
-        PlanError: the search was started with other facts, or the Optuna study is not this project's.
+        PlanError: the search was started with other fixed settings, or this project did not create the Optuna study.
     """
     with _no_warnings():
         opened = optuna.create_study(
@@ -83,14 +83,15 @@ def open_study(study: Study, storage: optuna.storages.RDBStorage, facts: Mapping
             directions=[objective.direction for objective in study.objective],
             load_if_exists=True,
         )
-    before = opened.user_attrs.get(FACTS)
+    before = opened.user_attrs.get(FIXED_SETTINGS)
     if before is None:
         if opened.trials:
-            raise PlanError([f"the storage has a study '{study.name}' of another origin; give this study another name"])
-        opened.set_user_attr(FACTS, dict(facts))
+            already = f"the storage already has an Optuna study '{study.name}' that this project did not create"
+            raise PlanError([f"{already}; give this study another name"])
+        opened.set_user_attr(FIXED_SETTINGS, dict(fixed_settings))
         with _no_warnings():
             opened.set_metric_names([objective.metric for objective in study.objective])
-    elif different := changes(before, facts):
+    elif different := changes(before, fixed_settings):
         more = f", and {len(different) - _MAX_CHANGES} more" if len(different) > _MAX_CHANGES else ""
         differences = "; ".join(different[:_MAX_CHANGES]) + more
         begun = f"the search '{study.name}' was started with other settings: {differences}"

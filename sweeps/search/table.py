@@ -6,7 +6,7 @@
     constraint <metric>                         mean over the seeds
     seed <n> <metric>                           the value of one run
 
-status: done, failed, pruned, running, waiting, or taken up (requeued; a later row has its number as `retry_of`).
+status: done, failed, pruned, running, waiting, or requeued (a later row has its number as `retry_of`).
 front: on the Pareto front of the feasible trials; with one objective, the best trial.
 """
 
@@ -62,7 +62,7 @@ def _row(study: Study, trial: FrozenTrial, *, front: set[int], requeued: bool) -
     attributes = trial.user_attrs
     values: Mapping[str, Sequence[float]] = attributes.get("values", {})
     pruned = attributes.get("pruned")
-    status = "taken up" if requeued else "pruned" if pruned else _STATUSES[trial.state.name]
+    status = "requeued" if requeued else "pruned" if pruned else _STATUSES[trial.state.name]
     params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     row: Row = {
         "trial": trial.number,

@@ -33,12 +33,12 @@ class OpenTrial:
     trial: optuna.Trial
     runs: dict[Path, runs.Run]  # by directory, in the order of the study's seeds
     waiting: list[Path]  # not started yet
-    ended: set[Path] = field(default_factory=set)  # done
+    done: set[Path] = field(default_factory=set)
 
     @property
     def has_active_run(self) -> bool:
         """Return True if some run has started and not ended."""
-        return len(self.ended) + len(self.waiting) < len(self.runs)
+        return len(self.done) + len(self.waiting) < len(self.runs)
 
 
 class Trials:
@@ -77,7 +77,7 @@ class Trials:
     def num_left(self) -> int:
         """Return the number of runs left to start, if every future trial takes one per seed."""
         num_to_ask = max(0, self._search.num_trials - self._num_asked)
-        return sum(len(one.waiting) for one in self._open) + num_to_ask * len(self._study.seeds)
+        return sum(len(open_trial.waiting) for open_trial in self._open) + num_to_ask * len(self._study.seeds)
 
     def ended(self, outcome: Outcome) -> None:
         """Record the final end of a run."""
@@ -87,11 +87,11 @@ class Trials:
         if stopped is not None and outcome.status == "interrupted":
             with suppress(runs.RunBusyError), runs.lock(path):
                 runs.update_meta(path, pruned=stopped)
-        for one in [one for one in self._open if path in one.runs]:
+        for open_trial in [open_trial for open_trial in self._open if path in open_trial.runs]:
             if stopped is not None and outcome.status == "interrupted":
-                one.waiting.append(path)  # for a later trial with the same parameters
+                open_trial.waiting.append(path)  # for a later trial with the same parameters
             else:
-                self._record_run_end(one, outcome.run, outcome.status)
+                self._record_run_end(open_trial, outcome.run, outcome.status)
         if len(self._open) < num_open:
             self.write_table()
 
@@ -99,8 +99,8 @@ class Trials:
         """Read what the active runs have recorded, and stop those whose trials are pruned."""
         for run in [process.run for process in active]:
             if self._pruner is not None and self._has_changed(run):
-                for one in [one for one in self._open if run.path in one.runs]:
-                    self._prune_if_due(one, run)
+                for open_trial in [open_trial for open_trial in self._open if run.path in open_trial.runs]:
+                    self._prune_if_due(open_trial, run)
         for process in active:
             if process.run.path in self._pruned:
                 process.terminate("stop")
@@ -110,12 +110,12 @@ class Trials:
 
     def _take(self, *, skip_active_trials: bool) -> runs.Run | None:
         """Return a waiting run; with skip_active_trials, none of a trial that has an active run."""
-        for one in self._open:
-            for path in [] if skip_active_trials and one.has_active_run else list(one.waiting):
-                one.waiting.remove(path)
+        for open_trial in self._open:
+            for path in [] if skip_active_trials and open_trial.has_active_run else list(open_trial.waiting):
+                open_trial.waiting.remove(path)
                 if path not in self._active:  # else a trial with the same parameters has started it
                     self._active.add(path)
-                    return one.runs[path]
+                    return open_trial.runs[path]
         return None
 
     def _ask(self) -> None:
@@ -131,78 +131,81 @@ class Trials:
             return
         trial.set_user_attr("runs", [run.key for run in found])
         self._record(params, found)
-        one = OpenTrial(trial, {run.path: run for run in found}, [run.path for run in found])
-        self._open.append(one)
+        open_trial = OpenTrial(trial, {run.path: run for run in found}, [run.path for run in found])
+        self._open.append(open_trial)
         for run in found:
-            if run.status in runs.FINAL_STATUSES and one in self._open:
-                self._record_run_end(one, run, run.status)
+            if run.status in runs.FINAL_STATUSES and open_trial in self._open:
+                self._record_run_end(open_trial, run, run.status)
         self.write_table()
 
     def _record(self, params: Settings, found: Sequence[runs.Run]) -> None:
         frozen = [
-            FrozenCell(params, run.seed, run.key, runs.config_hash(run.config), self._code.fingerprint) for run in found
+            FrozenCell(params, run.seed, run.key, runs.training_hash(run.config), self._code.fingerprint)
+            for run in found
         ]
         self._directory.record(self._study, frozen, self._code)
 
-    def _record_run_end(self, one: OpenTrial, run: runs.Run, status: str) -> None:
+    def _record_run_end(self, open_trial: OpenTrial, run: runs.Run, status: str) -> None:
         """Record the end of a run in one of its trials. A stopped or busy run leaves the trial open."""
         if status == "done":
-            one.runs[run.path] = run
-            one.ended.add(run.path)
-            one.waiting = [path for path in one.waiting if path != run.path]  # another trial may have executed it
-            self._prune_if_due(one, run)
-            if one in self._open and len(one.ended) == len(one.runs):
-                self._open.remove(one)
-                self._report_values(one)
+            open_trial.runs[run.path] = run
+            open_trial.done.add(run.path)
+            open_trial.waiting = [
+                path for path in open_trial.waiting if path != run.path
+            ]  # another trial may have executed it
+            self._prune_if_due(open_trial, run)
+            if open_trial in self._open and len(open_trial.done) == len(open_trial.runs):
+                self._open.remove(open_trial)
+                self._report_values(open_trial)
         elif status in ("failed", "diverged"):
-            self._open.remove(one)
+            self._open.remove(open_trial)
             if status == "failed":
-                one.trial.set_user_attr("failed_run", run.key)
+                open_trial.trial.set_user_attr("failed_run", run.key)
             first_line = str(run.meta.get("error") or "").partition("\n")[0]
-            self._fail(one.trial, f"{run.key} {status}: {first_line}")
+            self._fail(open_trial.trial, f"{run.key} {status}: {first_line}")
 
-    def _prune_if_due(self, one: OpenTrial, run: runs.Run) -> None:
+    def _prune_if_due(self, open_trial: OpenTrial, run: runs.Run) -> None:
         """Prune the trial if its pruner rejects the run's recorded values and some of its runs have not ended."""
         if self._pruner is None:
             return
         try:
-            why = self._pruner.report(one.trial, run, index=list(one.runs).index(run.path))
+            why = self._pruner.report(open_trial.trial, run, index=list(open_trial.runs).index(run.path))
         except ValueError:  # an unreadable file is reported when the run has ended
             return
-        if why is None or len(one.ended) == len(one.runs):
+        if why is None or len(open_trial.done) == len(open_trial.runs):
             return
-        self._open.remove(one)
+        self._open.remove(open_trial)
         needed = {path for other in self._open for path in other.runs}
-        reason = f"trial {one.trial.number} of {self._study.name}: {why}"
-        self._pruned |= dict.fromkeys((one.runs.keys() & self._active) - needed, reason)
-        one.trial.set_user_attr("pruned", why)
+        reason = f"trial {open_trial.trial.number} of {self._study.name}: {why}"
+        self._pruned |= dict.fromkeys((open_trial.runs.keys() & self._active) - needed, reason)
+        open_trial.trial.set_user_attr("pruned", why)
         if self._pruner.seed_by_seed:  # as Optuna advises: the mean so far is more informative than PRUNED
-            self._report_values(one)
+            self._report_values(open_trial)
         else:
-            self._optuna.tell(one.trial, state=TrialState.PRUNED)
+            self._optuna.tell(open_trial.trial, state=TrialState.PRUNED)
 
-    def _report_values(self, one: OpenTrial) -> None:
+    def _report_values(self, open_trial: OpenTrial) -> None:
         """Report the trial's values to Optuna, from its finished runs."""
-        done = [run for path, run in one.runs.items() if path in one.ended]
+        done = [run for path, run in open_trial.runs.items() if path in open_trial.done]
         values: dict[str, list[float]] = {}
         for metric in study_metrics(self._study):
             try:
                 found = [metric_value(run, metric) for run in done]
             except ValueError as error:
-                self._fail(one.trial, str(error))
+                self._fail(open_trial.trial, str(error))
                 return
             values[metric] = [value for value in found if value is not None and math.isfinite(value)]
             if len(values[metric]) < len(done):
-                self._fail(one.trial, f"{metric} is {', '.join(map(str, found))}, which is not a finite number")
+                self._fail(open_trial.trial, f"{metric} is {', '.join(map(str, found))}, which is not a finite number")
                 return
-        one.trial.set_user_attr("values", values)
+        open_trial.trial.set_user_attr("values", values)
         means = {metric: sum(known) / len(known) for metric, known in values.items()}
         for bound in self._study.constraints:
             mean = means[bound.metric]
             too_much = mean - bound.at_most if bound.at_most is not None else (bound.at_least or 0.0) - mean
             side = "at most" if bound.at_most is not None else "at least"
-            one.trial.set_constraint(f"{bound.metric} {side}", too_much)
-        self._optuna.tell(one.trial, [means[objective.metric] for objective in self._study.objective])
+            open_trial.trial.set_constraint(f"{bound.metric} {side}", too_much)
+        self._optuna.tell(open_trial.trial, [means[objective.metric] for objective in self._study.objective])
 
     def _fail(self, trial: optuna.Trial, reason: str) -> None:
         trial.set_user_attr("reason", reason)

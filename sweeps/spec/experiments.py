@@ -20,7 +20,7 @@ from sweeps.spec.read import shipped_studies
 
 @dataclass(frozen=True)
 class Cell:
-    """One configuration to run; `label` names it in messages by the user's own words."""
+    """One cell and seed to run; `label` names it in messages by the user's own words."""
 
     label: str
     compose: Callable[[], DictConfig]

@@ -145,5 +145,5 @@ def recorded_series(run: runs.Run, column: str) -> pd.Series:
 
 def _check_choice(metric: str, found: str, choices: Collection[str], complaint: str) -> None:
     if found not in choices:
-        hint = close_match(found, choices) or f"choose from {', '.join(choices) or 'none, for it has none'}"
+        hint = close_match(found, choices) or (f"choose from {', '.join(choices)}" if choices else "there are none")
         raise PlanError([f"'{metric}': {complaint} '{found}'; {hint}"])

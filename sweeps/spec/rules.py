@@ -54,7 +54,7 @@ def key_faults(key: str, where: str, never: str) -> Iterator[str]:
     """Yield a sentence for a config key in which cells cannot differ."""
     if key == "seed":
         yield f"{where}: seed is for replication, {never}; list its values under 'seeds'"
-    elif re.split("[./]", key)[0] in runs.VOLATILE:
+    elif re.split("[./]", key)[0] in runs.NOT_RESULT_SECTIONS:
         yield f"{where}: {key} does not change a result, so cells cannot differ in it; set it under 'base'"
     elif not re.fullmatch(r"\w[\w./-]*", key):
         yield f"{where}: {key!r} is not a key of the configuration; add or delete keys under 'base'"

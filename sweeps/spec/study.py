@@ -34,7 +34,7 @@ _CLOSED = {"extra": "forbid", "strict": True}  # for pydantic: no unknown keys, 
 
 @dataclass(frozen=True)
 class Axes:
-    """Settings that differ between cells: the union of four sets of cells; without axes, the base is the only cell."""
+    """Cells of a study: those of grid, zip, one_factor and list together, not crossed; without axes, the base alone."""
 
     grid: Annotated[Values, "Every combination of the values of these config keys."] = field(default_factory=dict)
     zip: Annotated[Values, "The first values of all these keys, then the second ones, and so on."] = field(
@@ -137,10 +137,12 @@ class Stop:
         None
     )
     fail_fast: Annotated[bool, "Stop the active runs as soon as one run has failed."] = False
-    max_failures: Annotated[int | None, Ge(1), "Start no more runs after so many failed ones; null for no limit."] = (
+    max_failures: Annotated[int | None, Ge(1), "Start no more runs once this many have failed; null for no limit."] = (
         None
     )
-    wall_hours: Annotated[float | None, Gt(0), "Stop the active runs after this time; a launch resumes them."] = None
+    wall_hours: Annotated[
+        float | None, Gt(0), "Stop the active runs after this time; the next launch resumes them."
+    ] = None
     __pydantic_config__: ClassVar = _CLOSED
 
 
@@ -149,7 +151,7 @@ class Resources:
     """Machines that execute the runs."""
 
     engine: Annotated[Literal["local", "slurm", "ray"], "This machine, a Slurm cluster, or a Ray cluster."] = "local"
-    slots: Annotated[int | None, Ge(1), "The number of runs at a time; null for one per GPU, else one per core."] = None
+    slots: Annotated[int | None, Ge(1), "Runs at a time; null: one per GPU, or one per core if there is no GPU."] = None
     options: Annotated[Mapping[str, Any], "Options of the engine, listed in docs/clusters.md."] = field(
         default_factory=dict
     )
@@ -166,7 +168,8 @@ class Study:
     axes: Axes = field(default_factory=Axes)
     exclude: Annotated[
         tuple[Mapping[str, Any], ...],
-        "Cells to leave out: those with all values of an entry; a list means any of its values.",
+        "Cells to leave out: those that set every key of an entry to the entry's value, or to one of a list of values. "
+        "A key left at its base value never matches.",
     ] = ()
     seeds: Annotated[tuple[Seed, ...], Len(1), "Seeds of replication; every cell is run with each of them."] = (0,)
     objective: tuple[Objective, ...] = ()

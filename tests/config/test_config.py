@@ -183,7 +183,7 @@ def test_a_task_file_with_a_missing_column(tmp_path):
 def test_the_seeds_of_one_method_lie_side_by_side():
     base, other = compose_config(), compose_config("seed=1")
     assert runs.run_dir_for(base).name == "seed-0"
-    assert runs.config_hash(base) != runs.config_hash(other)
+    assert runs.training_hash(base) != runs.training_hash(other)
     assert runs.run_dir_for(base).parent == runs.run_dir_for(other).parent
 
 
@@ -216,13 +216,13 @@ def test_a_run_is_named_by_what_its_problem_files_hold(tmp_path):
     problems = tmp_path / "problems.jsonl"
     text = shipped_file("countdown", "train").read_text()
     problems.write_text(text)
-    before = runs.config_hash(compose_config(f"task.train_file={problems}"))
+    before = runs.training_hash(compose_config(f"task.train_file={problems}"))
     problems.write_text(text.replace('"target": 55', '"target": 56', 1))
-    assert runs.config_hash(compose_config(f"task.train_file={problems}")) != before
+    assert runs.training_hash(compose_config(f"task.train_file={problems}")) != before
 
 
 def test_none_and_the_flavors_value_are_one_run():
-    assert runs.config_hash(compose_config()) == runs.config_hash(compose_config("advantage.base.ddof=0"))
+    assert runs.training_hash(compose_config()) == runs.training_hash(compose_config("advantage.base.ddof=0"))
 
 
 def test_an_experiment_without_a_name_still_freezes():

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from agrae_lab.runs import config_hash
+from agrae_lab.runs import training_hash
 from agrae_lab.tasks import Verdict, is_shaped, load_task, task_settings
 from agrae_lab.tasks.rewards import REWARDS, default_reward, reward_of, shaped, with_reward
 from tests.training.conftest import compose_config
@@ -101,9 +101,9 @@ def test_a_config_says_a_reward_unless_it_is_accuracy_as_a_matter_of_course(tmp_
         compose_config(f"root={tmp_path}", f"task.reward={name}") for name in ("null", "accuracy", "code", "paper")
     )
     assert "reward" not in default["task"]
-    assert config_hash(plain) == config_hash(default)
+    assert training_hash(plain) == training_hash(default)
     assert (code["task"]["reward"], paper["task"]["reward"]) == ("code", "paper")
-    assert len({config_hash(config) for config in (default, code, paper)}) == 3
+    assert len({training_hash(config) for config in (default, code, paper)}) == 3
 
 
 @pytest.mark.parametrize(

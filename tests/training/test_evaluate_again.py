@@ -95,7 +95,7 @@ def test_samples_added_later_are_those_of_one_evaluation(tmp_path):
 def test_a_kill_while_samples_are_added_changes_nothing(tmp_path, where):
     run = trained(tmp_path / "cut", "evaluation.num_samples=32")
     whole = trained(tmp_path / "whole", "evaluation.num_samples=320")
-    runs.request(run, evaluate.overridden_config(run, evaluate.parse_overrides(["evaluation.num_samples=320"])))
+    runs.update_config(run, evaluate.overridden_config(run, evaluate.parse_overrides(["evaluation.num_samples=320"])))
     folder = run.samples_path("countdown_test") if where == "eval" else run.base_samples_path("countdown_test")
     process = start(run.path)
     wait_for(folder.parent / "chunks" / "sample-00128-00160-00000.parquet", process)

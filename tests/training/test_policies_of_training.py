@@ -48,7 +48,7 @@ def test_the_policies_of_steps_are_evaluated_and_deleted(often):
 def test_watching_often_leaves_the_weights_as_they_are(often, tmp_path):
     """Keys outside the training identity do not decide weights: checkpoints, validation, kept policies, benchmarks."""
     plain = trained(tmp_path, "train.num_steps=4", "train.checkpoint_every=3", "train.validate_every=0")
-    assert runs.config_hash(plain.config) == runs.config_hash(often.config)
+    assert runs.training_hash(plain.config) == runs.training_hash(often.config)
     ours, theirs = weights(plain), weights(often)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 

@@ -50,7 +50,7 @@ def test_wandb_mirrors_offline(small_run, tmp_path, monkeypatch):
     (settings,) = asked
     cell = run.path.parent.name
     assert settings["group"] == f"a_grae/{cell}"
-    assert settings["id"] == f"{runs.config_hash(run.config, without=('seed',))}-3"
+    assert settings["id"] == f"{runs.training_hash(run.config, without=('seed',))}-3"
     assert settings["id"].startswith(cell.rpartition("-")[2])
     (written,) = (run.path / "wandb").glob(f"offline-run-*-{settings['id']}/run-{settings['id']}.wandb")
     assert b"greedy_accuracy" in written.read_bytes()

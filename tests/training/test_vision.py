@@ -88,7 +88,7 @@ def interrupt(run, *, at_step):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(run, problem_sets(run.config), on_step=stop)
+        train(run, problem_sets(run.config), on_progress=stop)
 
 
 def test_a_run_leaves_a_policy_that_loads_again_and_has_been_evaluated(whole):

@@ -59,8 +59,8 @@ def test_a_solution_and_the_official_reward_pass_over_an_open_box():
 
 
 def test_boxes_side_by_side_are_read_together():
-    assert read_answer(r"$x = \boxed{2}$, $\boxed{3}$ or $x=\boxed{\frac{1}{2}}$.").boxes == ("2", "3", r"\frac{1}{2}")
-    assert read_answer(r"\boxed{2}. But no, \boxed{3}").boxes == ("3",)
+    assert read_answer(r"$x = \boxed{2}$, $\boxed{3}$ or $x=\boxed{\frac{1}{2}}$.").parts == ("2", "3", r"\frac{1}{2}")
+    assert read_answer(r"\boxed{2}. But no, \boxed{3}").parts == ("3",)
     assert read_answer(r"\boxed{2} and " * 100 + r"\boxed{3}").answer == "3"
 
 

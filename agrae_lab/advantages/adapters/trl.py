@@ -7,8 +7,8 @@
 After TRL has scored a generation batch, the estimator's advantages replace its own. They are computed from the rewards
 of all processes, and `scale_rewards` has no effect on them. In evaluation TRL's own advantages stand.
 
-Rewards of 0 and 1 also give the success rates. Of a mixture of rewards, name the function that marks correct
-completions; where none of them does, add one and give it the weight 0 (`reward_weights`):
+If rewards are 0 or 1, success rates come from them. Otherwise pass `correct=`, the name of the reward function that is
+1 for a correct completion; if you have none, add one with weight 0 (`reward_weights`):
 
     with_advantage(GRPOTrainer, "a_grae", correct="accuracy_reward")(reward_funcs=[accuracy_reward, format_reward], ...)
 
@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agrae_lab.advantages.estimator import Context, Estimator, unknown
+from agrae_lab.advantages.estimator import Context, Estimator, unknown_name_message
 from agrae_lab.advantages.presets import make
 from agrae_lab.advantages.statistics import mean_over_tokens, widened
 
@@ -49,8 +49,8 @@ def with_advantage(
 
     Args:
         advantage: an estimator, or the name of a preset for `make`.
-        correct: name of the reward function that gives 1 to a correct completion and 0 to any other. None: the sum of
-            the rewards does.
+        correct: name of the reward function that gives 1 to a correct completion and 0 to any other. None: the total
+            reward says it (0 or 1).
         overrides: for `make`.
 
     Raises:
@@ -70,33 +70,33 @@ def with_advantage(
 class ScoredBatch:
     """A generation batch, from TRL's rewards to the estimator's advantages.
 
-    Each stage sets its fields; reading a field before its stage raises AttributeError. Fields of n completions are of
-    this process, those of N or P·G of all processes.
+    Each stage sets its fields; reading a field before its stage raises AttributeError. The comment of a field begins
+    with the method that sets it. Fields of n completions are of this process, those of N or P·G of all processes.
     """
 
     rewards_NF: Tensor = field(init=False)  # _calculate_rewards: of each reward function; NaN where it gave None
-    scoring_passes: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # log-probs and entropies, [n, T] each
+    policy_passes: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # log-probs and entropies, [n, T] each
     loss_inputs: dict[str, Any] = field(init=False)  # TRL's _generate_and_score_completions
-    logprobs_nT: Tensor = field(init=False)  # _find_scores: of the policy that sampled
-    entropies_nT: Tensor = field(init=False)  # _find_scores: nats
+    logprobs_nT: Tensor = field(init=False)  # _find_token_stats: of the policy that sampled
+    entropies_nT: Tensor = field(init=False)  # _find_token_stats: nats
     rewards_PG: Tensor = field(init=False)  # _replace_advantages: NaN for an invalid completion
     advantages_PG: Tensor = field(init=False)  # _replace_advantages: means over tokens where they are token-level
 
 
 @dataclass(frozen=True)
-class MixtureContext(Context):
-    """Context of rewards that are a mixture, where nothing else marks correct completions.
+class UnmarkedContext(Context):
+    """Context when no reward function is named as `correct`: the rewards must say it themselves.
 
-    num_functions: reward functions in the mixture.
+    num_functions: reward functions whose weighted sum the rewards are.
     """
 
     num_functions: int = 1
 
-    def accuracy(self, rewards_PG: Tensor) -> Tensor:
-        """Return the rewards, if they can be success themselves.
+    def correctness(self, rewards_PG: Tensor) -> Tensor:
+        """Return the rewards as correctness: values in [0, 1] of one function; only 0 and 1 of several.
 
         Raises:
-            ValueError: they are outside [0, 1], or the mixture of several functions is neither 0 nor 1 somewhere.
+            ValueError: another value.
         """
         values = rewards_PG[~rewards_PG.isnan()]
         is_unit = ((values >= 0) & (values <= 1)).all()
@@ -120,12 +120,13 @@ class AdvantageStages:
     """Stages from rewards to advantages, for a subclass of GRPOTrainer that sets `_batch` and calls them in order.
 
     The subclass overrides `_generate_and_score_completions`: TRL 1.16 computes advantages inline there, without a hook.
-    A stateful estimator's state is saved with checkpoints and loaded from them.
+    Used by AdvantageMixin (plain TRL) and AdvantageTrainer (agrae_lab/training/trainer.py), which differ only in when
+    the stages run. A stateful estimator's state is saved with checkpoints and loaded from them.
     """
 
     estimator: Estimator
-    correct: str | None = None  # the reward function that marks correct completions; None: the sum of all does
-    keeps_scores = False  # whether log-probs and entropies are kept even if the estimator needs none
+    correct: str | None = None  # the reward function that marks correct completions; None: the total reward does
+    keeps_token_stats = False  # True: log-probs and entropies are kept even if the estimator needs none
     _batch: ScoredBatch | None = None  # the batch in progress, for the hooks that TRL calls
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -141,7 +142,9 @@ class AdvantageStages:
             raise ValueError(
                 f"with_advantage: correct={self.correct!r} names several of the reward functions; rename one"
             )
-        raise ValueError(f"with_advantage: {unknown('reward function', self.correct, self.reward_func_names)}")
+        raise ValueError(
+            f"with_advantage: {unknown_name_message('reward function', self.correct, self.reward_func_names)}"
+        )
 
     def _calculate_rewards(self, *arguments: Any, **keywords: Any) -> Tensor:
         """Extend TRL's method: keep the rewards of all processes and functions, which TRL sums up at once."""
@@ -155,37 +158,37 @@ class AdvantageStages:
 
         TRL computes entropy in the update alone, where it is another policy's from the second mini-batch on.
         """
-        is_scoring = self._needs_scores and model is self.model and not torch.is_grad_enabled()
-        if is_scoring:
+        is_kept = self._needs_token_stats and model is self.model and not torch.is_grad_enabled()
+        if is_kept:
             keywords["compute_entropy"] = True
-        scores = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)  # type: ignore[misc]
-        if is_scoring and self._batch is not None:
-            self._batch.scoring_passes.append(scores[:2])
-        return scores
+        token_stats = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)  # type: ignore[misc]
+        if is_kept and self._batch is not None:
+            self._batch.policy_passes.append(token_stats[:2])
+        return token_stats
 
     @property
-    def _needs_scores(self) -> bool:
-        return self.keeps_scores or bool(self.estimator.requires & {"entropies", "logprobs"})
+    def _needs_token_stats(self) -> bool:
+        return self.keeps_token_stats or bool(self.estimator.requires & {"entropies", "logprobs"})
 
-    def _find_scores(self, batch: ScoredBatch) -> None:
+    def _find_token_stats(self, batch: ScoredBatch) -> None:
         """Set log-probs and entropies of the policy that sampled, where they are needed.
 
         Of the passes that TRL has made, the policy's is the one whose log-probs are handed on as the old ones; another
         may be the reference's, which under PEFT is the same model with its adapter switched off. Exactly on policy TRL
         needs no old log-probs and makes no such pass: then one is made here.
         """
-        if self._needs_scores:
+        if self._needs_token_stats:
             old_logprobs = batch.loss_inputs.get("old_per_token_logps")
-            found = [scores for scores in batch.scoring_passes if scores[0] is old_logprobs]
-            batch.logprobs_nT, batch.entropies_nT = found[0] if found else self._score_tokens(batch.loss_inputs)
-        batch.scoring_passes.clear()
+            found = [token_stats for token_stats in batch.policy_passes if token_stats[0] is old_logprobs]
+            batch.logprobs_nT, batch.entropies_nT = found[0] if found else self._token_stats(batch.loss_inputs)
+        batch.policy_passes.clear()
 
     @torch.no_grad()
-    def _score_tokens(self, loss_inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    def _token_stats(self, loss_inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Return log-probs and entropies of the completion tokens under the policy, [n, T] each."""
         ids = torch.cat([loss_inputs["prompt_ids"], loss_inputs["completion_ids"]], dim=1)
         mask = torch.cat([loss_inputs["prompt_mask"], loss_inputs["completion_mask"]], dim=1)
-        scores = self._get_per_token_logps_and_entropies(
+        token_stats = self._get_per_token_logps_and_entropies(
             self.model,
             ids,
             mask,
@@ -193,7 +196,7 @@ class AdvantageStages:
             batch_size=self.args.per_device_train_batch_size,
             **{name: loss_inputs[name] for name in IMAGE_FIELDS if name in loss_inputs},
         )
-        return scores[:2]
+        return token_stats[:2]
 
     def _replace_advantages(self, batch: ScoredBatch) -> None:
         """Put the estimator's advantages in the place of TRL's, in its loss inputs and its log."""
@@ -210,7 +213,9 @@ class AdvantageStages:
         else:
             batch.loss_inputs["advantages"] = advantages.flatten()[mine]
         batch.advantages_PG = advantages
-        self._logs["advantages"].extend(advantages.flatten().tolist())  # one batch long: pushes TRL's own out
+        self._logs["advantages"].extend(
+            advantages.flatten().tolist()
+        )  # this deque holds one batch, so ours replace TRL's
 
     def _correct(self, batch: ScoredBatch) -> Tensor | None:
         """Return 1 for a correct completion, 0 for any other, NaN where it is not known, [P, G].
@@ -264,7 +269,7 @@ class AdvantageStages:
             given["entropies_PGT"] = self._gather_groups(batch.entropies_nT)
             given["mask_PGT"] = self._gather_groups(mask_nT)
         if correct_PG is None:
-            return MixtureContext(**given, num_functions=len(self.reward_func_names))
+            return UnmarkedContext(**given, num_functions=len(self.reward_func_names))
         return Context(**given)
 
     def _gather_groups(self, values: Tensor) -> Tensor:
@@ -317,7 +322,7 @@ class AdvantageMixin(AdvantageStages):
         batch = self._batch = ScoredBatch()
         batch.loss_inputs = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
         if self.model.training:
-            self._find_scores(batch)
+            self._find_token_stats(batch)
             self._replace_advantages(batch)
         self._batch = None
         return batch.loss_inputs

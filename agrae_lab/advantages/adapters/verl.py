@@ -8,8 +8,8 @@
     VERL_USE_EXTERNAL_MODULES=my_estimators python -m verl.trainer.main_ppo algorithm.adv_estimator=agrae/a_grae ...
 
 verl imports the modules of that variable in every process, so the trainer's process knows the names too. Its signature
-carries rewards, mask and prompt ids, and so lengths; an estimator that needs token entropies or reward components is
-refused. Success rates are computed from the rewards, which must be 0 or 1.
+carries rewards, mask and prompt ids, and so lengths; an estimator that needs token entropies, token log-probs or reward
+components is refused. Success rates are computed from the rewards, which must be 0 or 1.
 
 Legend: N = P·G completions in any order, P prompts, G completions of each, T tokens.
 """

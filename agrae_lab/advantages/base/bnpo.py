@@ -38,7 +38,7 @@ class BNPO(Link):
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
         rewards = rewards_PG.double()  # densities of a narrow beta need the digits
-        p_P1 = success_rate(context.accuracy(rewards))
+        p_P1 = success_rate(context.correctness(rewards))
         density_P1 = _fitted_density(p_P1, p_P1[num_valid(rewards_PG) > 0])
         weight_P1 = torch.where(is_mixed(p_P1), (1 / density_P1).clamp(max=LARGEST_WEIGHT), 0.0)
         return (centred(rewards_PG) * weight_P1).to(rewards_PG)

@@ -45,7 +45,7 @@ class CurveRL(Link):
     def __call__(
         self, rewards_PG: Tensor, context: Context, state: list[list[int]] | None
     ) -> tuple[Tensor, list[list[int]]]:
-        p_P1 = success_rate(context.accuracy(rewards_PG))
+        p_P1 = success_rate(context.correctness(rewards_PG))
         num_bins = rewards_PG.shape[1] + 1
         bins_P1 = (p_P1.double() * num_bins).floor().long().clamp(max=num_bins - 1)
         counts = torch.bincount(bins_P1[is_mixed(p_P1)], minlength=num_bins)

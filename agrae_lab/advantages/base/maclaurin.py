@@ -38,10 +38,10 @@ class Maclaurin(Link):
     LAWS: ClassVar = frozenset({"groups_independent"})
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        accuracy_PG, n = context.accuracy(rewards_PG), num_valid(rewards_PG)
-        num_incorrect = n - num_correct(accuracy_PG)
+        correctness_PG, n = context.correctness(rewards_PG), num_valid(rewards_PG)
+        num_incorrect = n - num_correct(correctness_PG)
         term, total = torch.ones_like(n, dtype=torch.float64), torch.zeros_like(n, dtype=torch.float64)
         for j in range(1, min(self.order, rewards_PG.shape[1])):
             term = term * (num_incorrect - j).clamp(min=0) / (n - j).clamp(min=1)
             total = total + term
-        return torch.where(is_correct(accuracy_PG), 1.0, -total).to(rewards_PG)
+        return torch.where(is_correct(correctness_PG), 1.0, -total).to(rewards_PG)

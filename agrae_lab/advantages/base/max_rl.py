@@ -35,5 +35,5 @@ class MaxRL(Link):
     LAWS: ClassVar = frozenset({"zero_on_ties", "zero_sum", "sign_preserving", "groups_independent"})
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        p_P1 = success_rate(context.accuracy(rewards_PG))
+        p_P1 = success_rate(context.correctness(rewards_PG))
         return torch.where(p_P1 > 0, quotient(centred(rewards_PG), p_P1 + self.epsilon), 0.0)

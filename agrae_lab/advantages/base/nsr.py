@@ -29,4 +29,4 @@ class NSR(Link):
     LAWS: ClassVar = frozenset({"groups_independent"})
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        return is_correct(context.accuracy(rewards_PG)).to(rewards_PG.dtype) - 1
+        return is_correct(context.correctness(rewards_PG)).to(rewards_PG.dtype) - 1

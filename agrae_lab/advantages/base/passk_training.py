@@ -40,11 +40,11 @@ class PassKTraining(Link):
         return self.k + 1
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        accuracy_PG = context.accuracy(rewards_PG)
-        n, c = num_valid(accuracy_PG), num_correct(accuracy_PG)
+        correctness_PG = context.correctness(rewards_PG)
+        n, c = num_valid(correctness_PG), num_correct(correctness_PG)
         u = all_incorrect_chance(self.k, num_incorrect=n - c, num_total=n)
         sigma = (u * (1 - u)).sqrt()
         # the advantage of an incorrect completion in closed form: the difference above loses digits
         positive = torch.where(sigma > 0, u / (sigma + self.epsilon), 0.0)
         negative = -positive * c / (n - c).clamp(min=1)
-        return torch.where(is_correct(accuracy_PG), positive, negative).to(rewards_PG)
+        return torch.where(is_correct(correctness_PG), positive, negative).to(rewards_PG)

@@ -40,8 +40,8 @@ class PKPO(Link):
         return self.k + 1
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        accuracy_PG = context.accuracy(rewards_PG)
-        n, c = num_valid(accuracy_PG).double(), num_correct(accuracy_PG)
+        correctness_PG = context.correctness(rewards_PG)
+        n, c = num_valid(correctness_PG).double(), num_correct(correctness_PG)
         v = all_incorrect_chance(self.k - 1, num_incorrect=n - 1 - c, num_total=n - 1)
         weight = self.k * v / (n - 1).clamp(min=1)
-        return (weight * (is_correct(accuracy_PG).double() - c / n.clamp(min=1))).to(rewards_PG)
+        return (weight * (is_correct(correctness_PG).double() - c / n.clamp(min=1))).to(rewards_PG)

@@ -43,12 +43,12 @@ class Powers(Link):
     LAWS: ClassVar = frozenset({"zero_on_ties", "groups_independent"})
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        accuracy_PG = context.accuracy(rewards_PG)
-        correct_PG = is_correct(accuracy_PG)
-        p_P1 = success_rate(correct_PG.to(rewards_PG).masked_fill(accuracy_PG.isnan(), math.nan))
+        correctness_PG = context.correctness(rewards_PG)
+        correct_PG = is_correct(correctness_PG)
+        p_P1 = success_rate(correct_PG.to(rewards_PG).masked_fill(correctness_PG.isnan(), math.nan))
         mixed_P1 = is_mixed(p_P1)
         p_P1 = torch.where(mixed_P1, p_P1, 0.5)  # a power of 0 may be infinite
         correct_P1 = p_P1**self.correct_p * (1 - p_P1) ** self.correct_q
         incorrect_P1 = -self.incorrect_weight * p_P1**self.incorrect_p * (1 - p_P1) ** self.incorrect_q
         advantages_PG = torch.where(correct_PG, correct_P1, incorrect_P1)
-        return torch.where(mixed_P1 & ~accuracy_PG.isnan(), advantages_PG, 0.0)
+        return torch.where(mixed_P1 & ~correctness_PG.isnan(), advantages_PG, 0.0)

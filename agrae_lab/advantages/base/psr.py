@@ -29,4 +29,4 @@ class PSR(Link):
     LAWS: ClassVar = frozenset({"groups_independent"})
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
-        return is_correct(context.accuracy(rewards_PG)).to(rewards_PG.dtype)
+        return is_correct(context.correctness(rewards_PG)).to(rewards_PG.dtype)

@@ -52,6 +52,6 @@ class Unlikeliness(Link):
         logprobs_PG = logprobs_PG.masked_fill(rewards_PG.isnan(), torch.inf)  # above all that are ranked
         ranks_PG = torch.searchsorted(logprobs_PG.sort(dim=1).values, logprobs_PG)
         shares_PG = ranks_PG.to(rewards_PG) / num_valid(rewards_PG).clamp(min=1)
-        is_success = context.accuracy(rewards_PG) != 0
+        is_success = context.correctness(rewards_PG) != 0
         shrunk_PG = torch.where(is_success, rewards_PG * (1 - self.penalty * shares_PG), rewards_PG)
         return GRPO(ddof=self.ddof, epsilon=self.epsilon)(shrunk_PG, context)

@@ -34,4 +34,4 @@ class WReinforce(Link):
 
     def __call__(self, rewards_PG: Tensor, context: Context) -> Tensor:
         correct, incorrect = rewards_PG.new_tensor(self.positive_weight), rewards_PG.new_tensor(-1.0)
-        return torch.where(is_correct(context.accuracy(rewards_PG)), correct, incorrect)
+        return torch.where(is_correct(context.correctness(rewards_PG)), correct, incorrect)

@@ -65,19 +65,19 @@ class Entry:
     def filled(self) -> dict[str, Any]:
         """Slot → link, empty slots left out."""
         slots = {slot: getattr(self.estimator, slot) for slot in SLOTS}
-        return {slot: part for slot, part in slots.items() if not isinstance(part, Empty)}
+        return {slot: link for slot, link in slots.items() if not isinstance(link, Empty)}
 
     @property
     def links(self) -> dict[str, Any]:
         """Slot → link, without the base beneath if other slots are filled."""
-        others = {slot: part for slot, part in self.filled.items() if slot != "base"}
+        others = {slot: link for slot, link in self.filled.items() if slot != "base"}
         is_plain = self.estimator.base == make(self.beneath).base
         return others if others and is_plain else self.filled
 
     @property
     def descriptions(self) -> dict[str, Description]:
         """Slot → description of its link, in the order of the slots."""
-        return {slot: describe(type(part)) for slot, part in self.links.items()}
+        return {slot: describe(type(link)) for slot, link in self.links.items()}
 
     @cached_property
     def advantages(self) -> tuple[list[float | None], list[float | None]]:
@@ -97,7 +97,10 @@ def presets() -> list[Entry]:
 
 
 def other_links(slot: str) -> list[Entry]:
-    """Return the links of a slot other than base, each alone on GRPO; match links on Dr.GRPO, since they keep GRPO."""
+    """Return the links of a slot other than base, each alone on GRPO.
+
+    Match links are on Dr.GRPO, since they do not change GRPO.
+    """
     base = "dr_grpo" if slot == "match" else "grpo"
     return [Entry(name, make(base, **{slot: name}), base) for name in links(slot) if name != Empty.name]
 
@@ -126,12 +129,12 @@ def describe(cls: type) -> Description:
     )
 
 
-def values(part: Any) -> list[Value]:
+def values(link: Any) -> list[Value]:
     """Return the settings of a link with their values."""
-    official = getattr(part, "OFFICIAL", {})
-    cls: Any = type(part)
+    official = getattr(link, "OFFICIAL", {})
+    cls: Any = type(link)
     return [
-        Value(s.name, value := getattr(part, s.name), official.get(s.name, value), s.words, s.description)
+        Value(s.name, value := getattr(link, s.name), official.get(s.name, value), s.words, s.description)
         for s in settings_of(cls)
     ]
 

@@ -13,9 +13,9 @@ from agrae_lab.advantages.catalogue import facts
 from agrae_lab.advantages.catalogue.facts import NUM_GENERATIONS, Description, Entry, one_line
 from agrae_lab.advantages.estimator import SLOTS
 from agrae_lab.advantages.presets import make
-from agrae_lab.advantages.properties.laws import ALWAYS, MEANING, OPTIONAL
+from agrae_lab.advantages.properties.laws import ALWAYS, DECLARABLE, MEANING
 
-LAWS = [law for law in MEANING if law in OPTIONAL]
+LAWS = [law for law in MEANING if law in DECLARABLE]
 _COLUMNS = 4  # of the figure, two panels each
 _RATES = [k / NUM_GENERATIONS for k in range(NUM_GENERATIONS + 1)]
 _BLUE, _RED = "#0072B2", "#D55E00"  # of the correct, of the incorrect completions
@@ -117,16 +117,16 @@ def section(entry: Entry) -> str:
 
 
 def _slots(entry: Entry) -> str:
-    return " → ".join(f"{slot} `{part.name}`" for slot, part in entry.filled.items())
+    return " → ".join(f"{slot} `{link.name}`" for slot, link in entry.filled.items())
 
 
-def _link_blocks(slot: str, part: Any, description: Description) -> list[str]:
+def _link_blocks(slot: str, link: Any, description: Description) -> list[str]:
     """Return purpose, formula, source, settings, paragraphs and example of one link."""
     blocks = [_escape(description.purpose)] if description.purpose else []
     blocks.append(f"```text\n{description.formula}\n```")
     if description.source:
         blocks.append(f"Source: {_escape(description.source)}.")
-    if values := facts.values(part):
+    if values := facts.values(link):
         blocks.append("\n".join(_setting(slot, value) for value in values))
     if description.remark:
         blocks.append(_escape(description.remark))

@@ -37,6 +37,6 @@ class Attenuate(Link):
     BREAKS: ClassVar = frozenset({"zero_sum", "groups_independent", "shift_invariant"})
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
-        omega = batch_mean(context.accuracy(rewards_PG)) if context.omega is None else context.omega
+        omega = batch_mean(context.correctness(rewards_PG)) if context.omega is None else context.omega
         factor = torch.as_tensor(omega / self.alpha).clamp(max=1.0).to(advantages_PG)
         return torch.where(advantages_PG > 0, advantages_PG * factor, advantages_PG)

@@ -43,6 +43,6 @@ class DifferentialSmoothing(Link):
         assert context.logprobs_PGT is not None
         assert context.mask_PGT is not None
         logprob_PG = mean_over_tokens(context.logprobs_PGT, context.mask_PGT).to(advantages_PG)
-        is_correct_PG = is_correct(context.accuracy(rewards_PG))
+        is_correct_PG = is_correct(context.correctness(rewards_PG))
         weight_PG = torch.where(is_correct_PG, -self.positive_weight, self.negative_weight)
         return advantages_PG + torch.where(rewards_PG.isnan(), 0.0, weight_PG * logprob_PG)

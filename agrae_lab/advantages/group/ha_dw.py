@@ -46,8 +46,8 @@ class HADW(Link):
     ) -> tuple[Tensor, list[float]]:
         if rewards_PG.isnan().all():
             return advantages_PG, state or []
-        accuracy_PG = context.accuracy(rewards_PG)
-        omega = batch_mean(accuracy_PG) if context.omega is None else context.omega
+        correctness_PG = context.correctness(rewards_PG)
+        omega = batch_mean(correctness_PG) if context.omega is None else context.omega
         recent = [*(state or []), float(omega)][-self.window :]
-        ease_P1 = success_rate(accuracy_PG) - sum(recent) / len(recent)
+        ease_P1 = success_rate(correctness_PG) - sum(recent) / len(recent)
         return self.scale * (-advantages_PG.sign() * ease_P1).exp() * advantages_PG, recent

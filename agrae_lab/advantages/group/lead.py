@@ -35,7 +35,7 @@ class Lead(Link):
     BREAKS: ClassVar = frozenset({"zero_sum", "shift_invariant"})
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
-        p_P1 = success_rate(context.accuracy(rewards_PG))
+        p_P1 = success_rate(context.correctness(rewards_PG))
         return advantages_PG * torch.where(advantages_PG > 0, self._weight(p_P1), self._weight(1 - p_P1))
 
     def _weight(self, x: Tensor) -> Tensor:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from agrae_lab.advantages.catalogue.facts import describe
-from agrae_lab.advantages.estimator import INPUTS, SLOTS, Estimator, links, unknown
+from agrae_lab.advantages.estimator import INPUTS, SLOTS, Estimator, links, unknown_name_message
 from agrae_lab.advantages.external import load_class
 from agrae_lab.advantages.presets import make
 from agrae_lab.advantages.properties import suite
-from agrae_lab.advantages.properties.laws import ALWAYS, MEANING, OPTIONAL
+from agrae_lab.advantages.properties.laws import ALWAYS, DECLARABLE, MEANING
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def check(target: str) -> tuple[Estimator, list[Finding]]:
         instance = cls()
     except Exception as error:  # a user's class may raise anything
         raise ValueError(f"{target} cannot be made from the defaults of its fields: {error}") from error
-    for attribute, choices in (("LAWS", OPTIONAL), ("BREAKS", OPTIONAL), ("REQUIRES", INPUTS)):
+    for attribute, choices in (("LAWS", DECLARABLE), ("BREAKS", DECLARABLE), ("REQUIRES", INPUTS)):
         _check_names(target, attribute, getattr(cls, attribute, frozenset()), list(choices))
     if slot == "base" and not hasattr(cls, "LAWS"):
         raise ValueError(f"{target} declares no laws; write LAWS: ClassVar = frozenset({{...}}), which may be empty")
@@ -63,7 +63,7 @@ def _slot_of(cls: Any) -> str:
     registered = {link: slot for slot in SLOTS for link in links(slot).values()}
     slot = registered.get(cls) or getattr(cls, "SLOT", "base")
     if slot not in SLOTS:
-        raise ValueError(unknown("SLOT", slot, SLOTS))
+        raise ValueError(unknown_name_message("SLOT", slot, SLOTS))
     return slot
 
 
@@ -72,7 +72,7 @@ def _check_names(target: str, attribute: str, names: Any, choices: list[str]) ->
         raise ValueError(f"{target}: {attribute} must be a frozenset of names, got {names!r}")
     for name in sorted(names, key=str):
         if name not in choices:
-            raise ValueError(unknown(f"name in {attribute} of {target}", name, choices))
+            raise ValueError(unknown_name_message(f"name in {attribute} of {target}", name, choices))
 
 
 def _docstring(cls: type) -> Finding:

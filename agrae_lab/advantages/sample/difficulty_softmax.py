@@ -34,7 +34,7 @@ class DifficultySoftmax(Link):
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
         is_weighed = ~is_tied(rewards_PG)
-        p_P1 = success_rate(context.accuracy(rewards_PG))
+        p_P1 = success_rate(context.correctness(rewards_PG))
         scores_P1 = (-p_P1 / self.temperature).masked_fill(~is_weighed, -torch.inf)
         weights_P1 = is_weighed.sum() * scores_P1.softmax(dim=0)
         return advantages_PG * torch.where(is_weighed, weights_P1, 1.0)

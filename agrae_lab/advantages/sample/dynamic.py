@@ -34,8 +34,8 @@ class Dynamic(Link):
     BREAKS: ClassVar = frozenset({"shift_invariant", "groups_independent"})
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
-        accuracy_PG = context.accuracy(rewards_PG)
-        p_P1 = success_rate(accuracy_PG)
-        omega = batch_mean(accuracy_PG) if context.omega is None else context.omega
+        correctness_PG = context.correctness(rewards_PG)
+        p_P1 = success_rate(correctness_PG)
+        omega = batch_mean(correctness_PG) if context.omega is None else context.omega
         weight_P1 = 0.5 * omega / p_P1.sqrt() + 0.5 * (1 - omega) / easy_divisor(p_P1, self.easy_form)
         return advantages_PG * torch.where(is_mixed(p_P1), weight_P1, 1.0)

@@ -48,5 +48,5 @@ class EasyFocused(Link):
     BREAKS: ClassVar = frozenset({"shift_invariant"})
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
-        p_P1 = success_rate(context.accuracy(rewards_PG))
+        p_P1 = success_rate(context.correctness(rewards_PG))
         return advantages_PG * torch.where(is_mixed(p_P1), self.gamma / easy_divisor(p_P1, self.easy_form), 1.0)

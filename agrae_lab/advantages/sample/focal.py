@@ -33,5 +33,5 @@ class Focal(Link):
     BREAKS: ClassVar = frozenset({"shift_invariant"})
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
-        p_P1 = success_rate(context.accuracy(rewards_PG))
+        p_P1 = success_rate(context.correctness(rewards_PG))
         return advantages_PG * (1 - p_P1).clamp(min=0).pow(self.gamma)

@@ -31,5 +31,5 @@ class HardFocused(Link):
     BREAKS: ClassVar = frozenset({"shift_invariant"})
 
     def __call__(self, advantages_PG: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:
-        p_P1 = success_rate(context.accuracy(rewards_PG))
+        p_P1 = success_rate(context.correctness(rewards_PG))
         return advantages_PG * torch.where(is_mixed(p_P1), self.gamma / p_P1.sqrt(), 1.0)

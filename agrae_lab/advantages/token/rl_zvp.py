@@ -46,7 +46,7 @@ class ZeroVariancePrompts(Link):
         is_token = context.mask_PGT > 0
         entropies_PGT = context.entropies_PGT.to(advantages_PG).masked_fill(~is_token, 0.0)
         shortfall_PGT = entropies_PGT.amax(dim=2, keepdim=True) - entropies_PGT
-        is_correct_PG = is_correct(context.accuracy(rewards_PG))
+        is_correct_PG = is_correct(context.correctness(rewards_PG))
         signal_PGT = self.alpha * torch.where(is_correct_PG[..., None], entropies_PGT, -shortfall_PGT)
         advantages_PGT = torch.where(is_tied(rewards_PG)[..., None], signal_PGT, advantages_PG[..., None])
         return torch.where(is_token & ~rewards_PG.isnan()[..., None], advantages_PGT, 0.0)

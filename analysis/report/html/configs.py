@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from agrae_lab.runs import DERIVED, VOLATILE, leaves
+from agrae_lab.runs import DERIVED, NOT_RESULT_SECTIONS, leaves
 from analysis.io.study import Study
 
-_NOT_COMPARED = (*VOLATILE, *DERIVED, "seed", "arm")
+_NOT_COMPARED = (*NOT_RESULT_SECTIONS, *DERIVED, "seed", "arm")
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agrae_lab.runs import DERIVED, VOLATILE, Run, leaves
+from agrae_lab.runs import DERIVED, NOT_RESULT_SECTIONS, Run, leaves
 from analysis.io.study import Study, View
 
 ROOT = "runs/again"
 _SLOTS = ("base", "sample", "group", "token", "match")
-_FROZEN = (*VOLATILE, *DERIVED, "data_fingerprints", "seed", "advantage", "loss", "world")
+_FROZEN = (*NOT_RESULT_SECTIONS, *DERIVED, "data_fingerprints", "seed", "advantage", "loss", "world")
 _WORLD_KEYS = ("evaluation.benchmarks.", "model.lora.", "task.")  # prefixes of keys that some worlds lack
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*", re.ASCII)  # text that Hydra reads without quotes
 _REVISION = re.compile(r"[0-9a-f]{7,64}\+?")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agrae_lab.advantages import SLOTS, links, make, preset_names
 from agrae_lab.advantages.catalogue import facts
 from agrae_lab.advantages.properties import suite
-from agrae_lab.advantages.properties.laws import ALWAYS, OPTIONAL
+from agrae_lab.advantages.properties.laws import ALWAYS, DECLARABLE
 
 PRESETS = {name: make(name) for name in preset_names()}
 PRESETS |= {
@@ -49,7 +49,7 @@ def missing_counter_examples(estimator):
     """Laws that are not declared, yet hold on every small batch."""
     smallest = estimator.min_group_size
     small = [*suite.binary_batches(smallest), *suite.shaped_batches(smallest)]
-    return [law for law in sorted(OPTIONAL - estimator.laws) if suite.counter_example(law, estimator, small) is None]
+    return [law for law in sorted(DECLARABLE - estimator.laws) if suite.counter_example(law, estimator, small) is None]
 
 
 @pytest.mark.parametrize("name", PRESETS)

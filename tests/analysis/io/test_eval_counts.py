@@ -75,7 +75,7 @@ def test_an_unknown_sampling_setting_is_refused(samples: Path, unknown: float | 
     for values in ([unknown] * len(table), [unknown, *[0.6] * (len(table) - 1)]):
         lacking = table.set_column(table.schema.get_field_index("temperature"), "temperature", [values])
         pq.write_table(lacking, samples)
-        with pytest.raises(FrameError, match="some rows have no temperature, so it cannot be compared"):
+        with pytest.raises(FrameError, match="some rows have no temperature, so the evaluation cannot be compared"):
             read_counts(samples)
 
 

@@ -34,7 +34,7 @@ def test_records_are_as_large_as_they_say(records: list[Run]) -> None:
     assert len({c.problem_ids for c in counts}) == 1
     study = load_study(root, list_experiments(root)[0])
     assert len(study.arms) == 2
-    assert not study.problems
+    assert not study.not_started
     assert not study.settings_differ
 
 

@@ -18,7 +18,7 @@ def test_missing_and_unreadable_runs_are_named(new_root) -> None:
     study = load_study(root.path, experiment)
     assert [found.key for found in study.runs] == [run.key]
     assert "schema version 7" in study.refused[0]
-    assert "hard_focused-00000000/seed-0 has not started" in study.problems[0]
+    assert "hard_focused-00000000/seed-0 has not started" in study.not_started[0]
 
 
 @pytest.mark.parametrize("lost", ["seed", "advantage"])

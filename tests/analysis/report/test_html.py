@@ -157,7 +157,9 @@ def hostile_result(text: str, root) -> tuple[Result, Sample]:
     meta = {**first.meta, "status": "failed", "error": text, "model_fingerprint": text, "attempts": [
         {"git_revision": text, "python": text, "machine": text, "packages": {text: text}}
     ]}  # fmt: skip
-    study = replace(study, name=text, question=text, problems=(text,), runs=(replace(first, config=config, meta=meta),))
+    study = replace(
+        study, name=text, question=text, not_started=(text,), runs=(replace(first, config=config, meta=meta),)
+    )
     part = Part(text, Interval(0.1, 0.0, 0.2, text, text), text, "supported")
     verdicts = [Verdict("C1", text, "supported", (part,), (), (text,)), Verdict("C2", text, "no data", (), (text,))]
     layout = Layout(text, (text, text), (Block(text, (Row(text, (Cell(text, text, BEST),)),)),), (text,), ((text, 1),))

@@ -25,7 +25,7 @@ SAMPLED, GREEDY = f"{BENCHMARK}, sampled", f"{BENCHMARK}, greedy"
 
 def study_of(root, **view) -> Study:
     study = load_study(root.path, list_experiments(root.path)[0])
-    return Study(study.name, study.question, study.runs, study.problems, View(**view))
+    return Study(study.name, study.question, study.runs, study.not_started, View(**view))
 
 
 def rows_of(num_prompts: int, right: int, wrong: int) -> pd.DataFrame:

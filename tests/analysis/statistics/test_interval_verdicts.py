@@ -219,7 +219,7 @@ def test_nothing_is_ruled_out_on_a_side_on_which_no_problem_moved() -> None:
 def test_an_undecided_part_says_what_it_could_have_found() -> None:
     interval = Interval(0.01, -0.03, 0.05, "", "", 3, error=0.0125)
     assert interval.detectable == pytest.approx(0.04 + 0.8416 * 0.0125, abs=1e-5)
-    assert "(undecided: 5.1 pp is the effect that 4 of 5 such experiments find)" in describe(
+    assert "(undecided: such an experiment has 80 % power for an effect of 5.1 pp)" in describe(
         Part("gain", interval, "pp", UNDECIDED, "3 seeds")
     )
 

@@ -143,7 +143,7 @@ def test_metrics_need_four_samples(new_root: Callable[..., Root]) -> None:
     assert set(table.loc[table["benchmark"] == BENCHMARK, "note"]) == {"n < 4"}
     layout = metrics.layout(table)
     assert {cell.text for cell in shown(layout)["GRPO"]} == {"–"}
-    assert layout.notes[-1] == f"–, n < 4: only k = 1 is at most n/2: {BENCHMARK}."
+    assert layout.notes[-1] == f"–, n < 4: no k above 1 is at most n/2 ({BENCHMARK})."
 
 
 def holm_by_hand(p_values: list[float]) -> list[float]:
@@ -263,7 +263,7 @@ def test_a_benchmark_without_a_second_k_says_so(new_root: Callable[..., Root]) -
         root.samples(run.arm, 0, run.samples_path(OTHER))
     layout = comparisons.layout(comparisons.table(study_of(*runs)))
     assert [cell.text for cell in shown(layout)["A-GRAE − GRPO"][3:]] == ["–", "–", "–"]
-    assert f"–, n < 4: only k = 1 is at most n/2: {BENCHMARK}." in layout.notes
+    assert f"–, n < 4: no k above 1 is at most n/2 ({BENCHMARK})." in layout.notes
 
 
 def scores(study: Study, arm: str, k: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from agrae_lab.evaluation.streams import sample_seeds
 from agrae_lab.models.load import load_processing
 from agrae_lab.tasks import load_task, read_problems
 from agrae_lab.tasks.problems import shipped_file
-from agrae_lab.training.vllm_colocate import vllm_arguments, vllm_like_the_run
+from agrae_lab.training.vllm_colocate import colocated_vllm_settings, vllm_arguments
 from tests.training.habits_lab import HABITS, nano_with
 
 TASK = load_task("countdown")
@@ -101,7 +101,7 @@ def test_training_with_vllm_is_asked_for_the_same(tmp_path, monkeypatch, server)
     assert vllm_arguments(config)["generation_kwargs"] == {"stop_token_ids": [1, 14]}
     made = []
     monkeypatch.setattr(generation, "LLM", lambda **arguments: made.append(arguments), raising=False)
-    with vllm_like_the_run(config):
+    with colocated_vllm_settings(config):
         generation.LLM(model=path)
     ours = {"dtype": "bfloat16", "generation_config": "vllm", "enforce_eager": True}
     assert made == [{"model": path, **({} if server else ours)}]

@@ -25,7 +25,7 @@ submitit = pytest.importorskip("submitit", reason="submitit is not installed (ex
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 
 MakeRuns = Callable[..., list[runs.Run]]
-SECONDS = 60.0  # an element starts two interpreters, and others may be at work on this machine
+SECONDS = 60.0  # an array task starts two interpreters, and others may be at work on this machine
 
 
 def _reason_for_no_cluster() -> str:
@@ -63,10 +63,10 @@ def _submit_here(lab: Lab, todo: list[runs.Run]) -> list[str]:
     return slurm.submit(submitit.LocalExecutor(lab.root / "slurm"), _jobs(todo))
 
 
-def _watcher(element: str) -> Any:
-    """The process that looks after an element of submitit's local executor."""
+def _watcher(task: str) -> Any:
+    """The process that looks after an array task of submitit's local executor."""
     psutil = pytest.importorskip("psutil")
-    (found,) = [p for p in psutil.Process(int(element)).children() if "submitit.core._submit" in p.cmdline()]
+    (found,) = [p for p in psutil.Process(int(task)).children() if "submitit.core._submit" in p.cmdline()]
     return found
 
 
@@ -86,9 +86,9 @@ def test_what_was_submitted_is_carried_through_without_the_command(lab: Lab, mak
 
 def test_an_element_whose_time_is_up_is_requeued_and_its_run_continues(lab: Lab, make_runs: MakeRuns) -> None:
     (run,) = make_runs("ok", num_steps=30, step_seconds=0.1)
-    (element,) = _submit_here(lab, [run])
+    (task,) = _submit_here(lab, [run])
     wait_until(lambda: len(steps(run.path)) >= 3, seconds=SECONDS)
-    _watcher(element).send_signal(signal.SIGUSR2)
+    _watcher(task).send_signal(signal.SIGUSR2)
     wait_until(lambda: _settled(lab) and runs.read_run(run.path).status == "done", seconds=SECONDS)
     assert [step for step, _ in steps(run.path)] == list(range(1, 31))
     assert (run.path / "log.txt").read_text().count("=== attempt") == 2
@@ -97,9 +97,9 @@ def test_an_element_whose_time_is_up_is_requeued_and_its_run_continues(lab: Lab,
 @pytest.mark.slow
 def test_a_cancelled_element_leaves_a_run_that_the_next_submission_continues(lab: Lab, make_runs: MakeRuns) -> None:
     (run,) = make_runs("ok", num_steps=30, step_seconds=0.1)
-    (element,) = _submit_here(lab, [run])
+    (task,) = _submit_here(lab, [run])
     wait_until(lambda: len(steps(run.path)) >= 3, seconds=SECONDS)
-    _watcher(element).send_signal(signal.SIGTERM)
+    _watcher(task).send_signal(signal.SIGTERM)
     wait_until(lambda: _settled(lab), seconds=SECONDS)
     assert lab.statuses() == {"ok 0": "interrupted"}
     _submit_here(lab, [run])
@@ -110,9 +110,9 @@ def test_a_cancelled_element_leaves_a_run_that_the_next_submission_continues(lab
 @pytest.mark.slow
 def test_a_run_stops_when_the_process_that_looks_after_it_is_killed(lab: Lab, make_runs: MakeRuns) -> None:
     (run,) = make_runs("hang")
-    (element,) = _submit_here(lab, [run])
+    (task,) = _submit_here(lab, [run])
     wait_until(lambda: bool(steps(run.path)), seconds=SECONDS)
-    _watcher(element).kill()
+    _watcher(task).kill()
     wait_until(lambda: _settled(lab), seconds=SECONDS)
     assert lab.statuses() == {"hang 0": "interrupted"}
 
@@ -147,8 +147,8 @@ def test_slurms_notices_may_go_to_every_process_of_a_job(make_runs: MakeRuns, no
 
 def test_what_is_queued_or_at_work_is_not_submitted_again(make_runs: MakeRuns) -> None:
     queued, over, busy, new = make_runs("ok", "ok", "ok", "ok")
-    for run, element in ((queued, "7_0"), (over, "6_1")):
-        runs.write_json(run.path / slurm.ELEMENT_FILE, {"element": element})
+    for run, task in ((queued, "7_0"), (over, "6_1")):
+        runs.write_json(run.path / slurm.TASK_FILE, {"element": task})
     with runs.lock(busy.path):
         outcomes, fresh = slurm.split_queued([queued, over, busy, new], {"7_0", "7_1"})
     assert [(one.run.key, one.status) for one in outcomes] == [(queued.key, "queued"), (busy.key, "busy")]
@@ -160,9 +160,9 @@ def test_what_is_queued_or_at_work_is_not_submitted_again(make_runs: MakeRuns) -
     [
         ({"partitoin": "gpu"}, RetryPolicy(), r"resources.options.partitoin: .* did you mean 'partition'\?"),
         ({"array_parallelism": 3}, RetryPolicy(), "engine slurm has no such option"),
-        ({}, RetryPolicy(fail_fast=True), "stop.fail_fast needs a command that stays"),
-        ({}, RetryPolicy(max_failures=2), "stop.max_failures needs a command that stays"),
-        ({}, RetryPolicy(deadline_seconds=2.0), "stop.wall_hours needs a command that stays"),
+        ({}, RetryPolicy(fail_fast=True), "stop.fail_fast has no effect with engine slurm"),
+        ({}, RetryPolicy(max_failures=2), "stop.max_failures has no effect with engine slurm"),
+        ({}, RetryPolicy(deadline_seconds=2.0), "stop.wall_hours has no effect with engine slurm"),
     ],
 )
 def test_what_slurm_cannot_do_is_refused(options: dict[str, Any], retry_policy: RetryPolicy, sentence: str) -> None:
@@ -182,13 +182,13 @@ def test_a_cluster_that_is_down_is_told_in_one_sentence(monkeypatch: pytest.Monk
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(PlanError, match="squeue failed: slurm_load_jobs error: Unable to contact"):
-        slurm.queued_elements()
+        slurm.queued_tasks()
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(NO_CLUSTER), reason=NO_CLUSTER)
 def test_a_real_cluster(lab: Lab, make_runs: MakeRuns, capsys: pytest.CaptureFixture[str]) -> None:
-    """Submitted once, not twice; one element requeued as Slurm does it when its time is up, one cancelled."""
+    """Submitted once, not twice; one array task requeued as Slurm does it when its time is up, one cancelled."""
     todo = make_runs("ok", "raise", "ok", "ok", num_steps=60, step_seconds=0.1)
     settings: dict[str, Any] = {
         "num_slots": 2,
@@ -212,29 +212,29 @@ def test_a_real_cluster(lab: Lab, make_runs: MakeRuns, capsys: pytest.CaptureFix
 
     requeued, cancelled = todo[0], todo[2]
     wait_until(lambda: len(steps(requeued.path)) >= 3, seconds=SECONDS)
-    element = _element(requeued)
-    with subprocess.Popen(["scancel", "--signal=USR2", element], stderr=subprocess.DEVNULL) as notice:
+    task = _task(requeued)
+    with subprocess.Popen(["scancel", "--signal=USR2", task], stderr=subprocess.DEVNULL) as notice:
         wait_until(lambda: runs.read_run(requeued.path).status == "interrupted", seconds=SECONDS)
-        wait_until(lambda: _state(element) == "PENDING", seconds=SECONDS)
-        notice.kill()  # some versions go on trying to signal an element that is being requeued
-    subprocess.run(["scontrol", "update", f"job={element}", "StartTime=now"], check=True)  # it would wait two minutes
+        wait_until(lambda: _state(task) == "PENDING", seconds=SECONDS)
+        notice.kill()  # some versions go on trying to signal an array task that is being requeued
+    subprocess.run(["scontrol", "update", f"job={task}", "StartTime=now"], check=True)  # it would wait two minutes
 
     wait_until(lambda: len(steps(cancelled.path)) >= 3, seconds=SECONDS)
-    subprocess.run(["scancel", _element(cancelled)], check=True)
-    wait_until(lambda: slurm.queued_elements().isdisjoint({_element(run) for run in todo}), seconds=120)
+    subprocess.run(["scancel", _task(cancelled)], check=True)
+    wait_until(lambda: slurm.queued_tasks().isdisjoint({_task(run) for run in todo}), seconds=120)
     assert lab.statuses() == {"ok 0": "done", "raise 1": "failed", "ok 2": "interrupted", "ok 3": "done"}
 
     assert submit() == ["queued"] * 2
-    wait_until(lambda: slurm.queued_elements().isdisjoint({_element(run) for run in todo}), seconds=120)
+    wait_until(lambda: slurm.queued_tasks().isdisjoint({_task(run) for run in todo}), seconds=120)
     assert lab.statuses() == {"ok 0": "done", "raise 1": "failed", "ok 2": "done", "ok 3": "done"}
     for run in (requeued, cancelled):
         assert [step for step, _ in steps(run.path)] == list(range(1, 61))
 
 
-def _element(run: runs.Run) -> str:
-    return runs._read_json(run.path / slurm.ELEMENT_FILE)["element"]
+def _task(run: runs.Run) -> str:
+    return runs._read_json(run.path / slurm.TASK_FILE)["element"]
 
 
-def _state(element: str) -> str:
-    command = ["squeue", "--noheader", "--format=%T", f"--jobs={element}"]
+def _state(task: str) -> str:
+    command = ["squeue", "--noheader", "--format=%T", f"--jobs={task}"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

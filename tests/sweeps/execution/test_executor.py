@@ -99,7 +99,7 @@ THREE_RUNS = ("plain", "arm=until_told", "seed=0,1,2", "--slots", "2")
 def test_ctrl_c_once_lets_the_active_runs_finish(lab: Lab) -> None:
     controller = lab.start(*THREE_RUNS)
     wait_until(lambda: _num_at_work(lab) == 2)
-    _ctrl_c_until(controller, "Ctrl-C: no more runs start, the 2 active runs will finish. Press Ctrl-C again")
+    _ctrl_c_until(controller, "Ctrl-C: no more runs start, the 2 active runs will finish. Ctrl-C stops them now")
     (lab.root / "go").touch()
     out, _ = controller.communicate(timeout=20)
     assert controller.returncode == 130, out

@@ -179,7 +179,7 @@ def test_after_max_failures_nothing_is_started_and_what_is_active_finishes(lab: 
     arms = ("ok", "raise", "exit", "ok", "ok")
     launch = lab.execute(*arms, retry_policy=RetryPolicy(max_failures=2), num_steps=4, step_seconds=0.5)
     assert [run.status for run in lab.runs().values() if run.arm == "ok"] == ["done", "pending", "pending"]
-    assert "2 failed (max_failures): no more runs start, the active run will finish" in launch.text
+    assert "2 runs have failed (max_failures): no more runs start, the active run will finish" in launch.text
     assert not launch.interrupted
 
 

@@ -39,7 +39,7 @@ def test_plan_shows_the_cells_and_writes_nothing(night: StudyLab, capsys: pytest
     assert [line.split() for line in output.splitlines()[1:3]] == [
         ["arm=ok", f"train.num_steps={number}", "ok", "0", "1", "pending"] for number in (1, 2)
     ]
-    assert "4 of 4 were not frozen before" in output
+    assert "4 of 4 pairs of cell and seed are new" in output
     assert "duration unknown" in output
     night.do("run", "--slots", "2")
     before = night.tree()
@@ -49,7 +49,7 @@ def test_plan_shows_the_cells_and_writes_nothing(night: StudyLab, capsys: pytest
     assert night.tree() == before
     output = capsys.readouterr().out
     assert "4 finished, 2 to do" in output
-    assert "2 of 6 were not frozen before" in output
+    assert "2 of 6 pairs of cell and seed are new" in output
     assert "the median of the 4 finished" in output
 
 

@@ -68,7 +68,7 @@ def test_a_search_with_failures_says_so_and_retries_them(lab: SearchLab, capsys:
     assert _do(lab, "run", "train.mood=raise", "seed=0") == 1  # a failed trial is an answer, and no success
     assert len(lab.table()) == 2
     assert _do(lab, "retry", "train.mood=raise", "seed=0") == 1
-    assert [row["status"] for row in lab.table()] == ["taken up", "taken up", "failed", "failed"]
+    assert [row["status"] for row in lab.table()] == ["requeued", "requeued", "failed", "failed"]
     assert _do(lab, "retry", "train.mood=raise", "seed=0", "--diverged") == 2
     assert "--diverged is for other studies" in capsys.readouterr().err
 

@@ -82,7 +82,7 @@ def test_a_torn_last_event_is_left_out_and_the_next_stands_on_its_own(directory:
 @pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 2, "codes": {}, "cells": []}'])
 def test_a_ledger_that_cannot_be_read_is_refused(directory: StudyDirectory, text: str) -> None:
     (directory.path / "frozen.json").write_text(text)
-    with pytest.raises(PlanError, match=r"frozen\.json has no schema version 1"):
+    with pytest.raises(PlanError, match=r"frozen\.json cannot be read, or has another schema version than 1"):
         directory.frozen_cells()
 
 
@@ -127,6 +127,17 @@ def test_only_what_can_change_a_result_is_a_change_of_code() -> None:
 def test_many_changed_files_are_counted() -> None:
     was, now = (Code("abc+", {f"{i}.py": text for i in range(9)}) for text in ("1", "2"))
     assert code_changes(was, now) == ["the code has changed: 0.py, 1.py, 2.py, 3.py and 5 more (uncommitted, at abc+)"]
+    unversioned = Code(None, was.files, {}), Code(None, now.files, {})
+    assert code_changes(*unversioned)[0].endswith("(no git revision)")
+
+
+def test_changed_code_of_a_benchmark_is_told_from_changed_training_code() -> None:
+    was = {"code": {"training": {"agrae_lab/a.py": "1"}, "evaluation": {"countdown_test": "1"}}}
+    now = {"code": {"training": {"agrae_lab/a.py": "2"}, "evaluation": {"countdown_test": "2"}}}
+    assert config_changes(was, now) == [
+        "the code has changed: agrae_lab/a.py",
+        "the code that samples or judges countdown_test has changed",
+    ]
 
 
 def test_every_source_file_of_the_train_modules_package_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Searches over real runs in real processes: trials, their values, and the facts that must not change."""
+"""Searches over real runs in real processes: trials, their values, and the settings that must not change."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def test_a_storage_may_be_shared_but_not_a_study_in_it(lab: SearchLab) -> None:
     storage = optuna.storages.RDBStorage(url)
     optuna.create_study(storage=storage, study_name="foreign").enqueue_trial({"a": 1})
     storage.engine.dispose()
-    with pytest.raises(PlanError, match="'foreign' of another origin"):
+    with pytest.raises(PlanError, match="Optuna study 'foreign' that this project did not create"):
         lab.search(quest(name="foreign"), storage=url, inline=True)
 
 

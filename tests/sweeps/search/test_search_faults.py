@@ -42,7 +42,7 @@ def test_the_trials_of_a_killed_controller_are_taken_up_within_the_budget(lab: S
 
     lab.search(plain, slots=2)  # while the orphans may still be process_exit
     table = lab.table()
-    assert [row["status"] for row in table] == ["taken up", "taken up", "done", "done", "done"]
+    assert [row["status"] for row in table] == ["requeued", "requeued", "done", "done", "done"]
     assert [(row["retry_of"], row["attempt"]) for row in table] == [
         ("", "1"),
         ("", "1"),
@@ -73,11 +73,11 @@ def test_a_stopped_search_goes_on_where_it_was(lab: SearchLab) -> None:
     os.killpg(controller.pid, signal.SIGTERM)
     output, _ = controller.communicate(timeout=60)
     assert controller.returncode == 130, output
-    assert [row["status"] for row in lab.table()] == ["taken up", "waiting"]
+    assert [row["status"] for row in lab.table()] == ["requeued", "waiting"]
     assert [run.status for run in lab.runs()] == ["interrupted"]
     (lab.root / "go").touch()
     lab.search(plain)
-    assert [row["status"] for row in lab.table()] == ["taken up", "done", "done"]
+    assert [row["status"] for row in lab.table()] == ["requeued", "done", "done"]
     assert [steps(run.path) for run in lab.runs()] == [[1, 2]] * 2
 
 
@@ -96,7 +96,7 @@ def test_cut_off_anywhere_in_taking_up_no_trial_is_queued_twice(lab: SearchLab) 
         assert states == ["COMPLETE", "FAIL", "FAIL", "WAITING"]
         assert stored.trials[3].user_attrs == {"retry_of": other.number, "attempt": 3}
     lab.search(quest(search={"num_trials": 2}), inline=True)
-    assert [row["status"] for row in lab.table()] == ["done", "taken up", "taken up", "done"]
+    assert [row["status"] for row in lab.table()] == ["done", "requeued", "requeued", "done"]
     assert lab.table()[3]["param train.x"] == "0.25"
 
 
@@ -107,9 +107,9 @@ def test_a_run_that_another_process_has_leaves_its_trial_for_the_next_launch(lab
     with runs.lock(path):
         outcomes, _ = lab.search(plain)
     assert [outcome.status for outcome in outcomes] == ["busy"]
-    assert [row["status"] for row in lab.table()] == ["taken up", "waiting"]
+    assert [row["status"] for row in lab.table()] == ["requeued", "waiting"]
     lab.search(plain)
-    assert [row["status"] for row in lab.table()] == ["taken up", "done"]
+    assert [row["status"] for row in lab.table()] == ["requeued", "done"]
 
 
 def test_a_storage_that_fails_stops_the_runs_and_is_told_in_a_sentence(lab: SearchLab) -> None:

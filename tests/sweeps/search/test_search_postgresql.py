@@ -90,5 +90,5 @@ def test_postgresql(lab: SearchLab, postgresql: Postgresql) -> None:
     postgresql.start()
     lab.search(plain, storage=postgresql.url, slots=2)
     table = lab.table()
-    assert [row["status"] for row in table if row["status"] != "taken up"] == ["done"] * 4
+    assert [row["status"] for row in table if row["status"] != "requeued"] == ["done"] * 4
     assert [steps(run.path) for run in lab.runs()] == [[1, 2]] * 4

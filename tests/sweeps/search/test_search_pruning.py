@@ -53,7 +53,7 @@ def test_successive_halving_stops_all_runs_of_a_trial_that_falls_behind(lab: Sea
             float(good["seed 0 metrics.greedy_accuracy:last"])
         )
     lab.search(moody("successive_halving", base=LONG, seeds=[0, 1], objective=GREEDY))
-    assert len(lab.table()) == 2  # a pruned trial counts, and is not taken up
+    assert len(lab.table()) == 2  # a pruned trial counts, and is not requeued
 
 
 def test_wilcoxon_spares_a_trial_that_loses_on_most_problems_its_further_seeds(lab: SearchLab) -> None:
