@@ -90,6 +90,7 @@ def _encode_pairs(tokenizer: PreTrainedTokenizerFast, pairs: list[tuple[str, str
 
 def make(path: Path, *, num_steps: int = NUM_STEPS, seed: int = SEED) -> None:
     """Train the nano model from random weights and write checkpoint and tokenizer to `path`."""
+    torch.set_num_threads(1)  # another number changes the last bits
     torch.manual_seed(seed)
     tokenizer = make_tokenizer()
     model = Qwen2ForCausalLM(make_config(tokenizer))

@@ -35,9 +35,9 @@ def shared_prompts(model: Any, accelerator: Accelerator) -> Iterator[None]:
         if others.keys() == {"generation_config"}:
             rows = torch.cat([input_ids, attention_mask], dim=1)
             distinct, row_of_n = rows.unique(dim=0, return_inverse=True)
+            prompt_ids, prompt_mask = distinct.chunk(2, dim=1)
             with torch.no_grad():
-                cache = prefill(model, *distinct.chunk(2, dim=1), row_of_n)
-            others["past_key_values"] = cache
+                others["past_key_values"] = prefill(model, prompt_ids, prompt_mask, row_of_n)
         return generate(input_ids=input_ids, attention_mask=attention_mask, **others)
 
     model.generate = generate_shared
