@@ -1,15 +1,15 @@
 """Schema of a study: one YAML file with the runs that answer a question, their search, and their stop rules.
 
     question: Does the best learning rate depend on the estimator?
-    base: [world=nano, train.num_steps=72]
+    base: [world=nano_tune, train.num_steps=64]
     axes:                                    # cells: grid ∪ zip ∪ one_factor ∪ cells
       grid: {advantage: [grpo, a_grae], train.learning_rate: [1e-4, 2e-4]}
       zip: {train.num_prompts: [32, 64], train.num_generations: [16, 8]}
       one_factor: {loss: [dapo, dr_grpo]}
       cells: [{advantage: rloo, train.num_minibatches: 1}]
     exclude: [{advantage: a_grae, train.learning_rate: 2e-4}]
-    seeds: [0, 1, 2]
-    objective: [{metric: pass@1/countdown_test, direction: maximize}]
+    seeds: [1000, 1001, 1002]
+    objective: [{metric: pass@1/countdown_tune, direction: maximize}]
     stop: {retries: 1, timeout_minutes: 60, max_failures: 5}
     resources: {engine: local, slots: 2}
 

@@ -262,3 +262,11 @@ def test_the_help_of_plan_has_every_key(capsys: pytest.CaptureFixture[str]) -> N
         main(["plan", "--help"])
     shown = capsys.readouterr().out
     assert all(text in shown for text in describe_keys())
+
+
+@pytest.mark.parametrize("name", ["a_grae_settings", "agrae_search", "learning_rates"])
+def test_shipped_studies_choose_on_tuning_problems_and_tuning_seeds(name: str) -> None:
+    study = read_study(name)
+    assert "world=nano_tune" in study.base
+    assert {objective.metric.split("/")[1] for objective in study.objective} == {"countdown_tune"}
+    assert min(study.seeds) >= 1000
