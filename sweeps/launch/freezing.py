@@ -116,7 +116,7 @@ def check_unchanged(
         drift += [
             f"the configuration of {arm} has changed"
             for arm, config in configs.items()
-            if runs.config_hash(config) != frozen["arms"][arm]["config_hash"]
+            if runs.training_hash(config) != frozen["arms"][arm]["config_hash"]
         ]
     check_drift(drift, options)
 
@@ -140,7 +140,7 @@ def freeze_protocol(
     _check_different(configs)
     confirmation = confirmation_study(study, arms, first_seed=protocol.first_seed, num_seeds=protocol.looks[-1])
     planned = plan_study(confirmation, directory, train_module=options.train_module, code=code)
-    if ended := planned.plan.finished:
+    if ended := planned.launch_plan.finished:
         raise PlanError(
             [f"{ended[0].key} has run before the freeze, so its seed is not fresh; choose another protocol.first_seed, "
              "or a new root"]
@@ -172,7 +172,7 @@ def _content(
         "arms": {
             arm: {
                 "settings": dict(settings),
-                "config_hash": runs.config_hash(configs[arm]),
+                "config_hash": runs.training_hash(configs[arm]),
                 "chosen": {**asdict(choices[arm]), "seeds": list(choices[arm].seeds)} if choices else None,
             }
             for arm, settings in arms.items()
@@ -222,7 +222,7 @@ def _check_different(configs: Mapping[str, Config]) -> None:
     """Refuse two arms that are one configuration, since their difference is 0 whatever the method."""
     first: dict[str, str] = {}
     for arm, config in configs.items():
-        other = first.setdefault(runs.config_hash(config), arm)
+        other = first.setdefault(runs.training_hash(config), arm)
         if other != arm:
             raise PlanError([f"protocol.arms: {other} and {arm} are one configuration; make them differ"])
 

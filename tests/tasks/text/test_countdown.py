@@ -120,7 +120,7 @@ def test_the_tuning_problems_are_a_benchmark_of_the_nano_world():
     assert set(config["evaluation"]["benchmarks"]) == {"countdown_tune"} == {config["train"]["validate_on"]}
     problems = problem_sets(config)
     assert keys(problems["countdown_tune"]) == keys(shipped()["tune"])
-    assert runs.config_hash(config) == runs.config_hash(compose_config("world=nano", "seed=1000"))
+    assert runs.training_hash(config) == runs.training_hash(compose_config("world=nano", "seed=1000"))
 
 
 def test_tasks_are_found_by_their_file():
