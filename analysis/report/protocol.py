@@ -8,6 +8,7 @@ from typing import Any
 from agrae_lab.runs import RunError, protocol_dir, read_frozen, read_looks
 from analysis.io.study import Study
 from analysis.presentation.style import label
+from analysis.statistics.evaluations import SEEDS
 from analysis.statistics.sequential import decided, describe_look
 
 
@@ -40,7 +41,8 @@ def _design(frozen: Mapping[str, Any]) -> Iterator[str]:
     rule = frozen["rule"]
     yield (
         f"Looks at {', '.join(map(str, rule['looks']))} seeds, from seed {frozen['seeds'][0]}; at most "
-        f"{100 * rule['alpha']:g} % of such studies call any difference where there is none ({rule['correction']})."
+        f"{100 * rule['alpha']:g} % of such studies call any difference where there is none ({rule['correction']}). "
+        f"Scope: {SEEDS}."
     )
     yield from (f"Hypothesis: {sentence}." for sentence in frozen["hypotheses"])
 

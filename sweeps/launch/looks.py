@@ -105,15 +105,16 @@ def run_looks(
         if exit_code == INTERRUPTED:
             return looks, INTERRUPTED
         found = {arm: _runs(question, directory, arm, num_seeds) for arm in arms}
-        if unfinished := [one for arm in arms for one in found[arm] if one.status not in ("done", "diverged")]:
-            states = ", ".join(f"{run.key} is {run.status}" for run in unfinished[:3])
-            more = f", and {len(unfinished) - 3} more" if len(unfinished) > 3 else ""
-            report(f"the look at {num_seeds} seeds is not complete: {states}{more}. Run the same command again")
+        if sentence := _unfinished_sentence(num_seeds, [run for arm in arms for run in found[arm]]):
+            report(sentence)
             return looks, SOME_NOT_DONE
-        comparisons = [_compare(question, found, *one) for one in still_open]
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        code = read_code(options.train_module).fingerprint
-        looks = [*looks, {"num_seeds": num_seeds, "date": now, "code": code, "comparisons": comparisons}]
+        look = {
+            "num_seeds": num_seeds,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "code": read_code(options.train_module).fingerprint,
+            "comparisons": [_compare(question, found, *one) for one in still_open],
+        }
+        looks = [*looks, look]
         runs.write_looks(folder, identity, looks)
         for sentence in describe_look(looks[-1], question.reference):
             report(sentence)
@@ -139,6 +140,16 @@ def name_arms(question: Question, study: Study, directory: StudyDirectory) -> No
         if (cell := cell_id(settings, seed)) in frozen
     }
     runs.Experiment(study.name, study.question, tuple(arms), arms).write(directory.root)
+
+
+def _unfinished_sentence(num_seeds: int, found: Sequence[runs.Run]) -> str:
+    """Return a sentence about the runs that are neither done nor diverged; "" without any."""
+    unfinished = [f"{run.key} is {run.status}" for run in found if run.status not in ("done", "diverged")]
+    if not unfinished:
+        return ""
+    more = f", and {len(unfinished) - 3} more" if len(unfinished) > 3 else ""
+    states = ", ".join(unfinished[:3])
+    return f"the look at {num_seeds} seeds is not complete: {states}{more}. Run the same command again"
 
 
 def _runs(question: Question, directory: StudyDirectory, arm: str, num_seeds: int) -> list[runs.Run]:

@@ -44,6 +44,7 @@ def launch_protocol(study: Study, directory: StudyDirectory, options: LaunchOpti
     else:
         check_unchanged(study, frozen)
     with runs.lock(folder):
+        frozen = runs.read_frozen(folder)  # another process may have written it meanwhile
         if frozen is None:
             choices, code = _tune(study, directory, options)
             if code != ALL_DONE:

@@ -73,7 +73,7 @@ def test_every_part_is_quoted(study, tmp_path):
         "Frozen on 2026-01-31 before the first run of this study (code revision abc1234).",
         "A-GRAE: train.learning_rate = 0.0002, the best of 6 trials by pass@1/tune on the tuning seeds 1000, 1001.",
         "Looks at 3, 5 seeds, from seed 7; at most 5 % of such studies call any difference where there is none "
-        "(Bonferroni over 2 comparisons).",
+        "(Bonferroni over 2 comparisons). Scope: the method (its training seeds) on exactly these problems.",
         "Hypothesis: a_grae and grpo differ in pass@1/test, and not by less than 1pp.",
         "A-GRAE − GRPO at k = 1 on test: +1.2 pp [+0.3, +2.1] after 3 seeds: better.",
         "Hard-Focused − GRPO at k = 1 on test: +0.0 pp [−2.0, +2.0] after 5 seeds: undecided: the budget ends.",
