@@ -226,6 +226,11 @@ def test_looks_end_when_each_comparison_is_decided(lab: ProtocolLab, capsys: pyt
     assert "other − plain" in capsys.readouterr().out
     assert lab.do("status", STUDY, "--json") == 0
     assert len(json.loads(capsys.readouterr().out)) == sum(seeds.values())
+    assert lab.do("export", STUDY, "--out", str(lab.root.with_name("copy"))) == 0
+    assert {path.name for path in lab.root.with_name("copy").glob("protocols/night/*")} == {
+        "looks.json",
+        f"frozen-{lab.frozen()['frozen']}.json",
+    }
 
 
 def test_tuning_is_equal_for_all_arms_and_frozen_before_the_first_look(lab: ProtocolLab) -> None:
