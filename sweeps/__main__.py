@@ -38,7 +38,7 @@ def main(
 ) -> int:
     """Execute the command line and return the exit code."""
     given = _read(argv)
-    launching = given.command in ("run", "retry")
+    launching = given.command in ("run", "retry", "protocol")
     given.config_dir, given.train_module, given.preload = config_dir, train_module, preload
     try:
         code: int = getattr(commands, given.command)(given)
@@ -82,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     plan = command("plan", to_launch, "Preview a launch; start and write nothing", examples, keys)
     examples = ("my_study.yaml root=runs/mine", "a_grae 'seed=range(0,3)' train.num_steps=10")
     run = command("run", to_launch, "Start a study or experiments, or resume them", examples, _EXIT_CODES)
+    examples = ("my_study.yaml root=runs/mine", "my_study.yaml root=runs/mine --slots 2")
+    summary = "Tune, freeze and confirm a study with a protocol, or resume it"
+    protocol = command("protocol", "STUDY|KEY=VALUE", summary, examples, _EXIT_CODES)
     examples = ("my_study.yaml root=runs/mine --watch", "runs/mine --json")
     status = command("status", to_inspect, "Show the status of a study's runs, or of all runs in a root", examples)
     form = status.add_mutually_exclusive_group()
@@ -103,17 +106,18 @@ def _parser() -> argparse.ArgumentParser:
     listed = "checkpoints of finished runs, partial files and, for a ROOT, whole runs that no study or experiment names"
     gc = command("gc", to_inspect, f"List what can be removed: {listed}", examples)
     gc.add_argument("--yes", action="store_true", help="remove all that is listed, whole runs included")
-    for one in (plan, run, retry):
-        _add_launch_options(one, starts=one is not plan)
+    for one in (plan, run, retry, protocol):
+        _add_launch_options(one, starts=one is not plan, has_storage=one in (run, retry))
     return parser
 
 
-def _add_launch_options(parser: argparse.ArgumentParser, *, starts: bool) -> None:
+def _add_launch_options(parser: argparse.ArgumentParser, *, starts: bool, has_storage: bool) -> None:
     slots = "runs at a time (default: the study's resources.slots, else one per GPU, or one per core without GPUs)"
     parser.add_argument("--slots", type=int, help=slots)
-    if starts:
+    if has_storage:
         storage = "Optuna storage of a search (default: optuna.db in the study's directory)"
         parser.add_argument("--storage", metavar="URL", help=storage)
+    if starts:
         drift = "run although code, data or config have changed since the runs were first launched; record the changes"
         parser.add_argument("--allow-drift", action="store_true", help=drift)
 

@@ -13,6 +13,7 @@ from sweeps.errors import PlanError
 from sweeps.execution.display import make_console
 from sweeps.inspect import preview
 from sweeps.inspect.status import Row, as_json, print_status, status_rows, watch
+from sweeps.launch import protocol as protocol_launch
 from sweeps.launch import study as study_launch
 from sweeps.launch.cells import launch, load_freeze
 from sweeps.launch.study import LaunchOptions
@@ -40,6 +41,9 @@ def plan(given: Namespace) -> int:
             return 0
         study, directory = find_study(given.words, given.config_dir)
         study_launch.check_engine(study)
+        if study.protocol is not None:
+            protocol_launch.print_plan(study, directory, train_module=given.train_module)
+            return 0
         if study.search is not None:
             preview.print_search(
                 console, study, directory, freeze=load_freeze(given.train_module), num_slots=given.slots
@@ -55,7 +59,9 @@ def run(given: Namespace) -> int:
     """Start or resume a study or experiments."""
     with config_dir(given.config_dir):
         if names_study(given.words):
-            return study_launch.launch_study(*find_study(given.words, given.config_dir), _launch_options(given))
+            study, directory = find_study(given.words, given.config_dir)
+            _refuse_protocol(study)
+            return study_launch.launch_study(study, directory, _launch_options(given))
         load_freeze(given.train_module)  # registers config groups
         cells = experiments.experiment_cells(*split_words(given.words))
         for option in ("storage", "allow_drift"):
@@ -64,10 +70,20 @@ def run(given: Namespace) -> int:
         return launch(cells, num_slots=given.slots, train_module=given.train_module, preload=given.preload)
 
 
+def protocol(given: Namespace) -> int:
+    """Tune, freeze and confirm a study with a protocol, or resume it."""
+    with config_dir(given.config_dir), _frame_errors_as_run_errors():
+        study, directory = find_study(given.words, given.config_dir)
+        if study.protocol is None:
+            raise PlanError([f"study {study.name} has no protocol; add one (docs/sweeps.md), or use `run`"])
+        return protocol_launch.launch_protocol(study, directory, _launch_options(given))
+
+
 def retry(given: Namespace) -> int:
     """Execute the failed runs of a study again, and no others."""
     with config_dir(given.config_dir):
         study, directory = find_study(given.words, given.config_dir)
+        _refuse_protocol(study)
         return study_launch.retry_study(study, directory, _launch_options(given), diverged=given.diverged)
 
 
@@ -166,11 +182,16 @@ def _frame_errors_as_run_errors() -> Iterator[None]:
         raise runs.RunError(str(error)) from error
 
 
+def _refuse_protocol(study: Study) -> None:
+    if study.protocol is not None:
+        raise PlanError([f"study {study.name} has a protocol; start or resume it by `python -m sweeps protocol`"])
+
+
 def _launch_options(given: Namespace) -> LaunchOptions:
     return LaunchOptions(
         num_slots=given.slots,
         allow_drift=given.allow_drift,
-        storage=given.storage,
+        storage=getattr(given, "storage", None),
         train_module=given.train_module,
         preload=given.preload,
     )
@@ -202,7 +223,7 @@ def _directories(given: Namespace) -> tuple[Path, list[Path], Mapping[str, str]]
 def _cells(study: Study, directory: StudyDirectory) -> dict[str, str]:
     """Return run key → cell label, of all frozen cells that the study still has."""
     frozen = directory.frozen_cells()
-    if study.search is None:
+    if study.search is None and study.protocol is None:
         wanted = [cell_id(settings, seed) for settings in study_cells(study) for seed in study.seeds]
         frozen = {cell: frozen[cell] for cell in wanted if cell in frozen}
     return {one.run: label(one.settings) for one in frozen.values()}

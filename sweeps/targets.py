@@ -53,11 +53,13 @@ def find_study(words: Sequence[str], config_dir: Path) -> tuple[Study, StudyDire
     faults: list[str] = []
     for override in _parse_overrides([word for word in overrides if not word.startswith("root=")]):
         key, word = override.key_or_group, str(override.input_line)
-        if key == "seed":
+        if key == "seed" and study.protocol is not None:
+            faults.append(f"{word!r} would have no effect: the protocol counts its seeds from protocol.first_seed")
+        elif key == "seed":
             study = replace(study, seeds=_parse_seeds(override))
         elif override.is_sweep_override():
             faults.append(f"{word!r} has several values; make it an axis in the study's file")
-        elif key in study.axes.varied() or (study.search is not None and key in study.search.space):
+        elif key in _varied_keys(study):
             faults.append(f"{word!r} would have no effect: the study varies {key}")
         else:
             faults += base_faults([word])
@@ -65,6 +67,15 @@ def find_study(words: Sequence[str], config_dir: Path) -> tuple[Study, StudyDire
     if faults:
         raise PlanError(faults)
     return study, StudyDirectory(find_root(overrides, config_dir), study.name)
+
+
+def _varied_keys(study: Study) -> set[str]:
+    """Return the config keys in which the study's cells, trials or arms differ."""
+    keys = set(study.axes.varied()) | set(study.search.space if study.search is not None else ())
+    if study.protocol is not None:
+        keys |= {key for settings in study.protocol.arms.values() for key in settings}
+        keys |= set(study.protocol.tune.search.space if study.protocol.tune is not None else ())
+    return keys
 
 
 def find_root(words: Sequence[str], config_dir: Path) -> Path:

@@ -11,7 +11,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Files that take half a minute or more: two processes that share the files in turn begin with these.
-LONG = ("test_command_line", "test_vision", "test_runs_end_to_end", "test_recipes", "test_html_browser", "test_search")
+LONG = (
+    *("test_command_line", "test_vision", "test_runs_end_to_end", "test_recipes", "test_html_browser", "test_search"),
+    *("test_protocol", "test_protocol_nano"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

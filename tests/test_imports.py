@@ -61,7 +61,7 @@ MAY_IMPORT = {
         *("agrae_lab.runs", "analysis.io", "analysis.statistics", "analysis.estimates", "analysis.presentation"),
         "analysis.published",
     ),
-    "analysis.simulation": ("analysis.io", "analysis.presentation", "analysis.figures"),
+    "analysis.simulation": ("analysis.io", "analysis.statistics", "analysis.presentation", "analysis.figures"),
     "analysis.audit": ("agrae_lab.runs", "analysis.statistics"),
     "analysis.report": (
         *("agrae_lab.runs", "analysis.io", "analysis.statistics", "analysis.presentation"),
@@ -90,7 +90,7 @@ MAY_IMPORT = {
     ),
     "sweeps.launch": (
         *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.engines"),
-        *("sweeps.search", "sweeps.inspect.preview"),
+        *("sweeps.search", "sweeps.inspect.preview", "analysis.statistics"),
     ),
     "sweeps.targets": ("sweeps.errors", "sweeps.spec", "sweeps.planning"),
     "sweeps.commands": (

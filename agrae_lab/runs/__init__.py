@@ -13,6 +13,7 @@
             eval/<benchmark>-<hash8>/samples.parquet     named by its evaluation identity
             policies/step-000020/           for evaluation.at_steps: model/ until it is evaluated, eval/ as above
             log.txt
+        protocols/<name>/                   a confirmatory study: its frozen file, its looks (protocols.py)
         base/<benchmark>-<hash8>/samples.parquet   evaluations of base models, shared by their runs
         pictures/                           thumbnails of the problems, for reports (training/thumbnails.py)
 
@@ -54,6 +55,7 @@ from agrae_lab.runs.identity import (
     training_identity,
 )
 from agrae_lab.runs.manifests import Experiment, list_experiments
+from agrae_lab.runs.protocols import digest, protocol_dir, read_frozen, read_looks, write_frozen, write_looks
 
 __all__ = [
     "DERIVED",
@@ -67,6 +69,7 @@ __all__ = [
     "RunError",
     "check_same_run",
     "create_run",
+    "digest",
     "evaluation_hash",
     "evaluation_identity",
     "hand_over_lock",
@@ -77,6 +80,9 @@ __all__ = [
     "list_experiments",
     "list_runs",
     "lock",
+    "protocol_dir",
+    "read_frozen",
+    "read_looks",
     "read_run",
     "replacing",
     "run_dir_for",
@@ -85,5 +91,7 @@ __all__ = [
     "training_identity",
     "update_config",
     "update_meta",
+    "write_frozen",
     "write_json",
+    "write_looks",
 ]

@@ -46,6 +46,7 @@ from agrae_lab.tasks.encoding import map_images
 from agrae_lab.training.batch import GenerationBatch
 from agrae_lab.training.memory_advice import sampling_advice
 from agrae_lab.training.recorder import Recorder, step_metrics, update_metrics
+from agrae_lab.training.shared_prompts import shared_prompts
 from agrae_lab.training.vllm_colocate import sampling_stream
 
 logger = logging.getLogger(__name__)
@@ -139,13 +140,12 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         return super()._tokenize_prompts(self._batch.prompts_n)
 
     def _generate(self, prompts: list) -> tuple:
-        """Extend TRL's method: time it, seed a colocated vLLM by step, and advise when memory runs out."""
+        """Extend TRL's method: time it, share a group's prompt, seed a colocated vLLM by step, advise on memory."""
         start = time.perf_counter()
         processes = self.accelerator.process_index, self.accelerator.num_processes
-        with (
-            sampling_stream(self.args, self._batch.step, *processes),
-            advise_when_out_of_memory(sampling_advice(self.args)),
-        ):
+        advice = advise_when_out_of_memory(sampling_advice(self.args))
+        model = self.accelerator.unwrap_model(self.model)
+        with sampling_stream(self.args, self._batch.step, *processes), advice, shared_prompts(model, self.accelerator):
             generated = super()._generate(prompts)
         self._batch.metrics["seconds_sampling"] = time.perf_counter() - start
         return generated

@@ -8,6 +8,7 @@ from analysis.claims.verdicts import NO_DATA, RULE, Verdict, describe
 from analysis.io.study import Study
 from analysis.presentation.render import Rendered
 from analysis.presentation.table_layout import markdown
+from analysis.report.protocol import protocol_sentences
 from analysis.report.result import (
     DIVERGED,
     NOT_EVALUATED,
@@ -26,6 +27,8 @@ def summary(result: Result) -> str:
     sections = [f"# {_line(study.name)}\n\n{_line(study.question)}\n"]
     if result.refused:
         sections.append("## Refused\n\n" + _bullets(result.refused))
+    if protocol := protocol_sentences(study):
+        sections.append("## Protocol\n\n" + _bullets(protocol))
     sections.append("## Verdicts\n\n" + _verdicts(result.verdicts))
     sections.append("## Pass@k\n\n" + (markdown(result.passk) if result.passk else f"{NOT_EVALUATED}\n"))
     if result.figures:

@@ -57,6 +57,9 @@ def _files(directory: StudyDirectory, run_dirs: Sequence[Path]) -> Iterator[Path
     manifest = directory.root / "experiments" / f"{directory.path.name}.json"
     if manifest.is_file():
         yield manifest
+    protocol = runs.protocol_dir(directory.root, directory.path.name)
+    if protocol.is_dir():
+        yield from _files_to_copy(protocol)
     for path in run_dirs:
         yield from _files_to_copy(path)
         run = read_run_meta(path)

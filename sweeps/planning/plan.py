@@ -75,7 +75,7 @@ def plan_study(
     if all(is_finished) and directory.study() == study:
         return StudyPlan(study, directory, tuple(filter(None, frozen_cells)), tuple(run_by_key.values()), 0, ())
     freeze = importlib.import_module(train_module).freeze  # the import registers config groups
-    configs = freeze_all(_cells(study, points, root=directory.root), freeze)
+    configs = freeze_all(cells_to_compose(study, points, root=directory.root), freeze)
     codes = directory.codes()
     # Once a cell is frozen under today's code, its drift has been accepted: then compare unfinished cells only.
     compared = [
@@ -118,7 +118,8 @@ def _frozen_cells_on_disk(directory: StudyDirectory) -> dict[str, FrozenCell]:
     }
 
 
-def _cells(study: Study, points: Sequence[tuple[Settings, int]], *, root: Path) -> list[Cell]:
+def cells_to_compose(study: Study, points: Sequence[tuple[Settings, int]], *, root: Path) -> list[Cell]:
+    """Return the cell of each (settings, seed) of a study."""
     composer = Composer(study.base)
     common = {"root": str(root), "experiment": {"name": study.name, "question": study.question or None}}
 

@@ -56,6 +56,7 @@ def _cells_of_axes(axes: Axes) -> Iterator[Settings]:
             yield dict(zip(axes.grid, values, strict=True))
     for values in zip(*axes.zip.values(), strict=True):
         yield dict(zip(axes.zip, values, strict=True))
+    yield from map(dict, axes.cells)
     if axes.one_factor or not axes.varied():
         yield {}
     for key, values in axes.one_factor.items():

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sweeps.errors import PlanError, close_match, one_sentence
-from sweeps.spec import rules
-from sweeps.spec.study import Axes, Constraint, Dimension, Objective, Resources, Search, Stop, Study
+from sweeps.spec import protocol_rules, rules
+from sweeps.spec.study import Axes, Constraint, Dimension, Objective, Protocol, Resources, Search, Stop, Study, Tune
 
 STUDIES_DIR = Path(__file__).parents[1] / "studies"
 
@@ -64,7 +64,7 @@ def parse_study(plain: Mapping[str, Any]) -> Study:
         study = TypeAdapter(Study).validate_json(json.dumps(plain, default=str))
     except ValidationError as error:
         raise PlanError(_sentence(dict(fault)) for fault in error.errors()) from error
-    if faults := list(rules.faults(study)):
+    if faults := [*rules.faults(study), *protocol_rules.faults(study)]:
         raise PlanError(faults)
     return study
 
@@ -80,12 +80,14 @@ def _sentence(fault: Mapping[str, Any]) -> str:
     *above, last = fault["loc"]
     where = _dotted(fault["loc"])
     if fault["type"] == "unexpected_keyword_argument":
-        section = "space" if above[:2] == ["search", "space"] else above[0] if above else ""
+        section = next((part for part in reversed(above) if part in _CLASSES), "")
         known = [one.name for one in fields(_CLASSES[section])]
         hint = close_match(str(last), known) or f"it has {', '.join(known)}"
         return f"{_dotted(above) or 'a study'} has no key {last!r}; {hint}"
     if fault["type"] == "missing":
         return f"{where} is missing"
+    if fault["type"] == "too_short" and fault["loc"] == ("protocol", "arms"):
+        return "protocol.arms needs two arms or more: the reference, and a candidate"
     if fault["type"] == "too_short":
         return f"{where} is empty, so there is no run; give at least one"
     wanted = (
@@ -101,6 +103,8 @@ _CLASSES: Mapping[str, Any] = {
     "constraints": Constraint,
     "search": Search,
     "space": Dimension,
+    "protocol": Protocol,
+    "tune": Tune,
     "stop": Stop,
     "resources": Resources,
 }

@@ -19,9 +19,12 @@ def faults(study: Study) -> Iterator[str]:
     yield from base_faults(study.base)
     for part, axes in (("grid", study.axes.grid), ("zip", study.axes.zip), ("one_factor", study.axes.one_factor)):
         for key, values in axes.items():
-            yield from _key_faults(key, f"axes.{part}", "never an axis")
+            yield from key_faults(key, f"axes.{part}", "never an axis")
             if not values:
                 yield f"axes.{part}.{key} has no values, so there is no cell; give at least one"
+    for i, cell in enumerate(study.axes.cells):
+        for key in cell:
+            yield from key_faults(key, f"axes.cells[{i}]", "never an axis")
     lengths = {key: len(values) for key, values in study.axes.zip.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{key} has {number}" for key, number in lengths.items())
@@ -32,7 +35,7 @@ def faults(study: Study) -> Iterator[str]:
         if (constraint.at_most is None) == (constraint.at_least is None):
             yield f"constraints[{i}] needs one of at_most and at_least"
     if study.search is not None:
-        yield from _search_faults(study, study.search)
+        yield from search_faults(study, study.search)
 
 
 def base_faults(words: Sequence[str]) -> Iterator[str]:
@@ -47,7 +50,8 @@ def base_faults(words: Sequence[str]) -> Iterator[str]:
             yield f"base: {word!r} belongs on the command line, so that the study can be run anywhere"
 
 
-def _key_faults(key: str, where: str, never: str) -> Iterator[str]:
+def key_faults(key: str, where: str, never: str) -> Iterator[str]:
+    """Yield a sentence for a config key in which cells cannot differ."""
     if key == "seed":
         yield f"{where}: seed is for replication, {never}; list its values under 'seeds'"
     elif re.split("[./]", key)[0] in runs.NOT_RESULT_SECTIONS:
@@ -56,7 +60,8 @@ def _key_faults(key: str, where: str, never: str) -> Iterator[str]:
         yield f"{where}: {key!r} is not a key of the configuration; add or delete keys under 'base'"
 
 
-def _search_faults(study: Study, search: Search) -> Iterator[str]:
+def search_faults(study: Study, search: Search) -> Iterator[str]:
+    """Yield a sentence for each fault of a search that the types cannot show."""
     if study.axes.varied():
         yield "search takes the place of axes; make them categorical dimensions of search.space, or another study"
     if not study.objective:
@@ -66,7 +71,7 @@ def _search_faults(study: Study, search: Search) -> Iterator[str]:
     if not search.space:
         yield "search.space is empty, so there is nothing to search"
     for key, dimension in search.space.items():
-        yield from _key_faults(key, "search.space", "never searched")
+        yield from key_faults(key, "search.space", "never searched")
         yield from _dimension_faults(dimension, f"search.space.{key}")
 
 

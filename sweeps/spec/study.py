@@ -1,14 +1,15 @@
 """Schema of a study: one YAML file with the runs that answer a question, their search, and their stop rules.
 
     question: Does the best learning rate depend on the estimator?
-    base: [world=nano, train.num_steps=72]
-    axes:                                    # cells: grid ∪ zip ∪ one_factor
+    base: [world=nano_tune, train.num_steps=64]
+    axes:                                    # cells: grid ∪ zip ∪ one_factor ∪ cells
       grid: {advantage: [grpo, a_grae], train.learning_rate: [1e-4, 2e-4]}
       zip: {train.num_prompts: [32, 64], train.num_generations: [16, 8]}
       one_factor: {loss: [dapo, dr_grpo]}
+      cells: [{advantage: rloo, train.num_minibatches: 1}]
     exclude: [{advantage: a_grae, train.learning_rate: 2e-4}]
-    seeds: [0, 1, 2]
-    objective: [{metric: pass@1/countdown_test, direction: maximize}]
+    seeds: [1000, 1001, 1002]
+    objective: [{metric: pass@1/countdown_tune, direction: maximize}]
     stop: {retries: 1, timeout_minutes: 60, max_failures: 5}
     resources: {engine: local, slots: 2}
 
@@ -33,7 +34,7 @@ _CLOSED = {"extra": "forbid", "strict": True}  # for pydantic: no unknown keys, 
 
 @dataclass(frozen=True)
 class Axes:
-    """Cells of a study: those of grid, of zip and of one_factor together, not crossed; without axes, the base alone."""
+    """Cells of a study: those of grid, zip, one_factor and list together, not crossed; without axes, the base alone."""
 
     grid: Annotated[Values, "Every combination of the values of these config keys."] = field(default_factory=dict)
     zip: Annotated[Values, "The first values of all these keys, then the second ones, and so on."] = field(
@@ -42,11 +43,13 @@ class Axes:
     one_factor: Annotated[Values, "The base itself, and the base with one of these values at a time."] = field(
         default_factory=dict
     )
+    cells: Annotated[tuple[Mapping[str, Any], ...], "These cells, each with config keys of its own."] = ()
     __pydantic_config__: ClassVar = _CLOSED
 
     def varied(self) -> list[str]:
         """Return the config keys of all axes, each once."""
-        return list(dict.fromkeys([*self.grid, *self.zip, *self.one_factor]))
+        listed = [key for cell in self.cells for key in cell]
+        return list(dict.fromkeys([*self.grid, *self.zip, *self.one_factor, *listed]))
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,34 @@ class Search:
         Literal["successive_halving", "wilcoxon"] | None, "The rule that ends unpromising trials early; null for none."
     ] = None
     seed: Annotated[Seed, "The seed of the sampler."] = 0
+    __pydantic_config__: ClassVar = _CLOSED
+
+
+@dataclass(frozen=True)
+class Tune:
+    """Choice of each arm's settings: the same search for every arm, on seeds and problems of its own."""
+
+    metric: Annotated[str, "pass@<k>/<benchmark> that the choice maximises; a benchmark of the tuning runs."]
+    search: Search
+    base: Annotated[tuple[str, ...], "Hydra overrides of the tuning runs, after the study's own base."] = ()
+    seeds: Annotated[tuple[Seed, ...], Len(1), "Seeds of the tuning runs, from 1000; every trial has each of them."] = (
+        1000,
+    )
+    __pydantic_config__: ClassVar = _CLOSED
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Confirmatory study, in place of axes and seeds: tune, freeze, confirm (`python -m sweeps protocol`)."""
+
+    arms: Annotated[Mapping[str, Mapping[str, Any]], Len(2), "Name of each arm → its config keys and their values."]
+    reference: Annotated[str, "The arm that all others, the candidates, are compared with."]
+    metrics: Annotated[tuple[str, ...], Len(1), "pass@<k>/<benchmark>, each compared for every candidate."]
+    smallest_effect: Annotated[str, "The smallest difference of interest in points of Pass@k, such as 1pp."]
+    looks: Annotated[tuple[int, ...], Len(1), "Numbers of seeds after which the study looks; the last is its budget."]
+    alpha: Annotated[float, "The chance of any false difference, over all looks, candidates and metrics."] = 0.05
+    first_seed: Annotated[Seed, "The first of the confirmation's seeds, which follow one another."] = 0
+    tune: Tune | None = None
     __pydantic_config__: ClassVar = _CLOSED
 
 
@@ -144,6 +175,7 @@ class Study:
     objective: tuple[Objective, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     search: Search | None = None
+    protocol: Protocol | None = None
     stop: Stop = field(default_factory=Stop)
     resources: Resources = field(default_factory=Resources)
     __pydantic_config__: ClassVar = _CLOSED

@@ -100,7 +100,7 @@ def _record(run: runs.Run, step: int) -> None:
 
 
 def _evaluate(run: runs.Run) -> None:
-    """samples.parquet: problem i is solved by a share of the samples that falls with i, around the score."""
+    """samples.parquet of each benchmark: problem i is solved by a share of samples that falls with i."""
     num_samples = run.config["evaluation"]["num_samples"]
     rows: dict[str, list] = {name: [] for name in ("problem_id", "sample", "correct")}
     for i in range(NUM_PROBLEMS):
@@ -111,7 +111,8 @@ def _evaluate(run: runs.Run) -> None:
             rows["correct"].append(sample < round(share * num_samples))
     number = len(rows["sample"])
     constants = {"schema_version": 1, "decoding": "sample", "valid": True, "temperature": 1.0, "top_p": 1.0}
-    _write(run.samples_path("problems"), rows | {name: [value] * number for name, value in constants.items()})
+    for benchmark in run.config["evaluation"]["benchmarks"]:
+        _write(run.samples_path(benchmark), rows | {name: [value] * number for name, value in constants.items()})
 
 
 def _write(path: Path, rows: dict[str, list]) -> None:

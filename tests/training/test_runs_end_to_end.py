@@ -168,7 +168,7 @@ def test_trl_is_asked_for_what_the_config_says(tmp_path):
     args = trl_config(compose_config(*overrides), tmp_path)
     assert (args.loss_type, args.epsilon, args.epsilon_high, args.beta) == ("dapo", 0.2, 0.28, 0.25)
     assert (args.temperature, args.top_p, args.weight_decay) == (0.7, 0.9, 0.125)
-    assert (args.seed, args.data_seed, args.learning_rate, args.lr_scheduler_type) == (3, 3, 1.5e-4, "linear")
+    assert (args.seed, args.data_seed, args.learning_rate, args.lr_scheduler_type) == (3, 3, 1e-3, "linear")
     # 64 × 8 completions a step, two updates of 256 each, four passes of 64 to an update
     assert (args.per_device_train_batch_size, args.gradient_accumulation_steps, args.steps_per_generation) == (64, 4, 8)
     assert args.max_steps == 2 * 72

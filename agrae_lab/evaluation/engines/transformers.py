@@ -148,7 +148,7 @@ def _inputs(model: Any, processing: Any, prompts: Sequence[Any]) -> tuple[Inputs
 
     distinct, rows = batch(encoded), torch.tensor(row_of_n, device=model.device)
     if processing is tokenizer_of(processing):
-        cache = _prefill(model, distinct["input_ids"], distinct["attention_mask"], rows)
+        cache = prefill(model, distinct["input_ids"], distinct["attention_mask"], rows)
     else:
         cache = _prefill_images(model, distinct, rows)
         if cache is None:
@@ -169,7 +169,7 @@ def content_keys(prompts: Sequence[Any]) -> list[str]:
     return [repr(map_images(prompt, digest)) for prompt in prompts]
 
 
-def _prefill(model: Any, prompt_ids: Tensor, prompt_mask: Tensor, row_of_n: Tensor) -> DynamicCache | None:
+def prefill(model: Any, prompt_ids: Tensor, prompt_mask: Tensor, row_of_n: Tensor) -> DynamicCache | None:
     """Return keys and values of all tokens but the last, computed once per distinct prompt.
 
     None if that saves no work, or if the model has another kind of cache.

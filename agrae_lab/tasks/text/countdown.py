@@ -3,7 +3,10 @@
 The task of the nano world. Difficulty grows with the number of digits and shrinks with the number of solutions.
 A completion is correct if it is one well-formed expression, uses exactly the given digits, and equals the target.
 
-    python -m agrae_lab.tasks.text.countdown     # rewrites data/countdown_train.jsonl and data/countdown_test.jsonl
+Three disjoint sets ship. `train` trains. `tune` (the task countdown_tune) is for every choice: settings, rates,
+designs. `test` confirms what was chosen, and no choice has seen it. docs/nano_world.md says how they are used.
+
+    python -m agrae_lab.tasks.text.countdown     # rewrites the three files in data/
 """
 
 from __future__ import annotations
@@ -19,7 +22,12 @@ DATA = Path(__file__).parents[1] / "data"
 MIN_TARGET, MAX_TARGET = 10, 99
 MIN_DIGITS, MAX_DIGITS = 3, 5
 MAX_EXPRESSION_CHARS = 32  # fits five digits, four operators and every useful parenthesis; longer text is hostile
-NUM_TRAIN, NUM_TEST = 2048, 128
+FILES = {  # set → its file in DATA
+    "tune": "countdown_tune_test.jsonl",  # the test file of the task countdown_tune
+    "train": "countdown_train.jsonl",
+    "test": "countdown_test.jsonl",
+}
+NUM_PROBLEMS = {"tune": 128, "train": 2048, "test": 256}  # in the order in which they are drawn
 SEED = 20260205
 
 
@@ -126,11 +134,11 @@ def random_solved_problems(rng: random.Random) -> Iterator[tuple[dict[str, str |
 
 
 def make_splits(*, seed: int = SEED) -> dict[str, list[dict[str, str | int]]]:
-    """Return disjoint train and test problems, with all numbers of digits in turn."""
+    """Return disjoint sets of problems, `tune`, `train` and `test`, with all numbers of digits in turn."""
     solved = random_solved_problems(random.Random(seed))
     seen: set[tuple] = set()
     splits: dict[str, list[dict[str, str | int]]] = {}
-    for split, count in (("test", NUM_TEST), ("train", NUM_TRAIN)):
+    for split, count in NUM_PROBLEMS.items():
         problems = splits[split] = []
         while len(problems) < count:
             num_digits = MIN_DIGITS + len(problems) % (MAX_DIGITS - MIN_DIGITS + 1)
@@ -144,6 +152,6 @@ def make_splits(*, seed: int = SEED) -> dict[str, list[dict[str, str | int]]]:
 
 if __name__ == "__main__":
     for split, problems in make_splits().items():
-        path = DATA / f"countdown_{split}.jsonl"
+        path = DATA / FILES[split]
         path.write_text("".join(json.dumps(p) + "\n" for p in problems))
         print(f"{path}: {len(problems)} problems")

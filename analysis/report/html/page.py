@@ -22,6 +22,7 @@ from analysis.report import result as report
 from analysis.report.html import completions, configs, intervals, provenance, reproduce
 from analysis.report.html.completions import COLUMNS, Sample
 from analysis.report.html.embed import csp_hash, data_uri, json_for_script, visible
+from analysis.report.protocol import protocol_sentences
 from analysis.report.result import Result
 
 _PIXELS_PER_POINT = 1.8  # a two-column figure fills the width of the page
@@ -55,6 +56,7 @@ def report_page(result: Result, sample: Sample, folder: Path) -> str:
         "model": model or ", ".join(study.models),
         "study": study,
         "arms": [label(arm) for arm in study.arms],
+        "protocol": protocol_sentences(study),
         "verdicts": [v for v in result.verdicts if v.verdict != NO_DATA],
         "without_data": [v for v in result.verdicts if v.verdict == NO_DATA],
         "rule": RULE,

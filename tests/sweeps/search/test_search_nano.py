@@ -23,7 +23,7 @@ SMALL = [
     "train.validate_every=1",
     "evaluation.num_samples=64",
     "evaluation.batch_size=2048",
-    "evaluation.benchmarks.countdown_test.limit=8",
+    "evaluation.benchmarks.countdown_tune.limit=8",
     "hardware.device=cpu",
 ]
 
@@ -54,7 +54,7 @@ def test_the_shipped_search_in_small(study_file: Path) -> None:
         assert run.config["advantage"]["group"]["name"] == row["param advantage/group"]
         assert run.config["train"]["learning_rate"] == float(row["param train.learning_rate"])
         for k in (1, 64):
-            assert math.isfinite(float(row[f"maximize pass@{k}/countdown_test"]))
+            assert math.isfinite(float(row[f"maximize pass@{k}/countdown_tune"]))
         recorded = set(pq.read_schema(run.metrics_path).names)
         assert recorded - {"schema_version", "step", "p_histogram"} == set(COLUMNS)
     assert pareto.main([str(path)]) == 0

@@ -26,6 +26,7 @@ axes:
   grid: {advantage: [grpo, a_grae], train.learning_rate: [1e-4, 2.0e-4]}
   zip: {train.num_prompts: [32, 64], train.num_generations: [16, 8]}
   one_factor: {advantage/match: [none, l1], train.weight_decay: [null, 0.1]}
+  cells: [{advantage: rloo}, {advantage: dr_grpo, train.num_steps: 9}]
 exclude: [{advantage: [a_grae], train.learning_rate: 2e-4}]
 seeds: [0, 3]
 objective: [{metric: pass@1/countdown_test, direction: maximize}]
@@ -84,7 +85,8 @@ def test_a_search_is_read(tmp_path: Path) -> None:
     [
         ("axess: {}", "a study has no key 'axess'; did you mean 'axes'?"),
         ("stop: {retrys: 1}", "stop has no key 'retrys'; did you mean 'retries'?"),
-        ("axes: {product: {}}", "axes has no key 'product'; it has grid, zip, one_factor"),
+        ("axes: {product: {}}", "axes has no key 'product'; it has grid, zip, one_factor, cells"),
+        ("axes: {cells: [{a: 1}, {seed: 1}]}", "axes.cells[1]: seed is for replication, never an axis"),
         (
             "objective: [{metric: a, direction: maximize, weight: 1}]",
             "objective[0] has no key 'weight'; it has metric, direction",
@@ -233,6 +235,12 @@ def test_hydra_reads_every_value_back_as_it_is(value: Any) -> None:
     assert type(read) is type(value)
 
 
+def test_listed_cells_have_keys_of_their_own() -> None:
+    axes = Axes(grid={"a": (1, 2)}, cells=({"b": 3}, {"a": 2}))
+    assert study_cells(Study("s", axes=axes)) == [{"a": 1}, {"a": 2}, {"b": 3}]
+    assert axes.varied() == ["a", "b"]
+
+
 def test_axes_without_any_are_the_base() -> None:
     assert study_cells(Study("s", axes=Axes())) == [{}]
 
@@ -254,3 +262,11 @@ def test_the_help_of_plan_has_every_key(capsys: pytest.CaptureFixture[str]) -> N
         main(["plan", "--help"])
     shown = capsys.readouterr().out
     assert all(text in shown for text in describe_keys())
+
+
+@pytest.mark.parametrize("name", ["a_grae_settings", "agrae_search", "learning_rates"])
+def test_shipped_studies_choose_on_tuning_problems_and_tuning_seeds(name: str) -> None:
+    study = read_study(name)
+    assert "world=nano_tune" in study.base
+    assert {objective.metric.split("/")[1] for objective in study.objective} == {"countdown_tune"}
+    assert min(study.seeds) >= 1000

@@ -4,12 +4,17 @@ import random
 import re
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agrae_lab import runs
+from agrae_lab.config import problem_sets
+from agrae_lab.models import nano
 from agrae_lab.tasks import read_problems, task_names
 from agrae_lab.tasks.text.countdown import (
     DATA,
+    FILES,
     MAX_EXPRESSION_CHARS,
     TASK,
     ExpressionError,
@@ -18,6 +23,7 @@ from agrae_lab.tasks.text.countdown import (
     random_expression,
     random_solved_problems,
 )
+from tests.training.conftest import compose_config
 
 PROBLEM = {"id": "x", "digits": "2357", "target": 22}
 
@@ -82,19 +88,44 @@ def test_every_random_problem_is_solved_by_its_solution():
         assert TASK.verify(solution, problem).correct
 
 
+def shipped():
+    return {split: read_problems(DATA / file, TASK.columns) for split, file in FILES.items()}
+
+
+def keys(problems):
+    return {(p["digits"], p["target"]) for p in problems}
+
+
 def test_the_shipped_files_are_the_generators_and_disjoint():
-    splits = make_splits()
-    shipped = {s: read_problems(DATA / f"countdown_{s}.jsonl", TASK.columns) for s in ("train", "test")}
-    assert shipped == splits
-    keys = {s: {(p["digits"], p["target"]) for p in problems} for s, problems in shipped.items()}
-    assert len(keys["train"]) == 2048
-    assert len(keys["test"]) == 128
-    assert not keys["train"] & keys["test"]
+    splits = shipped()
+    assert splits == make_splits()
+    sizes = {split: len(keys(problems)) for split, problems in splits.items()}
+    assert sizes == {"train": 2048, "tune": 128, "test": 256}
+    assert len(set().union(*map(keys, splits.values()))) == sum(sizes.values())
+
+
+def test_tuning_and_test_problems_are_held_out_of_imitation(monkeypatch):
+    seen = []
+    pairs = ((p, "1") for split in shipped().values() for p in split)
+    monkeypatch.setattr(nano, "random_solved_problems", lambda rng: pairs)
+    monkeypatch.setattr(nano, "fit", lambda model, batches, num_steps, **unused: seen.extend(batches))
+    monkeypatch.setattr(nano, "_encode_pairs", lambda tokenizer, batch: [prompt for prompt, _ in batch])
+    monkeypatch.setattr(nano, "BATCH_SIZE", 64)
+    nano.imitate(torch.nn.Linear(1, 1), None, num_steps=2048 // 64, rng=None)
+    assert [prompt for batch in seen for prompt in batch] == [TASK.prompt(p) for p in shipped()["train"]]
+
+
+def test_the_tuning_problems_are_a_benchmark_of_the_nano_world():
+    config = compose_config("world=nano_tune", "seed=1000")
+    assert set(config["evaluation"]["benchmarks"]) == {"countdown_tune"} == {config["train"]["validate_on"]}
+    problems = problem_sets(config)
+    assert keys(problems["countdown_tune"]) == keys(shipped()["tune"])
+    assert runs.training_hash(config) == runs.training_hash(compose_config("world=nano", "seed=1000"))
 
 
 def test_tasks_are_found_by_their_file():
     own = [name for name in task_names() if list(DATA.parent.glob(f"*/{name}.py"))]
-    assert own == ["countdown", "shapes", "shapes_strange"]
+    assert own == ["countdown", "countdown_tune", "shapes", "shapes_strange"]
 
 
 @pytest.mark.parametrize(("text", "answer"), [("1+2*3", "7"), ("3*2+1", "7"), ("1+2", None), ("no", None)])

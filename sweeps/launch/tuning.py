@@ -1,0 +1,68 @@
+"""Tuning of a protocol: one search for each arm, in a root of its own, and the settings that it chose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agrae_lab import runs
+from sweeps.errors import PlanError
+from sweeps.inspect.preview import num_trials_left, read_trials
+from sweeps.planning.run_dirs import read_run_meta
+from sweeps.planning.study_directory import StudyDirectory
+from sweeps.spec.axes import Settings
+from sweeps.spec.study import Study
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Settings of an arm's best trial, and the trials that it is the best of."""
+
+    settings: Settings
+    metric: str
+    value: float  # mean over the tuning seeds
+    seeds: tuple[int, ...]
+    num_trials: int
+    num_without_value: int  # diverged, or with values that do not fit together
+
+
+def tuning_root(root: Path) -> Path:
+    """Return the root of the tuning runs, apart from the confirmation's."""
+    return root / "tuning"
+
+
+def tuning_directory(study: Study, directory: StudyDirectory, arm: str) -> StudyDirectory:
+    """Return the directory of an arm's search."""
+    return StudyDirectory(tuning_root(directory.root), f"{study.name}-{arm}")
+
+
+def num_trials_without_end(tuning: Study, place: StudyDirectory) -> int:
+    """Return the number of trials of a search that are still to run."""
+    assert tuning.search is not None
+    return num_trials_left(tuning.search, place)
+
+
+def failed_runs(place: StudyDirectory) -> Sequence[runs.Run]:
+    """Return the failed runs of a search's trials, which the next launch retries. A diverged run is a result."""
+    keys = [key for row in read_trials(place) if row["status"] == "failed" for key in row["runs"].split()]
+    found = [read_run_meta(place.root / key) for key in dict.fromkeys(keys)]
+    return [run for run in found if run.status == "failed"]
+
+
+def choose_settings(tuning: Study, place: StudyDirectory, arm: str) -> Choice:
+    """Return the settings of the best trial; of equally good ones, the first.
+
+    Raises:
+        PlanError: no trial has a value.
+    """
+    rows = [row for row in read_trials(place) if row["status"] != "taken up"]
+    metric = tuning.objective[0].metric
+    best = next((row for row in rows if row["front"] == "yes"), None)
+    if best is None:
+        raise PlanError([f"no trial of {arm} has a value, so nothing can be chosen; see {place.path / 'trials.csv'}"])
+    cells: dict[str, Any] = {one.run: one.settings for one in place.frozen_cells().values()}
+    settings = cells[best["runs"].split()[0]]
+    without = sum(row[f"maximize {metric}"] == "" for row in rows)
+    return Choice(settings, metric, float(best[f"maximize {metric}"]), tuning.seeds, len(rows), without)
