@@ -39,21 +39,21 @@ def table(study: Study) -> pd.DataFrame:
         FrameError: an evaluation cannot be read, or two of them cannot be compared.
     """
     evaluations = evaluated(study)
-    if not any(len(seeds) > 1 for one in evaluations for seeds in one.seeds.values()):
+    if not any(len(seeds) > 1 for stratum in evaluations for seeds in stratum.seeds.values()):
         return pd.DataFrame()
-    arms = sort_arms(list({arm for one in evaluations for arm in one.correct if arm != BASE}))
+    arms = sort_arms(list({arm for stratum in evaluations for arm in stratum.correct if arm != BASE}))
     rows = []
-    for k in sorted({1, half_k(min(one.num_samples for one in evaluations))}):
+    for k in sorted({1, half_k(min(stratum.num_samples for stratum in evaluations))}):
         scores = {arm: _scores(evaluations, arm, k) for arm in arms}
         rows += [row for arm in arms for row in _rows(scores, arm, k, study.view.seed)]
-    unfinished = {arm for one in evaluations for arm in one.unfinished}
-    benchmarks = ", ".join(f"{one.benchmark} (n = {one.num_samples})" for one in evaluations)
+    unfinished = {arm for stratum in evaluations for arm in stratum.unfinished}
+    benchmarks = ", ".join(f"{stratum.benchmark} (n = {stratum.num_samples})" for stratum in evaluations)
     return pd.DataFrame([{**row, "benchmarks": benchmarks, "unfinished": row["arm"] in unfinished} for row in rows])
 
 
 def _scores(evaluations: Sequence[Evaluations], arm: str, k: int) -> np.ndarray:
     """Return Pass@k [S seeds, M benchmarks] of the seeds that are evaluated on all benchmarks."""
-    if not set.intersection(*(set(one.seeds.get(arm, ())) for one in evaluations)):
+    if not set.intersection(*(set(stratum.seeds.get(arm, ())) for stratum in evaluations)):
         return np.empty((0, len(evaluations)))
     return seed_scores(evaluations, arm, k)[0]
 

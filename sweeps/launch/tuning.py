@@ -57,7 +57,7 @@ def choose_settings(tuning: Study, place: StudyDirectory, arm: str) -> Choice:
     Raises:
         PlanError: no trial has a value.
     """
-    rows = [row for row in read_trials(place) if row["status"] != "taken up"]
+    rows = [row for row in read_trials(place) if row["status"] != "requeued"]
     metric = tuning.objective[0].metric
     best = next((row for row in rows if row["front"] == "yes"), None)
     if best is None:
