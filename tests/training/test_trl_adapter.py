@@ -33,7 +33,7 @@ def signed(completions, **unused):
 
 
 def unsure(completions, **unused):
-    return [None if len(text) % 2 else float(len(text) > 6) for text in completions]
+    return [None if i % 3 == 0 else float(len(text) > 6) for i, text in enumerate(completions)]
 
 
 def trainer_of(folder, advantage, *, functions=(correct,), model=None, settings=None, classes=None, **arguments):
