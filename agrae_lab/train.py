@@ -33,7 +33,8 @@ def _join_experiment(config: Mapping[str, Any], run_dir: Path) -> None:
     name, question = config["experiment"]["name"], config["experiment"]["question"]
     if name is not None:
         key = runs.read_run(run_dir).key
-        runs.Experiment(name, question or "", (key,), {key: config["arm"]}).write(Path(config["root"]))
+        comparison = runs.Comparison.of(config["experiment"])
+        runs.Experiment(name, question or "", (key,), {key: config["arm"]}, comparison).write(Path(config["root"]))
 
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")

@@ -34,6 +34,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,7 @@ from agrae_lab.runs import Experiment, RunError, replacing
 from analysis import audit, figures, simulation, tables
 from analysis.arguments import SIMULATION_KEYS, Request, UsageError, formats, parse, read_words
 from analysis.claims import judge
+from analysis.estimates.answers import answers
 from analysis.estimates.passk_curves import LEFT_OUT, collect
 from analysis.io.gaps import gap_sentences
 from analysis.io.parquet import FrameError
@@ -141,7 +143,7 @@ def _progress(total: int) -> Iterator[int]:
 
 
 def evaluate(study: Study) -> Result:
-    """Return the verdicts of a study, its notes and its refused data."""
+    """Return the answers and verdicts of a study, its notes and its refused data."""
     result = Result(study, refused=[*study.refused, *gap_sentences(study)])
     for benchmark in study.benchmarks:
         try:
@@ -153,6 +155,8 @@ def evaluate(study: Study) -> Result:
         if evaluations is not None:
             result.notes += evaluations.notes
             result.refused += [note for note in evaluations.notes if LEFT_OUT in note]
+    with suppress(FrameError):  # named above, with its benchmark
+        result.answers, _ = on_sound_runs(answers, study)
     try:
         result.verdicts, left_out = on_sound_runs(judge, study)
         result.refused += left_out

@@ -50,21 +50,34 @@ def find_study(words: Sequence[str], config_dir: Path) -> tuple[Study, StudyDire
     if len(names) != 1:
         raise PlanError([f"name one study, got {', '.join(names) or 'none'}"])
     study = read_study(names[0])
-    faults: list[str] = []
+    others = []
     for override in _parse_overrides([word for word in overrides if not word.startswith("root=")]):
-        key, word = override.key_or_group, str(override.input_line)
-        if key == "seed":
+        if override.key_or_group == "seed":
             study = replace(study, seeds=_parse_seeds(override))
-        elif override.is_sweep_override():
+        else:
+            others.append(str(override.input_line))
+    check_overrides(others, varied=(*study.axes.varied(), *(study.search.space if study.search is not None else ())))
+    study = replace(study, base=(*study.base, *others))
+    return study, StudyDirectory(find_root(overrides, config_dir), study.name)
+
+
+def check_overrides(words: Sequence[str], *, varied: Sequence[str]) -> None:
+    """Check that the words can be overrides of all cells of a study that varies some keys.
+
+    Raises:
+        PlanError: one has several values, or would have no effect.
+    """
+    faults: list[str] = []
+    for override in _parse_overrides(words):
+        key, word = override.key_or_group, str(override.input_line)
+        if override.is_sweep_override():
             faults.append(f"{word!r} has several values; make it an axis in the study's file")
-        elif key in study.axes.varied() or (study.search is not None and key in study.search.space):
+        elif key in varied:
             faults.append(f"{word!r} would have no effect: the study varies {key}")
         else:
             faults += base_faults([word])
-            study = replace(study, base=(*study.base, word))
     if faults:
         raise PlanError(faults)
-    return study, StudyDirectory(find_root(overrides, config_dir), study.name)
 
 
 def find_root(words: Sequence[str], config_dir: Path) -> Path:

@@ -35,6 +35,8 @@ def load_class(target: str) -> type:
         raise ValueError(f"{place} has no class {class_name}; {hint}it has {', '.join(classes) or 'none'}")
     if not is_link_class(cls):
         raise ValueError(f"{target}: an estimator is a frozen dataclass; write @dataclass(frozen=True) above the class")
+    if not any("__call__" in vars(one) for one in cls.__mro__):
+        raise ValueError(f"{target} is no estimator: it has no method __call__(self, rewards_PG, context); write one")
     return named(cls)
 
 

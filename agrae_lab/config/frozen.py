@@ -18,7 +18,7 @@ from agrae_lab.config.code_fingerprints import evaluation_code, training_code
 from agrae_lab.evaluation.engines.vllm import check_vllm
 from agrae_lab.models.load import fingerprint_model, local_path
 from agrae_lab.models.lora import check_lora
-from agrae_lab.runs import SCHEMA_VERSION
+from agrae_lab.runs import SCHEMA_VERSION, Comparison
 from agrae_lab.tasks import fingerprint_problems, load_problems, load_task, settings_of_task, task_settings
 
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
@@ -52,9 +52,10 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         _fill_in_benchmarks(config)
         _leave_out_unset(config)
         schema.check(config)
+        _check_comparison(config)
         settings = task_settings(config["task"], [b["task"] for b in _benchmarks_of(config)])
         config["task"] = {k: v for k, v in config["task"].items() if k != "reward"} | settings
-        estimator = estimator_of(config)
+        estimator = advantages.without_idle_match(estimator_of(config))
         _check_parts(estimator, config["task"])
         config["advantage"] = estimator.settings()
         known = canonical(estimator)
@@ -208,6 +209,15 @@ def problem_sets(
             "lower train.num_prompts or give more problems"
         )
     return sets
+
+
+def _check_comparison(config: Mapping[str, Any]) -> None:
+    """Check the parts of the experiment's question."""
+    try:
+        if (comparison := Comparison.of(config["experiment"])) is not None:
+            comparison.check_samples(config["evaluation"]["num_samples"])
+    except ValueError as error:
+        raise ConfigError(f"experiment.{error}") from error
 
 
 def _check_steps(config: Mapping[str, Any]) -> None:

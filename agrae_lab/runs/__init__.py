@@ -19,6 +19,7 @@
 This package imports neither torch nor pandas, so that displays and launchers read run directories in milliseconds.
 """
 
+from agrae_lab.runs.comparison import Comparison
 from agrae_lab.runs.directory import (
     FINAL_STATUSES,
     SCHEMA_VERSION,
@@ -61,6 +62,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "STATUSES",
     "VOLATILE",
+    "Comparison",
     "Experiment",
     "Run",
     "RunBusyError",

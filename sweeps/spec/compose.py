@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from sweeps.errors import close_match, one_sentence, reraise_if_full_error, unknown_override
+from sweeps.spec import own_estimators
 from sweeps.spec.axes import Settings, override
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "conf"
@@ -24,6 +25,7 @@ CONFIG_NAME = "config"
 @contextmanager
 def config_dir(path: Path) -> Iterator[None]:
     """Make the configs of `path` available to `compose` inside this block."""
+    own_estimators.register()
     with hydra.initialize_config_dir(str(path.resolve()), version_base="1.3"):
         yield
 
