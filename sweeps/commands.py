@@ -12,6 +12,7 @@ from agrae_lab import runs
 from sweeps.errors import PlanError
 from sweeps.execution.display import make_console
 from sweeps.inspect import preview
+from sweeps.inspect.accuracy import print_accuracy
 from sweeps.inspect.status import Row, as_json, print_status, status_rows, watch
 from sweeps.launch import study as study_launch
 from sweeps.launch.cells import launch, load_freeze
@@ -19,7 +20,7 @@ from sweeps.launch.study import LaunchOptions
 from sweeps.planning.drift import read_code
 from sweeps.planning.freeze import make_plan
 from sweeps.planning.plan import plan_study
-from sweeps.planning.run_dirs import list_run_dirs
+from sweeps.planning.run_dirs import list_run_dirs, read_run_meta
 from sweeps.planning.study_directory import StudyDirectory, cell_id
 from sweeps.spec import experiments
 from sweeps.spec.axes import label, study_cells
@@ -55,7 +56,12 @@ def run(given: Namespace) -> int:
     """Start or resume a study or experiments."""
     with config_dir(given.config_dir):
         if names_study(given.words):
-            return study_launch.launch_study(*find_study(given.words, given.config_dir), _launch_options(given))
+            study, directory = find_study(given.words, given.config_dir)
+            code = study_launch.launch_study(study, directory, _launch_options(given))
+            if study.search is None:
+                done = (read_run_meta(directory.root / key) for key in _cells(study, directory))
+                print_accuracy(make_console(), done, experiment=study.name)
+            return code
         load_freeze(given.train_module)  # registers config groups
         cells = experiments.experiment_cells(*split_words(given.words))
         for option in ("storage", "allow_drift"):

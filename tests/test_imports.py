@@ -94,7 +94,7 @@ MAY_IMPORT = {
     ),
     "sweeps.launch": (
         *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.engines"),
-        *("sweeps.search", "sweeps.inspect.preview"),
+        *("sweeps.search", "sweeps.inspect.preview", "sweeps.inspect.accuracy"),
     ),
     "sweeps.targets": ("sweeps.errors", "sweeps.spec", "sweeps.planning"),
     "sweeps.commands": (
