@@ -65,6 +65,7 @@ def main(cfg: DictConfig) -> None:
 
 if __name__ == "__main__":
     sys.argv = take_json_flag(sys.argv)  # Hydra knows no flags but its own
+    sys.argv = [word.removeprefix("+") if word.startswith("+method=") else word for word in sys.argv]  # as of old
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text())
         sys.exit()

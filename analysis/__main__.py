@@ -49,6 +49,7 @@ from analysis.estimates.passk_curves import LEFT_OUT, collect
 from analysis.io.gaps import gap_sentences
 from analysis.io.parquet import FrameError
 from analysis.io.study import Study, load_study, merge_studies, on_sound_runs, split_by_model
+from analysis.presentation.discovery import make
 from analysis.presentation.render import Rendered, lay_out, render, render_table
 from analysis.presentation.table_layout import Layout
 from analysis.report import html, terminal
@@ -217,11 +218,11 @@ def _collect(result: Result, done: Mapping[Key, Any]) -> None:
 
 
 def _draw(name: str, study: Study, folder: Path, formats: Sequence[str]) -> Rendered:
-    return render(figures.find(name), study, folder, formats=formats)
+    return make(figures.find(name), lambda figure: render(figure, study, folder, formats=formats))
 
 
 def _tabulate(name: str, study: Study, folder: Path) -> Rendered:
-    return render_table(tables.find(name), study, folder)
+    return make(tables.find(name), lambda table: render_table(table, study, folder))
 
 
 def _lay_out_passk(study: Study) -> Layout | None:

@@ -107,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_launch_options(parser: argparse.ArgumentParser, *, starts: bool) -> None:
+    configs = "a folder of your own experiments, worlds, ..., laid out as conf/, beside the project's"
+    parser.add_argument("--config-dir", "-cd", dest="user_configs", type=Path, metavar="DIR", help=configs)
     parser.add_argument("--slots", type=int, help="runs at a time (default: one per GPU, else one per core)")
     if starts:
         storage = "Optuna storage of a search (default: a file in the study)"

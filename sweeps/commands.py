@@ -33,7 +33,7 @@ from sweeps.targets import find_root, find_study, names_study, split_words
 def plan(given: Namespace) -> int:
     """Preview a launch; start and write nothing."""
     console = make_console()
-    with config_dir(given.config_dir):
+    with config_dir(given.config_dir, given.user_configs):
         if not names_study(given.words):
             freeze = load_freeze(given.train_module)  # first: it registers config groups
             cells = experiments.experiment_cells(*split_words(given.words))
@@ -54,7 +54,7 @@ def plan(given: Namespace) -> int:
 
 def run(given: Namespace) -> int:
     """Start or resume a study or experiments."""
-    with config_dir(given.config_dir):
+    with config_dir(given.config_dir, given.user_configs):
         if names_study(given.words):
             study, directory = find_study(given.words, given.config_dir)
             code = study_launch.launch_study(study, directory, _launch_options(given))
@@ -72,7 +72,7 @@ def run(given: Namespace) -> int:
 
 def retry(given: Namespace) -> int:
     """Execute the failed runs of a study again, and no others."""
-    with config_dir(given.config_dir):
+    with config_dir(given.config_dir, given.user_configs):
         study, directory = find_study(given.words, given.config_dir)
         return study_launch.retry_study(study, directory, _launch_options(given), diverged=given.diverged)
 

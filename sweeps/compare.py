@@ -59,7 +59,7 @@ def main(
     options = LaunchOptions(given.slots, given.allow_drift, train_module=train_module, preload=preload)
     try:
         names, overrides = split_words(given.words)
-        with config_dir(conf):
+        with config_dir(conf, given.user_configs):
             study, directory = _find(given, names, overrides, conf, train_module)
             code = _run(study, directory, options)
         return _analyse(study, directory, code) if code in (ALL_DONE, SOME_NOT_DONE) else code
@@ -134,6 +134,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--slots", type=int, help="runs at a time (default: one per GPU, else one per core)")
     drift = "run although code, data or config have changed since the freeze, and record the changes"
     parser.add_argument("--allow-drift", action="store_true", help=drift)
+    configs = "a folder of your own worlds, ..., laid out as conf/, beside the project's"
+    parser.add_argument("--config-dir", "-cd", dest="user_configs", type=Path, metavar="DIR", help=configs)
     given, more = parser.parse_known_args(argv)
     if any(word.startswith("-") for word in more):
         return parser.parse_args(argv)

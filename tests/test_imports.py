@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "agrae_lab": (),
     "agrae_lab.advantages": (),
     "agrae_lab.verify": (),
-    "agrae_lab.tasks": ("agrae_lab.verify",),
+    "agrae_lab.tasks": ("agrae_lab.verify", "agrae_lab.advantages.external"),  # own_task: the object that it names
     "agrae_lab.models": ("agrae_lab.tasks",),
     "agrae_lab.runs": ("agrae_lab.tasks",),
     "agrae_lab.evaluation": ("agrae_lab.models", "agrae_lab.runs", "agrae_lab.tasks"),

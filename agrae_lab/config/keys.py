@@ -125,6 +125,7 @@ class Task:
     on_bad_row: Annotated[str | None, OPTIONAL, "Row of an image task that cannot be used: refuse (null) or skip."] = (
         None
     )
+    _target_: Annotated[str | None, OPTIONAL, "Task in a file of yours, my_task:TASK, in place of name."] = None
 
 
 @dataclass

@@ -17,7 +17,7 @@ from analysis.statistics.intervals import LEVEL
 
 LEAD_FIGURE, LEAD_TABLE = "gain", "table_answer"
 NOT_EVALUATED = "No data yet: no run has been evaluated."
-NO_ANSWER = "No answer yet: no arm and its reference have been evaluated on the same problems."
+NO_ANSWER = "No answer yet: the reference and a candidate have not both been evaluated."
 UNFINISHED = "Unfinished runs, which no mean or verdict includes:"
 DIVERGED = "A diverged run is an outcome, too: statements about its arm hold for the seeds that did not diverge."
 

@@ -12,7 +12,9 @@ from typing import Any
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
+from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.plugins.plugin import Plugin
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
@@ -32,9 +34,12 @@ class OwnEstimators(ConfigSource):
         """Return the preset of an own estimator: its class in its slot, all other slots as of plain GRPO.
 
         Raises:
-            ValueError: no such file or class, or a class that is no estimator.
+            hydra.errors.ConfigCompositionException: no such file or class, or a class that is no estimator.
         """
-        node = OmegaConf.create(own_preset(_target(config_path)))
+        try:
+            node = OmegaConf.create(own_preset(_target(config_path)))
+        except ValueError as error:
+            raise ConfigCompositionException(str(error)) from error
         return ConfigResult(config=node, path=self.full_path(), provider=self.provider, header={"package": None})
 
     def is_group(self, config_path: str) -> bool:
@@ -62,9 +67,9 @@ class OwnEstimatorsSearchPath(SearchPathPlugin):
         search_path.append(OwnEstimators.scheme(), f"{OwnEstimators.scheme()}://")
 
 
-def register() -> None:
-    """Make own estimators known to Hydra; twice does no harm."""
-    for plugin in (OwnEstimators, OwnEstimatorsSearchPath):
+def register(*plugins: type[Plugin]) -> None:
+    """Make plugins known to Hydra; twice does no harm."""
+    for plugin in plugins:
         if plugin not in Plugins.instance().discover(None):
             Plugins.instance().register(plugin)
 
@@ -73,7 +78,7 @@ def own_preset(target: str) -> dict[str, Any]:
     """Return the config of the estimator `my_file:MyEstimator`, as of a file in conf/advantage.
 
     Raises:
-        ValueError: as OwnEstimators.load_config.
+        ValueError: no such file or class, or a class that is no estimator.
     """
     from agrae_lab.advantages.external import load_class  # imports torch
 

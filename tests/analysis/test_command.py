@@ -245,7 +245,8 @@ def test_unfinished_and_missing_runs_are_named(new_root: Callable, tmp_path: Pat
         assert f"{failed.key}: failed: out of memory" in text
         assert f"{running.key}: running (train 9 of 36)" in text
         assert "easy_focused-00000000/seed-0 has not started" in text
-        assert "no data: needs a finished run of a_grae" in text
+    assert "no data: needs a finished run of a_grae" in summary
+    assert "C8 NO DATA" in printed
 
 
 def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_path: Path, capsys, monkeypatch) -> None:
