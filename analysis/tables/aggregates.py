@@ -24,7 +24,6 @@ PAPER = ""
 
 MIDDLE, ABOVE = "interquartile mean", "probability of improvement"
 TOO_FEW, ITSELF = "fewer than two seeds on all benchmarks", "the reference itself"
-NO_REFERENCE = f"the reference has {TOO_FEW}"
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -61,7 +60,8 @@ def _rows(scores: dict[str, np.ndarray], arm: str, reference: str, k: int, seed:
     ours, theirs = scores[arm], scores.get(reference, np.empty((0, 0)))
     middle = above = Interval(np.nan, np.nan, np.nan, "", "", len(ours))
     note = "" if len(ours) > 1 else TOO_FEW
-    note_above = note or (ITSELF if arm == reference else NO_REFERENCE if len(theirs) < 2 else "")
+    no_reference = f"{label(reference)} has {TOO_FEW}" if len(theirs) < 2 else ""
+    note_above = note or (ITSELF if arm == reference else no_reference)
     if not note:
         plain = interquartile_mean(ours, rng=np.random.default_rng(seed))
         lo, hi = np.clip([plain.lo, plain.hi], 0.0, 1.0).tolist()
@@ -128,8 +128,8 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
         notes.append(f"Fewer than {FEW_SEEDS} seeds: read intervals with care.")
     if len(few := table.loc[table["note"] == TOO_FEW, "arm"].unique()):
         notes.append(f"{NO_VALUE}, {TOO_FEW}: {', '.join(map(label, few))}.")
-    if (table["note"] == NO_REFERENCE).any():
-        notes.append(f"{NO_VALUE}: no comparison, {NO_REFERENCE}.")
+    if (table["note"] == (no_reference := f"{reference} has {TOO_FEW}")).any():
+        notes.append(f"{NO_VALUE}: no comparison, {no_reference}.")
     if (table["estimate"].notna() & table["lo"].isna()).any():
         notes.append("No interval if all seeds are equal, or if all runs of one side are above all runs of the other.")
     notes.append("The base model has no row, since it is one checkpoint without seeds.")

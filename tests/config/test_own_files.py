@@ -208,3 +208,25 @@ def test_an_edited_task_is_another_run(tmp_path):
 def test_a_wrong_task_is_refused_in_one_sentence(words, sentence):
     with pytest.raises(ConfigError, match=sentence):
         frozen(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["experiment.metrics=[pass@3]"], "experiment.metrics: pass@3 is too large for n = evaluation.num_samples = 4"),
+        (["experiment.metrics=pass@1"], "experiment.metrics must be a list of names"),
+        (["experiment.metrics=[accuracy]"], "experiment.metrics: 'accuracy' is not a metric"),
+        (["experiment.reference=a", "experiment.candidates=[a]"], "experiment.reference: a is a candidate as well"),
+        (["experiment.smallest_effect=big"], "experiment.smallest_effect: 'big' is not an effect"),
+    ],
+)
+def test_a_wrong_part_of_the_question_is_refused_in_one_sentence(words, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        frozen(*words)
+
+
+def test_the_question_is_no_part_of_a_runs_identity():
+    asked = frozen("experiment.reference=dr_grpo", "experiment.metrics=[pass@1]", "experiment.smallest_effect=2pp")
+    assert runs.config_hash(asked) == runs.config_hash(frozen())
+    assert asked["experiment"]["reference"] == "dr_grpo"
+    assert "candidates" not in asked["experiment"]
