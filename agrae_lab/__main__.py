@@ -25,9 +25,9 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str, str]] = {
         "run group_symmetry root=runs/mine",
     ),
     "compare": (
-        ("sweeps", "compare"),
-        "compare two runs, cells or arms: settings and Pass@k",
-        "grpo a_grae root=runs/mine",
+        ("sweeps.compare",),
+        "compare your estimator with another: train, evaluate, answer",
+        "my_file:MyEstimator --against grpo --seeds 3",
     ),
     "analyze": (
         ("analysis",),

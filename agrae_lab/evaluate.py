@@ -12,14 +12,13 @@ Examples:
     torchrun --nproc-per-node 8 -m agrae_lab.evaluate runs '+evaluation.benchmarks.more={task: countdown}' \\
         evaluation.num_samples=512
 
-Each run prints one JSON line with its status. The exit status is 0 if all are done, 1 if one is not, 2 for a mistake in
-the command.
+Each run ends with its status and Pass@1 in words; with --json, with one line of JSON for scripts. The exit status is
+0 if all are done, 1 if one is not, 2 for a mistake in the command.
 """
 
 from __future__ import annotations
 
 import faulthandler
-import json
 import logging
 import os
 import signal
@@ -42,6 +41,7 @@ from agrae_lab.evaluation.benchmarks import check_kept
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
 from agrae_lab.runs import Run, RunError
+from agrae_lab.runs.ending import ending, take_json_flag
 from agrae_lab.runs.processes import is_main
 
 SECTIONS = ("evaluation", "hardware")
@@ -54,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
+    arguments = take_json_flag(arguments)
     if runs.has_inherited_lock():
         _restore_process()
     words = [word for word in arguments if "=" in word or word.startswith("~")]
@@ -80,7 +81,7 @@ def _evaluate(run: Run, config: dict[str, Any]) -> int:
         print(f"agrae_lab: {error}", file=sys.stderr)
         return 2
     if is_main():
-        print(json.dumps({"run": str(run.path), "status": status}), flush=True)
+        print(ending(runs.read_run(run.path)), flush=True)
     return 0 if status == "done" else 1
 
 

@@ -3,11 +3,12 @@
 python -m agrae_lab.train advantage=a_grae seed=1                 one run, in this process
 python -m agrae_lab.train -m +experiment=group_symmetry           an experiment, in parallel processes
 python -m agrae_lab.train --help                                  every key, with its type, default and meaning
+
+One run ends with its status and Pass@1 in words; with --json, with one line of JSON for scripts.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
 from agrae_lab.models.memory import is_out_of_memory
 from agrae_lab.runs import RunError
+from agrae_lab.runs.ending import ending, take_json_flag
 from agrae_lab.runs.processes import is_main
 
 __all__ = ["execute", "freeze", "main"]
@@ -33,7 +35,8 @@ def _join_experiment(config: Mapping[str, Any], run_dir: Path) -> None:
     name, question = config["experiment"]["name"], config["experiment"]["question"]
     if name is not None:
         key = runs.read_run(run_dir).key
-        runs.Experiment(name, question or "", (key,), {key: config["arm"]}).write(Path(config["root"]))
+        comparison = runs.Comparison.of(config["experiment"])
+        runs.Experiment(name, question or "", (key,), {key: config["arm"]}, comparison).write(Path(config["root"]))
 
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
@@ -55,12 +58,14 @@ def main(cfg: DictConfig) -> None:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         sys.exit("; ".join([f"agrae_lab: out of memory ({reason})", *getattr(error, "__notes__", [])]))
     if is_main():
-        print(json.dumps({"run": str(run_dir), "status": status}))
+        print(ending(runs.read_run(run_dir)))
     if status != "done":
         sys.exit(1)
 
 
 if __name__ == "__main__":
+    sys.argv = take_json_flag(sys.argv)  # Hydra knows no flags but its own
+    sys.argv = [word.removeprefix("+") if word.startswith("+method=") else word for word in sys.argv]  # as of old
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text())
         sys.exit()

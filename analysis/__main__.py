@@ -35,6 +35,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,10 +47,12 @@ from agrae_lab.runs import Experiment, RunError, replacing
 from analysis import audit, figures, simulation, tables
 from analysis.arguments import SIMULATION_KEYS, Request, UsageError, formats, parse, read_words
 from analysis.claims import judge
+from analysis.estimates.answers import answers
 from analysis.estimates.passk_curves import LEFT_OUT, collect
 from analysis.io.gaps import gap_sentences
 from analysis.io.parquet import FrameError
 from analysis.io.study import Study, load_study, merge_studies, on_sound_runs, split_by_model
+from analysis.presentation.discovery import make
 from analysis.presentation.render import Rendered, lay_out, render, render_table
 from analysis.presentation.table_layout import Layout
 from analysis.report import html, terminal
@@ -148,7 +151,7 @@ def _progress(total: int) -> Iterator[int]:
 
 
 def evaluate(study: Study) -> Result:
-    """Return the verdicts of a study, its notes and its refused data."""
+    """Return the answers and verdicts of a study, its notes and its refused data."""
     result = Result(study, refused=[*study.refused, *gap_sentences(study)])
     for benchmark in study.benchmarks:
         try:
@@ -160,6 +163,8 @@ def evaluate(study: Study) -> Result:
         if evaluations is not None:
             result.notes += evaluations.notes
             result.refused += [note for note in evaluations.notes if LEFT_OUT in note]
+    with suppress(FrameError):  # named above, with its benchmark
+        result.answers, _ = on_sound_runs(answers, study)
     try:
         result.verdicts, left_out = on_sound_runs(judge, study)
         result.refused += left_out
@@ -220,11 +225,11 @@ def _collect(result: Result, done: Mapping[Key, Any]) -> None:
 
 
 def _draw(name: str, study: Study, folder: Path, formats: Sequence[str]) -> Rendered:
-    return render(figures.find(name), study, folder, formats=formats)
+    return make(figures.find(name), lambda figure: render(figure, study, folder, formats=formats))
 
 
 def _tabulate(name: str, study: Study, folder: Path) -> Rendered:
-    return render_table(tables.find(name), study, folder)
+    return make(tables.find(name), lambda table: render_table(table, study, folder))
 
 
 def _lay_out_passk(study: Study) -> Layout | None:

@@ -112,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_launch_options(parser: argparse.ArgumentParser, *, starts: bool, has_storage: bool) -> None:
+    configs = "a folder of your own experiments, worlds, ..., laid out as conf/, beside the project's"
+    parser.add_argument("--config-dir", "-cd", dest="user_configs", type=Path, metavar="DIR", help=configs)
     slots = "runs at a time (default: the study's resources.slots, else one per GPU, or one per core without GPUs)"
     parser.add_argument("--slots", type=int, help=slots)
     if has_storage:

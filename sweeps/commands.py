@@ -12,6 +12,7 @@ from agrae_lab import runs
 from sweeps.errors import PlanError
 from sweeps.execution.display import make_console
 from sweeps.inspect import preview
+from sweeps.inspect.accuracy import print_accuracy
 from sweeps.inspect.status import Row, as_json, print_status, status_rows, watch
 from sweeps.launch import protocol as protocol_launch
 from sweeps.launch import study as study_launch
@@ -20,7 +21,7 @@ from sweeps.launch.study import LaunchOptions
 from sweeps.planning.drift import read_code
 from sweeps.planning.freeze import make_plan
 from sweeps.planning.plan import plan_study
-from sweeps.planning.run_dirs import list_run_dirs
+from sweeps.planning.run_dirs import list_run_dirs, read_run_meta
 from sweeps.planning.study_directory import StudyDirectory, cell_id
 from sweeps.spec import experiments
 from sweeps.spec.axes import label, study_cells
@@ -33,7 +34,7 @@ from sweeps.targets import find_root, find_study, names_study, split_words
 def plan(given: Namespace) -> int:
     """Preview a launch; start and write nothing."""
     console = make_console()
-    with config_dir(given.config_dir):
+    with config_dir(given.config_dir, given.user_configs):
         if not names_study(given.words):
             freeze = load_freeze(given.train_module)  # first: it registers config groups
             cells = experiments.experiment_cells(*split_words(given.words))
@@ -57,11 +58,15 @@ def plan(given: Namespace) -> int:
 
 def run(given: Namespace) -> int:
     """Start or resume a study or experiments."""
-    with config_dir(given.config_dir):
+    with config_dir(given.config_dir, given.user_configs):
         if names_study(given.words):
             study, directory = find_study(given.words, given.config_dir)
             _refuse_protocol(study)
-            return study_launch.launch_study(study, directory, _launch_options(given))
+            code = study_launch.launch_study(study, directory, _launch_options(given))
+            if study.search is None:
+                done = (read_run_meta(directory.root / key) for key in _cells(study, directory))
+                print_accuracy(make_console(), done, experiment=study.name)
+            return code
         load_freeze(given.train_module)  # registers config groups
         cells = experiments.experiment_cells(*split_words(given.words))
         for option in ("storage", "allow_drift"):
@@ -81,7 +86,7 @@ def protocol(given: Namespace) -> int:
 
 def retry(given: Namespace) -> int:
     """Execute the failed runs of a study again, and no others."""
-    with config_dir(given.config_dir):
+    with config_dir(given.config_dir, given.user_configs):
         study, directory = find_study(given.words, given.config_dir)
         _refuse_protocol(study)
         return study_launch.retry_study(study, directory, _launch_options(given), diverged=given.diverged)

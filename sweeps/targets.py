@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,23 +50,37 @@ def find_study(words: Sequence[str], config_dir: Path) -> tuple[Study, StudyDire
     if len(names) != 1:
         raise PlanError([f"name one study, got {', '.join(names) or 'none'}"])
     study = read_study(names[0])
-    faults: list[str] = []
+    others = []
     for override in _parse_overrides([word for word in overrides if not word.startswith("root=")]):
-        key, word = override.key_or_group, str(override.input_line)
-        if key == "seed" and study.protocol is not None:
-            faults.append(f"{word!r} would have no effect: the protocol counts its seeds from protocol.first_seed")
-        elif key == "seed":
+        if override.key_or_group == "seed" and study.protocol is not None:
+            word = str(override.input_line)
+            raise PlanError([f"{word!r} would have no effect: the protocol counts its seeds from protocol.first_seed"])
+        if override.key_or_group == "seed":
             study = replace(study, seeds=_parse_seeds(override))
-        elif override.is_sweep_override():
+        else:
+            others.append(str(override.input_line))
+    check_overrides(others, varied=_varied_keys(study))
+    study = replace(study, base=(*study.base, *others))
+    return study, StudyDirectory(find_root(overrides, config_dir), study.name)
+
+
+def check_overrides(words: Sequence[str], *, varied: Collection[str]) -> None:
+    """Check that the words can be overrides of all cells of a study that varies some keys.
+
+    Raises:
+        PlanError: one has several values, or would have no effect.
+    """
+    faults: list[str] = []
+    for override in _parse_overrides(words):
+        key, word = override.key_or_group, str(override.input_line)
+        if override.is_sweep_override():
             faults.append(f"{word!r} has several values; make it an axis in the study's file")
-        elif key in _varied_keys(study):
+        elif key in varied:
             faults.append(f"{word!r} would have no effect: the study varies {key}")
         else:
             faults += base_faults([word])
-            study = replace(study, base=(*study.base, word))
     if faults:
         raise PlanError(faults)
-    return study, StudyDirectory(find_root(overrides, config_dir), study.name)
 
 
 def _varied_keys(study: Study) -> set[str]:

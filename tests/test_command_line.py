@@ -27,6 +27,10 @@ def demo(tmp_path_factory):
     arguments = ["run", "group_symmetry", "sample_symmetry", "a_grae", "world=nano", f"root={root}", *SMALL, *SHORT]
     result = command("sweeps", *arguments)
     assert result.returncode == 0, result.stderr
+    *_, last = result.stdout.splitlines()
+    assert last == f"next: agrae-lab analyze runs={root}"
+    assert re.search(r"^arm +seeds +Pass@1 \(%\) on countdown_test +95 % interval", result.stdout, flags=re.MULTILINE)
+    assert re.search(r"^a_grae_group_only +1 +\d+\.\d +\[\d+\.\d, \d+\.\d\]", result.stdout, flags=re.MULTILINE)
     return root, arguments
 
 
@@ -105,9 +109,21 @@ def test_an_arm_that_diverges_is_named_and_the_others_finish(tmp_path):
 
 
 def test_one_run_from_the_command_line(tmp_path):
-    result = command("agrae_lab.train", "advantage=psr", f"root={tmp_path}", *SMALL, "train.num_steps=1")
+    words = ["agrae_lab.train", "advantage=psr", f"root={tmp_path}", *SMALL, "train.num_steps=1"]
+    result = command(*words)
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout.splitlines()[-1])["status"] == "done"
+    (run,) = runs.list_runs(tmp_path)
+    rows = pd.read_parquet(run.samples_path("countdown_test")).query("decoding == 'sample'")
+    base = pd.read_parquet(run.base_samples_path("countdown_test")).query("decoding == 'sample'")
+    share, base_share = (f"{100 * part['correct'].mean():.1f} %" for part in (rows, base))
+    assert result.stdout.splitlines()[-4:] == [
+        "psr seed 0: done",
+        f"Pass@1 on countdown_test: psr {share}, base model {base_share} (16 problems, 8 samples each)",
+        f"run: {run.path}",
+        f"next: agrae-lab analyze runs={tmp_path}",
+    ]
+    again = forked.run("-m", *words, "--json")
+    assert json.loads(again.stdout.splitlines()[-1]) == {"run": str(run.path), "status": "done"}
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_advantages_on_the_gpu_are_those_on_the_cpu(name):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_nano_run_trains_and_is_evaluated_on_the_gpu(tmp_path, dtype):
     overrides = ["hardware.device=cuda", f"model.dtype={dtype}", "train.num_steps=3", "evaluation.num_samples=8"]
-    command = [sys.executable, "-m", "agrae_lab.train", *overrides, f"root={tmp_path}"]
+    command = [sys.executable, "-m", "agrae_lab.train", *overrides, f"root={tmp_path}", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     path = Path(json.loads(done.stdout.splitlines()[-1])["run"])

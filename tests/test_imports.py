@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "agrae_lab": (),
     "agrae_lab.advantages": (),
     "agrae_lab.verify": (),
-    "agrae_lab.tasks": ("agrae_lab.verify",),
+    "agrae_lab.tasks": ("agrae_lab.verify", "agrae_lab.advantages.external"),  # own_task: the object that it names
     "agrae_lab.models": ("agrae_lab.tasks",),
     "agrae_lab.runs": ("agrae_lab.tasks",),
     "agrae_lab.evaluation": ("agrae_lab.models", "agrae_lab.runs", "agrae_lab.tasks"),
@@ -34,6 +34,7 @@ MAY_IMPORT = {
         "agrae_lab.training",
     ),
     "agrae_lab.__main__": (),  # names commands by their modules and imports none
+    "agrae_lab.compare": ("agrae_lab.__main__",),
     "agrae_lab.train": (
         *("agrae_lab.config", "agrae_lab.evaluation.benchmarks", "agrae_lab.lifecycle", "agrae_lab.models"),
         "agrae_lab.runs",
@@ -65,7 +66,7 @@ MAY_IMPORT = {
     "analysis.audit": ("agrae_lab.runs", "analysis.statistics"),
     "analysis.report": (
         *("agrae_lab.runs", "analysis.io", "analysis.statistics", "analysis.presentation"),
-        "analysis.claims",
+        *("analysis.estimates.answers", "analysis.claims"),
     ),
     "analysis.pareto": (
         *("agrae_lab.runs", "analysis.io", "analysis.statistics", "analysis.estimates", "analysis.presentation"),
@@ -79,7 +80,10 @@ MAY_IMPORT = {
     # sweeps: errors ← spec ← planning ← execution ← engines, search ← inspect ← launch ← commands
     "sweeps": (),
     "sweeps.errors": (),
-    "sweeps.spec": ("agrae_lab.runs", "sweeps.errors", "analysis.io", "analysis.statistics"),
+    "sweeps.spec": (
+        *("agrae_lab.runs", "sweeps.errors", "analysis.io", "analysis.statistics"),
+        "agrae_lab.advantages.external",  # own_estimators: the class that a choice names
+    ),
     "sweeps.planning": ("agrae_lab.runs", "sweeps.errors", "sweeps.spec"),
     "sweeps.execution": ("agrae_lab.runs", "sweeps.errors", "sweeps.planning"),
     "sweeps.engines": ("agrae_lab.runs", "sweeps.errors", "sweeps.execution"),
@@ -90,12 +94,16 @@ MAY_IMPORT = {
     ),
     "sweeps.launch": (
         *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.engines"),
-        *("sweeps.search", "sweeps.inspect.preview", "analysis.statistics"),
+        *("sweeps.search", "sweeps.inspect.preview", "sweeps.inspect.accuracy", "analysis.statistics"),
     ),
     "sweeps.targets": ("sweeps.errors", "sweeps.spec", "sweeps.planning"),
     "sweeps.commands": (
         *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.inspect"),
         *("sweeps.launch", "sweeps.targets", "analysis.io"),
+    ),
+    "sweeps.compare": (
+        *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.inspect"),
+        *("sweeps.launch", "sweeps.targets"),
     ),
     "sweeps.__main__": ("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.launch", "sweeps.commands"),
     "sweeps.plugins": ("sweeps.launch", "sweeps.planning", "sweeps.spec", "sweeps.errors"),

@@ -10,7 +10,14 @@ A stateful estimator gives advantages and its new state:
 
 from agrae_lab.advantages.diagnostics import Diagnostics, diagnose
 from agrae_lab.advantages.estimator import FLAVORS, SLOTS, Context, Estimator, Link, field_names, link, links
-from agrae_lab.advantages.presets import differences_from_preset, from_slots, make, preset_names, preset_slots
+from agrae_lab.advantages.presets import (
+    differences_from_preset,
+    from_slots,
+    make,
+    preset_names,
+    preset_slots,
+    without_idle_match,
+)
 
 __all__ = [
     "FLAVORS",
@@ -28,4 +35,5 @@ __all__ = [
     "make",
     "preset_names",
     "preset_slots",
+    "without_idle_match",
 ]

@@ -1,4 +1,4 @@
-"""Link classes in files of the user, outside the package."""
+"""Link classes, and other objects, in files of the user, outside the package."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import importlib.util
 import inspect
 import re
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
 def load_class(target: str) -> type:
@@ -23,19 +25,42 @@ def load_class(target: str) -> type:
     Raises:
         ValueError: no such module or class, a module that cannot be imported, or a class that is no frozen dataclass.
     """
-    place, _, class_name = target.rpartition(":" if ":" in target else ".")
-    if not place:
-        raise ValueError(f"{target!r} names no class; write my_file:MyEstimator")
-    module = _load_file(Path(place).resolve()) if place.endswith(".py") else _load_module(place)
-    cls = getattr(module, class_name, None)
-    if not isinstance(cls, type):
-        classes = [k for k, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
-        near = difflib.get_close_matches(class_name, classes, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"{place} has no class {class_name}; {hint}it has {', '.join(classes) or 'none'}")
+    cls = load_object(target, "class", "my_file:MyEstimator", lambda value: isinstance(value, type))
     if not is_link_class(cls):
         raise ValueError(f"{target}: an estimator is a frozen dataclass; write @dataclass(frozen=True) above the class")
+    if not any("__call__" in vars(one) for one in cls.__mro__):
+        raise ValueError(f"{target} is no estimator: it has no method __call__(self, rewards_PG, context); write one")
     return named(cls)
+
+
+def load_object(target: str, kind: str, example: str, is_kind: Callable[[Any], bool]) -> Any:
+    """Return what a user's module or file calls by a name: `my_file:NAME`, `my_file.NAME` or `path/to/my_file.py:NAME`.
+
+    A module may also lie in the current directory.
+
+    Args:
+        kind: the wanted kind of object in words, and is_kind its test.
+        example: a target in messages.
+
+    Raises:
+        ValueError: no such module or name, or a module that cannot be imported.
+    """
+    place, _, name = target.rpartition(":" if ":" in target else ".")
+    if not place:
+        raise ValueError(f"{target!r} names no {kind}; write {example}")
+    module = _load_file(Path(place).resolve()) if place.endswith(".py") else _load_module(place)
+    found = getattr(module, name, None)
+    if not is_kind(found):
+        own = [key for key, value in vars(module).items() if is_kind(value) and _is_own(value, module)]
+        near = difflib.get_close_matches(name, own, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"{place} has no {kind} {name}; {hint}it has {', '.join(own) or 'none'}")
+    return found
+
+
+def _is_own(value: Any, module: ModuleType) -> bool:
+    """Return False for a class that the module has imported."""
+    return not isinstance(value, type) or value.__module__ == module.__name__
 
 
 def named(cls: type) -> type:

@@ -6,6 +6,7 @@ a line here, a new link a file in the folder of its slot.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -106,19 +107,36 @@ def differences_from_preset(estimator: Estimator) -> list[str]:
 
     Another link stands by its name, another value as `field=value`, the official flavor as `official`.
     """
-    if estimator.name not in preset_names():
+    own = {slot: part for slot in SLOTS if (part := getattr(estimator, slot)).name == estimator.name}
+    if estimator.name in preset_names():
+        plain, official = make(estimator.name), make(estimator.name, flavor=estimator.flavor)
+    elif own:  # an own link stands for the estimator that bears its name
+        unchanged = {slot: type(part)() for slot, part in own.items()}
+        plain, official = make("grpo", **unchanged), make("grpo", flavor=estimator.flavor, **unchanged)
+    else:
         return []
-    plain = make(estimator.name)
-    official = make(estimator.name, flavor=estimator.flavor)
     words = [] if official.same_formula(plain) else [estimator.flavor]
     for slot in SLOTS:
         link, preset = getattr(estimator, slot), getattr(official, slot)
         if link.name != preset.name:
             words.append(link.name)
+        elif hasattr(link, "TARGET") and not hasattr(preset, "TARGET"):
+            words.append("own")  # a class of the user's that bears the name of one of ours
+        if type(link) is not type(preset):
             is_known = hasattr(link, "TARGET") or link.name in links(slot)
             preset = make_link(slot, name_settings(link), flavor=estimator.flavor) if is_known else link
         words += [f"{f}={getattr(link, f)}" for f in field_names(link) if getattr(link, f) != getattr(preset, f)]
     return words
+
+
+def without_idle_match(estimator: Estimator) -> Estimator:
+    """Return the estimator without a match link that changes nothing: plain GRPO is the fixed point of both."""
+    match = estimator.match
+    if not {"ddof", "epsilon"} <= set(field_names(match)):
+        return estimator
+    free = dataclasses.replace(estimator, match=make_link("match", {"name": "none"}))
+    fixed_point = make("grpo", base={"name": "grpo", "ddof": match.ddof, "epsilon": match.epsilon})
+    return free if free.same_formula(fixed_point) else estimator
 
 
 def _as_settings(value: Any) -> Any:

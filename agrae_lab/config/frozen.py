@@ -18,8 +18,15 @@ from agrae_lab.config.code_fingerprints import evaluation_code, training_code
 from agrae_lab.evaluation.engines.vllm import check_vllm
 from agrae_lab.models.load import fingerprint_model, local_path
 from agrae_lab.models.lora import check_lora
-from agrae_lab.runs import SCHEMA_VERSION
-from agrae_lab.tasks import fingerprint_problems, load_problems, load_task, settings_of_task, task_settings
+from agrae_lab.runs import SCHEMA_VERSION, Comparison
+from agrae_lab.tasks import (
+    fingerprint_problems,
+    load_problems,
+    load_task,
+    own_task,
+    settings_of_task,
+    task_settings,
+)
 
 CONF_DIR = Path(__file__).resolve().parents[2] / "conf"
 
@@ -51,10 +58,12 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     try:
         _fill_in_benchmarks(config)
         _leave_out_unset(config)
+        _name_own_task(config)
         schema.check(config)
+        _check_comparison(config)
         settings = task_settings(config["task"], [b["task"] for b in _benchmarks_of(config)])
         config["task"] = {k: v for k, v in config["task"].items() if k != "reward"} | settings
-        estimator = estimator_of(config)
+        estimator = advantages.without_idle_match(estimator_of(config))
         _check_parts(estimator, config["task"])
         config["advantage"] = estimator.settings()
         known = canonical(estimator)
@@ -90,9 +99,8 @@ def with_evaluation(
         schema.check({key: value for key, value in changed.items() if key not in _NOT_IN_SCHEMA})
         tasks = [b["task"] for b in _benchmarks_of(changed)]
         used = [settings_of_task(name, changed["task"]) for name in (changed["task"]["name"], *tasks)]
-        section = {
-            key: changed["task"][key] for key in ("name", "train_file", *dict.fromkeys(k for u in used for k in u))
-        }
+        kept = ("name", *(["_target_"] if "_target_" in changed["task"] else []), "train_file")
+        section = {key: changed["task"][key] for key in (*kept, *dict.fromkeys(k for u in used for k in u))}
         changed["task"] = section | task_settings(section, tasks)
         sets = problem_sets(changed)
         fingerprints = {name: fingerprint_problems(sets[name]) for name in changed["evaluation"]["benchmarks"]}
@@ -125,6 +133,13 @@ def _fill_in_benchmarks(config: Mapping[str, Any]) -> None:
         given = {str(name): benchmark for name, benchmark in found.items() if benchmark is not None}
         filled = {n: {"file": None, "limit": None, **b} if isinstance(b, dict) else b for n, b in given.items()}
         evaluation["benchmarks"] = dict(sorted(filled.items()))
+
+
+def _name_own_task(config: Mapping[str, Any]) -> None:
+    """Set the name of a task in a file of the user, which task._target_ names."""
+    section = config.get("task")
+    if isinstance(section, dict) and section.get("_target_") is not None:
+        section["name"] = own_task(str(section["_target_"])).name
 
 
 def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -209,6 +224,15 @@ def problem_sets(
             "lower train.num_prompts or give more problems"
         )
     return sets
+
+
+def _check_comparison(config: Mapping[str, Any]) -> None:
+    """Check the parts of the experiment's question."""
+    try:
+        if (comparison := Comparison.of(config["experiment"])) is not None:
+            comparison.check_samples(config["evaluation"]["num_samples"])
+    except ValueError as error:
+        raise ConfigError(f"experiment.{error}") from error
 
 
 def _check_steps(config: Mapping[str, Any]) -> None:

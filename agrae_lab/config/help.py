@@ -24,7 +24,7 @@ def help_text() -> str:
         [
             "Train and evaluate one run, or many.\n",
             textwrap.indent(EXAMPLES, "    "),
-            "\nGroups: <group>=<choice>, with a + before experiment and method.\n",
+            "\nGroups: <group>=<choice>, with a + before experiment.\n",
             *(_wrapped(f"{group}: {', '.join(choices)}") for group, choices in _groups().items()),
             "\nKeys: <key>=<value>, or ++<key>=<value> for a key that the world leaves out. Defaults in [ ]; the world "
             "sets the\nothers. `python -m agrae_lab.advantages show <name>` lists the settings of advantage.*.\n",

@@ -30,6 +30,10 @@ def _name(*reserved: str) -> Bound:
     )
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
 def _are_steps(value: Any) -> bool:
     if isinstance(value, list):
         return all(step == "last" or (type(step) is int and step >= 0) for step in value)
@@ -43,6 +47,7 @@ ADDRESS = Bound(
     "an address such as http://host:8000",
     lambda x: isinstance(x, str) and re.fullmatch(r"https?://[\w.-]+(:\d+)?", x, flags=re.ASCII) is not None,
 )
+NAMES = Bound("a list of names, or null", lambda x: x is None or (isinstance(x, list) and all(map(_is_text, x))))
 STEPS = Bound("a number of steps (every so many), a list of steps and 'last', or null", _are_steps)
 
 Count = Annotated[int, at_least(1)]
@@ -55,6 +60,10 @@ Share = Annotated[float, above(0), at_most(1)]
 class Experiment:
     name: Annotated[str | None, EXPERIMENT_NAME, "Experiment that the run belongs to; conf/experiment sets it."] = None
     question: Annotated[str | None, "Question of the experiment, for its report."] = None
+    reference: Annotated[str | None, OPTIONAL, "Arm that the others are compared with; null: grpo."] = None
+    candidates: Annotated[Any, NAMES, OPTIONAL, "Arms to compare with it; null: all others."] = None
+    metrics: Annotated[Any, NAMES, OPTIONAL, "Compared metrics, as [pass@1, pass@64]; null: k = 1, 16, 256."] = None
+    smallest_effect: Annotated[str | None, OPTIONAL, "Smallest difference that matters; null: 1pp."] = None
 
 
 @dataclass
@@ -122,6 +131,7 @@ class Task:
     on_bad_row: Annotated[str | None, OPTIONAL, "Row of an image task that cannot be used: refuse (null) or skip."] = (
         None
     )
+    _target_: Annotated[str | None, OPTIONAL, "Task in a file of yours, my_task:TASK, in place of name."] = None
 
 
 @dataclass

@@ -20,6 +20,7 @@
 This package imports neither torch nor pandas, so that displays and launchers read run directories in milliseconds.
 """
 
+from agrae_lab.runs.comparison import Comparison
 from agrae_lab.runs.directory import (
     FINAL_STATUSES,
     SCHEMA_VERSION,
@@ -63,6 +64,7 @@ __all__ = [
     "NOT_RESULT_SECTIONS",
     "SCHEMA_VERSION",
     "STATUSES",
+    "Comparison",
     "Experiment",
     "Run",
     "RunBusyError",

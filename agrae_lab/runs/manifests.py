@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from agrae_lab.runs.comparison import Comparison
 from agrae_lab.runs.directory import SCHEMA_VERSION, check_schema
 from agrae_lab.runs.files import RunError, lock, read_json, write_json
 
@@ -18,6 +19,7 @@ class Experiment:
     question: str
     runs: tuple[str, ...]  # run keys
     arms: Mapping[str, str] = field(default_factory=dict)  # run key → arm, if it differs from the run's own
+    comparison: Comparison | None = None  # None: not told
 
     @classmethod
     def read(cls, path: Path) -> Experiment:
@@ -30,7 +32,11 @@ class Experiment:
         check_schema(raw, path)
         if missing := [key for key in ("name", "question", "runs") if key not in raw]:
             raise RunError(f"{path} is not a list of runs: it has no {', '.join(missing)}. Launch the experiment again")
-        return cls(name=raw["name"], question=raw["question"], runs=tuple(raw["runs"]), arms=raw.get("arms", {}))
+        try:
+            comparison = Comparison.of(raw.get("comparison", {}))
+        except ValueError as error:
+            raise RunError(f"{path}: comparison.{error}") from error
+        return cls(raw["name"], raw["question"], tuple(raw["runs"]), raw.get("arms", {}), comparison)
 
     def write(self, root: Path) -> Path:
         """Write the manifest, and keep the runs that other launches of the same experiment have listed.
@@ -40,12 +46,14 @@ class Experiment:
         path = root / "experiments" / f"{self.name}.json"
         with lock(path.parent, wait=True):
             known = Experiment.read(path) if path.exists() else Experiment(self.name, "", ())
+            comparison = self.comparison or known.comparison
             value = {
                 "schema_version": SCHEMA_VERSION,
                 "name": self.name,
                 "question": self.question,
                 "runs": list(dict.fromkeys([*known.runs, *self.runs])),
                 "arms": {**known.arms, **self.arms},
+                **({"comparison": asdict(comparison)} if comparison else {}),
             }
             write_json(path, value)
         return path

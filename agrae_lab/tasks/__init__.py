@@ -1,7 +1,7 @@
 """Tasks: prompts, gold answers, verifiers.
 
 A task is a file `<name>.py` in text/ or vision/ with a `TASK` that implements `Task`. The tasks of mathematics share
-one file, and those with real images another.
+one file, and those with real images another. `task._target_=my_task:TASK` names a task in a file of the user.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = [
     "is_shaped",
     "load_problems",
     "load_task",
+    "own_task",
     "read_problems",
     "settings_of_task",
     "task_names",
@@ -37,6 +38,7 @@ __all__ = [
 _ROOMS = (text, vision)
 _FAMILIES = ("mathematics", "visual")  # one file for several tasks
 _HELPERS = ("choices", "images", "visual_sets")
+_INTERFACE = ("name", "columns", "components", "prompt", "verify", "verify_all")
 _SETTINGS = ("prompt_template", "verifier")
 _VISUAL_SETTINGS = ("max_pixels", "on_bad_row")
 
@@ -70,13 +72,34 @@ def load_task(name: str, settings: Mapping[str, Any] | None = None) -> Task:
 
 def _find_task(name: str, given: Mapping[str, Any]) -> Task:
     """Return the task with its settings and its default reward."""
+    if (target := given.get("_target_")) is not None and (own := own_task(str(target))).name == name:
+        return own
     if name not in task_names():
-        raise ValueError(f"unknown task {name!r}; choose from {', '.join(task_names())}")
+        own_names = [own.name] if target is not None else []
+        raise ValueError(f"unknown task {name!r}; choose from {', '.join([*own_names, *task_names()])}")
     if name in SPLITS:
         return MathTask(name, **_given(given, _SETTINGS))
     if name in VISUAL_SPLITS:
         return VisualTask(name, **_given(given, _VISUAL_SETTINGS))
     return importlib.import_module(_modules()[name]).TASK
+
+
+def own_task(target: str) -> Task:
+    """Return the task that a file of the user defines, such as `my_task:TASK`.
+
+    Raises:
+        ValueError: no such file or object, an object that is no task, or one with the name of a shipped task.
+    """
+    from agrae_lab.advantages.external import load_object  # imports torch
+
+    def is_task(value: Any) -> bool:
+        return all(hasattr(value, name) for name in _INTERFACE) and not isinstance(value, type)
+
+    wanted = f"task (an object with {', '.join(_INTERFACE)})"
+    task: Task = load_object(target, wanted, "my_task:TASK", is_task)
+    if task.name in task_names():
+        raise ValueError(f"task._target_={target}: its name, {task.name!r}, is a shipped task's; give it another name")
+    return task
 
 
 def _given(section: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -119,12 +119,24 @@ def load_problems(
             on_bad_rows(bad)
         return problems
     if task.name not in SPLITS:
-        return read_problems(file or shipped_file(task.name, split), task.columns, limit=limit)
+        return _plain_problems(task, split, file)[:limit]
     path = find_set(SPLITS, task.name, split, file=file, data_dir=data_dir)
     if isinstance(path, str):
         return [dict(row) for row in _hub_problems(path)[:limit]]
     rows = read_problems(path, task.columns, limit=limit)
     return [math_problem(row, source=f"task file {path}, id {row['id']}") for row in rows]
+
+
+def _plain_problems(task: Task, split: str, file: str | Path | None) -> list[dict[str, Any]]:
+    """Return the problems of a file, else those that the task makes (its method `problems`), else the shipped ones."""
+    if file is None and hasattr(task, "problems"):
+        rows = tuple(dict(row) for row in task.problems(split))
+        return with_ids(rows, task.columns, source=f"task {task.name!r}, problems({split!r})")
+    path = Path(file or shipped_file(task.name, split))
+    if file is None and not path.is_file():
+        key = "task.train_file" if split == "train" else "evaluation.benchmarks.<name>.file"
+        raise ValueError(f"{key}: task {task.name!r} brings no problems. Name a JSONL or Parquet file there")
+    return read_problems(path, task.columns)
 
 
 def shipped_file(task: str, split: str) -> Path:

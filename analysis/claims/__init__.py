@@ -20,6 +20,7 @@ bands over k), and not all have a p-value.
 
 from __future__ import annotations
 
+from agrae_lab.runs.comparison import REFERENCE
 from analysis.claims.division import c6
 from analysis.claims.focus import c5
 from analysis.claims.gain_over_base import c1
@@ -31,8 +32,14 @@ from analysis.claims.stability import c4
 from analysis.claims.verdicts import Verdict
 from analysis.estimates.passk_curves import collect
 from analysis.estimates.step_series import metric_by_seed
-from analysis.io.study import Study
+from analysis.io.study import BASE, Study
 from analysis.statistics.collapse import collapse_table
+
+# Arms that the claims are about. None of them can be the reference that a claim compares them with.
+_CLAIMED = (
+    *(BASE, "positive_dominant", "negative_dominant", "easy_focused", "hard_focused"),
+    *("a_grae", "a_grae_sample_only", "a_grae_group_only"),
+)
 
 __all__ = ["Verdict", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "judge"]
 
@@ -48,13 +55,14 @@ def judge(study: Study) -> list[Verdict]:
     correct = metric_by_seed(study, "correct_count")
     completions = metric_by_seed(study, "num_completions")
     share = {arm: correct[arm] / completions[arm] for arm in correct}
+    reference = REFERENCE if study.reference in _CLAIMED else study.reference
     return [
-        c1(evaluations),
-        c2(evaluations, entropy),
-        c3(evaluations, entropy),
+        c1(evaluations, reference),
+        c2(evaluations, entropy, reference),
+        c3(evaluations, entropy, reference),
         c4(collapse_table(study)),
-        c5(evaluations, share),
-        c6(evaluations),
+        c5(evaluations, share, reference),
+        c6(evaluations, reference),
         c7(evaluations, a_grae_pairs(study)),
-        c8(entropy),
+        c8(entropy, reference),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agrae_lab.runs.comparison import REFERENCE
 from analysis.claims._parts import Strata, difference, growth, largest_k, on_benchmarks, passk_part
 from analysis.claims.verdicts import Part, Verdict, conclude
 from analysis.presentation.style import label
@@ -10,7 +11,7 @@ from analysis.statistics.evaluations import Contrast
 _SAMPLE, _GROUP, _FULL = "a_grae_sample_only", "a_grae_group_only", "a_grae"
 
 
-def c6(evaluations: Strata) -> Verdict:
+def c6(evaluations: Strata, reference: str = REFERENCE) -> Verdict:
     """Judge: DDAS (sample level) raises mainly Pass@1, ASS (group level) Pass@K; the two together balance both best.
 
     With gain = arm − GRPO and balance = (Pass@1 + Pass@K) / 2, the parts are: the sample level's gain at 1 > 0, and
@@ -26,16 +27,16 @@ def c6(evaluations: Strata) -> Verdict:
         top = largest_k(e)
         found = []
         for arm, high, low in ((_SAMPLE, 1, top), (_GROUP, top, 1)):
-            name = f"{label(arm)} − GRPO at k = {high}, claimed > 0"
-            found.append(passk_part(e, name, difference(arm, "grpo", high), +1))
-            name = f"{label(arm)}: gain over GRPO at k = {high} minus at k = {low}, claimed > 0"
-            found.append(passk_part(e, name, growth(arm, "grpo", high=high, low=low), +1))
-        for other in (_SAMPLE, _GROUP, "grpo"):
+            name = f"{label(arm)} − {label(reference)} at k = {high}, claimed > 0"
+            found.append(passk_part(e, name, difference(arm, reference, high), +1))
+            name = f"{label(arm)}: gain over {label(reference)} at k = {high} minus at k = {low}, claimed > 0"
+            found.append(passk_part(e, name, growth(arm, reference, high=high, low=low), +1))
+        for other in (_SAMPLE, _GROUP, reference):
             name = f"mean of k = 1 and k = {top}, {label(_FULL)} − {label(other)}, claimed > 0"
             found.append(passk_part(e, name, _balance(other, top), +1))
         return found
 
-    judged = on_benchmarks(evaluations, ("grpo", _SAMPLE, _GROUP, _FULL), parts)
+    judged = on_benchmarks(evaluations, (reference, _SAMPLE, _GROUP, _FULL), parts)
     return conclude("C6", title, judged.parts, judged.missing, judged.notes, judged.details)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from agrae_lab.runs.comparison import REFERENCE
 from analysis.claims._parts import absent, difference, passk_part, steps_part
 from analysis.claims.verdicts import Part, Series, Verdict, conclude, window_difference
 from analysis.io.study import BASE
@@ -19,7 +20,7 @@ _EASY, _HARD = "easy_focused", "hard_focused"
 _FIRST_THIRD, _LAST_QUARTER = [(1.0, 0.0, 1 / 3)], [(1.0, 0.75, 1.0)]
 
 
-def c5(evaluations: Sequence[Evaluations], correct_share: Series) -> Verdict:
+def c5(evaluations: Sequence[Evaluations], correct_share: Series, reference: str = REFERENCE) -> Verdict:
     """Judge: Easy-Focused rises fastest in correct counts, Hard-Focused ends higher; each is better on its own test.
 
     Parts over time, on the share of a batch's completions that are correct: Easy − GRPO and Easy − Hard, mean over the
@@ -33,18 +34,18 @@ def c5(evaluations: Sequence[Evaluations], correct_share: Series) -> Verdict:
         "Easy-Focused has the fastest early rise of correct counts, Hard-Focused ends higher; each is better on the "
         "test of its own difficulty"
     )
-    step_missing = absent(correct_share, (_EASY, _HARD, "grpo"))
-    step_parts = [] if step_missing else _over_time(correct_share)
+    step_missing = absent(correct_share, (_EASY, _HARD, reference))
+    step_parts = [] if step_missing else _over_time(correct_share, reference)
     test_parts, test_missing, notes = _by_difficulty(evaluations)
     return conclude("C5", title, step_parts + test_parts, (*step_missing, *test_missing), notes)
 
 
-def _over_time(correct_share: Series) -> list[Part]:
+def _over_time(correct_share: Series, reference: str) -> list[Part]:
     parts = []
     for arm, other, windows, when in (
-        (_EASY, "grpo", _FIRST_THIRD, "first third"),
+        (_EASY, reference, _FIRST_THIRD, "first third"),
         (_EASY, _HARD, _FIRST_THIRD, "first third"),
-        (_HARD, "grpo", _LAST_QUARTER, "last quarter"),
+        (_HARD, reference, _LAST_QUARTER, "last quarter"),
         (_HARD, _EASY, _LAST_QUARTER, "last quarter"),
     ):
         interval = window_difference(correct_share[arm], correct_share[other], windows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agrae_lab.runs.comparison import REFERENCE
 from analysis.claims._parts import (
     Strata,
     absent,
@@ -24,27 +25,29 @@ KEEPS_MARGIN = 0.02  # "keeps the base's Pass@k": at most two percentage points 
 _ARM = "negative_dominant"
 
 
-def c3(evaluations: Strata, entropy: Series) -> Verdict:
+def c3(evaluations: Strata, entropy: Series, reference: str = REFERENCE) -> Verdict:
     """Judge: Negative-Dominant's entropy rises; its gain over GRPO grows with k; it keeps the base's Pass@K.
 
     Parts: entropy of the last quarter minus the first quarter > 0; gain over GRPO at K > 0; gain(K) − gain(1) > 0;
     Pass@K minus the base's above −KEEPS_MARGIN (not supported if the interval is entirely below it).
     """
 
+    versus = label(reference)
+
     def parts(e: Strata) -> list[Part]:
         top = largest_k(e)
-        grows = growth(_ARM, "grpo", high=top, low=1)
+        grows = growth(_ARM, reference, high=top, low=1)
         keeps = contrast_intervals(e, [difference(_ARM, BASE, top)])[0]
         name = f"{where(e)}: {label(_ARM)} − base at k = {top}, claimed > −{100 * KEEPS_MARGIN:.0f} pp"
         kept = sign_verdict(keeps, +1, relevant=-KEEPS_MARGIN, zero=-KEEPS_MARGIN)
         return [
-            passk_part(e, f"{label(_ARM)} − GRPO at k = {top}, claimed > 0", difference(_ARM, "grpo", top), +1),
-            passk_part(e, f"gain over GRPO at k = {top} minus at k = 1, claimed > 0", grows, +1),
+            passk_part(e, f"{label(_ARM)} − {versus} at k = {top}, claimed > 0", difference(_ARM, reference, top), +1),
+            passk_part(e, f"gain over {versus} at k = {top} minus at k = 1, claimed > 0", grows, +1),
             Part(name, keeps, "pp", kept, basis(e, keeps)),
         ]
 
-    judged = on_benchmarks(evaluations, (_ARM, "grpo", BASE), parts)
+    judged = on_benchmarks(evaluations, (_ARM, reference, BASE), parts)
     without = absent(entropy, (_ARM,))
     step_parts = [] if without else [entropy_change(entropy, _ARM, +1)]
-    title = "Negative-Dominant's entropy rises; it beats GRPO more as k grows and keeps the base's Pass@k"
+    title = f"Negative-Dominant's entropy rises; it beats {versus} more as k grows and keeps the base's Pass@k"
     return conclude("C3", title, step_parts + judged.parts, (*without, *judged.missing), judged.notes, judged.details)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agrae_lab.runs.comparison import REFERENCE
 from analysis.claims._parts import (
     RELEVANT_ENTROPY,
     Strata,
@@ -17,10 +18,10 @@ from analysis.claims._parts import (
 from analysis.claims.verdicts import Part, Series, Verdict, conclude, window_difference
 from analysis.presentation.style import label
 
-_ARM, _OTHERS = "positive_dominant", ("grpo", "negative_dominant")
+_ARM, _OTHER = "positive_dominant", "negative_dominant"
 
 
-def c2(evaluations: Strata, entropy: Series) -> Verdict:
+def c2(evaluations: Strata, entropy: Series, reference: str = REFERENCE) -> Verdict:
     """Judge: Positive-Dominant collapses entropy fastest and has the worst Pass@K.
 
     Parts: entropy of the last quarter minus the first quarter < 0; entropy minus GRPO's, and minus
@@ -28,18 +29,20 @@ def c2(evaluations: Strata, entropy: Series) -> Verdict:
     start from the same model, so a lower mean entropy is a faster fall.
     """
 
+    others = (reference, _OTHER)
+
     def parts(e: Strata) -> list[Part]:
         top = largest_k(e)
         return [
             passk_part(e, f"{label(_ARM)} − {label(o)} at k = {top}, claimed < 0", difference(_ARM, o, top), -1)
-            for o in _OTHERS
+            for o in others
         ]
 
-    judged = on_benchmarks(evaluations, (_ARM, *_OTHERS), parts)
+    judged = on_benchmarks(evaluations, (_ARM, *others), parts)
     step_parts: list[Part] = []
-    if not (without := absent(entropy, (_ARM, *_OTHERS))):
+    if not (without := absent(entropy, (_ARM, *others))):
         step_parts.append(entropy_change(entropy, _ARM, -1))
-        for other in _OTHERS:
+        for other in others:
             scale = RELEVANT_ENTROPY * early_mean(entropy[other])
             interval = window_difference(entropy[_ARM], entropy[other], [(1.0, 0.0, 1.0)])
             name = f"entropy {label(_ARM)} − {label(other)}, mean over steps, claimed < 0"

@@ -121,17 +121,17 @@ class Verdict:
 
     @property
     def would_change(self) -> str:
-        """The data that would change the verdict."""
+        """The data that would change the verdict, in one line."""
         if self.verdict == NO_DATA:
             return "runs of the missing arms"
         if self.verdict == ONE_SEED:
             return "two or more seeds of every arm (better five), since one run does not describe the method"
-        open_parts = [part.name for part in self.parts if part.verdict != SUPPORTED or part.one_run]
+        open_parts = sum(part.verdict != SUPPORTED or part.one_run for part in self.parts)
         if self.verdict == SUPPORTED:
             return "further seeds, or another benchmark or model, on which a part's interval reaches zero"
         lacking = [f"the missing data: {', '.join(self.missing)}"] if self.missing else []
         more = " or problems" if any("problems" in part.interval.speaks_of for part in self.parts) else ""
-        to_decide = [f"more seeds{more}, to decide: {'; '.join(open_parts)}"] if open_parts else []
+        to_decide = [f"more seeds{more}, to decide {open_parts} of {len(self.parts)} parts"] if open_parts else []
         return "; ".join([*lacking, *to_decide])
 
 

@@ -12,10 +12,11 @@ import pandas as pd
 
 from analysis.io.parquet import FrameError
 from analysis.statistics.contrasts import contrast_intervals
-from analysis.statistics.evaluations import CHECKPOINTS, METHOD, SEEDS, Contrast, Evaluations
+from analysis.statistics.evaluations import CHECKPOINTS, METHOD, SEEDS, Contrast, Evaluations, common_seeds
 from analysis.statistics.intervals import Interval
 from analysis.statistics.multiplicity import benjamini_hochberg, holm
 from analysis.statistics.passk import KS
+from analysis.statistics.seeds import Spread, recorded_spread, seed_scores
 
 SCOPES = {"checkpoints": CHECKPOINTS, "seeds": SEEDS, "method": METHOD}
 
@@ -70,6 +71,20 @@ def pairwise_differences(evaluations: Evaluations, ks: Sequence[int] = KS, *, ba
         rows.append(_row(evaluations, interval, *pair) | band)
     table = pd.DataFrame(rows)
     return table.assign(p_bh=benjamini_hochberg(table["p_value"].to_numpy())) if rows else table
+
+
+def seed_spread(evaluations: Evaluations, arm: str, reference: str, k: int) -> tuple[Spread, bool]:
+    """Return the spread between seeds of a difference in Pass@k, and True if seeds are paired.
+
+    Raises:
+        FrameError: an arm has one seed, or all seeds are equal.
+    """
+    seeds = common_seeds([evaluations], {arm: {}, reference: {}})
+    scores, numbers = zip(*(seed_scores([evaluations], one, k) for one in (arm, reference)), strict=True)
+    if seeds[arm] != seeds[reference] or len(seeds[arm]) < 2:
+        return recorded_spread(*(one[:, 0] for one in scores)), False
+    ours, theirs = (one[[own.index(seed) for seed in seeds[arm]], 0] for one, own in zip(scores, numbers, strict=True))
+    return recorded_spread(ours - theirs), True
 
 
 def _row(evaluations: Evaluations, interval: Interval, arm: str, reference: str, k: int) -> dict[str, object]:

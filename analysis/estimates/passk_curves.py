@@ -128,17 +128,19 @@ def curve_table(evaluations: Evaluations) -> pd.DataFrame:
     return name_families(pd.DataFrame(rows))
 
 
-def gain_table(evaluations: Evaluations, reference: str) -> pd.DataFrame:
-    """Return Pass@k of every arm minus the reference's on the same problems.
+def gain_table(
+    evaluations: Evaluations, reference: str, arms: Sequence[str] | None = None, *, bands: bool = True
+) -> pd.DataFrame:
+    """Return Pass@k of some arms (of every trained one by default) minus the reference's on the same problems.
 
     Columns as in curve_table, plus reference and p_value (two-sided, uncorrected).
     """
-    arms = [arm for arm in evaluations.correct if arm not in (reference, BASE)]
+    arms = [arm for arm in evaluations.correct if arm not in (reference, BASE)] if arms is None else arms
     if reference not in evaluations.correct:
         return pd.DataFrame()
     pairs = [(arm, k) for arm in arms for k in KS]
     contrasts = [{arm: {k: 1.0}, reference: {k: -1.0}} for arm, k in pairs]
-    intervals = contrast_intervals(evaluations, contrasts)
+    intervals = contrast_intervals(evaluations, contrasts, bands=bands)
     rows = [
         {**_row(evaluations, interval, arm, k, ""), "reference": reference, "p_value": interval.p_value}
         for (arm, k), interval in zip(pairs, intervals, strict=True)

@@ -2,7 +2,7 @@
 
 NAME        File name without ending.
 QUESTION    The question that the figure answers, one sentence.
-PAPER       The paper's figures that it regenerates, such as "Figures 2, 4, 7 and 8"; "" if none.
+PAPER       Optional. The paper's figures that it regenerates, such as "Figures 2, 4, 7 and 8"; "" if none.
 table(study) -> DataFrame       All drawn values, intervals included; all statistics happen here. A column `panel`
                                 splits the figure into panels. No rows: there is no data yet.
 caption(table) -> str           At most two sentences: the drawn quantity, then n, seeds, scope, interval.
@@ -14,19 +14,19 @@ A file with a tuple FIGURES of objects that have these names adds a figure for e
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import sys
 from typing import Any
+
+from analysis.presentation import discovery
+
+REQUIRED = ("NAME", "QUESTION", "table", "caption", "draw")
 
 
 def discover() -> list[Any]:
-    """Return all figures of this folder by NAME; files that start with an underscore hold none."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
-    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
-    found = [figure for module in modules for figure in getattr(module, "FIGURES", (module,))]
-    return sorted(found, key=lambda figure: figure.NAME)
+    """Return all figures of this folder by NAME; a file that lacks one of REQUIRED is a discovery.Broken."""
+    return discovery.discover(sys.modules[__name__], REQUIRED, several="FIGURES")
 
 
 def find(name: str) -> Any:
     """Return the figure with this NAME."""
-    return next(figure for figure in discover() if name == figure.NAME)
+    return discovery.find(discover(), name)

@@ -1,4 +1,4 @@
-"""Training entropy, test entropy and greedy accuracy of GRPO and A-GRAE against training step."""
+"""Training entropy, test entropy and greedy accuracy of the reference and A-GRAE against training step."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from analysis.figures.step_metrics import ENTROPY
 from analysis.io.study import Study
 
 NAME = "a_grae_dynamics"
-QUESTION = "Does A-GRAE hold its entropy where GRPO's declines, and does accuracy follow?"
+QUESTION = "Does A-GRAE hold its entropy where the reference's declines, and does accuracy follow?"
 PAPER = "Figure 10"
 
-_ARMS = ("grpo", "a_grae")
+_ARM = "a_grae"
 _TRAINING = "Training entropy"
 
 
 def table(study: Study) -> pd.DataFrame:
     """Return the rows of the figures entropy and greedy for both arms; none unless both have runs."""
-    runs = tuple(run for arm in _ARMS for run in study.arms.get(arm, ()))
-    if {run.arm for run in runs} != set(_ARMS):
+    arms = (study.reference, _ARM)
+    runs = tuple(run for arm in arms for run in study.arms.get(arm, ()))
+    if len(set(arms)) < 2 or {run.arm for run in runs} != set(arms):
         return pd.DataFrame()
     pair = replace(study, runs=runs)
     test = greedy.table(pair)

@@ -1,4 +1,4 @@
-"""Pass@k and maj@k against k, and the gains in maj@k over the base model and over GRPO."""
+"""Pass@k and maj@k against k, and the gains in maj@k over the base model and over the reference."""
 
 from __future__ import annotations
 
@@ -35,15 +35,17 @@ def table(study: Study) -> pd.DataFrame:
             continue
         notes = " ".join(votes.notes)
         frames += [
-            rows.assign(note=notes, draw_seed=evaluations.seed) for rows in _panels(evaluations, votes) if len(rows)
+            rows.assign(note=notes, draw_seed=evaluations.seed)
+            for rows in _panels(evaluations, votes, study.reference)
+            if len(rows)
         ]
     return pd.concat(frames, ignore_index=True).fillna({"reference": ""}) if frames else pd.DataFrame()
 
 
-def _panels(evaluations: Evaluations, votes: Votes) -> list[pd.DataFrame]:
+def _panels(evaluations: Evaluations, votes: Votes, reference: str) -> list[pd.DataFrame]:
     benchmark = evaluations.benchmark
     curves = curve_table(evaluations).dropna(subset="estimate")
-    gains = {label(reference): vote_gain_table(votes, reference) for reference in (BASE, "grpo")}
+    gains = {label(one): vote_gain_table(votes, one) for one in (BASE, reference)}
     return [
         curves.assign(panel=f"{benchmark}: {_PASS}", quantity=_PASS, reference=""),
         vote_table(votes).assign(panel=f"{benchmark}: {_MAJORITY}", quantity=_MAJORITY, reference=""),

@@ -1,4 +1,4 @@
-"""Gain over GRPO with and without rescaling the update mass to GRPO's.
+"""Gain over the reference with and without rescaling the update mass to GRPO's.
 
 A gain that remains after rescaling is not an effect of a larger learning rate.
 """
@@ -30,15 +30,15 @@ _OFFSET = 0.16  # vertical distance of an arm's two markers from its centre
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Return rows: arm, k, kind (its gain over GRPO free, matched, or the paired difference of both), estimate."""
+    """Return rows: arm, k, kind (gain over the reference free, matched, or the paired difference of both), estimate."""
     pairs = list(_matched_pairs(study))
     frames = []
     for benchmark in study.benchmarks:
         evaluations = collect(study, benchmark)
-        if evaluations is None or "grpo" not in evaluations.correct:
+        if evaluations is None or study.reference not in evaluations.correct:
             continue
         known = [pair for pair in pairs if set(pair) <= set(evaluations.correct)]
-        frames += [_rows(evaluations, free, matched) for free, matched in known]
+        frames += [_rows(evaluations, study.reference, free, matched) for free, matched in known]
     if not frames:
         return pd.DataFrame()
     rows = pd.concat(frames, ignore_index=True)
@@ -58,14 +58,14 @@ def _matched_pairs(study: Study) -> Iterator[tuple[str, str]]:
         by_rest.setdefault(json.dumps(rest, sort_keys=True), {})[match] = arm
     for arms in by_rest.values():
         free = arms.pop("none", None)
-        if free is not None and free != "grpo":
+        if free is not None and free != study.reference:
             yield from ((free, matched) for matched in arms.values())
 
 
-def _rows(evaluations: Evaluations, free: str, matched: str) -> pd.DataFrame:
+def _rows(evaluations: Evaluations, reference: str, free: str, matched: str) -> pd.DataFrame:
     contrasts = {
-        _FREE: (free, "grpo"),
-        _MATCHED: (matched, "grpo"),
+        _FREE: (free, reference),
+        _MATCHED: (matched, reference),
         _LOST: (matched, free),
     }
     ks = [k for k in _KS if k <= evaluations.largest_k]
@@ -79,6 +79,7 @@ def _rows(evaluations: Evaluations, free: str, matched: str) -> pd.DataFrame:
             "benchmark": evaluations.benchmark,
             "arm": free,
             "matched_arm": matched,
+            "reference": reference,
             "kind": kind,
             "k": k,
             "estimate": interval.estimate,
@@ -100,9 +101,10 @@ def _rows(evaluations: Evaluations, free: str, matched: str) -> pd.DataFrame:
 
 def caption(table: pd.DataFrame) -> str:
     """Return the drawn quantities, then n, seeds and scope."""
+    over = label(table["reference"].iloc[0])
     return (
-        "Gain over GRPO in Pass@k with 95 % intervals: the estimator unchanged (circles), and rescaled to plain GRPO's "
-        f"Σ|A| (diamonds). {summarize_setting(table)}"
+        f"Gain over {over} in Pass@k with 95 % intervals: the estimator unchanged (circles), and rescaled to plain "
+        f"GRPO's Σ|A| (diamonds). {summarize_setting(table)}"
     )
 
 
@@ -134,5 +136,5 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     unfinished = drawn.groupby("arm")["unfinished"].any()
     ax.set_yticks(centres, [label(arm) + (" (unfinished)" if unfinished[arm] else "") for arm in centres.index])
     ax.xaxis.set_major_formatter(PERCENT)
-    ax.set_xlabel("Gain over GRPO (pp)")
+    ax.set_xlabel(f"Gain over {label(table['reference'].iloc[0])} (pp)")
     return ax

@@ -1,4 +1,4 @@
-"""Pass@k of every arm minus that of GRPO, and minus that of the base model, on the same problems."""
+"""Pass@k of every arm minus that of the reference, and minus that of the base model, on the same problems."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from analysis.presentation.captions import summarize_setting
 from analysis.presentation.style import label
 
 NAME = "passk_gain"
-QUESTION = "At which k does an arm beat GRPO, and the base model, on the same problems?"
+QUESTION = "At which k does an arm beat the reference, and the base model, on the same problems?"
 PAPER = ""
 
 
@@ -24,7 +24,7 @@ def table(study: Study) -> pd.DataFrame:
     for benchmark in study.benchmarks:
         if (evaluations := collect(study, benchmark)) is None:
             continue
-        for reference in (BASE, "grpo"):
+        for reference in dict.fromkeys((BASE, study.reference)):
             gains = gain_table(evaluations, reference)
             if len(gains):
                 panel = f"{benchmark}: minus {label(reference)}"

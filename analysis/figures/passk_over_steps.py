@@ -1,4 +1,4 @@
-"""Pass@1 and Pass@k of the policies during training against step, and their differences from GRPO."""
+"""Pass@1 and Pass@k of the policies during training against step, and their differences from the reference."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from analysis.statistics.evaluations import Contrast, Evaluations
 NAME = "passk_over_steps"
 QUESTION = "Does coverage (Pass@k at the largest k) shrink while Pass@1 grows, and from which step on?"
 PAPER = ""
-_REFERENCE = "grpo"
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -33,7 +32,7 @@ def table(study: Study) -> pd.DataFrame:
         row
         for benchmark in study.benchmarks
         if any(run.step_samples_path(step, benchmark).is_file() for run in study.runs for step in steps)
-        for row in _rows(_by_step(study, benchmark, steps))
+        for row in _rows(_by_step(study, benchmark, steps), study.reference)
     ]
     return pd.DataFrame(rows)
 
@@ -47,14 +46,14 @@ def _by_step(study: Study, benchmark: str, steps: list[int]) -> dict[int, Evalua
     return found
 
 
-def _rows(by_step: Mapping[int, Evaluations]) -> Iterator[dict[str, Any]]:
+def _rows(by_step: Mapping[int, Evaluations], reference: str) -> Iterator[dict[str, Any]]:
     arms = sort_arms(list({arm for e in by_step.values() for arm in e.correct if arm != BASE}))
     for step, e in by_step.items():
         for k in dict.fromkeys((1, e.largest_k)):
             for arm in (arm for arm in arms if arm in e.correct):
                 yield _row(e, {arm: {k: 1.0}}, arm, step, k, "")
-                if arm != _REFERENCE and _REFERENCE in e.correct:
-                    yield _row(e, {arm: {k: 1.0}, _REFERENCE: {k: -1.0}}, arm, step, k, f" minus {label(_REFERENCE)}")
+                if arm != reference and reference in e.correct:
+                    yield _row(e, {arm: {k: 1.0}, reference: {k: -1.0}}, arm, step, k, f" minus {label(reference)}")
     first = next((e for e in by_step.values() if BASE in e.correct), None)
     if first is not None:  # every arm starts from the base model
         for k in dict.fromkeys((1, first.largest_k)):

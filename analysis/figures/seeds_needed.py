@@ -9,28 +9,25 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
+from analysis.estimates.pairwise import seed_spread
 from analysis.estimates.passk_curves import collect
 from analysis.io.study import BASE, Study
 from analysis.presentation.captions import describe_setting, summarize_setting
 from analysis.presentation.style import PERCENT, colour, label, line_style, sort_arms
 from analysis.statistics.contrasts import contrast_intervals
-from analysis.statistics.evaluations import NO_SPREAD, SEEDS, Evaluations, common_seeds
+from analysis.statistics.evaluations import NO_SPREAD, SEEDS, Evaluations
 from analysis.statistics.seeds import (
     MAX_SEEDS,
     POWER,
-    Spread,
     power_by_seeds,
-    recorded_spread,
-    seed_scores,
     seeds_needed,
 )
 
 NAME = "seeds_needed"
 QUESTION = "How many training seeds would show the effects that were seen?"
 PAPER = ""
-NEEDS = "two or more finished seeds of GRPO and of another arm: one seed shows no spread between seeds"
+NEEDS = "two or more finished seeds of the reference and of another arm: one seed shows no spread between seeds"
 
-_REFERENCE = "grpo"
 _SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
 _MOST_NAMED = 8
 
@@ -38,32 +35,32 @@ _MOST_NAMED = 8
 def table(study: Study) -> pd.DataFrame:
     """Return rows: arm, k, num_seeds (per arm), power (estimate; lo and hi at the ends of the spread's interval).
 
-    Further columns: effect (Pass@k minus GRPO's), effect_lo, effect_hi; needed, needed_lo, needed_hi (seeds per arm for
-    power 0.8). No rows unless GRPO and another arm have two finished seeds.
+    Further columns: effect (Pass@k minus the reference's), effect_lo, effect_hi; needed, needed_lo, needed_hi (seeds
+    per arm for power 0.8). No rows unless the reference and another arm have two finished seeds.
     """
     frames = []
     for benchmark in study.benchmarks:
         evaluations = collect(study, benchmark)
         if evaluations is not None:
-            frames += list(_panels(evaluations))
+            frames += list(_panels(evaluations, study.reference))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _panels(evaluations: Evaluations) -> Iterator[pd.DataFrame]:
+def _panels(evaluations: Evaluations, reference: str) -> Iterator[pd.DataFrame]:
     eligible = [arm for arm, seeds in evaluations.seeds.items() if len(seeds) > 1 and arm not in evaluations.unfinished]
-    if _REFERENCE not in eligible:
+    if reference not in eligible:
         return
     for k in sorted({1, evaluations.largest_k}):
-        for arm in sort_arms([arm for arm in eligible if arm not in (_REFERENCE, BASE)]):
-            yield from _rows(evaluations, arm, k)
+        for arm in sort_arms([arm for arm in eligible if arm not in (reference, BASE)]):
+            yield from _rows(evaluations, arm, reference, k)
 
 
-def _rows(evaluations: Evaluations, arm: str, k: int) -> Iterator[pd.DataFrame]:
-    contrast = {arm: {k: 1.0}, _REFERENCE: {k: -1.0}}
+def _rows(evaluations: Evaluations, arm: str, reference: str, k: int) -> Iterator[pd.DataFrame]:
+    contrast = {arm: {k: 1.0}, reference: {k: -1.0}}
     effect = contrast_intervals(evaluations, [contrast], scope=SEEDS)[0]
     if effect.method == NO_SPREAD or np.isnan(effect.estimate):
         return
-    spread, paired = _spread(evaluations, arm, k)
+    spread, paired = seed_spread(evaluations, arm, reference, k)
     needed = seeds_needed(effect.estimate, spread, seed=evaluations.seed)
     power, highest, lowest = (
         power_by_seeds(effect.estimate, [factor * one for one in spread.deviations], _SEEDS, seed=evaluations.seed)
@@ -71,10 +68,10 @@ def _rows(evaluations: Evaluations, arm: str, k: int) -> Iterator[pd.DataFrame]:
     )
     yield pd.DataFrame(
         {
-            "panel": f"{evaluations.benchmark}: Pass@{k} against GRPO",
+            "panel": f"{evaluations.benchmark}: Pass@{k} against {label(reference)}",
             "benchmark": evaluations.benchmark,
             "arm": arm,
-            "reference": _REFERENCE,
+            "reference": reference,
             "k": k,
             "num_seeds": _SEEDS,
             "estimate": power,
@@ -100,21 +97,12 @@ def _rows(evaluations: Evaluations, arm: str, k: int) -> Iterator[pd.DataFrame]:
     )
 
 
-def _spread(evaluations: Evaluations, arm: str, k: int) -> tuple[Spread, bool]:
-    """Return the spread between seeds of the tested difference, and True if seeds are paired."""
-    seeds = common_seeds([evaluations], {arm: {}, _REFERENCE: {}})
-    scores, numbers = zip(*(seed_scores([evaluations], one, k) for one in (arm, _REFERENCE)), strict=True)
-    if seeds[arm] != seeds[_REFERENCE] or len(seeds[arm]) < 2:
-        return recorded_spread(*(one[:, 0] for one in scores)), False
-    ours, theirs = (one[[own.index(seed) for seed in seeds[arm]], 0] for one, own in zip(scores, numbers, strict=True))
-    return recorded_spread(ours - theirs), True
-
-
 def caption(table: pd.DataFrame) -> str:
     """Return the drawn quantity, then n, seeds and scope."""
     return (
-        "Power to tell an arm from GRPO by number of seeds per arm, for the recorded effect and the recorded spread "
-        f"between seeds; bands: the ends of the spread's 95 % interval. {summarize_setting(table)}"
+        f"Power to tell an arm from {label(table['reference'].iloc[0])} by number of seeds per arm, for the recorded "
+        "effect and the recorded spread between seeds; bands: the ends of the spread's 95 % interval. "
+        f"{summarize_setting(table)}"
     )
 
 

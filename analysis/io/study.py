@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from agrae_lab.runs import Experiment, Run, RunError, leaves, read_run
+from agrae_lab.runs import Comparison, Experiment, Run, RunError, leaves, read_run
 from analysis.io.parquet import AGAIN, FrameError
 
 Answer = TypeVar("Answer")
@@ -41,6 +41,12 @@ class Study:
     not_started: tuple[str, ...] = ()  # one sentence for each run that has not started
     refused: tuple[str, ...] = ()  # one sentence for each run that cannot be read
     view: View = View()
+    comparison: Comparison = field(default_factory=Comparison)
+
+    @property
+    def reference(self) -> str:
+        """The arm that the others are compared with."""
+        return self.comparison.reference
 
     @property
     def models(self) -> list[str]:
@@ -107,7 +113,8 @@ def load_study(root: Path, experiment: Experiment) -> Study:
             runs.append(replace(run, config={**run.config, "arm": experiment.arms.get(key, run.arm)}))
         except (RunError, FrameError) as error:
             refused.append(str(error))
-    return Study(experiment.name, experiment.question, tuple(runs), tuple(not_started), tuple(refused))
+    study = Study(experiment.name, experiment.question, tuple(runs), tuple(not_started), tuple(refused))
+    return replace(study, comparison=experiment.comparison or Comparison())
 
 
 def on_sound_runs(compute: Callable[[Study], Answer], study: Study) -> tuple[Answer, list[str]]:
@@ -172,8 +179,11 @@ def at_step(study: Study, step: int) -> Study:
 
 
 def merge_studies(studies: Sequence[Study], *, name: str, question: str) -> Study:
-    """Return one study with the runs of several, each once."""
+    """Return one study with the runs of several, each once; its reference is theirs if all have the same."""
     runs = {run.path: run for study in studies for run in study.runs}
     not_started = dict.fromkeys(sentence for study in studies for sentence in study.not_started)
     refused = dict.fromkeys(sentence for study in studies for sentence in study.refused)
-    return Study(name, question, tuple(runs.values()), tuple(not_started), tuple(refused))
+    references = {study.reference for study in studies}
+    comparison = Comparison(references.pop()) if len(references) == 1 else Comparison()
+    merged = Study(name, question, tuple(runs.values()), tuple(not_started), tuple(refused))
+    return replace(merged, comparison=comparison)

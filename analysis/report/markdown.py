@@ -8,12 +8,15 @@ from analysis.claims.verdicts import NO_DATA, RULE, Verdict, describe
 from analysis.io.study import Study
 from analysis.presentation.render import Rendered
 from analysis.presentation.table_layout import markdown
+from analysis.report.headline import headline, skipped
 from analysis.report.protocol import protocol_sentences
 from analysis.report.result import (
     DIVERGED,
+    NO_ANSWER,
     NOT_EVALUATED,
     UNFINISHED,
     Result,
+    claims_line,
     has_diverged,
     multiplicity,
     run_rows,
@@ -22,23 +25,38 @@ from analysis.report.result import (
 
 
 def summary(result: Result) -> str:
-    """Return summary.md of one study: question, verdicts, Pass@k, figures, tables, runs."""
+    """Return summary.md of one study: question and answer, the paper's claims, Pass@k, figures, tables, runs."""
     study = result.study
     sections = [f"# {_line(study.name)}\n\n{_line(study.question)}\n"]
+    sections.append(_answer(result))
     if result.refused:
         sections.append("## Refused\n\n" + _bullets(result.refused))
     if protocol := protocol_sentences(study):
         sections.append("## Protocol\n\n" + _bullets(protocol))
-    sections.append("## Verdicts\n\n" + _verdicts(result.verdicts))
+    sections.append(_folded(claims_line(result.verdicts), _verdicts(result.verdicts)))
     sections.append("## Pass@k\n\n" + (markdown(result.passk) if result.passk else f"{NOT_EVALUATED}\n"))
-    if result.figures:
-        sections.append("## Figures\n\n" + "\n".join(_figure(figure) for figure in result.figures) + "\n")
-    if result.tables:
-        sections.append("## Tables\n\n" + "\n".join(_table(table) for table in result.tables) + "\n")
+    for title, rendered, entry in (("Figures", result.figures, _figure), ("Tables", result.tables, _table)):
+        if made := [one for one in rendered if not one.reason]:
+            sections.append(f"## {title}\n\n" + "\n".join(map(entry, made)) + "\n")
+    if line := skipped((*result.figures, *result.tables)):
+        sections.append(f"{_line(line)}\n")
     sections.append("## Runs\n\n" + _runs(study))
     if result.remarks:
         sections.append("## Remarks\n\n" + _bullets(result.remarks))
     return "\n".join(sections)
+
+
+def _answer(result: Result) -> str:
+    """Return the headline, the figure of the gain and the table of differences."""
+    sentences = headline(result) or [NO_ANSWER]
+    parts = [_bullets(sentences)]
+    parts += [f"![{_line(one.question)}]({one.name}.svg)\n" for one in result.lead_figures]
+    parts += [markdown(one.layout) for one in result.lead_tables if one.layout is not None]
+    return "\n".join(parts)
+
+
+def _folded(title: str, text: str) -> str:
+    return f"<details>\n<summary>{_line(title)}</summary>\n\n{text}\n</details>\n"
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> str:
@@ -59,17 +77,15 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
 
 
 def _figure(figure: Rendered) -> str:
-    return _entry(figure, "svg", {"CSV": "csv"}, otherwise="not drawn")
+    return _entry(figure, "svg", {"CSV": "csv"})
 
 
 def _table(table: Rendered) -> str:
-    return _entry(table, "md", {"LaTeX": "tex", "CSV": "csv"}, otherwise="not written")
+    return _entry(table, "md", {"LaTeX": "tex", "CSV": "csv"})
 
 
-def _entry(rendered: Rendered, ending: str, others: Mapping[str, str], *, otherwise: str) -> str:
-    """Return a list entry with links to the files, or with the reason why there are none."""
-    if rendered.reason:
-        return f"- `{rendered.name}`: {otherwise}: {_line(rendered.reason)}"
+def _entry(rendered: Rendered, ending: str, others: Mapping[str, str]) -> str:
+    """Return a list entry with links to the files."""
     name = rendered.name
     files = ", ".join(f"[{kind}]({name}.{other})" for kind, other in others.items())
     return f"- [{name}]({name}.{ending}) ({files}): {_line(rendered.question)} {_line(rendered.caption)}"

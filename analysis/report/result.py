@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from agrae_lab.runs import Run
 from analysis.claims.verdicts import NO_DATA, NOT_SUPPORTED, ONE_SEED, SUPPORTED, UNDECIDED, Verdict, describe
+from analysis.estimates.answers import Answer
 from analysis.io.study import Study
 from analysis.presentation.captions import describe_reward
 from analysis.presentation.render import Rendered
@@ -14,7 +15,9 @@ from analysis.presentation.style import label
 from analysis.presentation.table_layout import Layout
 from analysis.statistics.intervals import LEVEL
 
+LEAD_FIGURE, LEAD_TABLE = "gain", "table_answer"
 NOT_EVALUATED = "No data yet: no run has been evaluated."
+NO_ANSWER = "No answer yet: the reference and a candidate have not both been evaluated."
 UNFINISHED = (
     "Unfinished runs: no verdict uses them (C4 alone counts diverged runs), and a mean only where its arm has no "
     "finished run (marked unfinished):"
@@ -29,10 +32,21 @@ class Result:
     study: Study
     verdicts: list[Verdict] = field(default_factory=list)
     passk: Layout | None = None  # Pass@k of every arm; None without an evaluation
+    answers: list[Answer] = field(default_factory=list)  # to the study's own question
     figures: list[Rendered] = field(default_factory=list)
     tables: list[Rendered] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def lead_figures(self) -> list[Rendered]:
+        """The figure that belongs to the answer, if it was drawn."""
+        return [one for one in self.figures if one.name == LEAD_FIGURE and not one.reason]
+
+    @property
+    def lead_tables(self) -> list[Rendered]:
+        """The table that belongs to the answer, if it was written."""
+        return [one for one in self.tables if one.name == LEAD_TABLE and not one.reason]
 
     @property
     def remarks(self) -> list[str]:
@@ -54,6 +68,15 @@ def verdict_line(verdict: Verdict) -> str:
     )
     decided = f"\n    {describe(verdict.deciding)}" if verdict.deciding else ""
     return f"{head} ({subject}: {counts}){decided}"
+
+
+def claims_line(verdicts: Sequence[Verdict]) -> str:
+    """Return such as `The paper's claims: C1 undecided; C2, C3 no data`."""
+    by_verdict: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        by_verdict.setdefault(verdict.verdict, []).append(verdict.claim)
+    named = "; ".join(f"{', '.join(claims)} {word}" for word, claims in by_verdict.items())
+    return f"The paper's claims: {named or 'none judged'}"
 
 
 def multiplicity(verdicts: Sequence[Verdict]) -> str:

@@ -2,7 +2,7 @@
 
 NAME        File name without ending.
 QUESTION    The question that the table answers, one sentence.
-PAPER       The paper's tables that it regenerates, such as "Tables 3 and 5"; "" if none.
+PAPER       Optional. The paper's tables that it regenerates, such as "Tables 3 and 5"; "" if none.
 table(study) -> DataFrame   Every number, with interval, n, seeds and mark; all statistics happen here. A column `note`
                             gives the reason for a missing value. No rows: there is no data yet.
 layout(table) -> Layout     The printed table (presentation/table_layout.py): a caption of at most two sentences, rows,
@@ -11,17 +11,19 @@ layout(table) -> Layout     The printed table (presentation/table_layout.py): a 
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from types import ModuleType
+import sys
+from typing import Any
+
+from analysis.presentation import discovery
+
+REQUIRED = ("NAME", "QUESTION", "table", "layout")
 
 
-def discover() -> list[ModuleType]:
-    """Return all table modules of this folder by file name; files that start with an underscore hold none."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
-    return [importlib.import_module(f"{__name__}.{name}") for name in names]
+def discover() -> list[Any]:
+    """Return all tables of this folder by NAME; a file that lacks one of REQUIRED is a discovery.Broken."""
+    return discovery.discover(sys.modules[__name__], REQUIRED)
 
 
-def find(name: str) -> ModuleType:
-    """Return the table module with this NAME."""
-    return next(module for module in discover() if name == module.NAME)
+def find(name: str) -> Any:
+    """Return the table with this NAME."""
+    return discovery.find(discover(), name)

@@ -1,4 +1,4 @@
-"""Pass@k of A-GRAE and of each of its two levels alone, beside GRPO."""
+"""Pass@k of A-GRAE and of each of its two levels alone, beside the reference."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LEVELS = ("a_grae_sample_only", "a_grae_group_only", "a_grae")
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Return the rows of the base model, GRPO and A-GRAE's levels; none unless a level has been evaluated."""
-    rows = passk_rows(study, (BASE, "grpo", *_LEVELS), tables=(6,))
+    """Return the rows of the base model, the reference and A-GRAE's levels; none unless a level has been evaluated."""
+    rows = passk_rows(study, (BASE, study.reference, *_LEVELS), tables=(6,))
     return rows if has_recorded(rows, _LEVELS) else pd.DataFrame()
 
 

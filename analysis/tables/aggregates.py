@@ -22,10 +22,8 @@ NAME = "table_aggregates"
 QUESTION = "Which method is better over all benchmarks, and would be again with new seeds?"
 PAPER = ""
 
-REFERENCE = "grpo"
 MIDDLE, ABOVE = "interquartile mean", "probability of improvement"
 TOO_FEW, ITSELF = "fewer than two seeds on all benchmarks", "the reference itself"
-NO_REFERENCE = f"{label(REFERENCE)} has {TOO_FEW}"
 
 
 def table(study: Study) -> pd.DataFrame:
@@ -45,7 +43,7 @@ def table(study: Study) -> pd.DataFrame:
     rows = []
     for k in sorted({1, half_k(min(stratum.num_samples for stratum in evaluations))}):
         scores = {arm: _scores(evaluations, arm, k) for arm in arms}
-        rows += [row for arm in arms for row in _rows(scores, arm, k, study.view.seed)]
+        rows += [row for arm in arms for row in _rows(scores, arm, study.reference, k, study.view.seed)]
     unfinished = {arm for stratum in evaluations for arm in stratum.unfinished}
     benchmarks = ", ".join(f"{stratum.benchmark} (n = {stratum.num_samples})" for stratum in evaluations)
     return pd.DataFrame([{**row, "benchmarks": benchmarks, "unfinished": row["arm"] in unfinished} for row in rows])
@@ -58,11 +56,12 @@ def _scores(evaluations: Sequence[Evaluations], arm: str, k: int) -> np.ndarray:
     return seed_scores(evaluations, arm, k)[0]
 
 
-def _rows(scores: dict[str, np.ndarray], arm: str, k: int, seed: int) -> list[dict[str, Any]]:
-    ours, theirs = scores[arm], scores.get(REFERENCE, np.empty((0, 0)))
+def _rows(scores: dict[str, np.ndarray], arm: str, reference: str, k: int, seed: int) -> list[dict[str, Any]]:
+    ours, theirs = scores[arm], scores.get(reference, np.empty((0, 0)))
     middle = above = Interval(np.nan, np.nan, np.nan, "", "", len(ours))
     note = "" if len(ours) > 1 else TOO_FEW
-    note_above = note or (ITSELF if arm == REFERENCE else NO_REFERENCE if len(theirs) < 2 else "")
+    no_reference = f"{label(reference)} has {TOO_FEW}" if len(theirs) < 2 else ""
+    note_above = note or (ITSELF if arm == reference else no_reference)
     if not note:
         plain = interquartile_mean(ours, rng=np.random.default_rng(seed))
         lo, hi = np.clip([plain.lo, plain.hi], 0.0, 1.0).tolist()
@@ -80,20 +79,20 @@ def _rows(scores: dict[str, np.ndarray], arm: str, k: int, seed: int) -> list[di
             "method": interval.method,
             "speaks_of": interval.speaks_of,
             "seeds": len(ours),
-            "reference": reference,
+            "reference": versus,
             "caution": interval.caution if not why else "",
             "note": why,
         }
-        for quantity, interval, reference, why in (
+        for quantity, interval, versus, why in (
             (MIDDLE, middle, "", note),
-            (ABOVE, above, REFERENCE, note_above),
+            (ABOVE, above, reference, note_above),
         )
     ]
 
 
 def layout(table: pd.DataFrame) -> Layout:
     """Return arms down; for each k the interquartile mean and the probability of improvement."""
-    ks = sorted(table["k"].unique())
+    ks, reference = sorted(table["k"].unique()), _reference(table)
     lines = []
     for arm, own in table.groupby("arm", sort=False):
         by_place = own.set_index(["k", "quantity"])
@@ -103,18 +102,23 @@ def layout(table: pd.DataFrame) -> Layout:
     return Layout(
         caption="Pass@k over all benchmarks, in percent with 95 % intervals over training seeds. "
         f"Seeds evaluated on all benchmarks: {each(table.drop_duplicates('arm').set_index('arm')['seeds'])}.",
-        head=("", *(MIDDLE, f"above {label(REFERENCE)}") * len(ks)),
+        head=("", *(MIDDLE, f"above {reference}") * len(ks)),
         blocks=(Block(f"over {table['benchmarks'].iloc[0]}", tuple(lines)),),
         notes=_notes(table),
         spans=tuple((f"Pass@{k}", 2) for k in ks),
     )
 
 
+def _reference(table: pd.DataFrame) -> str:
+    return label(table.loc[table["quantity"] == ABOVE, "reference"].iloc[0])
+
+
 def _notes(table: pd.DataFrame) -> tuple[str, ...]:
+    reference = _reference(table)
     notes = [
         "Interquartile mean: mean of the middle half of all seed × benchmark values of Pass@k.",
-        f"Above {label(REFERENCE)}: probability of improvement, the probability that a run of the arm scores above a "
-        f"run of {label(REFERENCE)} on a benchmark (a tie counts half), mean over benchmarks; 50 is no difference.",
+        f"Above {reference}: probability of improvement, the probability that a run of the arm scores above a "
+        f"run of {reference} on a benchmark (a tie counts half), mean over benchmarks; 50 is no difference.",
         "Both follow Agarwal et al. 2021, arXiv 2108.13264.",
     ]
     bounded = table.dropna(subset="lo")
@@ -124,8 +128,8 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
         notes.append(f"Fewer than {FEW_SEEDS} seeds: read intervals with care.")
     if len(few := table.loc[table["note"] == TOO_FEW, "arm"].unique()):
         notes.append(f"{NO_VALUE}, {TOO_FEW}: {', '.join(map(label, few))}.")
-    if (table["note"] == NO_REFERENCE).any():
-        notes.append(f"{NO_VALUE}: no comparison, {NO_REFERENCE}.")
+    if (table["note"] == (no_reference := f"{reference} has {TOO_FEW}")).any():
+        notes.append(f"{NO_VALUE}: no comparison, {no_reference}.")
     if (table["estimate"].notna() & table["lo"].isna()).any():
         notes.append("No interval if all seeds are equal, or if all runs of one side are above all runs of the other.")
     notes.append("The base model has no row, since it is one checkpoint without seeds.")

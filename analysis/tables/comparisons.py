@@ -1,4 +1,4 @@
-"""Differences of every arm from plain GRPO, corrected as one family; then of all pairs, as an exploration."""
+"""Differences of every arm from the reference, corrected as one family; then of all pairs, as an exploration."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from analysis.statistics.intervals import Interval
 from analysis.tables._evaluated import evaluated, half_k, p_cell, row_name
 
 NAME = "table_comparisons"
-QUESTION = "Which methods differ from GRPO once all comparisons are counted?"
+QUESTION = "Which methods differ from the reference once all comparisons are counted?"
 PAPER = ""
 
-REFERENCE = "grpo"
 FAMILY, PAIRS = "family", "pairs"
 MOST_ARMS = 24  # with more arms there is no exploration: the number of pairs grows with the square
 
@@ -44,22 +43,22 @@ def table(study: Study) -> pd.DataFrame:
     """Return rows: benchmark, part (FAMILY or PAIRS), arm, reference, k, and Pass@k of the arm minus the reference's.
 
     estimate, lo and hi are shares; p_value is two-sided and uncorrected. p_holm: corrected over the family of one
-    benchmark, which is every trained arm against GRPO (against the base model if there is no GRPO) at k = 1 and at the
-    largest k ≤ n/2. p_bh: corrected over all pairs of one benchmark at these k. scope: "method" if all arms of the
-    family have two seeds or more, else "checkpoints"; a pair has the interval that its own data allow. seeds,
-    reference_seeds: of the two arms. caution: a warning for fewer than five seeds.
+    benchmark: every trained arm against the reference (without it, against the base model), at k = 1 and the largest
+    k ≤ n/2. p_bh: corrected over all pairs of one benchmark at these k. scope: "method" if all arms of the family have
+    two seeds or more, else "checkpoints"; a pair has the interval that its own data allow. seeds, reference_seeds: of
+    the two arms. caution: a warning for fewer than five seeds.
 
     Raises:
         FrameError: an evaluation cannot be read, or two of them cannot be compared.
     """
-    frames = [frame for evaluations in evaluated(study) for frame in _frames(evaluations)]
+    frames = [frame for evaluations in evaluated(study) for frame in _frames(evaluations, study.reference)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _frames(evaluations: Evaluations) -> list[pd.DataFrame]:
+def _frames(evaluations: Evaluations, reference: str) -> list[pd.DataFrame]:
     ks = sorted({1, half_k(evaluations.num_samples)})
     found = []
-    reference = REFERENCE if REFERENCE in evaluations.correct else BASE
+    reference = reference if reference in evaluations.correct else BASE
     arms = sort_arms([arm for arm in evaluations.correct if arm not in (reference, BASE)])
     if arms and reference in evaluations.correct:
         scope = _scope(evaluations, [*arms, reference])

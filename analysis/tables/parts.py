@@ -17,8 +17,8 @@ _LEVELS = ("a_grae_sample_only", "a_grae_group_only")
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Return the rows of the base model, GRPO, the controls and A-GRAE's levels; none without a level or a control."""
-    rows = passk_rows(study, (BASE, "grpo", *_CONTROLS, *_LEVELS), tables=(7,))
+    """Return the rows of base model, reference, controls and A-GRAE's levels; none without a level or a control."""
+    rows = passk_rows(study, (BASE, study.reference, *_CONTROLS, *_LEVELS), tables=(7,))
     return rows if has_recorded(rows, (*_CONTROLS, *_LEVELS)) else pd.DataFrame()
 
 

@@ -12,6 +12,7 @@ from sweeps.execution.display import make_console, make_display, print_summary
 from sweeps.execution.executor import run_all
 from sweeps.execution.run_status import Outcome
 from sweeps.execution.slots import make_slots, num_sweep_slots
+from sweeps.inspect.accuracy import print_accuracy
 from sweeps.planning.freeze import Freeze, make_plan
 from sweeps.spec.experiments import Cell
 
@@ -60,6 +61,7 @@ def launch(
             )
     if outcomes or plan.finished:
         print_summary(console, outcomes, plan.finished)
+    print_accuracy(console, [*plan.finished, *(outcome.run for outcome in outcomes)])
     ended = [run.status for run in plan.finished] + [outcome.status for outcome in outcomes]
     return exit_code(ended, interrupted=interrupted)
 

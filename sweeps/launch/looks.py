@@ -60,7 +60,9 @@ class Question:
     def study(self, study: Study, arms: Sequence[str], num_seeds: int) -> Study:
         """Return the study with the cells of these arms and the first seeds."""
         cells = tuple(self.arms[arm] for arm in arms)
-        return replace(study, protocol=None, axes=Axes(cells=cells), exclude=(), seeds=self.seeds(num_seeds))
+        axes, seeds = Axes(cells=cells), self.seeds(num_seeds)
+        # without comparison: a look may leave out arms that it names
+        return replace(study, protocol=None, comparison=None, axes=axes, exclude=(), seeds=seeds)
 
 
 Look = dict[str, Any]  # of looks.json: num_seeds, date, code, comparisons
@@ -139,7 +141,9 @@ def name_arms(question: Question, study: Study, directory: StudyDirectory) -> No
         for seed in question.seeds(question.rule.looks[-1])
         if (cell := cell_id(settings, seed)) in frozen
     }
-    runs.Experiment(study.name, study.question, tuple(arms), arms).write(directory.root)
+    smallest_effect = f"{100 * question.rule.smallest_effect:g}pp"
+    comparison = runs.Comparison(question.reference, tuple(question.candidates), smallest_effect=smallest_effect)
+    runs.Experiment(study.name, study.question, tuple(arms), arms, comparison).write(directory.root)
 
 
 def _unfinished_sentence(num_seeds: int, found: Sequence[runs.Run]) -> str:

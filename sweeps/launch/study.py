@@ -170,7 +170,7 @@ def _launch_search(
                 failed_too=failed_too,
             )
         keys = tuple(dict.fromkeys(cell.run for cell in directory.frozen_cells().values()))
-        runs.Experiment(study.name, study.question, keys).write(directory.root)
+        runs.Experiment(study.name, study.question, keys, comparison=study.comparison).write(directory.root)
         print_front(make_console(), directory)
         _print_unfinished([one for one in outcomes if "pruned" not in read_run_meta(one.run.path).meta], ())
         return _log_exit_code(directory, [trial["status"] for trial in read_trials(directory)], interrupted=interrupted)

@@ -115,15 +115,32 @@ def _run_on_disk(run_dir: Path, config: dict[str, Any]) -> runs.Run:
 def _manifests(configs: Sequence[Mapping[str, Any]]) -> tuple[tuple[Path, runs.Experiment], ...]:
     """Return (root, manifest) of each experiment that the configs name, with its runs; a config may name none."""
     questions: dict[tuple[Path, str], str] = {}
+    comparisons: dict[tuple[Path, str], runs.Comparison | None] = {}
     arms: dict[tuple[Path, str], dict[str, str]] = defaultdict(dict)  # run key → arm
     for config in configs:
         experiment = config.get("experiment") or {}
         if experiment.get("name"):
             manifest = (Path(config["root"]), str(experiment["name"]))
             questions[manifest] = str(experiment.get("question") or "")
+            comparisons[manifest] = runs.Comparison.of(experiment)
             run = runs.Run(runs.run_dir_for(config), dict(config))
             arms[manifest].setdefault(run.key, run.arm)
+    for (root, name), comparison in comparisons.items():
+        check_comparison(comparison, arms[root, name].values(), where=f"{name}: experiment")
     return tuple(
-        (root, runs.Experiment(name, question, tuple(arms[root, name]), arms[root, name]))
+        (root, runs.Experiment(name, question, tuple(arms[root, name]), arms[root, name], comparisons[root, name]))
         for (root, name), question in questions.items()
     )
+
+
+def check_comparison(comparison: runs.Comparison | None, arms: Iterable[str], *, where: str) -> None:
+    """Check that a comparison names arms of its experiment or study.
+
+    Raises:
+        PlanError: it does not.
+    """
+    try:
+        if comparison is not None:
+            comparison.check_arms(list(arms))
+    except ValueError as error:
+        raise PlanError([f"{where}.{error}"]) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from agrae_lab import runs
 from sweeps.planning.drift import Code, code_changes, config_changes
-from sweeps.planning.freeze import Plan, freeze_all, plan_runs
+from sweeps.planning.freeze import Plan, check_comparison, freeze_all, plan_runs
 from sweeps.planning.run_dirs import read_run_meta
 from sweeps.planning.study_directory import FrozenCell, StudyDirectory, cell_id
 from sweeps.spec.axes import Settings, label, study_cells
 from sweeps.spec.compose import Composer
 from sweeps.spec.experiments import Cell
+from sweeps.spec.read import as_data
 from sweeps.spec.study import Study
 
 
@@ -43,7 +44,7 @@ class StudyPlan:
         """Return the runs with a manifest under the study's name, which analysis reads."""
         keys = tuple(dict.fromkeys(cell.run for cell in self.cells))
         arms = {run.key: run.arm for run in self.all_runs if run.key in keys}
-        manifest = runs.Experiment(self.study.name, self.study.question, keys, arms)
+        manifest = runs.Experiment(self.study.name, self.study.question, keys, arms, self.study.comparison)
         return Plan(self.all_runs, ((self.directory.root, manifest),))
 
 
@@ -95,6 +96,7 @@ def plan_study(
             todo.append(config)
     run_by_key |= {run.key: _as_pending(run, retry) for run in plan_runs(todo)}
     all_runs = tuple(run_by_key[key] for key in dict.fromkeys(cell.run for cell in cells))
+    check_comparison(study.comparison, (run.arm for run in all_runs), where=study.name)
     return StudyPlan(study, directory, tuple(cells), all_runs, frozen_cells.count(None), tuple(drift))
 
 
@@ -121,7 +123,10 @@ def _frozen_cells_on_disk(directory: StudyDirectory) -> dict[str, FrozenCell]:
 def cells_to_compose(study: Study, points: Sequence[tuple[Settings, int]], *, root: Path) -> list[Cell]:
     """Return the cell of each (settings, seed) of a study."""
     composer = Composer(study.base)
-    common = {"root": str(root), "experiment": {"name": study.name, "question": study.question or None}}
+    experiment = {"name": study.name, "question": study.question or None}
+    if study.comparison is not None:
+        experiment |= {key: as_data(study)[key] or None for key in asdict(study.comparison)}
+    common = {"root": str(root), "experiment": experiment}
 
     def compose(settings: Settings, seed: int) -> DictConfig:
         config = composer.compose({**settings, "seed": seed})

@@ -6,24 +6,46 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import hydra
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
-from sweeps.errors import close_match, one_sentence, reraise_if_full_error, unknown_override
+from sweeps.errors import PlanError, close_match, one_sentence, reraise_if_full_error, unknown_override
 from sweeps.spec.axes import Settings, override
+from sweeps.spec.own_estimators import OwnEstimators, OwnEstimatorsSearchPath, register
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "conf"
 CONFIG_NAME = "config"
 
 
+class UserConfigs(SearchPathPlugin):
+    """Folder of the user's configs, which Hydra searches after its own: files there add to the groups of conf/."""
+
+    folder: ClassVar[Path | None] = None
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the folder."""
+        if self.folder is not None:
+            search_path.append("command-line", f"file://{self.folder}")
+
+
 @contextmanager
-def config_dir(path: Path) -> Iterator[None]:
-    """Make the configs of `path` available to `compose` inside this block."""
+def config_dir(path: Path, user: Path | None = None) -> Iterator[None]:
+    """Make the configs of `path`, and of a folder of the user beside it, available to `compose` inside this block.
+
+    Raises:
+        PlanError: there is no such folder of the user.
+    """
+    if user is not None and not user.is_dir():
+        raise PlanError([f"--config-dir {user}: there is no such directory; name one that is laid out as conf/"])
+    register(OwnEstimators, OwnEstimatorsSearchPath, UserConfigs)
+    UserConfigs.folder = user.resolve() if user is not None else None
     with hydra.initialize_config_dir(str(path.resolve()), version_base="1.3"):
         yield
 
@@ -34,8 +56,9 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     Raises:
         ValueError: one sentence for an unknown key, with the nearest known one, and for any other error of Hydra.
     """
+    overrides = [word.removeprefix("+") if word.startswith("+method=") else word for word in overrides]  # as of old
     try:
-        return hydra.compose(CONFIG_NAME, list(overrides))
+        return hydra.compose(CONFIG_NAME, overrides)
     except ConfigCompositionException as error:
         reraise_if_full_error(error)
         key = unknown_override(error)

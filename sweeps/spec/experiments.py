@@ -9,6 +9,7 @@ from functools import partial
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
@@ -35,7 +36,7 @@ def experiment_cells(experiments: Sequence[str], overrides: Sequence[str]) -> li
     Raises:
         PlanError: an experiment that does not exist, or an override that cannot be read.
     """
-    choices = GlobalHydra.instance().config_loader().get_group_options("experiment")
+    choices = experiment_names()
     _check_experiments(experiments, choices)
     cells = []
     for name in experiments:
@@ -51,6 +52,15 @@ def experiment_cells(experiments: Sequence[str], overrides: Sequence[str]) -> li
             label = " ".join([name, *(override for override in point if override not in shared)])
             cells.append(Cell(label, partial(compose, [f"+experiment={name}", *point])))
     return cells
+
+
+def experiment_names(folder: str = "") -> list[str]:
+    """Return all experiments, those in folders such as `paper/table3` included."""
+    loader = GlobalHydra.instance().config_loader()
+    group = f"experiment/{folder}".rstrip("/")
+    names = [f"{folder}/{name}".lstrip("/") for name in loader.get_group_options(group)]
+    folders = loader.get_group_options(group, results_filter=ObjectType.GROUP)
+    return [*names, *(name for one in folders for name in experiment_names(f"{folder}/{one}".lstrip("/")))]
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:

@@ -16,6 +16,10 @@ def faults(study: Study) -> Iterator[str]:
             "name must be 1 to 60 letters, digits or any of . _ -, beginning with a letter or digit, since it names a "
             f"directory, got {study.name!r}"
         )
+    try:
+        _ = study.comparison
+    except ValueError as error:
+        yield str(error)
     yield from base_faults(study.base)
     for part, axes in (("grid", study.axes.grid), ("zip", study.axes.zip), ("one_factor", study.axes.one_factor)):
         for key, values in axes.items():

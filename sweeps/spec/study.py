@@ -22,10 +22,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Len
+
+from agrae_lab.runs import Comparison
 
 Values = Mapping[str, tuple[Any, ...]]  # config key → values
 Seed = Annotated[int, Ge(0)]
@@ -164,6 +166,10 @@ class Study:
 
     name: Annotated[str, "The name of the study's directory; by default the name of the file."]
     question: Annotated[str, "The question that the runs answer, for the reader of figures and reports."] = ""
+    reference: Annotated[str, "The arm that the others are compared with; by default grpo."] = ""
+    candidates: Annotated[tuple[str, ...], "The arms to compare with the reference; by default all others."] = ()
+    metrics: Annotated[tuple[str, ...], "What is compared, such as pass@1; by default k = 1, 16 and 256."] = ()
+    smallest_effect: Annotated[str, "The smallest difference that matters; by default 1pp."] = ""
     base: Annotated[tuple[str, ...], "Hydra overrides that all cells share."] = ()
     axes: Axes = field(default_factory=Axes)
     exclude: Annotated[
@@ -179,6 +185,11 @@ class Study:
     stop: Stop = field(default_factory=Stop)
     resources: Resources = field(default_factory=Resources)
     __pydantic_config__: ClassVar = _CLOSED
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The parts of the question that the study names; None if it names none."""
+        return Comparison.of(asdict(self))
 
 
 def describe_keys(section: Any = Study, prefix: str = "") -> Iterator[str]:

@@ -67,6 +67,9 @@ def test_a_whole_root(new_root: Callable, tmp_path: Path, capsys: pytest.Capture
     assert printed.count("Pass@k (%) on countdown_test (20 problems, n = 16") == 1
     for words in ("Base model", "A-GRAE", "C8 "):
         assert words in printed
+    first, second, *_ = printed.splitlines()  # the answer comes first
+    assert (first, second[:24]) == ("Which arm | explores?", "  A-GRAE − GRPO at k = 1")
+    assert "\n- A-GRAE − GRPO at k = 1: " in top[:600]
 
 
 def test_page_and_summary_say_the_same(demo_root, tmp_path: Path, no_figures: None) -> None:
@@ -242,7 +245,8 @@ def test_unfinished_and_missing_runs_are_named(new_root: Callable, tmp_path: Pat
         assert f"{failed.key}: failed: out of memory" in text
         assert f"{running.key}: running (train 9 of 36)" in text
         assert "easy_focused-00000000/seed-0 has not started" in text
-        assert "no data: needs a finished run of a_grae" in text
+    assert "no data: needs a finished run of a_grae" in summary
+    assert "C8 NO DATA" in printed
 
 
 def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_path: Path, capsys, monkeypatch) -> None:

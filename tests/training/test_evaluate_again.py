@@ -46,12 +46,13 @@ def samples(path):
     return pd.read_parquet(path).sort_values(["problem_id", "sample"], ignore_index=True)
 
 
-def test_two_more_benchmarks_and_twice_the_samples_without_a_training_step(tmp_path, problems, capsys):
+def test_two_more_benchmarks_and_twice_the_samples_without_a_training_step(tmp_path, problems, capsys, monkeypatch):
     both = [trained(tmp_path, f"advantage={arm}") for arm in ("grpo", "a_grae")]
     before = {run.key: untouched(run) for run in both}
     first = {run.key: samples(run.samples_path("countdown_test")) for run in both}
     more = [ADDED.format(name, problems / f"{name}.jsonl") for name in ("one", "two")]
-    assert evaluate.main([*(str(run.path) for run in both), *more, "evaluation.num_samples=16"]) == 0
+    monkeypatch.setenv("AGRAE_JSON", "")  # which --json sets
+    assert evaluate.main([*(str(run.path) for run in both), *more, "evaluation.num_samples=16", "--json"]) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert told == [{"run": str(run.path), "status": "done"} for run in both]
     for run in both:

@@ -19,6 +19,7 @@ from analysis.claims.verdicts import NO_DATA, RULE
 from analysis.presentation.render import MOST_SVG, Rendered
 from analysis.presentation.style import dark, label, sort_arms
 from analysis.report import result as report
+from analysis.report.headline import headline, skipped
 from analysis.report.html import completions, configs, intervals, provenance, reproduce
 from analysis.report.html.completions import COLUMNS, Sample
 from analysis.report.html.embed import csp_hash, data_uri, json_for_script, visible
@@ -57,6 +58,11 @@ def report_page(result: Result, sample: Sample, folder: Path) -> str:
         "study": study,
         "arms": [label(arm) for arm in study.arms],
         "protocol": protocol_sentences(study),
+        "headline": headline(result) or [report.NO_ANSWER],
+        "lead_figures": _figure_images(result.lead_figures, folder),
+        "lead_tables": result.lead_tables,
+        "claims_line": report.claims_line(result.verdicts),
+        "skipped": skipped((*result.figures, *result.tables)),
         "verdicts": [v for v in result.verdicts if v.verdict != NO_DATA],
         "without_data": [v for v in result.verdicts if v.verdict == NO_DATA],
         "rule": RULE,
@@ -65,10 +71,8 @@ def report_page(result: Result, sample: Sample, folder: Path) -> str:
         "remarks": result.remarks,
         "unfinished": [report.run_state(run) for run in study.unfinished],
         "has_diverged": report.has_diverged(study),
-        "figures": _figure_images(result.figures, folder),
-        "not_drawn": [figure for figure in result.figures if figure.reason],
-        "not_written": [table for table in result.tables if table.reason],
-        "tables": [table for table in sorted(result.tables, key=_paper_order) if not table.reason],
+        "figures": _figure_images(_without(result.figures, result.lead_figures), folder),
+        "tables": sorted(_without(result.tables, result.lead_tables), key=_paper_order),
         "runs": report.run_rows(study),
         "differences": configs.differences(study),
         "facts": provenance.facts(study),
@@ -82,6 +86,11 @@ def report_page(result: Result, sample: Sample, folder: Path) -> str:
         "width": intervals.WIDTH,
     }
     return _environment().get_template("report.html").render(values)
+
+
+def _without(rendered: Sequence[Rendered], shown: Sequence[Rendered]) -> list[Rendered]:
+    """Return what was made and is not shown with the answer."""
+    return [one for one in rendered if not one.reason and one not in shown]
 
 
 def browser_data(sample: Sample) -> dict[str, Any]:

@@ -23,9 +23,10 @@ from analysis.presentation.render import Rendered
 from analysis.presentation.style import label
 from analysis.presentation.table_layout import BEST, Block, Cell, Layout, Row
 from analysis.report import html
+from analysis.report.headline import headline
 from analysis.report.html import completions, embed
 from analysis.report.html.completions import Sample, sample_completions
-from analysis.report.result import Result
+from analysis.report.result import Result, claims_line
 from analysis.statistics.intervals import Interval
 
 
@@ -47,7 +48,11 @@ def result(demo_root) -> Result:
         Rendered("passk", "How often?", caption="Unbiased.", paper="Figures 2, 4 and 7"),
         Rendered("gone", "Where?", reason="no data yet"),
     ]
-    result.tables = [Rendered("table_main", "Which arm?", caption="Its caption.", paper="Table 3", layout=layout)]
+    result.tables = [
+        Rendered("table_main", "Which arm?", caption="Its caption.", paper="Table 3", layout=layout),
+        Rendered("table_answer", "Which candidate?", caption="Differences.", layout=layout),
+        Rendered("wanting", "Which one?", reason="no data yet"),
+    ]
     return result
 
 
@@ -68,11 +73,19 @@ def test_the_page_is_whole_and_asks_nothing_of_any_network(page: str) -> None:
     assert [embed.csp_hash(text) in policy for text in (*style, *script)] == [True, True]
 
 
-def test_the_question_then_the_verdicts_head_the_page(page: str, result: Result) -> None:
+def test_the_question_its_answer_and_the_claims_head_the_page(page: str, result: Result) -> None:
     document = Document(page)
     assert document.text("h1") == result.study.question
     sections = [attrs["id"] for tag, attrs in document.elements if tag == "section"]
-    assert sections == ["verdicts", "figures", "tables", "completions", "arms", "runs", "provenance", "again"]
+    told = headline(result)
+    assert told
+    assert all(sentence in document.text("header") for sentence in told)
+    folded = next(attrs for tag, attrs in document.elements if tag == "details")
+    assert folded["class"] == "claims"
+    assert claims_line(result.verdicts) in document.text("summary")
+    first, *others = sections
+    assert first == "differences"
+    assert others == ["verdicts", "figures", "tables", "completions", "arms", "runs", "provenance", "again"]
     text = document.text("article")
     for verdict in result.verdicts:
         if verdict.parts:
@@ -93,7 +106,8 @@ def test_figures_come_in_the_papers_order_with_captions_and_both_grounds(page: s
     assert [image.get("class") for image in images] == ["light", "dark", None, None]  # the last: the enlarged one
     assert [image.get("width") for image in images] == ["541", "541", None, None]
     assert images[2]["src"] == embed.data_uri("image/png", PNG)
-    assert "gone (Where?): no data yet" in document.text("li")
+    assert "Skipped: gone, wanting (no data yet)." in document.text("p")
+    assert page.index('id="table-table_answer"') < page.index('id="verdicts"') < page.index('id="table-table_main"')
 
 
 def test_a_drawing_of_too_many_points_is_shown_as_png(

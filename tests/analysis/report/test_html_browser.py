@@ -158,11 +158,14 @@ def test_it_loads_without_a_complaint_or_a_request(browser: Browser) -> None:
     assert browser.run("return [...document.images].filter((i) => i.src).every((i) => i.naturalWidth > 0)")
 
 
-def test_the_verdicts_are_what_one_sees_first(browser: Browser) -> None:
+def test_the_answer_is_what_one_sees_first_and_the_claims_are_folded(browser: Browser) -> None:
     order = browser.run("return [...document.querySelectorAll('h1, h2')].map((h) => h.textContent)")
     assert order[0] == f"Which arm? {HOSTILE[0]}"
-    assert order[1] == "Verdicts"
-    assert browser.run("return document.querySelector('.verdict').getBoundingClientRect().bottom < innerHeight")
+    assert order[1].startswith("The paper's claims: C1 ")
+    assert browser.run("return document.querySelector('.answer').getBoundingClientRect().bottom < innerHeight")
+    assert " − GRPO at k = 1: " in browser.text(".answer")
+    assert browser.run("return document.querySelector('.verdict').checkVisibility()") is False
+    browser.run("document.querySelector('details.claims').open = true")
     first = browser.text(".verdict")
     for words in ("GRPO raises Pass@1", "undecided", "pp [", "Would change it"):
         assert words in first

@@ -1,0 +1,94 @@
+"""Headline of a report: a sentence for each candidate, and one line for all skipped figures and tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from analysis.estimates.answers import (
+    ALIKE,
+    BETTER,
+    UNDECIDED,
+    WORSE,
+    Answer,
+    Difference,
+    further_seeds,
+    without_answer,
+)
+from analysis.presentation.render import Rendered
+from analysis.presentation.style import label
+from analysis.report.result import Result
+from analysis.statistics.seeds import MAX_SEEDS
+
+
+def headline(result: Result) -> list[str]:
+    """Return the sentences that answer the study's question."""
+    comparison, found = result.study.comparison, result.answers
+    several = len({answer.benchmark for answer in found}) > 1
+    smallest = f"{100 * comparison.smallest_share:g} pp"
+    sentences = [_sentence(answer, smallest, all_ks=bool(comparison.ks), named=several)
+                 for answer in found]  # fmt: skip
+    return [*sentences, *(without_answer(result.study) if result.study.benchmarks else ())]
+
+
+def skipped(rendered: Iterable[Rendered]) -> str:
+    """Return one line on all figures and tables that were not made, by reason; "" if all were."""
+    by_reason: dict[str, list[str]] = {}
+    for one in rendered:
+        if one.reason and one.name not in by_reason.setdefault(one.reason, []):
+            by_reason[one.reason].append(one.name)
+    parts = [f"{', '.join(names)} ({reason})" for reason, names in by_reason.items()]
+    return f"Skipped: {'; '.join(parts)}." if parts else ""
+
+
+def _sentence(answer: Answer, smallest: str, *, all_ks: bool, named: bool) -> str:
+    """Return such as `A-GRAE − GRPO at k = 1: −1.3 pp [−2.7, +0.1]; …; 1 seed, 128 problems: …`."""
+    shown = answer.differences if all_ks else _ends(answer.differences)
+    names = f"{label(answer.arm)} − {label(answer.reference)}"
+    ways = "; ".join(f"at k = {one.k}: {points(one)}" for one in shown)
+    place = f"on {answer.benchmark}, " if named else ""
+    basis = f"{answer.num_seeds} seed{'s' * (answer.num_seeds != 1)}, {answer.num_problems} problems"
+    marked = f" (unfinished: {', '.join(map(label, answer.unfinished))})" if answer.unfinished else ""
+    return f"{names} {place}{ways}; {basis}{marked}: {_conclusion(answer, shown, smallest)}."
+
+
+def _ends(differences: Sequence[Difference]) -> list[Difference]:
+    """Return the differences at the smallest and the largest k."""
+    return list(dict.fromkeys((differences[0], differences[-1])))
+
+
+def _conclusion(answer: Answer, shown: Sequence[Difference], smallest: str) -> str:
+    if not answer.speaks_of_method:
+        return "nothing can be said of the method"
+    words = {BETTER: "better", WORSE: "worse", ALIKE: f"less than {smallest} apart", UNDECIDED: "undecided"}
+    by_word: dict[str, list[str]] = {}
+    for one in shown:
+        by_word.setdefault(words[one.word], []).append(str(one.k))
+    found = "; ".join(f"{word} at k = {' and '.join(ks)}" for word, ks in by_word.items())
+    return "; ".join(filter(None, (found, _remedy(answer, shown, smallest))))
+
+
+def _remedy(answer: Answer, shown: Sequence[Difference], smallest: str) -> str:
+    """Return the further seeds that an undecided answer needs; "" where that is not known."""
+    more = further_seeds(shown, answer.num_seeds)
+    if more is None:
+        return ""
+    if math.isinf(more):
+        return f"more than {MAX_SEEDS} seeds would be needed to resolve {smallest}"
+    if more == 0:
+        return f"the seeds resolve {smallest} on these problems, more problems would narrow the intervals"
+    return f"{more:.0f} more seed{'s' * (more != 1)} would resolve {smallest} on these problems"
+
+
+def points(difference: Difference) -> str:
+    """Return a difference in percentage points with its interval, such as `−1.3 pp [−2.7, +0.1]`."""
+    interval = difference.interval
+    if math.isnan(interval.lo):
+        reason = interval.method.removeprefix("none").strip(" ()")
+        return f"{_signed(interval.estimate)} pp (no interval: {reason})"
+    return f"{_signed(interval.estimate)} pp [{_signed(interval.lo)}, {_signed(interval.hi)}]"
+
+
+def _signed(share: float) -> str:
+    text = f"{100 * share:+.1f}"
+    return {"+0.0": "0.0", "-0.0": "0.0"}.get(text, text).replace("-", "−")
