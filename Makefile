@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-# The three experiments of the paper in the nano world, three seeds, then the figures: of what there is, if an arm failed.
+# The paper's three experiments in the nano world, three seeds, then the figures: of what there is, if an arm failed.
 demo: $(READY)
 	@$(BIN)/python -m sweeps run group_symmetry sample_symmetry a_grae world=nano 'seed=range(0,3)' root=$(DEMO); status=$$?; \
 	if [ $$status -gt 1 ]; then exit $$status; fi; \
