@@ -179,6 +179,8 @@ def _remedy(name: str) -> str:
 def fingerprint_model(name: str) -> str:
     """Return 12 hex digits of a model directory's configuration, tokenizer and weights; of a Hub model, its commit.
 
+    Without training_args.bin, which names the run's paths and decides no sample.
+
     Raises:
         ValueError: as `load_model`.
     """
@@ -187,7 +189,7 @@ def fingerprint_model(name: str) -> str:
         return str(getattr(load_config(name), "_commit_hash", None) or "unknown")[:12]
     digest = hashlib.sha256()
     for file in sorted(path.glob("*")):
-        if file.suffix in (".json", ".jinja", ".safetensors", ".bin", ".model"):
+        if file.suffix in (".json", ".jinja", ".safetensors", ".bin", ".model") and file.name != "training_args.bin":
             digest.update(file.name.encode())
             with file.open("rb") as handle:
                 while block := handle.read(1 << 20):

@@ -60,9 +60,9 @@ class Question:
     def study(self, study: Study, arms: Sequence[str], num_seeds: int) -> Study:
         """Return the study with the cells of these arms and the first seeds."""
         cells = tuple(self.arms[arm] for arm in arms)
-        axes, seeds = Axes(cells=cells), self.seeds(num_seeds)
-        # without comparison: a look may leave out arms that it names
-        return replace(study, protocol=None, comparison=None, axes=axes, exclude=(), seeds=seeds)
+        looked = replace(study, protocol=None, axes=Axes(cells=cells), exclude=(), seeds=self.seeds(num_seeds))
+        # a look may leave out arms that the study's own comparison names
+        return replace(looked, reference="", candidates=(), metrics=(), smallest_effect="")
 
 
 Look = dict[str, Any]  # of looks.json: num_seeds, date, code, comparisons

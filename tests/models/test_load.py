@@ -1,6 +1,7 @@
 """Tokenizers without the tokens that are needed, and models that are not there."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from agrae_lab.models.load import (
     load_generation_settings,
     load_model,
     load_processing,
+    local_path,
 )
 
 
@@ -85,3 +87,13 @@ def test_a_model_directory_that_is_damaged(tmp_path, damage, reason):
     assert reason in str(told.value)
     assert str(told.value).endswith("complete and as save_pretrained writes it")
     assert "\n" not in str(told.value)
+
+
+def test_a_fingerprint_ignores_the_paths_of_the_training_that_wrote_the_weights(tmp_path):
+    """The same weights under two roots are one model: an evaluation of one is an evaluation of the other."""
+    shutil.copytree(local_path("nano"), tmp_path / "a")
+    before = fingerprint_model(str(tmp_path / "a"))
+    (tmp_path / "a" / "training_args.bin").write_bytes(b"output_dir=/tmp/one")
+    assert fingerprint_model(str(tmp_path / "a")) == before
+    (tmp_path / "a" / "pytorch_model.bin").write_bytes(b"other weights")
+    assert fingerprint_model(str(tmp_path / "a")) != before
