@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agrae_lab.runs import Experiment, list_experiments, list_runs
+from agrae_lab.runs.suggestions import close_match
 from analysis import published
 from analysis.io.study import View
 from analysis.presentation.render import FORMATS
@@ -50,7 +50,8 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
         if word.startswith("-"):
             known, equals, value = list(FLAGS), "=", ""
         if key not in known or not equals:
-            raise UsageError(f"cannot read {word!r}; {_suggestion(key, known)}give {FORMS}")
+            hint = " ".join(filter(None, (close_match(key, known), f"give {FORMS}")))
+            raise UsageError(f"cannot read {word!r}; {hint}")
         if not value and key not in FLAGS:
             raise UsageError(f"cannot read {word!r}: it has no value; give {FORMS}")
         if key in given:
@@ -79,8 +80,8 @@ def parse(given: Mapping[str, str]) -> Request:
         names = [experiment.name for experiment in everything]
         experiments = tuple(experiment for experiment in everything if experiment.name == name)
         if not experiments:
-            hint = _suggestion(name, names)
-            raise UsageError(f"experiment={name}: {root} has no such experiment; {hint}choose from {', '.join(names)}")
+            hint = " ".join(filter(None, (close_match(name, names), f"choose from {', '.join(names)}")))
+            raise UsageError(f"experiment={name}: {root} has no such experiment; {hint}")
     out = Path(given.get("out", root / "figures"))
     return Request(root, experiments, everything, out, view, formats(given))
 
@@ -123,8 +124,3 @@ def _whole(given: Mapping[str, str], key: str, *, low: int, unit: str = "") -> i
     if not (text.isascii() and text.isdigit() and int(text) >= low):
         raise UsageError(f"{key}={text}: must be a whole number{unit} of at least {low}")
     return int(text)
-
-
-def _suggestion(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=2)
-    return f"did you mean {' or '.join(close)}? " if close else ""

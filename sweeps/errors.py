@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable
@@ -32,12 +31,6 @@ def one_sentence(error: Exception) -> str:
         choices = ", ".join(lines[heads[0] + 1 :])
         lines = [*lines[: heads[0]], f"(choices: {choices})"]
     return " ".join(lines)
-
-
-def close_match(word: str, known: Iterable[str]) -> str:
-    """Return `did you mean 'x'?` for the known word nearest to `word`, or "" if none is near."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def unknown_override(error: Exception) -> str | None:

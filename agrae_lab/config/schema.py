@@ -6,7 +6,6 @@ Checks, messages and `python -m agrae_lab.train --help` come from the declaratio
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from agrae_lab.advantages.settings import Bound
 from agrae_lab.config.keys import ADDRESS, BENCHMARK_NAME, OPTIONAL, Benchmark, Config
 from agrae_lab.runs import leaves
+from agrae_lab.runs.suggestions import close_match
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,7 @@ def _check_leaves(found: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
                     name.removeprefix(f"{key}.") for name in inner if not rules[name].is_optional or len(inner) == 1
                 ]
                 raise ValueError(f"{key} must be a section with {', '.join(names)}, got {value!r}")
-            near = difflib.get_close_matches(key, rules, n=1)
-            raise ValueError(f"the config has no key {key}" + (f"; did you mean {near[0]}?" if near else ""))
+            raise ValueError("; ".join(filter(None, (f"the config has no key {key}", close_match(key, rules)))))
         if not rules[key].holds(value):
             raise ValueError(f"{key} must be {rules[key].wanted}, got {value!r}")
     for key, rule in rules.items():

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from agrae_lab import runs
-from sweeps.errors import PlanError, close_match
+from agrae_lab.runs.suggestions import close_match
+from sweeps.errors import PlanError
 from sweeps.execution.executor import Display
 from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.execution.run_status import Outcome

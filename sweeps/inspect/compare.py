@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from agrae_lab import runs
-from sweeps.errors import PlanError, close_match
+from agrae_lab.runs.suggestions import close_match
+from sweeps.errors import PlanError
 from sweeps.planning.run_dirs import list_run_dirs, read_run_meta
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from agrae_lab import runs
-from sweeps.errors import CONFIG_ERRORS, PlanError, close_match, one_sentence, reraise_if_full_error
+from agrae_lab.runs.suggestions import close_match
+from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, reraise_if_full_error
 from sweeps.planning.freeze import Freeze
 from sweeps.spec.axes import Settings, label
 from sweeps.spec.compose import Composer

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sweeps.errors import PlanError, close_match
+from agrae_lab.runs.suggestions import close_match
+from sweeps.errors import PlanError
 from sweeps.spec.study import Axes, Study
 
 Settings = Mapping[str, Any]

@@ -16,7 +16,8 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
-from sweeps.errors import PlanError, close_match, one_sentence, reraise_if_full_error, unknown_override
+from agrae_lab.runs.suggestions import close_match
+from sweeps.errors import PlanError, one_sentence, reraise_if_full_error, unknown_override
 from sweeps.spec.axes import Settings, override
 from sweeps.spec.own_estimators import OwnEstimators, OwnEstimatorsSearchPath, register
 

@@ -14,7 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from sweeps.errors import CONFIG_ERRORS, PlanError, close_match, one_sentence, reraise_if_full_error
+from agrae_lab.runs.suggestions import close_match
+from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, reraise_if_full_error
 from sweeps.spec.compose import CONFIG_NAME, compose
 from sweeps.spec.read import shipped_studies
 

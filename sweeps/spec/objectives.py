@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agrae_lab import runs
-from sweeps.errors import PlanError, close_match
+from agrae_lab.runs.suggestions import close_match
+from sweeps.errors import PlanError
 
 if TYPE_CHECKING:
     import numpy as np

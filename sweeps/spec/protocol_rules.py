@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from agrae_lab.runs.suggestions import close_match
 from analysis.statistics.sequential import Rule
-from sweeps.errors import PlanError, close_match
+from sweeps.errors import PlanError
 from sweeps.spec.axes import Settings, override
 from sweeps.spec.objectives import PassAtK, parse_metric
 from sweeps.spec.rules import base_faults, key_faults, search_faults

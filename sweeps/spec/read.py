@@ -12,7 +12,8 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweeps.errors import PlanError, close_match, one_sentence
+from agrae_lab.runs.suggestions import close_match
+from sweeps.errors import PlanError, one_sentence
 from sweeps.spec import protocol_rules, rules
 from sweeps.spec.study import Axes, Constraint, Dimension, Objective, Protocol, Resources, Search, Stop, Study, Tune
 

@@ -115,9 +115,9 @@ def test_the_table_is_tidy_and_the_summary_holds_it(demo_root, tmp_path: Path, m
     [
         ([], "runs= is missing; name the folder of the runs: python -m analysis runs=<root>"),
         (["runs=nowhere"], "runs=nowhere: there is no such directory"),
-        (["run=x"], "cannot read 'run=x'; did you mean runs? give runs=..., experiment=..., out=..., formats=..."),
+        (["run=x"], "cannot read 'run=x'; did you mean 'runs'? give runs=..., experiment=..., out=..., formats=..."),
         (["runs="], "cannot read 'runs=': it has no value"),
-        (["--intersec", "runs=x"], "did you mean --intersect? give"),
+        (["--intersec", "runs=x"], "did you mean '--intersect'? give"),
         (["intersect=1"], "cannot read 'intersect=1'"),
         (["runs=.", "runs=."], "runs is given twice"),
         (["audits", "x.csv"], "or audit <table.csv>"),
@@ -166,7 +166,7 @@ def test_a_root_without_runs_and_an_unknown_experiment(demo_root, tmp_path: Path
     assert main([f"runs={demo_root.path}", "experiment=x"]) == 2
     assert "has no such experiment; choose from a_grae, group_symmetry, sample_symmetry" in capsys.readouterr().err
     assert main([f"runs={demo_root.path}", "experiment=a_gre"]) == 2
-    assert "has no such experiment; did you mean a_grae? choose from" in capsys.readouterr().err
+    assert "has no such experiment; did you mean 'a_grae'? choose from" in capsys.readouterr().err
 
 
 def test_the_options_are_every_studys_view(demo_root, tmp_path: Path, no_figures: None, monkeypatch) -> None:

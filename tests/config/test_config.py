@@ -95,7 +95,7 @@ def test_experiments_compose_and_name_their_command(name):
         (["experiment.name=.hidden"], "experiment.name must be .*got '.hidden'"),
         (["experiment.name=''"], "experiment.name must be .*got ''"),
         (["seed=4294967296"], "seed must be a whole number of at least 0 and at most 4294967295"),
-        (["+train.num_step=5"], "the config has no key train.num_step; did you mean train.num_steps"),
+        (["+train.num_step=5"], "the config has no key train.num_step; did you mean 'train.num_steps'"),
         (["task=null"], "task must be a section with name, train_file, got None"),
         (["evaluation.benchmarks=null"], "evaluation.benchmarks must name at least one benchmark"),
         (

@@ -131,7 +131,7 @@ def test_other_decoding_is_another_evaluation_beside_the_first(tmp_path):
     [
         (["train.num_steps=3"], "train.num_steps=3: a trained run takes overrides of evaluation and hardware alone"),
         (["evaluation.num_samples=1,2"], "one value each"),
-        (["evaluation.num_sample=3"], "no key evaluation.num_sample; did you mean evaluation.num_samples"),
+        (["evaluation.num_sample=3"], "no key evaluation.num_sample; did you mean 'evaluation.num_samples'"),
         (["evaluation.num_samples=-1"], "evaluation.num_samples must be a whole number of at least 1, got -1"),
         (["evaluation.num_samples.x=1"], "evaluation.num_samples is not a section"),
         (["+evaluation.benchmarks.train={task: countdown}"], "a name must be .* other than 'train'"),
