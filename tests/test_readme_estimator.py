@@ -6,7 +6,8 @@ from pathlib import Path
 from agrae_lab.advantages import Link, link
 from agrae_lab.advantages.properties.check import check
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+ROOT = Path(__file__).resolve().parents[1]
+README, EXTEND = ((ROOT / name).read_text() for name in ("README.md", "docs/extend.md"))
 
 
 def test_the_estimator_of_the_readme_keeps_its_laws(tmp_path, monkeypatch):
@@ -19,6 +20,6 @@ def test_the_estimator_of_the_readme_keeps_its_laws(tmp_path, monkeypatch):
 
 
 def test_what_the_readme_imports_for_a_link_is_there():
-    assert "`from agrae_lab.advantages import Link, link`" in README
+    assert "`from agrae_lab.advantages import Link, link`" in EXTEND
     assert callable(link("base", "never_registered"))
     assert isinstance(Link, type)
