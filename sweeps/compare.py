@@ -133,7 +133,7 @@ def _run(study: Study, directory: StudyDirectory, options: LaunchOptions) -> int
 def _analyse(study: Study, directory: StudyDirectory, code: int) -> int:
     """Print the answer and write the report, in a process without the trainer's libraries."""
     words = [f"runs={directory.root}", f"experiment={study.name}"]
-    ended = subprocess.run([sys.executable, "-m", "analysis", *words], check=False)
+    ended = subprocess.run([sys.executable, "-m", "agrae_lab", "analyze", *words], check=False)
     return ended.returncode or code
 
 
