@@ -183,7 +183,7 @@ def build(module: Drawable, table: pd.DataFrame) -> Figure:
     A single panel of few arms is as wide as one column of a two-column paper; all other figures fill the page's width.
     """
     panels = list(table["panel"].unique())
-    columns = {1: 1, 3: 3}.get(len(panels), 2)
+    columns = getattr(module, "COLUMNS", {1: 1, 3: 3}.get(len(panels), 2))
     rows = -(-len(panels) // columns)
     few = "arm" not in table or table["arm"].nunique() <= _MOST_NARROW
     width = ONE_COLUMN if columns == 1 and few else TWO_COLUMNS
