@@ -9,15 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation, Transform
 
 _PITCH, _SPREAD = 2.4, 15.0  # points between two arms, and at most between the first and the last
+_PANEL = 110.0  # points: share of a narrow panel's width for intervals
 _POINTWISE, _SIMULTANEOUS = 1.1, 0.45  # line widths in points
 
 
-def beside(ax: Axes, place: int, num: int) -> Transform:
+def beside(ax: Axes, place: int, num: int, *, num_x: int = 1) -> Transform:
     """Return the data transform, shifted sideways for the arm at a place (from 0) among `num` arms.
 
     The shift is a length on paper, so that drawn values remain those of the table.
+
+    Args:
+        num_x: number of x with intervals; where they are many, the arms of one x stand closer.
     """
-    pitch = min(_PITCH, _SPREAD / max(num - 1, 1))
+    pitch = min(_PITCH, min(_SPREAD, _PANEL / num_x) / max(num - 1, 1))
     return ax.transData + ScaledTranslation((place - (num - 1) / 2) * pitch / 72, 0, ax.figure.dpi_scale_trans)
 
 

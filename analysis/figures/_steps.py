@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.estimates.step_differences import step_differences
 from analysis.estimates.step_series import MEAN, series_table
 from analysis.figures._curves import draw_arm
-from analysis.figures._intervals import beside
+from analysis.figures._intervals import beside, draw_intervals
 from analysis.io.study import Study
 from analysis.presentation.captions import each
 from analysis.presentation.style import colour, dash, label, line_style, sort_arms
@@ -23,7 +23,8 @@ from analysis.statistics.intervals import FEW_SEEDS
 STEP_AXIS = "Training step (generation batch)"
 LEVEL, DIFFERENCE = "level", "difference"  # column `kind`
 _RAW: dict[str, Any] = {"linewidth": 0.4, "alpha": 0.55}  # the recorded line beneath a mean or a moving mean
-_FEW = 4  # with more arms, lines are thinner and bands are fainter
+_FEW = 4  # with more arms, lines are thinner
+_INTERVALS = 8  # of a mean, drawn along its line
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class StepFigure:
             interval = ", with 95 % intervals" if lower["lo"].notna().any() else ""
             reference = label(lower["reference"].iloc[0])
             below = f" (above), and an arm's minus {reference}'s on the same prompts{interval} (below)"
-        return f"{self.quantity}{below}. {summarize_steps(levels, bands=not self.paired)}"
+        return f"{self.quantity}{below}. {summarize_steps(levels, intervals=not self.paired)}"
 
     def details(self, table: pd.DataFrame) -> Sequence[str]:
         """Return the metric's definition, the differences, then smoothing, unfinished runs and collapses."""
@@ -71,7 +72,7 @@ class StepFigure:
         if table["kind"].iloc[0] == DIFFERENCE:
             draw_differences(table, ax)
         else:
-            draw_steps(table, ax, bands=not self.paired)
+            draw_steps(table, ax, intervals=not self.paired)
             ax.set_ylabel(self.axis)
         return ax
 
@@ -84,8 +85,7 @@ def draw_differences(table: pd.DataFrame, ax: Axes) -> None:
         rows = table[table["arm"] == arm].rename(columns={"value": "estimate"})
         draw_arm(rows, "step", ax, transform=beside(ax, place, len(arms)))
     ax.update_datalim([(table["first"].iloc[0], 0.0), (table["last"].iloc[0], 0.0)])
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel(STEP_AXIS)
+    _finish_steps(table, ax)
     ax.set_ylabel("Difference")
 
 
@@ -101,25 +101,61 @@ def _describe_differences(lower: pd.DataFrame) -> list[str]:
     ]
 
 
-def draw_steps(table: pd.DataFrame, ax: Axes, *, markers: bool = False, bands: bool = True) -> None:
-    """Draw a line for each run; for several finished seeds their mean with its band, and thin lines for the seeds."""
+def draw_steps(table: pd.DataFrame, ax: Axes, *, intervals: bool = True) -> None:
+    """Draw a line for each run; for several finished seeds their mean, and thin lines for the seeds.
+
+    Args:
+        intervals: draw those of the mean at about _INTERVALS steps, each arm's at steps of its own.
+    """
     arms = sort_arms(list(table["arm"].unique()))
-    style: dict[str, Any] = ({} if markers else {"marker": ""}) | ({"linewidth": 0.8} if len(arms) > _FEW else {})
-    for arm in arms:
-        rows = table[table["arm"] == arm]
-        mean, single = rows[rows["seed"] == MEAN], rows[rows["seed"] != MEAN]
-        if len(mean) and bands:
-            opacity = 0.16 * min(1.0, _FEW / len(arms))
-            ax.fill_between(mean["step"], mean["lo"], mean["hi"], color=colour(arm), alpha=opacity, linewidth=0)
-        if len(mean):
-            _draw_line(mean, ax, arm, **style)
-        for (_, status), run in single.groupby(["seed", "status"]):
-            if status != "done":
-                _draw_unfinished(run, ax, arm, str(status))
-            elif len(mean):
-                ax.plot(run["step"], run["value"], color=colour(arm), linestyle=dash(arm), **_RAW)
-            else:
-                _draw_line(run, ax, arm, **style)
+    style: dict[str, Any] = {"marker": ""} | ({"linewidth": 0.8} if len(arms) > _FEW else {})
+    for place, arm in enumerate(arms):
+        main, others = _main_line(table[table["arm"] == arm])
+        if intervals and main["lo"].notna().any():
+            stride = max(-(-len(main) // _INTERVALS), 1)
+            shown = main.iloc[place * stride // len(arms) :: stride].rename(columns={"value": "estimate"})
+            draw_intervals(shown, "step", ax, colour=colour(arm), transform=ax.transData)
+        if len(main):
+            _draw_line(main, ax, arm, **style)
+        _draw_others(others, ax, arm, thin=len(main) > 0, **style)
+    _finish_steps(table, ax)
+
+
+def draw_validations(table: pd.DataFrame, ax: Axes) -> None:
+    """Draw as draw_steps, for few recorded steps: with a marker and an interval at each, arms side by side."""
+    arms = sort_arms(list(table["arm"].unique()))
+    for place, arm in enumerate(arms):
+        main, others = _main_line(table[table["arm"] == arm])
+        side = beside(ax, place, len(arms), num_x=table["step"].nunique())
+        if len(main):
+            rows = main.rename(columns={"value": "estimate"})
+            draw_intervals(rows, "step", ax, colour=colour(arm), transform=side)
+            _draw_line(main, ax, arm, transform=side, linewidth=0.9, markersize=3.0)
+        _draw_others(others, ax, arm, thin=len(main) > 0)
+    _finish_steps(table, ax)
+
+
+def _main_line(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return an arm's mean over seeds, or its only finished run, and the other lines."""
+    done = rows[rows["status"] == "done"]
+    main = done[done["seed"] == MEAN]
+    if main.empty and done["seed"].nunique() == 1:
+        main = done
+    return main, rows.drop(main.index)
+
+
+def _draw_others(others: pd.DataFrame, ax: Axes, arm: str, *, thin: bool, **style: Any) -> None:
+    """Draw the runs beside an arm's main line: finished ones thin, unfinished ones with a cross at their end."""
+    for (_, status), run in others.groupby(["seed", "status"]):
+        if status != "done":
+            _draw_unfinished(run, ax, arm, str(status))
+        elif thin:
+            ax.plot(run["step"], run["value"], color=colour(arm), linestyle=dash(arm), **_RAW)
+        else:
+            _draw_line(run, ax, arm, **style)
+
+
+def _finish_steps(table: pd.DataFrame, ax: Axes) -> None:
     mark_collapses(table, ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel(STEP_AXIS)
@@ -150,13 +186,14 @@ def mark_collapses(table: pd.DataFrame, ax: Axes) -> None:
         ax.plot(marks["step"], marks["value"], "o", linestyle="none", label="collapse", zorder=5, **ring)
 
 
-def summarize_steps(table: pd.DataFrame, *, bands: bool = True) -> str:
+def summarize_steps(table: pd.DataFrame, *, intervals: bool = True) -> str:
     """Return one sentence for a caption: lines, seeds and interval, from the columns of series_table."""
     mean = table[table["seed"] == MEAN]
     if mean.empty:
-        return "One line per run; no interval, since no arm has two finished seeds."
+        reason = "" if table["lo"].notna().any() else "; no interval, since no arm has two finished seeds"
+        return f"One line per run{reason}."
     counts = mean.groupby("arm", sort=False)["seeds"].first()
-    interval = " with its 95 % interval" if bands else ""
+    interval = " with its 95 % interval" if intervals else ""
     return f"Thick: mean over seeds ({each(counts)}){interval}; thin: single seeds."
 
 
@@ -165,11 +202,11 @@ def describe_steps(table: pd.DataFrame) -> list[str]:
     mean = table[table["seed"] == MEAN]
     sentences = [_describe_smoothing(table)]
     if len(mean):
-        sentences.append("Interval of a mean: t over seeds, at each step.")
+        sentences.append("Interval of a mean: t over seeds at each step; the CSV has those of all steps.")
         if mean["seeds"].min() < FEW_SEEDS:
             sentences.append(f"Fewer than {FEW_SEEDS} seeds: read these intervals with care.")
         if single := sorted({label(arm) for arm in set(table["arm"]) - set(mean["arm"])}):
-            sentences.append(f"Fewer than two finished seeds, so no band: {', '.join(single)}.")
+            sentences.append(f"Fewer than two finished seeds, so no interval: {', '.join(single)}.")
     if (table["status"] != "done").any():
         sentences.append(
             "A thin line that ends in a cross is an unfinished run. No mean includes it, so means are conditional on "
@@ -186,4 +223,4 @@ def _describe_smoothing(table: pd.DataFrame) -> str:
     window = f"centred moving mean over {table['window'].iloc[0]} steps"
     if table["smooth"].isna().all():
         return f"Recorded values: the runs are too short for the requested {window}."
-    return f"Lines: the requested {window}. Thinner lines: the recorded values, to which bands and rings belong."
+    return f"Lines: the requested {window}. Thinner lines: the recorded values, to which intervals and rings belong."

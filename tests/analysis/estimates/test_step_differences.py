@@ -92,5 +92,9 @@ def test_the_panel_below_draws_the_table(study: Study) -> None:
     assert set(lines) >= {"A-GRAE", "Hard-Focused"}
     assert "GRPO" not in lines
     text = description(correct_counts, table)
-    for words in ("minus GRPO's on the same prompts, with 95 % intervals (below)", "blocks of 4–5 steps", "t over paired seeds"):
+    for words in (
+        "minus GRPO's on the same prompts, with 95 % intervals (below)",
+        "blocks of 4–5 steps",
+        "t over paired seeds",
+    ):
         assert words in text
