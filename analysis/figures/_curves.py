@@ -9,34 +9,31 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
+from matplotlib.transforms import Transform
 
+from analysis.figures._intervals import beside, draw_intervals
 from analysis.presentation.captions import PUBLISHED, describe_missing, describe_setting, published_of
 from analysis.presentation.style import PERCENT, colour, label, line_style, marker, sort_arms
 
-_MARGIN = 2**0.35  # factor by which the k axis exceeds the curves
-_POINTWISE, _SIMULTANEOUS = 0.16, 0.07  # opacity of the bands of up to _FEW arms; with more arms, bands are fainter
-_FEW = 4
+_MARGIN = 2**0.5  # factor by which the k axis exceeds the curves
+_LINE: dict[str, Any] = {"linewidth": 0.9, "markersize": 3.0}
+_THIN: dict[str, Any] = {"linewidth": 0.5}  # lines of unfinished arms
 _NONE = "none"  # prefix of the column `band` in rows without a band
 
 
 def draw_curves(table: pd.DataFrame, ax: Axes) -> None:
-    """Draw estimate and bands of each arm over a log2 k axis; shade k > n/2, hatch unfinished arms.
+    """Draw each arm's curve with its intervals over a log2 k axis, arms side by side; shade k > n/2.
 
     Rows with source "published" become hollow markers behind the curves.
     """
     published = _published(table)
     table = table.drop(published.index)
     arms = sort_arms(list(table["arm"].unique()))
-    for arm in arms:
+    for place, arm in enumerate(arms):
         rows = table[table["arm"] == arm]
         if "seed" in rows:
-            for _, single in rows[rows["method"] == ""].groupby("seed"):
-                ax.plot(single["k"], single["estimate"], color=colour(arm), linewidth=0.4, alpha=0.5)
-            rows = rows[rows["method"] != ""]
-        _draw_bands(rows, arm, ax, opacity=min(1.0, _FEW / len(arms)))
-        unfinished = bool(rows["unfinished"].any())
-        thin: dict[str, Any] = {"linewidth": 0.7} if unfinished else {}
-        ax.plot(rows["k"], rows["estimate"], label=_name(arm, unfinished), **line_style(arm), **thin)
+            rows = rows[rows["method"] != ""]  # single seeds are in the table only
+        draw_arm(rows, "k", ax, transform=beside(ax, place, len(arms)))
     _draw_published(published, ax)
     ax.set_xscale("log", base=2)
     ks = sorted({*table["k"], *published["k"]})
@@ -46,6 +43,17 @@ def draw_curves(table: pd.DataFrame, ax: Axes) -> None:
     limit_to_intervals(pd.concat([table, published]), ax)
     ax.yaxis.set_major_formatter(PERCENT)
     ax.set_xlabel("k (samples a problem)")
+
+
+def draw_arm(rows: pd.DataFrame, x: str, ax: Axes, *, transform: Transform) -> None:
+    """Draw one arm's curve and its intervals; a column `marked` chooses the points with marker and interval."""
+    arm, unfinished = str(rows["arm"].iloc[0]), "unfinished" in rows and bool(rows["unfinished"].any())
+    marked = rows["marked"].to_numpy(dtype=bool) if "marked" in rows else np.ones(len(rows), dtype=bool)
+    draw_intervals(rows[marked], x, ax, colour=colour(arm), transform=transform)
+    style = line_style(arm) | _LINE | (_THIN if unfinished else {})
+    every: dict[str, Any] = {} if marked.all() else {"markevery": np.flatnonzero(marked).tolist()}
+    name = label(arm) + (" (unfinished)" if unfinished else "")
+    ax.plot(rows[x], rows["estimate"], label=name, transform=transform, **style, **every)
 
 
 def limit_to_intervals(table: pd.DataFrame, ax: Axes) -> None:
@@ -66,10 +74,6 @@ def _mark_ks(ks: Sequence[int], ax: Axes) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _name(arm: str, unfinished: bool) -> str:
-    return label(arm) + (" (unfinished)" if unfinished else "")
-
-
 def _published(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["source"] == PUBLISHED] if "source" in table else table.iloc[:0]
 
@@ -81,16 +85,6 @@ def _draw_published(published: pd.DataFrame, ax: Axes) -> None:
     if len(published):
         hollow = {"marker": "o", "color": "0.3", "markerfacecolor": "none", "markersize": 5, "markeredgewidth": 0.7}
         ax.plot([], [], linestyle="none", label="published", **hollow)
-
-
-def _draw_bands(rows: pd.DataFrame, arm: str, ax: Axes, *, opacity: float) -> None:
-    face: dict[str, Any] = {"color": colour(arm), "linewidth": 0}
-    if "band_lo" in rows:
-        ax.fill_between(rows["k"], rows["band_lo"], rows["band_hi"], alpha=opacity * _SIMULTANEOUS, **face)
-    ax.fill_between(rows["k"], rows["lo"], rows["hi"], alpha=opacity * _POINTWISE, **face)
-    if rows["unfinished"].any():
-        hatch: dict[str, Any] = {"hatch": "/////", "facecolor": "none", "edgecolor": colour(arm), "linewidth": 0}
-        ax.fill_between(rows["k"], rows["lo"], rows["hi"], **hatch)
 
 
 def _mark_half(table: pd.DataFrame, ax: Axes) -> None:
@@ -108,13 +102,11 @@ def describe_evaluation(table: pd.DataFrame) -> list[str]:
     sentences = [describe_setting(table), *_describe_bands(table)]
     intervals = table[table["method"] != ""]
     sentences += describe_missing(intervals)
-    if len(intervals) < len(table):
-        sentences.append("Thin lines: single seeds.")
     if table["no_within_variance"].any():
         sentences.append("Shaded: k > n/2, where n samples give no within-problem variance.")
     if table["unfinished"].any():
         arms = ", ".join(map(label, table.loc[table["unfinished"], "arm"].unique()))
-        sentences.append(f"Hatched: no finished run ({arms}).")
+        sentences.append(f"Dotted intervals: no finished run ({arms}).")
     if len(published):
         sentences.append(
             f"Hollow: numbers published in the paper for {published_of(published)}; no statistic here uses them."
@@ -127,7 +119,7 @@ def _describe_bands(table: pd.DataFrame) -> list[str]:
     texts = [str(text) for text in table["band"].dropna().unique() if text] if "band" in table else []
     families = [text for text in texts if not text.startswith(_NONE)]
     if not families:
-        return ["Bands: pointwise in k."]
+        return ["Intervals: pointwise in k."]
     reasons = [text.removeprefix(_NONE).strip(" ()") for text in texts if text.startswith(_NONE)]
-    missing = f" No light band where {' or '.join(reasons)}." if reasons else ""
-    return [f"Dark bands: pointwise in k; light bands: simultaneous, {'; '.join(families)}.{missing}"]
+    missing = f" No thin line where {' or '.join(reasons)}." if reasons else ""
+    return [f"Thick lines: pointwise in k; thin lines: simultaneous, {'; '.join(families)}.{missing}"]

@@ -41,7 +41,7 @@ def caption(table: pd.DataFrame) -> str:
 
 def details(table: pd.DataFrame) -> Sequence[str]:
     """Return the definitions, then smoothing, unfinished runs and collapses."""
-    return [*ENTROPY.definition, *greedy.DEFINITION, *describe_steps(table)]
+    return [*ENTROPY.definition, *greedy.DEFINITION, *greedy.describe_accuracy(table), *describe_steps(table)]
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:

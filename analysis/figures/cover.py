@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.estimates.passk_curves import bounded_share, collect, interval_columns, name_families
-from analysis.figures._curves import limit_to_intervals
+from analysis.figures._curves import draw_arm, limit_to_intervals
+from analysis.figures._intervals import beside
 from analysis.io.study import BASE, Study
 from analysis.presentation.captions import describe_setting, summarize_setting
-from analysis.presentation.style import PERCENT, colour, label, line_style, sort_arms
+from analysis.presentation.style import PERCENT, label, sort_arms
 from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.count_metrics import cover_at
 from analysis.statistics.evaluations import WILSON, Evaluations
@@ -23,12 +23,13 @@ QUESTION = "How many problems does an arm solve reliably, and how many only now 
 PAPER = ""
 
 _STEPS = 32  # values of τ, or n if that is less
-_FEW = 4  # with more arms, bands are fainter
+_MARKS = 8  # equal parts of the τ axis, at whose ends markers and intervals are drawn
 
 
 def table(study: Study) -> pd.DataFrame:
     """Return rows: arm, tau (a share of the n samples; the first is one sample), estimate with interval and band.
 
+    `marked` is true at the τ that are drawn with marker and interval; the curve has every τ.
     A panel for Cover@τ, with reference "", and one for its difference from the base model, paired by problem.
     """
     frames = []
@@ -51,7 +52,9 @@ def _rows(evaluations: Evaluations, reference: str) -> pd.DataFrame:
     rows = []
     for (arm, tau), interval in zip(keys, contrast_intervals(evaluations, contrasts, scores), strict=True):
         bounded = interval if reference else bounded_share(interval, evaluations.num_problems)
-        rows.append({**interval_columns(evaluations, bounded, arm), "tau": tau, "reference": reference})
+        marked = tau == taus[0] or (tau * _MARKS).is_integer()
+        row = {"tau": tau, "reference": reference, "marked": marked}
+        rows.append({**interval_columns(evaluations, bounded, arm), **row})
     return name_families(pd.DataFrame(rows), "tau", "τ")
 
 
@@ -72,29 +75,21 @@ def details(table: pd.DataFrame) -> Sequence[str]:
         "The leftmost point is one sample of n; its value is Pass@n.",
         "The share of correct samples estimates a problem's success rate. By chance a problem near τ falls on either "
         "side, more often at smaller n, so compare Cover@τ only at equal n.",
-        f"Dark bands: pointwise in τ; light bands: simultaneous, {families}." if families else "",
+        f"Thick lines: pointwise in τ; thin lines: simultaneous, {families}." if families else "",
         describe_setting(table[table["method"] != WILSON]),
         "Wilson's interval replaces the t interval where too few problems differ." if wilson else "",
-        f"Hatched: no finished run ({unfinished})." if unfinished else "",
+        f"Dotted intervals: no finished run ({unfinished})." if unfinished else "",
     )
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw a curve with both bands for each arm."""
+    """Draw a curve with intervals at some τ for each arm, arms side by side."""
     arms = sort_arms(list(table["arm"].unique()))
-    opacity = min(1.0, _FEW / len(arms))
     difference = bool(table["reference"].iloc[0])
     if difference:
         ax.axhline(0.0, color="0.4", linewidth=0.8, zorder=1)
-    for arm in arms:
-        rows = table[table["arm"] == arm]
-        unfinished = bool(rows["unfinished"].any())
-        name = label(arm) + (" (unfinished)" if unfinished else "")
-        ax.plot(rows["tau"], rows["estimate"], label=name, **{**line_style(arm), "marker": ""})
-        face: dict[str, Any] = {"color": colour(arm), "linewidth": 0}
-        ax.fill_between(rows["tau"], rows["band_lo"], rows["band_hi"], alpha=0.07 * opacity, **face)
-        hatch = "/////" if unfinished else None
-        ax.fill_between(rows["tau"], rows["lo"], rows["hi"], alpha=0.16 * opacity, hatch=hatch, **face)
+    for place, arm in enumerate(arms):
+        draw_arm(table[table["arm"] == arm], "tau", ax, transform=beside(ax, place, len(arms)))
     limit_to_intervals(table, ax)
     ax.xaxis.set_major_formatter(PERCENT)
     ax.yaxis.set_major_formatter(PERCENT)

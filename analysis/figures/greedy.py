@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 
 from agrae_lab.runs import Run
 from analysis.estimates.step_series import series_table
-from analysis.figures._steps import describe_steps, draw_steps, summarize_steps
+from analysis.estimates.validation import with_binomial_intervals
+from analysis.figures._steps import describe_steps, draw_validations, summarize_steps
 from analysis.io.study import Study
 from analysis.presentation.style import PERCENT
 
@@ -29,13 +30,17 @@ _COLUMNS = {ACCURACY: "greedy_accuracy", ENTROPY: "greedy_entropy"}
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Return the rows of series_table in a panel for each metric; the final policy has the last step plus one."""
+    """Return the rows of series_table in a panel for each metric; the final policy has the last step plus one.
+
+    Accuracies have the intervals of with_binomial_intervals.
+    """
     frames = []
     for panel, column in _COLUMNS.items():
         last = series_table(replace(study, runs=tuple(filter(_is_validated_last, study.runs))), f"final_{column}")
         if not last.empty:  # validation comes before an update: the final policy would be validated one step later
             last = last.assign(step=last["step"] + 1)
-        frames.append(pd.concat([series_table(study, column), last], ignore_index=True).assign(panel=panel))
+        rows = pd.concat([series_table(study, column), last], ignore_index=True).assign(panel=panel)
+        frames.append(with_binomial_intervals(rows, study) if panel == ACCURACY else rows)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -46,17 +51,30 @@ def _is_validated_last(run: Run) -> bool:
 
 def caption(table: pd.DataFrame) -> str:
     """Return the drawn quantities, then lines, seeds and interval."""
-    return f"Accuracy and token entropy of greedy decoding on the validation benchmark. {summarize_steps(table)}"
+    interval = " (95 % intervals over its problems)" if table["problems"].notna().any() else ""
+    return (
+        f"Accuracy{interval} and token entropy of greedy decoding on the validation benchmark. {summarize_steps(table)}"
+    )
 
 
 def details(table: pd.DataFrame) -> Sequence[str]:
-    """Return the definitions, then smoothing, unfinished runs and collapses."""
-    return [*DEFINITION, *describe_steps(table)]
+    """Return the definitions and the intervals of accuracy, then smoothing, unfinished runs and collapses."""
+    return [*DEFINITION, *describe_accuracy(table), *describe_steps(table)]
+
+
+def describe_accuracy(table: pd.DataFrame) -> list[str]:
+    """Return a sentence on the intervals of accuracy, or [] where the number of problems is not known."""
+    known = table[table["problems"].notna()]
+    if known.empty:
+        return []
+    numbers = " and ".join(map(str, sorted(known["problems"].unique())))
+    ways = "; ".join(sorted(known["method"].unique()))
+    return [f"Intervals of accuracy ({numbers} problems): {ways}."]
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw the lines with a marker at each validation."""
-    draw_steps(table, ax, markers=True)
+    """Draw the lines with a marker and an interval at each validation."""
+    draw_validations(table, ax)
     if table["panel"].iloc[0] == ACCURACY:
         ax.yaxis.set_major_formatter(PERCENT)
         ax.set_ylabel("Accuracy (%)")

@@ -10,10 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from analysis.estimates.passk_curves import collect
+from analysis.figures._curves import draw_arm
+from analysis.figures._intervals import beside
 from analysis.figures._steps import STEP_AXIS
 from analysis.io.study import BASE, Study, at_step
 from analysis.presentation.captions import summarize_setting
-from analysis.presentation.style import PERCENT, colour, label, line_style, sort_arms
+from analysis.presentation.style import PERCENT, label, sort_arms
 from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.evaluations import Contrast, Evaluations
 
@@ -91,11 +93,11 @@ def details(table: pd.DataFrame) -> Sequence[str]:
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw a line with its band for each arm."""
-    for arm in sort_arms(list(table["arm"].unique())):
+    """Draw a line with its intervals for each arm, arms side by side."""
+    arms = sort_arms(list(table["arm"].unique()))
+    for place, arm in enumerate(arms):
         rows = table[table["arm"] == arm].sort_values("step")
-        ax.fill_between(rows["step"], rows["lo"], rows["hi"], color=colour(arm), alpha=0.14, linewidth=0)
-        ax.plot(rows["step"], rows["estimate"], label=label(arm), **line_style(arm))
+        draw_arm(rows, "step", ax, transform=beside(ax, place, len(arms)))
     is_difference = " minus " in table["panel"].iloc[0]
     if is_difference:
         ax.axhline(0.0, color="0.4", linewidth=0.8, zorder=1)

@@ -11,9 +11,11 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from analysis.estimates.pairwise import seed_spread
 from analysis.estimates.passk_curves import collect
+from analysis.figures._curves import draw_arm
+from analysis.figures._intervals import beside
 from analysis.io.study import BASE, Study
 from analysis.presentation.captions import describe_setting, summarize_setting
-from analysis.presentation.style import PERCENT, colour, label, line_style, sort_arms
+from analysis.presentation.style import PERCENT, label, sort_arms
 from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.evaluations import NO_SPREAD, SEEDS, Evaluations
 from analysis.statistics.seeds import (
@@ -28,6 +30,7 @@ QUESTION = "How many training seeds would show the effects that were seen?"
 PAPER = ""
 NEEDS = "two or more finished seeds of the reference and of another arm: one seed shows no spread between seeds"
 
+_MARKED = (2, 4, 8, 16, 32, 64)  # numbers of seeds with marker and interval
 _SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
 _MOST_NAMED = 8
 
@@ -93,6 +96,7 @@ def _rows(evaluations: Evaluations, arm: str, reference: str, k: int) -> Iterato
             "top_p": evaluations.top_p,
             "no_within_variance": 2 * k > evaluations.num_samples,
             "unfinished": False,
+            "marked": np.isin(_SEEDS, _MARKED),
         }
     )
 
@@ -101,7 +105,7 @@ def caption(table: pd.DataFrame) -> str:
     """Return the drawn quantity, then n, seeds and scope."""
     return (
         f"Power to tell an arm from {label(table['reference'].iloc[0])} by number of seeds per arm, for the recorded "
-        "effect and the recorded spread between seeds; bands: the ends of the spread's 95 % interval. "
+        "effect and the recorded spread between seeds; intervals: the ends of the spread's 95 % interval. "
         f"{summarize_setting(table)}"
     )
 
@@ -129,13 +133,13 @@ def _seeds(number: float) -> str:
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw power curves with their bands, and a line at the target."""
+    """Draw power curves with their intervals, arms side by side, and a line at the target."""
     ax.axhline(table["target"].iloc[0], color="0.4", linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
-    for arm, rows in table.groupby("arm", sort=False):
-        ax.plot(rows["num_seeds"], rows["estimate"], label=label(arm), **line_style(str(arm)))
-        ax.fill_between(rows["num_seeds"], rows["lo"], rows["hi"], color=colour(str(arm)), alpha=0.12, linewidth=0)
+    arms = sort_arms(list(table["arm"].unique()))
+    for place, arm in enumerate(arms):
+        draw_arm(table[table["arm"] == arm], "num_seeds", ax, transform=beside(ax, place, len(arms)))
     ax.set_xscale("log", base=2)
-    ax.xaxis.set_major_locator(FixedLocator([2, 4, 8, 16, 32, 64]))
+    ax.xaxis.set_major_locator(FixedLocator(_MARKED))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
     ax.yaxis.set_major_formatter(PERCENT)

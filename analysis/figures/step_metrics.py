@@ -26,6 +26,7 @@ FIGURES = (
         column="correct_count",
         quantity="Correct completions of each generation batch",
         axis="Correct completions",
+        paired=True,
         definition=("Correct: accepted by the verifier.", "Batches differ in their prompts."),
     ),
     StepFigure(
@@ -35,6 +36,7 @@ FIGURES = (
         column="fully_unsolved",
         quantity="Prompts of each generation batch without a correct completion",
         axis="Fully unsolved prompts",
+        paired=True,
         definition=("The figure collapse defines a collapse; none is marked where no run collapsed.",),
     ),
     StepFigure(
@@ -44,6 +46,7 @@ FIGURES = (
         column="omega",
         quantity="ω, the mean accuracy of each generation batch",
         axis="ω (mean accuracy)",
+        paired=True,
         definition=(
             "ω: mean accuracy over the batch's completions that are not invalid; with rewards of 0 and 1 it is their "
             "mean reward (paper Eq. 11).",

@@ -37,6 +37,7 @@ MOST_ARMS = 24  # of one drawing: more lines are indistinguishable and take minu
 _PANEL_HEIGHT = {1: 2.2, 2: 2.2, 3: 1.9}  # inches, by number of panels side by side
 _CAPTION_POINTS = 6.0
 _MOST_COLUMNS = 8  # of the legend
+_MOST_NARROW = 5  # arms of a drawing that is one column wide: intervals of more stand too close
 
 
 Drawable = Any  # a figure module, or an object with its names (analysis/figures/__init__.py)
@@ -179,12 +180,13 @@ def _write_text(text: str, target: Path) -> None:
 def build(module: Drawable, table: pd.DataFrame) -> Figure:
     """Return the figure: one axes for each value of `panel`, and one legend above them all.
 
-    A single panel is as wide as one column of a two-column paper; several are together as wide as the page.
+    A single panel of few arms is as wide as one column of a two-column paper; all other figures fill the page's width.
     """
     panels = list(table["panel"].unique())
-    columns = {1: 1, 3: 3}.get(len(panels), 2)
+    columns = getattr(module, "COLUMNS", {1: 1, 3: 3}.get(len(panels), 2))
     rows = -(-len(panels) // columns)
-    width = ONE_COLUMN if columns == 1 else TWO_COLUMNS
+    few = "arm" not in table or table["arm"].nunique() <= _MOST_NARROW
+    width = ONE_COLUMN if columns == 1 and few else TWO_COLUMNS
     figure = Figure(figsize=(width, _PANEL_HEIGHT[columns] * rows))
     grid = figure.add_gridspec(rows, columns)
     for i, panel in enumerate(panels):

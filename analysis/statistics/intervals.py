@@ -110,19 +110,20 @@ def summed_t(
     part's own t quantile (Banerjee 1960, Sankhyā 22). It holds its level whatever the true variances are, and is
     Student's for one part. The p-value is 1 − the level at which the interval ends at 0. NaN where a variance is NaN.
     """
-    half_X = _half_width(parts, np.broadcast_to((1 - np.asarray(level)) / 2, estimate_X.shape))
+    half_X = half_width(parts, np.broadcast_to((1 - np.asarray(level)) / 2, estimate_X.shape))
     if len(parts) == 1:
         return half_X, t_p_value(estimate_X, *parts[0])
     # bisection on log(p / 2); the smallest p is 1e-100
     low_X, high_X = np.full(estimate_X.shape, np.log(1e-100)), np.full(estimate_X.shape, np.log(0.5))
     for _ in range(50):
         middle_X = (low_X + high_X) / 2
-        inside_X = _half_width(parts, np.exp(middle_X)) >= np.abs(estimate_X)
+        inside_X = half_width(parts, np.exp(middle_X)) >= np.abs(estimate_X)
         low_X, high_X = np.where(inside_X, middle_X, low_X), np.where(inside_X, high_X, middle_X)
     return half_X, np.where(np.isnan(half_X), np.nan, 2 * np.exp(low_X))
 
 
-def _half_width(parts: Sequence[tuple[np.ndarray, np.ndarray]], tail_X: np.ndarray) -> np.ndarray:
+def half_width(parts: Sequence[tuple[np.ndarray, np.ndarray]], tail_X: np.ndarray) -> np.ndarray:
+    """Return √(Σ t² · variance) of parts as in summed_t, with the t quantiles of an upper tail's probability, [X]."""
     # 0 · ∞ must be 0: a quantile may be infinite where its variance is 0
     squares = [np.where(v_X == 0, 0.0, v_X * special.stdtrit(df_X, tail_X) ** 2) for v_X, df_X in parts]
     return np.sqrt(np.sum(squares, axis=0))

@@ -1,4 +1,4 @@
-"""Pass@k figures read back from their drawings: bands, what is hatched, shaded and hollow, all of it in the CSV."""
+"""Pass@k figures read back from their drawings: intervals, what is dotted, shaded and hollow, all of it in the CSV."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from analysis_lab import description
 from evaluated import DIFFICULTY_P, binomial, evaluations
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from agrae_lab.runs import list_experiments
 from analysis import published
 from analysis.estimates.passk_curves import gain_table
-from analysis.figures import passk, passk_gain
+from analysis.figures import cover, passk, passk_gain
 from analysis.io.study import Study, View, load_study
 from analysis.presentation.render import build
 from analysis.presentation.style import STYLE, colour, label, sort_arms
@@ -41,39 +41,63 @@ def draw(module, table: pd.DataFrame) -> Figure:
         return build(module, table)
 
 
-def areas(ax: Axes) -> list[np.ndarray]:
-    return [c.get_paths()[0].vertices for c in ax.collections if isinstance(c, PolyCollection)]
+def segments(ax: Axes) -> list[tuple[float, np.ndarray]]:
+    """Line width, and [x, low, high] of each interval, in the order in which they are drawn."""
+    return [
+        (c.get_linewidth()[0], np.array([(s[0, 0], s[0, 1], s[1, 1]) for s in c.get_segments()]))
+        for c in ax.collections
+        if isinstance(c, LineCollection)
+    ]
 
 
 def hollow(ax: Axes) -> list:
     return [line for line in ax.get_lines() if line.get_markerfacecolor() == "none" and len(line.get_xdata())]
 
 
-@pytest.mark.parametrize("module", [passk, passk_gain])
-def test_both_bands_are_those_of_the_csv(module, study: Study) -> None:
-    """For each arm of a panel the simultaneous band, then the pointwise interval within it."""
+@pytest.mark.parametrize(("module", "x"), [(passk, "k"), (passk_gain, "k"), (cover, "tau")])
+def test_both_intervals_are_those_of_the_csv(module, x: str, study: Study) -> None:
+    """For each arm of a panel the simultaneous interval, then the thicker pointwise one; nothing translucent."""
     table = module.table(study)
     csv = pd.read_csv(io.StringIO(table.to_csv(index=False)))
     figure = draw(module, table)
     for ax, (_, panel) in zip(figure.axes, csv.groupby("panel", sort=False), strict=True):
-        found = iter(areas(ax))
+        found = iter(segments(ax))
         for arm in sort_arms(list(panel["arm"].unique())):
             rows = panel[panel["arm"] == arm]
-            for bounds in (("band_lo", "band_hi"), ("lo", "hi")):
-                corners = rows[["k", *bounds]].dropna()
-                area = next(found)
-                for bound in bounds:
-                    expected = corners[["k", bound]].to_numpy(dtype=float)
-                    distances = np.abs(area[None] - expected[:, None]).max(axis=2)
-                    assert (distances.min(axis=1) < 1e-12).all()
+            shown = rows[rows["marked"]] if "marked" in rows else rows
+            widths = []
+            for bounds in (["band_lo", "band_hi"], ["lo", "hi"]):
+                expected = shown[[x, *bounds]].dropna().to_numpy(dtype=float)
+                if len(expected):
+                    width, drawn = next(found)
+                    np.testing.assert_allclose(drawn, expected)
+                    widths.append(width)
+            assert widths == sorted(set(widths))
             assert (rows["band_lo"].isna() | (rows["band_lo"] <= rows["lo"])).all()
         assert next(found, None) is None
+        assert not [c for c in ax.collections if isinstance(c, PolyCollection)]
+
+
+@pytest.mark.parametrize(("module", "x"), [(passk, "k"), (passk_gain, "k"), (cover, "tau")])
+def test_arms_of_equal_values_stand_side_by_side(module, x: str, study: Study) -> None:
+    """Each arm's curve is shifted on paper, at least a point from the next and all within the axes."""
+    table = module.table(study)
+    figure = draw(module, table)
+    for ax in figure.axes:
+        lines = [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
+        inches = [line.get_transform().transform(line.get_xydata())[:, 0] / figure.dpi for line in lines]
+        first = sorted(72 * x_inches[0] for x_inches in inches)
+        assert min(np.diff(first)) >= 1.0
+        box = ax.get_window_extent()
+        for x_inches in inches:
+            assert box.x0 <= figure.dpi * x_inches.min()
+            assert figure.dpi * x_inches.max() <= box.x1
 
 
 def test_captions_name_both_bands(study: Study) -> None:
     for module in (passk, passk_gain):
         caption = description(module, module.table(study))
-        assert "Dark bands: pointwise in k; light bands: simultaneous, min-p" in caption
+        assert "Thick lines: pointwise in k; thin lines: simultaneous, min-p" in caption
         assert " arms and " in caption
         assert "none (" not in caption
 
@@ -126,7 +150,7 @@ def test_published_numbers_of_another_benchmark_stay_away(study: Study) -> None:
     assert "Hollow" not in description(passk, shown)
 
 
-def test_an_unfinished_arm_is_hatched_and_named(new_root) -> None:
+def test_an_unfinished_arm_is_dotted_and_named(new_root) -> None:
     root = new_root(num_problems=12, num_samples=16)
     running = root.run("a_grae", status="interrupted")
     root.samples("a_grae", 0, running.samples_path("countdown_test"))
@@ -137,23 +161,19 @@ def test_an_unfinished_arm_is_hatched_and_named(new_root) -> None:
     assert "GRPO" in lines
     assert "A-GRAE (unfinished)" in lines
     assert lines["A-GRAE (unfinished)"].get_linewidth() < lines["GRPO"].get_linewidth()
-    (hatched,) = [c for c in figure.axes[0].collections if c.get_hatch() is not None]
-    assert to_hex(hatched.get_edgecolor()[0]) == colour("a_grae").lower()
-    assert hatched.get_edgecolor()[0][3] == 1.0  # the hatch of a faint area would be faint
-    assert "Hatched: no finished run (A-GRAE)" in description(passk, table)
+    dotted = [c for c in figure.axes[0].collections if c.get_linestyle() != [(0.0, None)]]
+    assert {to_hex(c.get_edgecolor()[0]) for c in dotted} == {colour("a_grae").lower()}
+    assert "Dotted intervals: no finished run (A-GRAE)" in description(passk, table)
 
 
-def test_single_seeds_are_thin_lines(new_root) -> None:
+def test_single_seeds_are_in_the_table_and_not_drawn(new_root) -> None:
     root = new_root(num_problems=12, num_samples=16)
     root.experiment("x", [root.run("grpo", seed) for seed in (0, 1, 2)])
     table = passk.table(load(root, "x"))
-    thin = [line for line in draw(passk, table).axes[0].get_lines() if line.get_linewidth() < 0.5]
-    for seed, line in zip(("0", "1", "2"), thin, strict=True):
-        rows = table[(table["seed"] == seed) & (table["arm"] == "grpo") & (table["method"] == "")]
-        np.testing.assert_allclose(line.get_xydata(), rows[["k", "estimate"]].to_numpy(dtype=float))
-    caption = description(passk, table)
-    assert "Thin lines: single seeds" in caption
-    assert "Fewer than 5 seeds" in caption
+    assert set(table["seed"]) == {"", "mean", "0", "1", "2"}
+    lines = [line for line in draw(passk, table).axes[0].get_lines() if len(line.get_xdata()) > 2]
+    assert [line.get_label() for line in lines] == ["Base model", "GRPO"]
+    assert "Fewer than 5 seeds" in description(passk, table)
 
 
 def test_seeds_are_counted_benchmark_by_benchmark(new_root) -> None:
