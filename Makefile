@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO   := runs/demo
 
-.PHONY: setup demo test test-quick test-slow lint bench gpu-check clean
+.PHONY: setup demo test test-quick test-slow lint docs bench gpu-check clean
 setup: $(READY)
 
 # torch first and by its exact version, so that pip does not choose another build for a range.
@@ -49,6 +49,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m tests.docstrings
+
+# The pages of docs/ with the API reference, in build/docs; a warning is an error.
+docs: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/mkdocs build
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
