@@ -36,8 +36,9 @@ def num_validation_problems(run: Run) -> int | None:
 def with_binomial_intervals(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Return rows of series_table for an accuracy with intervals that include the choice of problems.
 
-    A single run gets Wilson's interval. A mean over seeds gets √(Σ t²·variance) over the two sources of error, seeds
-    and problems, or Wilson's interval where that is wider; all seeds see the same problems, and scores of a mean vary less than 0 and 1, so it is conservative.
+    A single run gets Wilson's interval. A mean over seeds gets √(Σ t²·variance) over the sources seeds and problems, or
+    Wilson's interval where that is wider. All seeds see the same problems, and a problem's mean score varies less than
+    a score of 0 or 1, so it is conservative.
     `problems` is the number of problems; rows of an arm whose number is not known keep what they have.
 
     Raises:
