@@ -37,8 +37,8 @@ def step_differences(study: Study, column: str) -> pd.DataFrame:
         pairs = [str(seed) for seed, run in _finished(runs).items() if seed in theirs and _alike(run, theirs[seed])]
         pairs = [seed for seed in pairs if {(arm, seed), (study.reference, seed)} <= set(values.columns)]
         if arm != study.reference and pairs:
-            ours = values[arm][pairs] - values[study.reference][pairs]
-            rows += [{"arm": arm, **row} for row in _blocks(ours.dropna())]
+            differences = {seed: values[arm, seed] - values[study.reference, seed] for seed in pairs}
+            rows += [{"arm": arm, **row} for row in _blocks(pd.DataFrame(differences).dropna())]
     return pd.DataFrame(rows).assign(reference=study.reference, status="done")
 
 
@@ -59,17 +59,16 @@ def _alike(ours: Run, theirs: Run) -> bool:
 
 def _blocks(differences_TS: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Yield the rows of one arm from its pairs' differences by step, [T, S]."""
-    num_pairs = differences_TS.shape[1]
-    for block in np.array_split(np.arange(len(differences_TS)), min(BLOCKS, len(differences_TS)) or 1):
+    steps_T, values_TS = differences_TS.index.to_numpy(dtype=float), differences_TS.to_numpy(dtype=float)
+    for block in np.array_split(np.arange(len(steps_T)), min(BLOCKS, len(steps_T)) or 1):
         if len(block):
-            part = differences_TS.iloc[block]
-            estimate, lo, hi = t_interval(part.mean(axis=0).to_numpy(dtype=float))
+            estimate, lo, hi = t_interval(values_TS[block].mean(axis=0))
             yield {
-                "step": float(part.index.to_numpy(dtype=float).mean()),
+                "step": float(steps_T[block].mean()),
                 "block": len(block),
                 "value": estimate,
                 "lo": lo,
                 "hi": hi,
-                "seeds": num_pairs,
-                "method": "mean over block, t over paired seeds" if num_pairs > 1 else "mean over block",
+                "seeds": values_TS.shape[1],
+                "method": "mean over block" + (", t over paired seeds" if values_TS.shape[1] > 1 else ""),
             }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -59,7 +60,7 @@ def _columns(figure: Figure, handles: Mapping[str, Artist]) -> int:
     font = FontProperties(size=mpl.rcParams["legend.fontsize"])
     widths = [renderer.get_text_width_height_descent(label, font, ismath=False)[0] / figure.dpi for label in handles]
     size = font.get_size_in_points() / 72
-    key = size * (mpl.rcParams["legend.handlelength"] + mpl.rcParams["legend.handletextpad"])
+    key = size * (_key_length(handles) + mpl.rcParams["legend.handletextpad"])
     gap, border = size * mpl.rcParams["legend.columnspacing"], 2 * size * mpl.rcParams["legend.borderpad"]
     for columns in range(min(len(handles), _MOST_COLUMNS), 1, -1):
         texts = sum(max(part) for part in np.array_split(widths, columns))
@@ -68,11 +69,23 @@ def _columns(figure: Figure, handles: Mapping[str, Artist]) -> int:
     return 1
 
 
+def _key_length(handles: Mapping[str, Artist]) -> float:
+    """Return the length of a legend's keys in font sizes; markers without lines need less."""
+    lines = any(not isinstance(one, Line2D) or one.get_linestyle() != "None" for one in handles.values())
+    return float(mpl.rcParams["legend.handlelength"]) if lines else 1.0
+
+
 def _add_rows(figure: Figure, handles: Mapping[str, Artist]) -> float:
     """Add the legend above the panels, in as many columns as fit; return its height in inches."""
     width, height = figure.get_size_inches()
     columns = _columns(figure, handles)
-    legend = figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=columns, borderaxespad=0.0)
+    style: dict[str, Any] = {
+        "loc": "upper center",
+        "ncols": columns,
+        "borderaxespad": 0.0,
+        "handlelength": _key_length(handles),
+    }
+    legend = figure.legend(handles.values(), handles.keys(), **style)
     added = float(legend.get_window_extent(FigureCanvasAgg(figure).get_renderer()).height / figure.dpi)
     figure.set_size_inches(width, height + added)
     legend.set_bbox_to_anchor((0.5, 1 - PAD / (height + added)), figure.transFigure)
@@ -95,19 +108,22 @@ def _name_line_ends(figure: Figure, handles: Mapping[str, Artist], panel_inches:
     if sum(heights) > 1.0:
         return set()
     for name, place in zip(order, spread([ends[name] for name in order], heights), strict=True):
-        _name_end(ax, own[name], texts[name], (ends[name], place), width)
+        _name_end(figure, ax, own[name], texts[name], (ends[name], place), width)
     return set(own)
 
 
 def _is_line(handle: Artist) -> bool:
-    return isinstance(handle, Line2D) and handle.get_linestyle() != "None" and len(handle.get_xydata()) > 1
+    return isinstance(handle, Line2D) and handle.get_linestyle() != "None" and np.size(handle.get_xdata()) > 1
 
 
 def _panel_of_all(figure: Figure, names: set[str]) -> Axes | None:
     """Return the panel farthest to the right, then highest, in which all the names are lines; None without one."""
-    fit = [ax for ax in figure.axes if names and names <= {str(line.get_label()) for line in ax.get_lines()}]
-    place = {ax: ax.get_subplotspec() for ax in fit}
-    return max(fit, key=lambda ax: (place[ax].colspan.start, -place[ax].rowspan.start), default=None)
+    fit = []
+    for ax in figure.axes:
+        place = ax.get_subplotspec()
+        if place is not None and names and names <= {str(line.get_label()) for line in ax.get_lines()}:
+            fit.append(((place.colspan.start, -place.rowspan.start), ax))
+    return max(fit, key=lambda one: one[0])[1] if fit else None
 
 
 def _end(line: Line2D, ax: Axes) -> float:
@@ -131,13 +147,13 @@ def spread(centres: list[float], heights: list[float]) -> list[float]:
     return [float(x) for x in np.clip(starts, 0.0, 1.0 - float(np.sum(heights))) + middles]
 
 
-def _name_end(ax: Axes, line: Line2D, text: str, heights: tuple[float, float], width: float) -> None:
+def _name_end(figure: Figure, ax: Axes, line: Line2D, text: str, heights: tuple[float, float], width: float) -> None:
     """Draw a leader from a line's end to its marker and name at another height, right of axes of that width."""
     right = 1 + _LEADER / width
     leader = Line2D([], [])
     leader.update_from(line)  # colour, dash and marker
     leader.set(data=([1.0, right], heights), transform=ax.transAxes, clip_on=False, linewidth=0.9)
     leader.set(markersize=3.0, markevery=[1], label="_end")
-    ax.get_figure(root=True).add_artist(leader)
+    figure.add_artist(leader)
     place = (right + _GAP / width, heights[1])
     ax.text(*place, text, transform=ax.transAxes, fontsize=_END_POINTS, va="center", linespacing=1.0)
