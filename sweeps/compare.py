@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from agrae_lab import runs
 from agrae_lab.runs import RunError
 from sweeps.errors import PlanError
 from sweeps.execution.display import make_console
@@ -27,11 +28,12 @@ from sweeps.launch.cells import (
     load_freeze,
     print_refusal,
 )
+from sweeps.launch.protocol import launch_protocol, print_plan
 from sweeps.launch.study import LaunchOptions, launch_study
 from sweeps.planning.drift import read_code
 from sweeps.planning.plan import plan_study
 from sweeps.planning.study_directory import StudyDirectory
-from sweeps.spec.comparison import AXIS, Request, comparison_study
+from sweeps.spec.comparison import AXIS, Request, comparison_study, until_clear
 from sweeps.spec.compose import CONFIG_DIR, config_dir
 from sweeps.spec.study import Study
 from sweeps.targets import check_overrides, find_root, split_words
@@ -40,11 +42,12 @@ _EXAMPLES = """
 examples:
   agrae-lab compare my_file:MyEstimator --against grpo --seeds 3
   agrae-lab compare a_grae negative_dominant --against dr_grpo --match l1 --metric pass@1,pass@64 root=runs/mine
-  agrae-lab compare my_file:MyEstimator world=nano train.num_steps=20
+  agrae-lab compare my_file:MyEstimator --until-clear --smallest-effect 2pp world=nano
 
 Two trained runs or arms of a root are compared, without training, by `agrae-lab sweep compare A B root=runs/mine`.
 Exit codes: 0 all done; 1 some runs failed or diverged; 2 nothing started; 130 stopped on request.
 """
+_NUM_SEEDS, _BUDGET = 3, 12
 
 
 def main(
@@ -61,6 +64,8 @@ def main(
         names, overrides = split_words(given.words)
         with config_dir(conf, given.user_configs):
             study, directory = _find(given, names, overrides, conf, train_module)
+            if given.until_clear:
+                study, directory = _until_clear(study, directory, budget=given.seeds or _BUDGET)
             code = _run(study, directory, options)
         return _analyse(study, directory, code) if code in (ALL_DONE, SOME_NOT_DONE) else code
     except PlanError as error:
@@ -86,7 +91,7 @@ def _find(
     request = Request(
         candidates=tuple(names),
         reference=given.against or "grpo",
-        num_seeds=given.seeds,
+        num_seeds=given.seeds or _NUM_SEEDS,
         metrics=tuple(given.metric.split(",")) if given.metric else (),
         smallest_effect=given.smallest_effect or "",
         overrides=(*others, *([f"advantage/match={given.match}"] if given.match else [])),
@@ -105,8 +110,20 @@ def _no_reference(names: Sequence[str], words: Sequence[str]) -> str:
     )
 
 
+def _until_clear(study: Study, directory: StudyDirectory, *, budget: int) -> tuple[Study, StudyDirectory]:
+    """Return the confirmatory study of a comparison, from its own frozen seeds or the first that no run has had."""
+    clear = until_clear(study, budget=budget, first_seed=0)
+    frozen = runs.read_frozen(runs.protocol_dir(directory.root, clear.name))
+    first = frozen["seeds"][0] if frozen else max((run.seed + 1 for run in runs.list_runs(directory.root)), default=0)
+    return until_clear(study, budget=budget, first_seed=first), StudyDirectory(directory.root, clear.name)
+
+
 def _run(study: Study, directory: StudyDirectory, options: LaunchOptions) -> int:
     """Show the plan, run or resume it, and return the exit code."""
+    if study.protocol is not None:
+        print(study.question)
+        print_plan(study, directory, train_module=options.train_module)
+        return launch_protocol(study, directory, options)
     planned = plan_study(study, directory, train_module=options.train_module, code=read_code(options.train_module))
     print(study.question)
     preview.print_study(make_console(), planned, num_slots=options.num_slots)
@@ -116,7 +133,7 @@ def _run(study: Study, directory: StudyDirectory, options: LaunchOptions) -> int
 def _analyse(study: Study, directory: StudyDirectory, code: int) -> int:
     """Print the answer and write the report, in a process without the trainer's libraries."""
     words = [f"runs={directory.root}", f"experiment={study.name}"]
-    ended = subprocess.run([sys.executable, "-m", "analysis", *words], check=False)
+    ended = subprocess.run([sys.executable, "-m", "agrae_lab", "analyze", *words], check=False)
     return ended.returncode or code
 
 
@@ -127,7 +144,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("words", nargs="+", metavar="CANDIDATE|KEY=VALUE")
     parser.add_argument("--against", metavar="REFERENCE", help="estimator to compare with, or base (default: grpo)")
-    parser.add_argument("--seeds", type=_count, default=3, help="training seeds of each arm (default: 3)")
+    seeds = f"training seeds of each arm (default: {_NUM_SEEDS}), or the most for --until-clear (default: {_BUDGET})"
+    parser.add_argument("--seeds", type=_count, help=seeds)
+    clear = "add seeds in looks until every difference is clear: better, worse, or smaller than --smallest-effect"
+    parser.add_argument("--until-clear", action="store_true", help=clear)
     parser.add_argument("--match", help="rescale all arms' batches to plain GRPO's update mass: l1 or l2")
     parser.add_argument("--metric", help="such as pass@1,pass@64 (default: k = 1, 16, 256, as far as n allows)")
     parser.add_argument("--smallest-effect", help="smallest difference that matters (default: 1pp)")

@@ -37,8 +37,11 @@ def step_differences(study: Study, column: str) -> pd.DataFrame:
         pairs = [str(seed) for seed, run in _finished(runs).items() if seed in theirs and _alike(run, theirs[seed])]
         pairs = [seed for seed in pairs if {(arm, seed), (study.reference, seed)} <= set(values.columns)]
         if arm != study.reference and pairs:
-            differences = {seed: values[arm, seed] - values[study.reference, seed] for seed in pairs}
-            rows += [{"arm": arm, **row} for row in _blocks(pd.DataFrame(differences).dropna())]
+            ours, reference = (
+                values[[(name, seed) for seed in pairs]].to_numpy(dtype=float) for name in (arm, study.reference)
+            )
+            differences = pd.DataFrame(ours - reference, index=values.index).dropna()
+            rows += [{"arm": arm, **row} for row in _blocks(differences)]
     return pd.DataFrame(rows).assign(reference=study.reference, status="done")
 
 
@@ -60,7 +63,8 @@ def _alike(ours: Run, theirs: Run) -> bool:
 def _blocks(differences_TS: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Yield the rows of one arm from its pairs' differences by step, [T, S]."""
     steps_T, values_TS = differences_TS.index.to_numpy(dtype=float), differences_TS.to_numpy(dtype=float)
-    for block in np.array_split(np.arange(len(steps_T)), min(BLOCKS, len(steps_T)) or 1):
+    num_pairs = values_TS.shape[1]
+    for block in np.array_split(np.arange(len(differences_TS)), min(BLOCKS, len(differences_TS)) or 1):
         if len(block):
             estimate, lo, hi = t_interval(values_TS[block].mean(axis=0))
             yield {
@@ -69,6 +73,6 @@ def _blocks(differences_TS: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 "value": estimate,
                 "lo": lo,
                 "hi": hi,
-                "seeds": values_TS.shape[1],
-                "method": "mean over block" + (", t over paired seeds" if values_TS.shape[1] > 1 else ""),
+                "seeds": num_pairs,
+                "method": "mean over block, t over paired seeds" if num_pairs > 1 else "mean over block",
             }

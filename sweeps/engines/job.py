@@ -27,6 +27,8 @@ from sweeps.execution.slots import Slot
 from sweeps.execution.worker import BUSY_EXIT
 
 IGNORED = (signal.SIGTERM, signal.SIGUSR2)  # sent by Slurm; the owner gets them too and acts on them
+# This module as a program, after agrae_lab, so that a folder sweeps/ in the working directory is not taken for ours.
+_PROGRAM = "import runpy, agrae_lab; runpy.run_module('sweeps.engines.job', run_name='__main__', alter_sys=True)"
 SIGNAL_SECONDS = 5.0  # between a signal of Slurm to the run and the stop by its owner
 
 
@@ -51,7 +53,7 @@ class Job:
 
 def start(job: Job) -> subprocess.Popen[bytes]:
     """Start the job's process; this process is its owner."""
-    argv = [sys.executable, "-m", "sweeps.engines.job", json.dumps(asdict(job))]
+    argv = [sys.executable, "-c", _PROGRAM, json.dumps(asdict(job))]
     return subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True)
 
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from agrae_lab import runs
 from agrae_lab.runs.suggestions import close_match
+from analysis.statistics.passk import KS
 from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, reraise_if_full_error
 from sweeps.spec.axes import override
 from sweeps.spec.compose import compose
@@ -23,7 +24,10 @@ from sweeps.spec.study import Study
 AXIS = "advantage"
 BASE = "base"  # the model that training starts from, as a reference
 
+LOOKS = (3, 5, 8, 12, 16, 24)  # seeds after which --until-clear looks
+
 _LONGEST_NAME = 50
+_LONGEST_ARM = 30
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,44 @@ def comparison_study(request: Request, freeze: Callable[[DictConfig], dict[str, 
     except ValueError as error:
         raise PlanError([str(error)]) from error
     return study
+
+
+def until_clear(study: Study, *, budget: int, first_seed: int) -> Study:
+    """Return the confirmatory study that adds seeds to a comparison until it is clear; inside config_dir.
+
+    It compares the metrics of the comparison on every benchmark: by default k = 1 and the largest k ≤ n/2.
+
+    Args:
+        study: of `comparison_study`.
+        budget: number of seeds at which it ends undecided.
+
+    Raises:
+        PlanError: the reference is the base model, or the budget is too small.
+    """
+    comparison, trained = study.comparison, study.axes.grid[AXIS]
+    assert comparison is not None
+    if comparison.reference == BASE:
+        raise PlanError(["--until-clear compares trained arms seed by seed; name another reference than base"])
+    if budget < LOOKS[0]:
+        raise PlanError([f"--until-clear needs a budget of at least {LOOKS[0]} seeds, got --seeds {budget}"])
+    names = [re.sub(r"[^\w.-]", "-", arm)[:_LONGEST_ARM] for arm in (comparison.reference, *comparison.candidates)]
+    evaluation = compose([*study.base, override(AXIS, str(trained[0]))])["evaluation"]
+    ks = comparison.ks or (1, max(k for k in KS if 2 * k <= evaluation["num_samples"]))
+    return parse_study(
+        {
+            "name": f"{study.name}-until-clear-{budget}",
+            "question": study.question,
+            "base": list(study.base),
+            "protocol": {
+                "arms": {name: {AXIS: estimator} for name, estimator in zip(names, trained, strict=True)},
+                "reference": names[0],
+                "metrics": [f"pass@{k}/{benchmark}" for benchmark in evaluation["benchmarks"] for k in ks],
+                "smallest_effect": comparison.smallest_effect,
+                "looks": [*(look for look in LOOKS if look < budget), budget],
+                "first_seed": first_seed,
+            },
+        }
+    )
 
 
 def _check_names(request: Request, trained: Sequence[str]) -> None:

@@ -128,8 +128,8 @@ def test_an_arm_is_named_after_what_it_is(words, arm):
 
 
 def test_grpo_at_equal_mass_is_the_run_of_plain_grpo():
-    assert runs.config_hash(frozen("advantage/match=l1")) == runs.config_hash(frozen())
-    assert runs.config_hash(frozen("advantage=a_grae", "advantage/match=l1")) != runs.config_hash(
+    assert runs.training_hash(frozen("advantage/match=l1")) == runs.training_hash(frozen())
+    assert runs.training_hash(frozen("advantage=a_grae", "advantage/match=l1")) != runs.training_hash(
         frozen("advantage=a_grae")
     )
     estimator = advantages.make("dr_grpo", match="l1")
@@ -187,7 +187,7 @@ def test_an_own_task_is_trained_and_evaluated(tmp_path):
 def test_an_edited_task_is_another_run(tmp_path):
     first = frozen(*OWN_TASK, "task._target_=my_task.py:TASK")
     (tmp_path / "other.py").write_text(TASK.replace("completion[:1]", "completion[1:2]"))
-    assert runs.config_hash(frozen(*OWN_TASK, "task._target_=other.py:TASK")) != runs.config_hash(first)
+    assert runs.training_hash(frozen(*OWN_TASK, "task._target_=other.py:TASK")) != runs.training_hash(first)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +227,6 @@ def test_a_wrong_part_of_the_question_is_refused_in_one_sentence(words, sentence
 
 def test_the_question_is_no_part_of_a_runs_identity():
     asked = frozen("experiment.reference=dr_grpo", "experiment.metrics=[pass@1]", "experiment.smallest_effect=2pp")
-    assert runs.config_hash(asked) == runs.config_hash(frozen())
+    assert runs.training_hash(asked) == runs.training_hash(frozen())
     assert asked["experiment"]["reference"] == "dr_grpo"
     assert "candidates" not in asked["experiment"]

@@ -90,7 +90,7 @@ def evaluation(benchmark="countdown_test", /, *overrides, stream=1):
 
 
 def test_an_evaluation_is_named_by_what_decides_its_samples():
-    more = "+evaluation.benchmarks.more={task: countdown}"
+    more = "+evaluation.benchmarks.more={task: countdown, limit: 128}"
     same = [["evaluation.num_samples=7"], ["evaluation.batch_size=7"], ["advantage=a_grae"], [more], ["loss=dapo"]]
     assert {evaluation("countdown_test", *overrides) for overrides in same} == {evaluation()}
     others = [

@@ -6,10 +6,11 @@ import pytest
 
 from agrae_lab import runs
 from agrae_lab.train import freeze
-from sweeps.compare import main
+from sweeps.compare import _until_clear, main
 from sweeps.errors import PlanError
-from sweeps.spec.comparison import Request, comparison_study
-from sweeps.spec.compose import CONFIG_DIR, config_dir
+from sweeps.planning.study_directory import StudyDirectory
+from sweeps.spec.comparison import LOOKS, Request, comparison_study, until_clear
+from sweeps.spec.compose import CONFIG_DIR, compose, config_dir
 from tests import forked
 
 OWN = '''
@@ -149,3 +150,50 @@ def test_a_comparison_from_the_command_to_the_report(own, tmp_path):
     assert again.returncode == 0, again.stderr
     assert "2 finished, 0 to do" in again.stdout
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")} == before
+
+
+def clear_study(*names: str, budget: int = 12, first_seed: int = 0, **more):
+    study = study_of(*names, **more)
+    with config_dir(CONFIG_DIR):
+        return until_clear(study, budget=budget, first_seed=first_seed)
+
+
+def test_until_clear_is_a_confirmatory_study_without_tuning(own):
+    study = clear_study(f"{own}:MyEstimator", "a_grae", words=("advantage/match=l1",), smallest_effect="2pp")
+    protocol = study.protocol
+    assert protocol.arms == {
+        "grpo": {"advantage": "grpo"},
+        "my_estimator-l1": {"advantage": f"{own}:MyEstimator"},
+        "a_grae-l1": {"advantage": "a_grae"},
+    }
+    assert (protocol.reference, protocol.smallest_effect, protocol.tune) == ("grpo", "2pp", None)
+    assert protocol.metrics == ("pass@1/countdown_test", "pass@4/countdown_test")  # n = 8
+    assert protocol.looks == (3, 5, 8, 12)
+    assert "advantage/match=l1" in study.base
+
+
+@pytest.mark.parametrize(("budget", "looks"), [(3, (3,)), (6, (3, 5, 6)), (8, (3, 5, 8)), (30, (*LOOKS, 30))])
+def test_the_budget_is_the_last_look(budget, looks):
+    assert clear_study("a_grae", budget=budget).protocol.looks == looks
+
+
+def test_the_metrics_of_the_comparison_are_looked_at():
+    assert clear_study("a_grae", metrics=("pass@2",)).protocol.metrics == ("pass@2/countdown_test",)
+
+
+def test_until_clear_refuses_the_base_model_and_a_budget_without_a_look():
+    with pytest.raises(PlanError, match="name another reference than base"):
+        clear_study("a_grae", against="base")
+    with pytest.raises(PlanError, match="at least 3 seeds, got --seeds 2"):
+        clear_study("a_grae", budget=2)
+
+
+def test_until_clear_takes_seeds_that_no_run_of_the_root_has_had(tmp_path):
+    study = study_of("a_grae")
+    directory = StudyDirectory(tmp_path, study.name)
+    with config_dir(CONFIG_DIR):
+        assert _until_clear(study, directory, budget=5)[0].protocol.first_seed == 0
+        runs.create_run({**freeze(compose([*SMALL, "seed=6"])), "root": str(tmp_path)})
+        found, place = _until_clear(study, directory, budget=5)
+    assert found.protocol.first_seed == 7
+    assert place.path.name == found.name

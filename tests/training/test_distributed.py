@@ -17,7 +17,8 @@ from tests.training.test_interruptions import wait_for
 from tests.training.test_runs_end_to_end import metrics, rollouts
 
 # All of a step in one update: which completions share a mini-batch is drawn by each process for itself.
-ONE_UPDATE = [*SMALL, "train.num_minibatches=1"]
+# at the nano world's own rate the policy would sample <pad>, which a recorded text does not show
+ONE_UPDATE = [*SMALL, "train.num_minibatches=1", "train.learning_rate=1.5e-4"]
 LORA = "model.lora={rank: 4, alpha: 8}"
 ARMS = {
     "ω of the whole batch": ["advantage=a_grae", "loss=dr_grpo"],
@@ -46,7 +47,9 @@ def replayed(tmp_path_factory):
     triples, words = {}, []
     for number, (name, overrides) in enumerate(ARMS.items()):
         one, two, cut_off = (
-            runs.read_run(runs.create_run(compose_config(f"root={root}/{number}-{kind}", *ONE_UPDATE, *overrides)))
+            runs.read_run(
+                runs.create_run(compose_config(f"root={root}/{number}-{kind}", "seed=1", *ONE_UPDATE, *overrides))
+            )
             for kind in ("one", "two", "cut")
         )
         train(one, problem_sets(one.config))

@@ -169,9 +169,9 @@ def test_history_in_a_stock_script_survives_a_resume(tmp_path):
     whole.train()
     resumed = stock_trainer("ha_dw", tmp_path / "resumed", "short_and_long", max_steps=4)
     resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
-    # the record of the first two steps comes from the checkpoint; stock TRL repeats the third, not all that follows
+    # the record of the first two steps comes from the checkpoint; stock TRL samples other completions after it
     assert len(resumed.advantage_state["ha_dw"]) == len(whole.advantage_state["ha_dw"]) == 4
-    assert resumed.advantage_state["ha_dw"][:3] == whole.advantage_state["ha_dw"][:3]
+    assert resumed.advantage_state["ha_dw"][:2] == whole.advantage_state["ha_dw"][:2]
 
 
 def test_a_checkpoint_without_history_is_refused(tmp_path):

@@ -109,7 +109,7 @@ def test_which_steps_are_asked_for():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["evaluation.at_steps=[0,73]"], "evaluation.at_steps names step 73, and train.num_steps = 72"),
+        (["evaluation.at_steps=[0,73]"], "evaluation.at_steps names step 73, and train.num_steps = 32"),
         (["evaluation.at_steps=0"], "evaluation.at_steps must be a number of steps"),
         (["evaluation.at_steps=[first]"], "evaluation.at_steps must be a number of steps"),
         (["evaluation.at_steps=[-1]"], "evaluation.at_steps must be a number of steps"),

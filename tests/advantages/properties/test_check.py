@@ -163,14 +163,17 @@ def test_a_link_of_another_slot_is_tried_on_grpo(check):
     assert "take it out of BREAKS" in line_of(output, "shift_invariant")
 
 
+CALL = "def __call__(self, r, context):\n    return r\n"
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("LAWS: ClassVar = frozenset({'zero_summ'})", "did you mean zero_sum?"),
-        ("LAWS: ClassVar = ['zero_sum']", "LAWS must be a frozenset"),
-        ("REQUIRES: ClassVar = frozenset({'length'})\nLAWS: ClassVar = ALL", "did you mean lengths?"),
-        ("SLOT: ClassVar = 'grup'", "did you mean group?"),
-        ("beta: float", "cannot be made from the defaults of its fields"),
+        (CALL + "LAWS: ClassVar = frozenset({'zero_summ'})", "did you mean zero_sum?"),
+        (CALL + "LAWS: ClassVar = ['zero_sum']", "LAWS must be a frozenset"),
+        (CALL + "REQUIRES: ClassVar = frozenset({'length'})\nLAWS: ClassVar = ALL", "did you mean lengths?"),
+        (CALL + "SLOT: ClassVar = 'grup'", "did you mean group?"),
+        (CALL + "beta: float", "cannot be made from the defaults of its fields"),
         ("def __call__(self, r, context):\n    return r", "declares no laws"),
     ],
 )

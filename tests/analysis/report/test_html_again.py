@@ -109,7 +109,7 @@ def test_only_settings_in_which_arms_differ_are_shown() -> None:
         "advantage.name": ("grpo", "positive_dominant"),
         "advantage.group.name": ("none", "scale_positive"),
         "advantage.group.beta": (None, "10.0"),
-        "train.num_steps": ("72", "9"),
+        "train.num_steps": ("32", "9"),
     }
 
 

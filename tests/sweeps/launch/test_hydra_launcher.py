@@ -6,11 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
 from fake_train import steps
 from sweep_lab import Lab, environment
 
@@ -114,34 +112,6 @@ INFO = ["-m", "agrae_lab.train", "--info", "plugins"]
 def test_an_editable_install_has_the_plugins(tmp_path: Path) -> None:
     output = subprocess.run([sys.executable, *INFO], cwd=tmp_path, capture_output=True, text=True, check=True)
     _check_plugins(output.stdout)
-
-
-@pytest.mark.slow
-def test_a_wheel_has_the_plugins_and_what_they_need(tmp_path: Path) -> None:
-    source, wheel, installed = tmp_path / "source", tmp_path / "wheel", tmp_path / "installed"
-    for name in ("agrae_lab", "analysis", "conf", "sweeps"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)  # a copy, since building leaves its traces beside the sources
-    build = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", f"--wheel-dir={wheel}", str(source)]
-    subprocess.run([sys.executable, *build], check=True, stdout=subprocess.DEVNULL)
-    (built,) = wheel.glob("agrae_lab-*.whl")
-    zipfile.ZipFile(built).extractall(installed)
-
-    def ask(*words: str) -> str:
-        env = {**os.environ, "PYTHONPATH": str(installed)}
-        output = subprocess.run(
-            [sys.executable, *words], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
-        )
-        return output.stdout
-
-    find = "from importlib.util import find_spec; print(*(find_spec(n).origin for n in ('agrae_lab', 'sweeps')))"
-    assert all(Path(path).is_relative_to(installed) for path in ask("-c", find).split())
-    _check_plugins(ask(*INFO))
-    choices = yaml.safe_load(ask("-m", "agrae_lab.train", "--cfg", "hydra"))["hydra"]["runtime"]["choices"]
-    assert (choices["hydra/launcher"], choices["hydra/sweeper"]) == ("agrae", "agrae")
-    shipped = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
-    assert shipped == {str(path.relative_to(installed)) for path in (installed / "conf").rglob("*.yaml")}
 
 
 def _check_plugins(listed: str) -> None:
