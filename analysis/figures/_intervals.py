@@ -10,7 +10,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 _PITCH, _SPREAD = 2.4, 15.0  # points between two arms, and at most between the first and the last
 _PANEL = 110.0  # points: share of a narrow panel's width for intervals
-_POINTWISE, _SIMULTANEOUS = 1.1, 0.45  # line widths in points
+_POINTWISE, _SIMULTANEOUS = 1.1, 0.4  # line widths in points
 
 
 def beside(ax: Axes, place: int, num: int, *, num_x: int = 1) -> Transform:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 
 from agrae_lab.runs import replacing
 from analysis.io.parquet import FrameError
 from analysis.io.simulation import Simulation
 from analysis.io.study import Study, on_sound_runs
 from analysis.presentation.captions import describe_reward
-from analysis.presentation.panel_layout import PAD, place_panels
+from analysis.presentation.legend import add_legend
+from analysis.presentation.panel_layout import place_panels
 from analysis.presentation.style import ONE_COLUMN, STYLE, TWO_COLUMNS, sort_arms
 from analysis.presentation.table_layout import Layout, latex, markdown
 
@@ -36,7 +33,6 @@ MOST_ARMS = 24  # of one drawing: more lines are indistinguishable and take minu
 
 _PANEL_HEIGHT = {1: 2.2, 2: 2.2, 3: 1.9}  # inches, by number of panels side by side
 _CAPTION_POINTS = 6.0
-_MOST_COLUMNS = 8  # of the legend
 _MOST_NARROW = 5  # arms of a drawing that is one column wide: intervals of more stand too close
 
 
@@ -178,7 +174,7 @@ def _write_text(text: str, target: Path) -> None:
 
 
 def build(module: Drawable, table: pd.DataFrame) -> Figure:
-    """Return the figure: one axes for each value of `panel`, and one legend above them all.
+    """Return the figure: one axes for each value of `panel`, and the names of lines once.
 
     A single panel of few arms is as wide as one column of a two-column paper; all other figures fill the page's width.
     """
@@ -193,48 +189,13 @@ def build(module: Drawable, table: pd.DataFrame) -> Figure:
         ax = figure.add_subplot(grid[i])
         module.draw(table[table["panel"] == panel], ax)
         ax.set_title(_title(panel, width / columns))
-    legend = _add_legend(figure, handles) if (handles := _handles(figure)) else 0.0
-    place_panels(figure, grid, above=legend)
+    place_panels(figure, grid, above=add_legend(figure, (width / columns, _PANEL_HEIGHT[columns])))
     return figure
 
 
 def _title(panel: str, width: float) -> str:
     """Return the title in lines that fit the axes, which take about 60 % of a panel's width (inches)."""
     return textwrap.fill(panel, int(0.6 * width * 72 / (STYLE["axes.titlesize"] * 0.55)), break_long_words=False)
-
-
-def _handles(figure: Figure) -> dict[str, Artist]:
-    """Return label → legend handle, in the panels' order even if the first panel lacks some labels."""
-    handles: dict[str, Artist] = {}
-    places: dict[str, int] = {}
-    for ax in figure.axes:
-        for place, (handle, label) in enumerate(zip(*ax.get_legend_handles_labels(), strict=True)):
-            handles.setdefault(label, handle)
-            places[label] = max(place, places.get(label, 0))
-    return {label: handles[label] for label in sorted(handles, key=places.__getitem__)}
-
-
-def _add_legend(figure: Figure, handles: Mapping[str, Artist]) -> float:
-    """Add the legend above the panels, in as many columns as fit; return its height in inches.
-
-    The figure grows by that height.
-    """
-    width, height = figure.get_size_inches()
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    font = FontProperties(size=mpl.rcParams["legend.fontsize"])
-    widths = [renderer.get_text_width_height_descent(label, font, ismath=False)[0] / figure.dpi for label in handles]
-    size = font.get_size_in_points() / 72
-    key = size * (mpl.rcParams["legend.handlelength"] + mpl.rcParams["legend.handletextpad"])
-    gap, border = size * mpl.rcParams["legend.columnspacing"], 2 * size * mpl.rcParams["legend.borderpad"]
-    for columns in range(min(len(handles), _MOST_COLUMNS), 0, -1):
-        texts = sum(max(part) for part in np.array_split(widths, columns))
-        if texts + columns * key + (columns - 1) * gap + border <= width:
-            break
-    legend = figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=columns, borderaxespad=0.0)
-    added = float(legend.get_window_extent(renderer).height / figure.dpi)
-    figure.set_size_inches(width, height + added)
-    legend.set_bbox_to_anchor((0.5, 1 - PAD / (height + added)), figure.transFigure)
-    return added
 
 
 def add_caption(figure: Figure, caption: str) -> None:

@@ -32,6 +32,7 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 7,
     "legend.frameon": False,
     "legend.handlelength": 2.6,  # long enough to tell the dashes apart
+    "legend.columnspacing": 1.4,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "axes.spines.top": False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -31,14 +33,23 @@ def table(simulation: Simulation) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
+    """Return the drawn policies, then what the estimators share."""
     first = table.iloc[0]
     return (
         f"{first['num_prompts']} independent prompts, each with a softmax policy over {first['num_trajectories']} "
-        f"trajectories, {first['num_generations']} draws a step, learning rate {first['learning_rate']:g}, moved by "
-        "the gradient of Theorem 1. Pass@k is exact, of the policy before the step's update; entropy is that of the "
-        "trajectories; unsolved: no draw of the step was correct. All estimators share start and random draws (seed "
-        f"{first['seed']}); one seed, so no interval. Estimators differ in update mass at one learning rate, so a "
-        "faster curve is not a better one."
+        f"trajectories, moved by the gradient of Theorem 1. All estimators share start and random draws (seed "
+        f"{first['seed']}); one seed, so no interval."
+    )
+
+
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return the settings, the definitions of the panels, and a caution."""
+    first = table.iloc[0]
+    return (
+        f"{first['num_generations']} draws a step, learning rate {first['learning_rate']:g}.",
+        "Pass@k is exact, of the policy before the step's update; entropy is that of the trajectories; unsolved: no "
+        "draw of the step was correct.",
+        "Estimators differ in update mass at one learning rate, so a faster curve is not a better one.",
     )
 
 

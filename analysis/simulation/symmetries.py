@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -62,20 +63,28 @@ def _mass_rows(simulation: Simulation) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
+    """Return the drawn quantities of both panels."""
+    return (
+        "Left: Δh of every trajectory of a small behaviour space after one step (bars: automatic differentiation, "
+        "dots: Theorem 1). Right: Σ|A| of a group, on a log scale (markers: mean over simulated groups, "
+        "lines: closed forms)."
+    )
+
+
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return the behaviour space and how to read it, then the groups and marks of the right panel."""
     logits, mass = table[table["panel"] == _LOGITS], table[table["panel"] == _MASS]
     head = _head(logits)
-    measured = mass[mass["kind"] == "measured"]
-    groups = measured.groupby("arm")["groups"].sum().iloc[0]
+    groups = mass[mass["kind"] == "measured"].groupby("arm")["groups"].sum().iloc[0]
     omegas = mass.dropna(subset="omega").groupby("arm", sort=False)["omega"].first()
-    at = "".join(f"; {label(arm)} depends on the batch's mean reward, ω = {omega:.2f}" for arm, omega in omegas.items())
     return (
-        "Left: Δh of every trajectory of a small behaviour space, put together by hand, after one step at learning "
-        "rate 1: bars by automatic differentiation, dots by the closed form of Theorem 1. Under symmetric advantages "
-        "(GRPO) a trajectory that was not drawn stays. With suppressed positives (Negative-Dominant, ΣA < 0) it rises, "
-        f"and so does an over-confident wrong one (π = {head['probability']:g}) although it was drawn "
-        f"({head['num_draws']:.0f} times). Right: Σ|A| of a group, on a log scale; markers: mean over the {groups:.0f} "
-        f"groups of a simulation's first step, whose draws all estimators share; lines: closed forms{at}; rings: p = "
-        f"{', '.join(map(str, mass_vs_p.MARKED))}. Groups with Σ|A| = 0 are off the scale."
+        "The behaviour space is put together by hand; its step has learning rate 1.",
+        "Under symmetric advantages (GRPO) a trajectory that was not drawn stays. With suppressed positives "
+        "(Negative-Dominant, ΣA < 0) it rises, and so does an over-confident wrong one "
+        f"(π = {head['probability']:g}) although it was drawn ({head['num_draws']:.0f} times).",
+        f"Markers: {groups:.0f} groups of a simulation's first step, whose draws all estimators share.",
+        *(f"{label(arm)} depends on the batch's mean reward, ω = {omega:.2f}." for arm, omega in omegas.items()),
+        f"Rings: p = {', '.join(map(str, mass_vs_p.MARKED))}. Groups with Σ|A| = 0 are off the scale.",
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from analysis.estimates.evaluated import evaluated, half_k
 from analysis.estimates.pairwise import compare_family, pairwise_differences
 from analysis.io.study import BASE, Study
 from analysis.presentation.captions import describe_missing, describe_setting, summarize_setting
@@ -14,7 +15,7 @@ from analysis.presentation.style import label, sort_arms
 from analysis.presentation.table_layout import NO_VALUE, Block, Cell, Layout, Row, share_cell
 from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import Interval
-from analysis.tables._evaluated import evaluated, half_k, p_cell, row_name
+from analysis.tables._evaluated import p_cell, row_name
 
 NAME = "table_comparisons"
 QUESTION = "Which methods differ from the reference once all comparisons are counted?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from analysis.estimates.evaluated import evaluated, half_k
 from analysis.estimates.passk_curves import bounded_share, interval_columns, name_families
 from analysis.io.study import Study
 from analysis.presentation.captions import describe_missing, describe_setting, summarize_setting
@@ -15,7 +16,7 @@ from analysis.statistics.count_metrics import area_under_curve, g_pass_at_k, mea
 from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import Interval
 from analysis.statistics.passk import KS, pass_at_k
-from analysis.tables._evaluated import evaluated, half_k, row_name
+from analysis.tables._evaluated import row_name
 
 NAME = "table_metrics"
 QUESTION = "Does a method solve more problems, or solve them more reliably?"

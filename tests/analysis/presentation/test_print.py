@@ -84,6 +84,13 @@ def test_figures_are_as_wide_as_a_column_or_the_page(names, width, grid) -> None
     assert min(heights) > 1.2  # the legend takes nothing from the panels
 
 
+@pytest.mark.parametrize(("num_arms", "width"), [(5, 3.3), (6, 6.9)])
+def test_a_panel_of_many_arms_is_as_wide_as_the_page(num_arms: int, width: float) -> None:
+    arms = pd.DataFrame({"panel": "one", "arm": [f"arm_{i}" for i in range(num_arms)]})
+    with mpl.rc_context(STYLE):
+        assert build(panels(["one"]), arms).get_figwidth() == pytest.approx(width)
+
+
 def test_the_legend_has_the_panels_order_where_the_first_lacks_a_line() -> None:
     module = panels(["first", "second"])
     lines = {"first": ["b", "c", "last"], "second": ["a", "b", "c"]}
@@ -107,7 +114,7 @@ def test_all_text_can_be_read_and_is_on_the_page(module: ModuleType, study: Stud
 def test_the_pdf_is_a_vector_file_of_that_width_with_its_fonts(folder: Path) -> None:
     pdf = (folder / "passk.pdf").read_bytes()
     (box,) = set(re.findall(rb"/MediaBox \[ ([\d. ]+) \]", pdf))
-    assert float(box.split()[2]) / 72 == pytest.approx(3.3, abs=0.01)
+    assert float(box.split()[2]) / 72 == pytest.approx(6.9, abs=0.01)  # one panel of eight arms
     assert b"/FontFile2" in pdf  # a TrueType font program
     assert b"/Type3" not in pdf
     assert b"/Subtype /Image" not in pdf

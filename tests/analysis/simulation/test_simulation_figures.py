@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -70,7 +71,10 @@ def test_curves_are_the_recorded_numbers(recorded: Path) -> None:
         for arm in ARMS:
             own = rows[rows["estimator"] == arm]
             np.testing.assert_allclose(lines[label(arm)].get_xydata(), own[["step", column]])
-    assert "seed 0" in dynamics.caption(dynamics.table(load_simulation(recorded)))
+    simulation = load_simulation(recorded)
+    assert "seed 0" in dynamics.caption(dynamics.table(simulation))
+    for figure in (dynamics, symmetries):  # two sentences at most, the rest are details
+        assert len(re.findall(r"[.!?](?=\s|$)", figure.caption(figure.table(simulation)))) <= 2
 
 
 def test_bars_are_the_recorded_updates_and_dots_the_closed_form(recorded: Path) -> None:
@@ -106,7 +110,7 @@ def test_measured_mass_lies_on_the_closed_form(recorded: Path) -> None:
         rows = mass[mass["arm"] == arm]
         assert set(rows["kind"]) == {"measured", "theory"}
         assert rows["value"].to_numpy() == pytest.approx(form(rows["p"].to_numpy()), rel=1e-5)
-    assert f"ω = {omega:.2f}" in symmetries.caption(table)
+    assert f"ω = {omega:.2f}" in " ".join(symmetries.details(table))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from latex_lab import set_in_latex
 from scipy import stats as scipy_stats
 
 from agrae_lab.runs import Run
+from analysis.estimates.aggregates import ITSELF, TOO_FEW
+from analysis.estimates.evaluated import half_k
 from analysis.estimates.pairwise import compare
 from analysis.estimates.passk_curves import collect, curve_table
 from analysis.io.study import Study
@@ -23,7 +25,7 @@ from analysis.presentation.table_layout import Layout
 from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import t_interval
 from analysis.tables import aggregates, comparisons, discover, metrics
-from analysis.tables._evaluated import half_k, p_cell
+from analysis.tables._evaluated import p_cell
 
 MODULES = (metrics, comparisons, aggregates)
 OTHER = "other_test"
@@ -288,8 +290,8 @@ def test_aggregates_are_of_whole_seeds(seeds: Study) -> None:
         row = table.loc[("a_grae", "probability of improvement", k)]
         assert row["estimate"] == pytest.approx(np.mean(wins))
         assert (row["reference"], row["caution"]) == ("grpo", "3 seeds, fewer than 5: read with care")
-    assert table.loc[("positive_dominant", "interquartile mean", 1), "note"] == aggregates.TOO_FEW
-    assert table.loc[("grpo", "probability of improvement", 1), "note"] == aggregates.ITSELF
+    assert table.loc[("positive_dominant", "interquartile mean", 1), "note"] == TOO_FEW
+    assert table.loc[("grpo", "probability of improvement", 1), "note"] == ITSELF
     assert set(table.loc["a_grae", "seeds"]) == {4}
     assert "base" not in table.index.get_level_values("arm")
 
@@ -331,7 +333,7 @@ def test_seeds_that_lack_a_benchmark_are_said_to(new_root: Callable[..., Root]) 
     runs = [root.run("grpo", seed, **both(4)) for seed in (0, 1)]
     root.samples("grpo", 0, runs[0].samples_path(OTHER))
     table = aggregates.table(study_of(*runs))
-    assert set(table["note"]) == {aggregates.TOO_FEW}
+    assert set(table["note"]) == {TOO_FEW}
     assert {cell.text for cell in shown(aggregates.layout(table))["GRPO"]} == {"–"}
 
 
