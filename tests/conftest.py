@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Files that take half a minute or more: two processes that share the files in turn begin with these.
 LONG = (
     *("test_command_line", "test_vision", "test_runs_end_to_end", "test_recipes", "test_html_browser", "test_search"),
-    *("test_protocol", "test_protocol_nano"),
+    *("test_protocol", "test_protocol_nano", "test_documents"),
 )
 
 
