@@ -7,6 +7,7 @@ import dataclasses
 import doctest
 import itertools
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,15 @@ def folder(tmp_path, monkeypatch):
         path.write_text(text)
     monkeypatch.chdir(tmp_path)
     load_freeze("agrae_lab.train")  # it registers config groups
-    return tmp_path
+    modules = {Path(name).stem for name in documents.named_files()}
+    forget(modules)  # another test's file may have had the same name
+    yield tmp_path
+    forget(modules)
+
+
+def forget(modules):
+    for name in modules:
+        sys.modules.pop(name, None)
 
 
 def check(words):
