@@ -93,10 +93,6 @@ def report(request: Request, *, num_workers: int) -> int:
         question=f"The paper's claims on the runs of {', '.join(e.name for e in request.everything)} together.",
     )
     unions = split_by_model(replace(together, view=request.view))
-    # small tables of short texts are faster as Python strings, and few of the many objects die young
-    pd.options.mode.string_storage = "python"
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
     tasks = _tasks(request, studies, unions)
     done = dict(zip(tasks, carry_out(list(tasks.values()), num_workers=num_workers), strict=True))
     results = [done["verdicts", study.name, ""] for study in studies]
@@ -240,5 +236,13 @@ def _call(task: Callable[[], Any]) -> Any:
     return task()
 
 
+def _settle_interpreter() -> None:
+    """Set this process up for many small tables: texts as Python strings, and few searches for garbage."""
+    pd.options.mode.string_storage = "python"
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
+
 if __name__ == "__main__":
+    _settle_interpreter()
     sys.exit(main(sys.argv[1:], num_workers=len(os.sched_getaffinity(0))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -18,10 +19,10 @@ class Interval:
     """Estimate with its interval. Without an interval lo and hi are NaN, and `method` names the reason.
 
     speaks_of is the scope in words (evaluations.py), under the name of the tables' column. p_value is two-sided for the
-    hypothesis that the true value is 0, by the same method: it is at most 1 − LEVEL exactly where the interval excludes
-    0. band_lo and band_hi hold simultaneously for a family of
-    estimates; `band` names their method, or the reason for their lack. num_below and num_above count the problems on
-    either side of 0 (None where problems do not vary). error is the standard error.
+    hypothesis that the true value is 0, by the same method: at most 1 − LEVEL exactly where the interval excludes 0.
+    band_lo and band_hi hold simultaneously for a family of estimates; `band` names their method, or the reason for
+    their lack. num_below and num_above count the problems on either side of 0 (None where problems do not vary). error
+    is the standard error.
     """
 
     estimate: float
@@ -37,6 +38,11 @@ class Interval:
     num_below: int | None = None
     num_above: int | None = None
     error: float = np.nan
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Estimate, interval, method and scope, as columns of a table."""
+        return {name: getattr(self, name) for name in ("estimate", "lo", "hi", "method", "speaks_of")}
 
     @property
     def detectable(self) -> float:

@@ -65,11 +65,7 @@ def _arm_rows(arm: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
                 "quantity": quantity,
                 "formula": formula.text if formula else "",
                 "formula_latex": formula.latex if formula else "",
-                "estimate": interval.estimate,
-                "lo": interval.lo,
-                "hi": interval.hi,
-                "method": interval.method,
-                "speaks_of": interval.speaks_of,
+                **interval.columns,
                 "closed_form": _over_steps(by_step).estimate,
                 "largest_difference": difference.abs().max(),
             }

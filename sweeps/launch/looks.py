@@ -142,7 +142,8 @@ def name_arms(question: Question, study: Study, directory: StudyDirectory) -> No
         if (cell := cell_id(settings, seed)) in frozen
     }
     smallest_effect = f"{100 * question.rule.smallest_effect:g}pp"
-    comparison = runs.Comparison(question.reference, tuple(question.candidates), smallest_effect=smallest_effect)
+    metrics = tuple(dict.fromkeys(metric.partition("/")[0] for metric in question.metrics))
+    comparison = runs.Comparison(question.reference, tuple(question.candidates), metrics, smallest_effect)
     runs.Experiment(study.name, study.question, tuple(arms), arms, comparison).write(directory.root)
 
 

@@ -100,6 +100,9 @@ def until_clear(study: Study, *, budget: int, first_seed: int) -> Study:
     if budget < LOOKS[0]:
         raise PlanError([f"--until-clear needs a budget of at least {LOOKS[0]} seeds, got --seeds {budget}"])
     names = [re.sub(r"[^\w.-]", "-", arm)[:_LONGEST_ARM] for arm in (comparison.reference, *comparison.candidates)]
+    if len(set(names)) < len(names):
+        fault = f"--until-clear shortens the arms' names to {', '.join(names)}"
+        raise PlanError([f"{fault}; give each class a short `name` of its own"])
     evaluation = compose([*study.base, override(AXIS, str(trained[0]))])["evaluation"]
     ks = comparison.ks or (1, max(k for k in KS if 2 * k <= evaluation["num_samples"]))
     return parse_study(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from agrae_lab.runs.comparison import parse_effect
 from agrae_lab.runs.suggestions import close_match
 from analysis.statistics.sequential import Rule
 from sweeps.errors import PlanError
@@ -50,19 +51,7 @@ def rule(protocol: Protocol) -> Rule:
         ValueError: a key outside its range; names it.
     """
     num_comparisons = max(1, len(candidates(protocol)) * len(protocol.metrics))
-    return Rule(protocol.looks, smallest_effect(protocol.smallest_effect), protocol.alpha, num_comparisons)
-
-
-def smallest_effect(text: str) -> float:
-    """Return `1pp` as 0.01.
-
-    Raises:
-        ValueError: the text is no number of points above 0.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?pp", text.strip())
-    if found is None or not 0 < float(found[1]) <= 100:
-        raise ValueError(f"smallest_effect is in points of Pass@k, such as 1pp or 0.5pp, got {text!r}")
-    return float(found[1]) / 100
+    return Rule(protocol.looks, parse_effect(protocol.smallest_effect), protocol.alpha, num_comparisons)
 
 
 def seeds(protocol: Protocol) -> range:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import fake_search_train
 import numpy as np
-from fake_search_train import execute, freeze
+from fake_search_train import freeze
 
 __all__ = ["execute", "freeze"]
 
@@ -16,4 +18,7 @@ def noisy_score(config: dict) -> float:
     return 0.5 + 0.1 * kind.get("beta", 0.0) - (config["train"]["x"] - 0.3) ** 2 + 0.02 * float(noise)
 
 
-fake_search_train.score = noisy_score
+def execute(run_dir: str) -> str:
+    """Execute a run with the noisy score; other tests of this process keep theirs."""
+    with patch.object(fake_search_train, "score", noisy_score):
+        return fake_search_train.execute(run_dir)

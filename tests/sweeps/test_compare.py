@@ -197,3 +197,16 @@ def test_until_clear_takes_seeds_that_no_run_of_the_root_has_had(tmp_path):
         found, place = _until_clear(study, directory, budget=5)
     assert found.protocol.first_seed == 7
     assert place.path.name == found.name
+
+
+def test_until_clear_refuses_names_that_its_files_cannot_tell_apart(own, tmp_path):
+    long = "a_candidate_with_a_very_long_name"
+    text = OWN.split("@dataclass(frozen=True)\nclass NoCall")[0]
+    for end in "xy":
+        (tmp_path / f"{end}.py").write_text(text.replace("    tau:", f'    name = "{long}_{end}"\n    tau:'))
+    with pytest.raises(PlanError, match="shortens the arms' names"):
+        clear_study("x.py:MyEstimator", "y.py:MyEstimator")
+
+
+def test_until_clear_takes_an_effect_in_either_spelling():
+    assert clear_study("a_grae", smallest_effect="2%").protocol.smallest_effect == "2%"

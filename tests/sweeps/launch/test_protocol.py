@@ -104,7 +104,10 @@ REFUSALS = {
     "benchmark": (changed(metrics=["pass@1/problem"]), "evaluation.benchmarks has no 'problem'; did you mean"),
     "samples": (changed(metrics=["pass@64/problems"]), "evaluation.num_samples = 40 gives no Pass@64"),
     "twice": (changed(metrics=["pass@1/problems"] * 2), "protocol.metrics names a metric more than once"),
-    "effect": (changed(smallest_effect="1"), "protocol.smallest_effect is in points of Pass@k, such as 1pp"),
+    "effect": (
+        changed(smallest_effect="1"),
+        "protocol.smallest_effect: '1' is not an effect. Write",
+    ),
     "number": (changed(smallest_effect=0.01), "protocol.smallest_effect must be a valid string"),
     "looks": (changed(looks=[5, 3]), "protocol.looks must be increasing numbers of seeds from 3"),
     "alpha": (changed(alpha=0.9), "protocol.alpha must lie between 0.001 and 0.2"),
