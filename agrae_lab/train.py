@@ -39,6 +39,11 @@ def _join_experiment(config: Mapping[str, Any], run_dir: Path) -> None:
         runs.Experiment(name, question or "", (key,), {key: config["arm"]}, comparison).write(Path(config["root"]))
 
 
+def multirun_first(argv: list[str]) -> list[str]:
+    """Return the command line with -m before the overrides: Hydra's parser accepts overrides on one side of it only."""
+    return [argv[0], *sorted(argv[1:], key=lambda word: word not in ("-m", "--multirun"))]
+
+
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     """Train and evaluate one run in this process."""
@@ -64,7 +69,7 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    sys.argv = take_json_flag(sys.argv)  # Hydra knows no flags but its own
+    sys.argv = multirun_first(take_json_flag(sys.argv))  # Hydra knows no flags but its own
     sys.argv = [word.removeprefix("+") if word.startswith("+method=") else word for word in sys.argv]  # as of old
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text())

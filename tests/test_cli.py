@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agrae_lab.__main__ import COMMANDS, main
+from agrae_lab.train import multirun_first
 from tests import forked
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,3 +47,8 @@ def test_a_command_s_words_and_exit_status_are_its_module_s():
     answer = call("agrae_lab", "audit", "nowhere.csv")
     assert answer.returncode != 0
     assert "nowhere.csv" in answer.stderr
+
+
+def test_multirun_may_stand_anywhere_in_the_line():
+    words = ["train.py", "root=x", "-m", "advantage=grpo,rloo", "--multirun", "seed=1"]
+    assert multirun_first(words) == ["train.py", "-m", "--multirun", "root=x", "advantage=grpo,rloo", "seed=1"]
