@@ -18,6 +18,7 @@ from analysis.presentation.style import PERCENT, colour, label, line_style, mark
 _MARGIN = 2**0.5  # factor by which the k axis exceeds the curves
 _LINE: dict[str, Any] = {"linewidth": 0.9, "markersize": 3.0}
 _THIN: dict[str, Any] = {"linewidth": 0.5}  # lines of unfinished arms
+WIDE = "those that cross the whole panel are in the CSV only"
 _NONE = "none"  # prefix of the column `band` in rows without a band
 
 
@@ -27,7 +28,7 @@ def draw_curves(table: pd.DataFrame, ax: Axes) -> None:
     Rows with source "published" become hollow markers behind the curves.
     """
     published = _published(table)
-    table = table.drop(published.index)
+    table = without_wide_bands(table.drop(published.index))
     arms = sort_arms(list(table["arm"].unique()))
     for place, arm in enumerate(arms):
         rows = table[table["arm"] == arm]
@@ -56,12 +57,26 @@ def draw_arm(rows: pd.DataFrame, x: str, ax: Axes, *, transform: Transform) -> N
     ax.plot(rows[x], rows["estimate"], label=name, transform=transform, **style, **every)
 
 
+def without_wide_bands(panel: pd.DataFrame) -> pd.DataFrame:
+    """Return a panel's rows without the simultaneous intervals that cross all of it, which show nothing."""
+    if "band_lo" not in panel:
+        return panel
+    low, high = _limits(panel)
+    is_wide = (panel["band_lo"] < low) & (panel["band_hi"] > high)
+    return panel.assign(band_lo=panel["band_lo"].mask(is_wide), band_hi=panel["band_hi"].mask(is_wide))
+
+
 def limit_to_intervals(table: pd.DataFrame, ax: Axes) -> None:
     """Limit the y axis to estimates and pointwise intervals; simultaneous bands may be far wider and are cut."""
+    ax.set_ylim(*_limits(table))
+
+
+def _limits(table: pd.DataFrame) -> tuple[float, float]:
+    """Return the ends of an axis that holds all estimates and pointwise intervals."""
     values = table[["estimate", "lo", "hi"]].to_numpy(dtype=float)
-    low, high = np.nanmin(values), np.nanmax(values)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
     margin = 0.05 * (high - low) or 0.01
-    ax.set_ylim(low - margin, high + margin)
+    return low - margin, high + margin
 
 
 def _mark_ks(ks: Sequence[int], ax: Axes) -> None:
@@ -122,4 +137,4 @@ def _describe_bands(table: pd.DataFrame) -> list[str]:
         return ["Intervals: pointwise in k."]
     reasons = [text.removeprefix(_NONE).strip(" ()") for text in texts if text.startswith(_NONE)]
     missing = f" No thin line where {' or '.join(reasons)}." if reasons else ""
-    return [f"Thick lines: pointwise in k; thin lines: simultaneous, {'; '.join(families)}.{missing}"]
+    return [f"Thick lines: pointwise in k; thin lines: simultaneous, {'; '.join(families)}; {WIDE}.{missing}"]

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.estimates.passk_curves import bounded_share, collect, interval_columns, name_families
-from analysis.figures._curves import draw_arm, limit_to_intervals
+from analysis.figures._curves import WIDE, draw_arm, limit_to_intervals, without_wide_bands
 from analysis.figures._intervals import beside
 from analysis.io.study import BASE, Study
 from analysis.presentation.captions import describe_setting, summarize_setting
@@ -75,7 +75,7 @@ def details(table: pd.DataFrame) -> Sequence[str]:
         "The leftmost point is one sample of n; its value is Pass@n.",
         "The share of correct samples estimates a problem's success rate. By chance a problem near τ falls on either "
         "side, more often at smaller n, so compare Cover@τ only at equal n.",
-        f"Thick lines: pointwise in τ; thin lines: simultaneous, {families}." if families else "",
+        f"Thick lines: pointwise in τ; thin lines: simultaneous, {families}; {WIDE}." if families else "",
         describe_setting(table[table["method"] != WILSON]),
         "Wilson's interval replaces the t interval where too few problems differ." if wilson else "",
         f"Dotted intervals: no finished run ({unfinished})." if unfinished else "",
@@ -84,6 +84,7 @@ def details(table: pd.DataFrame) -> Sequence[str]:
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     """Draw a curve with intervals at some τ for each arm, arms side by side."""
+    table = without_wide_bands(table)
     arms = sort_arms(list(table["arm"].unique()))
     difference = bool(table["reference"].iloc[0])
     if difference:
