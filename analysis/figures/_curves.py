@@ -18,7 +18,7 @@ from analysis.presentation.style import PERCENT, colour, label, line_style, mark
 _MARGIN = 2**0.5  # factor by which the k axis exceeds the curves
 _LINE: dict[str, Any] = {"linewidth": 0.9, "markersize": 3.0}
 _THIN: dict[str, Any] = {"linewidth": 0.5}  # lines of unfinished arms
-WIDE = "those that cross the whole panel are in the CSV only"
+WIDE = "those that enclose all else in the panel are in the CSV only"
 _NONE = "none"  # prefix of the column `band` in rows without a band
 
 
@@ -58,25 +58,25 @@ def draw_arm(rows: pd.DataFrame, x: str, ax: Axes, *, transform: Transform) -> N
 
 
 def without_wide_bands(panel: pd.DataFrame) -> pd.DataFrame:
-    """Return a panel's rows without the simultaneous intervals that cross all of it, which show nothing."""
+    """Return a panel's rows without the simultaneous intervals that enclose all else in it, which show nothing."""
     if "band_lo" not in panel:
         return panel
-    low, high = _limits(panel)
-    is_wide = (panel["band_lo"] < low) & (panel["band_hi"] > high)
+    low, high = _ends(panel)
+    is_wide = (panel["band_lo"] <= low) & (panel["band_hi"] >= high)
     return panel.assign(band_lo=panel["band_lo"].mask(is_wide), band_hi=panel["band_hi"].mask(is_wide))
 
 
 def limit_to_intervals(table: pd.DataFrame, ax: Axes) -> None:
     """Limit the y axis to estimates and pointwise intervals; simultaneous bands may be far wider and are cut."""
-    ax.set_ylim(*_limits(table))
-
-
-def _limits(table: pd.DataFrame) -> tuple[float, float]:
-    """Return the ends of an axis that holds all estimates and pointwise intervals."""
-    values = table[["estimate", "lo", "hi"]].to_numpy(dtype=float)
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    low, high = _ends(table)
     margin = 0.05 * (high - low) or 0.01
-    return low - margin, high + margin
+    ax.set_ylim(low - margin, high + margin)
+
+
+def _ends(table: pd.DataFrame) -> tuple[float, float]:
+    """Return the lowest and the highest end of all estimates and pointwise intervals."""
+    values = table[["estimate", "lo", "hi"]].to_numpy(dtype=float)
+    return float(np.nanmin(values)), float(np.nanmax(values))
 
 
 def _mark_ks(ks: Sequence[int], ax: Axes) -> None:
