@@ -86,9 +86,10 @@ class _ClusterSlot(Slot):
     """Slot on the cluster. Its process on this machine gets the task's settings by an environment variable."""
 
     task: str = ""
+    is_elsewhere = True
 
-    def environment(self) -> dict[str, str]:
-        return {**super().environment(), TASK_VARIABLE: self.task}
+    def environment(self, processes: int = 1) -> dict[str, str]:
+        return {**super().environment(processes), TASK_VARIABLE: self.task}
 
 
 def execute(run_dir: str) -> str:

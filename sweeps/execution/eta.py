@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import heapq
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agrae_lab import runs
+from agrae_lab.runs.processes import Layout
+
+PROBLEMS = 1000  # of a benchmark without a limit, all alike where two runs name the same benchmarks
 
 
 def recorded_seconds(run: runs.Run) -> float | None:
@@ -20,6 +24,43 @@ def typical_seconds(finished: Sequence[runs.Run]) -> float | None:
     """Return the median duration of the finished runs, which one slow run does not move."""
     known = [seconds for run in finished if (seconds := recorded_seconds(run)) is not None]
     return statistics.median(known) if known else None
+
+
+def seconds_by_arithmetic(config: Mapping[str, Any], finished: Sequence[runs.Run]) -> float | None:
+    """Return the expected seconds of a run from finished runs of the same model and engine, else None.
+
+    Training and evaluation each scale with their completions times the tokens of a completion at most, and inversely
+    with the processes.
+    """
+    like = [run for run in finished if all(_kind(run.config)) and _kind(run.config) == _kind(config)]
+    total = 0.0
+    for phase, work in (("train_seconds", _trained_tokens), ("evaluate_seconds", _evaluated_tokens)):
+        rates = [
+            run.meta["timings"][phase] * Layout.of(run.config).processes / work(run.config)
+            for run in like
+            if run.meta.get("timings", {}).get(phase)
+        ]
+        if not rates:
+            return None
+        total += statistics.median(rates) * work(config) / Layout.of(config).processes
+    return total
+
+
+def _kind(config: Mapping[str, Any]) -> tuple[Any, Any]:
+    return (config.get("model") or {}).get("path"), config.get("engine")
+
+
+def _trained_tokens(config: Mapping[str, Any]) -> float:
+    train = config["train"]
+    return float(
+        math.prod(train[key] for key in ("num_steps", "num_prompts", "num_generations", "max_completion_length"))
+    )
+
+
+def _evaluated_tokens(config: Mapping[str, Any]) -> float:
+    evaluation = config["evaluation"]
+    problems = sum(one.get("limit") or PROBLEMS for one in evaluation["benchmarks"].values())
+    return float(problems * evaluation["num_samples"] * evaluation["max_new_tokens"])
 
 
 def run_remaining(progress: Mapping[str, Any], *, elapsed: float, typical: float | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agrae_lab import runs
+from agrae_lab.runs.processes import Layout
 from sweeps.execution import eta
 from sweeps.execution.display import duration
-from sweeps.execution.slots import make_slots
+from sweeps.execution.slots import largest_layout, make_slots, visible_gpus
 from sweeps.planning.freeze import Freeze, Plan
 from sweeps.planning.plan import StudyPlan
 from sweeps.planning.run_dirs import list_run_dirs, read_run_meta
@@ -28,18 +30,58 @@ def print_study(console: Console, planned: StudyPlan, *, num_slots: int | None) 
     """Print the cells of a study with their seeds' status, the number and duration of unfinished runs, and drift."""
     print_cells(console, planned.cells, planned.run_by_key)
     print(f"{planned.num_new} of {len(planned.cells)} pairs of cell and seed are new")
-    _print_counts(planned.all_runs, num_slots=planned.study.resources.slots if num_slots is None else num_slots)
+    resources = planned.study.resources
+    num_slots = resources.slots if num_slots is None else num_slots
+    _print_counts(planned.all_runs, num_slots=num_slots, engine=resources.engine)
+    print_needs(planned.all_runs, engine=resources.engine)
     for sentence in planned.drift:
         print(f"changed since the freeze of this study: {sentence}")
 
 
-def print_plan(console: Console, plan: Plan, *, num_slots: int | None) -> None:
+def print_plan(console: Console, plan: Plan, *, num_slots: int | None, engine: str = "local") -> None:
     """Print the cells of experiments, the number of unfinished runs, and their duration."""
     by_cell: dict[str, list[runs.Run]] = {}
     for run in plan.planned:
         by_cell.setdefault(run.path.parent.name, []).append(run)
     _print_table(console, by_cell)
-    _print_counts(plan.planned, num_slots=num_slots)
+    _print_counts(plan.planned, num_slots=num_slots, engine=engine)
+    print_needs(plan.planned, engine=engine)
+
+
+def print_needs(planned: Sequence[runs.Run], *, engine: str) -> None:
+    """Print processes, memory and hours of the unfinished runs of each model that take several processes."""
+    todo = [run for run in planned if run.status not in runs.FINAL_STATUSES and Layout.of(run.config).processes > 1]
+    by_kind: dict[tuple[str, Layout], list[runs.Run]] = {}
+    for run in todo:
+        by_kind.setdefault((str((run.config.get("model") or {}).get("path")), Layout.of(run.config)), []).append(run)
+    finished = [read_run_meta(path) for path in list_run_dirs(todo[0].root)] if by_kind else []
+    done = [runs.read_run(run.path) for run in finished if run.status == "done"]
+    for (model, layout), some in by_kind.items():
+        config = some[0].config
+        on_cpu = _on_cpu(config, layout, engine=engine)
+        device = "CPU processes" if on_cpu else "GPUs"
+        where = f"on {layout.nodes} machines" if layout.nodes > 1 else "of one machine"
+        how = f"{layout.strategy}, by {layout.launcher}"
+        print(f"{model}: {len(some)} runs, each {layout.processes} {device} {where} ({how})")
+        if "model" in config:
+            from agrae_lab.training.planned_memory import planned_memory  # torch takes seconds
+
+            print(f"  memory: {planned_memory(config, on_cpu=on_cpu)}")
+        seconds = eta.seconds_by_arithmetic(config, done) if "model" in config else None
+        if seconds is None:
+            print("  hours: not known; no run of this model has finished in this root")
+            continue
+        hours = seconds / 3600
+        total = hours * layout.processes * len(some)
+        print(f"  hours: about {hours:.1f} a run, {total:.0f} {device.removesuffix(' processes')}-hours in all, by")
+        print("    tokens from the finished runs of this model")
+
+
+def _on_cpu(config: Mapping[str, Any], layout: Layout, *, engine: str) -> bool:
+    """Return whether a run will train on CPUs, as far as this machine can tell: a cluster has GPUs."""
+    device = config["hardware"].get("device", "auto")
+    needs_gpu = device == "cuda" or layout.launcher == "accelerate" or engine != "local"
+    return device == "cpu" or not (needs_gpu or visible_gpus())
 
 
 def print_search(
@@ -117,7 +159,7 @@ def _print_table(console: Console, by_cell: Mapping[str, Sequence[runs.Run]]) ->
     console.print(table)
 
 
-def _print_counts(planned: Sequence[runs.Run], *, num_slots: int | None) -> None:
+def _print_counts(planned: Sequence[runs.Run], *, num_slots: int | None, engine: str) -> None:
     """Print the numbers of finished and unfinished runs, and the duration of the unfinished ones."""
     todo = [run for run in planned if run.status not in runs.FINAL_STATUSES]
     print(f"{len(planned)} runs: {len(planned) - len(todo)} finished, {len(todo)} to do")
@@ -129,14 +171,24 @@ def _print_counts(planned: Sequence[runs.Run], *, num_slots: int | None) -> None
             [run for run in map(read_run_meta, list_run_dirs(todo[0].root)) if run.status == "done"],
             "in this root",
         )
-    print(_duration_sentence(len(todo), finished, scope, num_slots=num_slots))
+    layout = largest_layout(run.config for run in todo) if engine == "local" else Layout()
+    if any(Layout.of(run.config).processes > 1 for run in todo) and not eta.typical_seconds(finished):
+        return  # print_needs says it
+    print(_duration_sentence(len(todo), finished, scope, num_slots=num_slots, layout=layout))
 
 
-def _duration_sentence(num_runs: int, finished: Sequence[runs.Run], scope: str, *, num_slots: int | None) -> str:
+def _duration_sentence(
+    num_runs: int,
+    finished: Sequence[runs.Run],
+    scope: str,
+    *,
+    num_slots: int | None,
+    layout: Layout = Layout(),  # noqa: B008
+) -> str:
     typical = eta.typical_seconds(finished)
     if typical is None:
         return "duration unknown: no finished run has recorded one"
-    num_at_once = len(make_slots(num_runs, num_slots=num_slots))
+    num_at_once = len(make_slots(num_runs, num_slots=num_slots, layout=layout))
     left = eta.sweep_remaining([], num_waiting=num_runs, typical=typical, num_slots=num_at_once)
     count = f"the {len(finished)} finished {scope}" if len(finished) > 1 else f"the one finished {scope}"
     return f"about {duration(left)}, {num_at_once} at a time: a run takes {duration(typical)}, the median of {count}"
