@@ -33,6 +33,7 @@ MAY_IMPORT = {
         *("agrae_lab.config", "agrae_lab.evaluation", "agrae_lab.models", "agrae_lab.runs", "agrae_lab.tasks"),
         "agrae_lab.training",
     ),
+    "agrae_lab.node": ("agrae_lab.process", "agrae_lab.runs"),
     "agrae_lab.process": ("agrae_lab.runs",),  # imports the train module by its name
     "agrae_lab.__main__": (),  # names commands by their modules and imports none
     "agrae_lab.compare": ("agrae_lab.__main__",),
@@ -86,8 +87,8 @@ MAY_IMPORT = {
         "agrae_lab.advantages.external",  # own_estimators: the class that a choice names
     ),
     "sweeps.planning": ("agrae_lab.runs", "sweeps.errors", "sweeps.spec"),
-    "sweeps.execution": ("agrae_lab.process", "agrae_lab.runs", "sweeps.errors", "sweeps.planning"),
-    "sweeps.engines": ("agrae_lab.runs", "sweeps.errors", "sweeps.execution"),
+    "sweeps.execution": ("agrae_lab.node", "agrae_lab.process", "agrae_lab.runs", "sweeps.errors", "sweeps.planning"),
+    "sweeps.engines": ("agrae_lab.node", "agrae_lab.runs", "sweeps.errors", "sweeps.execution"),
     "sweeps.search": ("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution"),
     "sweeps.inspect": (
         *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.search"),

@@ -9,17 +9,18 @@ kernel kills those below it. When one process is lost, the launcher ends the oth
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from agrae_lab import runs
+from agrae_lab.node import ADDRESS_VARIABLE, node_command
 from agrae_lab.process import RECORDS, end_with_parent
 from agrae_lab.runs import launchers
 from agrae_lab.runs.processes import Layout
@@ -41,7 +42,7 @@ def execute(run_dir: str, train_module: str) -> str:
     oom_kills, stopped = num_oom_kills(), False
     program = ["-m", "agrae_lab.process", train_module, run_dir]
     process = subprocess.Popen(
-        _launch_command(run.config, program),
+        launch_command(run, program),
         env=launchers.environment(),
         start_new_session=True,  # else a stop would reach it twice, and its second SIGTERM ends it at once
         preexec_fn=_prepare,
@@ -64,8 +65,19 @@ def execute(run_dir: str, train_module: str) -> str:
     return runs.read_run(run_dir).status
 
 
-def _launch_command(config: Mapping[str, Any], program: list[str]) -> list[str]:
-    return launchers.command(config, program)
+def launch_command(run: runs.Run, program: list[str]) -> list[str]:
+    """Return the command that starts all processes of a run, or this machine's where others are told otherwise.
+
+    On several machines, Slurm's srun starts a launcher on each; Ray starts those of the others (sweeps.engines.ray).
+    """
+    layout = Layout.of(run.config)
+    if layout.nodes == 1:
+        return launchers.command(run.config, program)
+    if address := os.environ.get(ADDRESS_VARIABLE):
+        return launchers.command(run.config, program, node=0, address=address)
+    address = f"{platform.node()}:{launchers.free_port()}"
+    srun = ["srun", "--overlap", f"--nodes={layout.nodes}", f"--ntasks={layout.nodes}", "--ntasks-per-node=1"]
+    return [*srun, "--kill-on-bad-exit=1", *node_command(str(run.path), "slurm", address, program)]
 
 
 def _prepare() -> None:

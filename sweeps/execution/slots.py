@@ -9,7 +9,7 @@ import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -98,6 +98,11 @@ def num_sweep_slots(num_runs: int, *, num_slots: int | None = None, layout: Layo
 def largest_layout(configs: Iterable[Mapping[str, Any]]) -> Layout:
     """Return the layout with the most processes on a machine; each run of a launch fits into its slots."""
     return max((Layout.of(config) for config in configs), key=lambda one: one.per_node, default=Layout())
+
+
+def preload_for(configs: Iterable[Mapping[str, Any]], preload: Sequence[str]) -> Sequence[str]:
+    """Return the modules that the fork server loads: none if a launcher loads them anew for every process."""
+    return preload if any(Layout.of(config).processes == 1 for config in configs) else ()
 
 
 def check_here(configs: Iterable[Mapping[str, Any]]) -> None:
