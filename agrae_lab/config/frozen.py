@@ -188,7 +188,8 @@ def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
         known = ", ".join(("name", "flavor", *advantages.SLOTS))
         raise ConfigError(f"advantage has no key {', '.join(sorted(unknown))}; it has {known}")
     if chosen["flavor"] not in advantages.FLAVORS:
-        raise ConfigError(f"advantage.flavor must be {' or '.join(advantages.FLAVORS)}, got {chosen['flavor']!r}")
+        *others, last = advantages.FLAVORS
+        raise ConfigError(f"advantage.flavor must be {', '.join(others)} or {last}, got {chosen['flavor']!r}")
     return advantages.from_slots(chosen["name"], chosen, flavor=chosen["flavor"])
 
 

@@ -173,6 +173,10 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         new_tensor = batch.rewards_NF.new_tensor
         return {name: new_tensor(column).view(-1, self.num_generations) for name, column in columns.items()}
 
+    def _prompt_names(self, batch: GenerationBatch) -> list[str]:  # type: ignore[override]
+        """Return the problem's identifier for each completion of this process."""
+        return batch.problem_ids_n
+
     def _measure(self, batch: GenerationBatch) -> None:
         """Set what is recorded of the completions of all processes, and the metrics that follow from it."""
         mask_nT, ids_nT = policy_mask(batch.loss_inputs), batch.loss_inputs["completion_ids"]
