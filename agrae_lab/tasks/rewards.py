@@ -27,12 +27,12 @@ def shaped(components: Mapping[str, float], name: str) -> float:
         ValueError: there is no such reward, or a component is missing; the message lists the choices.
     """
     weights = _weights(name)
-    if missing := [one for one in weights if one not in components]:
+    if missing := [component for component in weights if component not in components]:
         raise ValueError(
             f"task.reward = {name!r} weighs {' and '.join(weights)}, and the verdict has no {' and '.join(missing)}. "
             f"Its reward components are {', '.join(components) or 'none'}"
         )
-    return sum(weight * components[one] for one, weight in weights.items())
+    return sum(weight * components[component] for component, weight in weights.items())
 
 
 def reward_of(task: Task) -> str:
@@ -59,7 +59,7 @@ def with_reward(task: Task, name: str | None) -> Task:
     name = default_reward(task) if name is None else name
     if name == ACCURACY:
         return task
-    if missing := [one for one in _weights(name) if one not in task.components]:
+    if missing := [component for component in _weights(name) if component not in task.components]:
         raise ValueError(
             f"task.reward = {name!r} weighs {' and '.join(_weights(name))}, and the verdicts of task {task.name!r} "
             f"have no {' and '.join(missing)}. Leave task.reward out"
