@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -67,10 +67,11 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         _check_parts(estimator, config["task"])
         config["advantage"] = estimator.settings()
         known = canonical(estimator)
-        config["method"] = _name_of(known, config["loss"]["name"])
+        changes = _method_words(config)
+        config["method"] = _name_of(known, changes)
         if config["arm"] is None:
             is_preset = known.name in advantages.preset_names() and not advantages.differences_from_preset(known)
-            config["arm"] = config["method"] if is_preset else _name_of(estimator, config["loss"]["name"])
+            config["arm"] = config["method"] if is_preset else _name_of(estimator, changes)
         _check_steps(config)
         _check_batch(config, min_group_size=estimator.min_group_size)
         config["model_fingerprint"] = _fingerprint_local(config["model"]["path"])
@@ -148,9 +149,15 @@ def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [b for b in benchmarks.values() if isinstance(b, dict)] if isinstance(benchmarks, dict) else []
 
 
-def _name_of(estimator: advantages.Estimator, loss: str) -> str:
-    """Return the name of a method: the preset, its differences from it, and the loss unless it is GRPO's."""
-    parts = [estimator.name, *advantages.differences_from_preset(estimator), *([loss] if loss != "grpo" else [])]
+def _method_words(config: Mapping[str, Any]) -> list[str]:
+    """Return the words that tell a method's loss and sampling from GRPO's."""
+    loss, rounds = config["loss"]["name"], config["train"].get("sampling_rounds")
+    return [*([loss] if loss != "grpo" else []), *(["resampled"] if rounds is not None else [])]
+
+
+def _name_of(estimator: advantages.Estimator, changes: Sequence[str]) -> str:
+    """Return the name of a method: the preset, its differences from it, and the words of its loss and sampling."""
+    parts = [estimator.name, *advantages.differences_from_preset(estimator), *changes]
     return "+".join(parts)[:60]
 
 
@@ -223,6 +230,11 @@ def problem_sets(
         raise ConfigError(
             f"task.train_file holds {len(sets['train'])} problems, fewer than train.num_prompts = {needed}; "
             "lower train.num_prompts or give more problems"
+        )
+    if config["train"].get("sampling_rounds") is not None and len(sets["train"]) < 2 * needed:
+        raise ConfigError(
+            f"train.sampling_rounds: a second round draws train.num_prompts = {needed} other problems, and "
+            f"task.train_file holds {len(sets['train'])}; lower train.num_prompts or set train.sampling_rounds=null"
         )
     return sets
 
