@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agrae_lab import advantages
-from agrae_lab.config import schema
+from agrae_lab.config import losses, schema
 from agrae_lab.config.code_fingerprints import evaluation_code, training_code
 from agrae_lab.evaluation.engines.vllm import check_vllm
 from agrae_lab.models.load import fingerprint_model, local_path
@@ -66,11 +66,12 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         estimator = advantages.without_idle_match(estimator_of(config))
         _check_parts(estimator, config["task"])
         config["advantage"] = estimator.settings()
+        config["loss"] = losses.checked(config["loss"])
         known = canonical(estimator)
-        config["method"] = _name_of(known, config["loss"]["name"])
+        config["method"] = _name_of(known, config["loss"])
         if config["arm"] is None:
             is_preset = known.name in advantages.preset_names() and not advantages.differences_from_preset(known)
-            config["arm"] = config["method"] if is_preset else _name_of(estimator, config["loss"]["name"])
+            config["arm"] = config["method"] if is_preset else _name_of(estimator, config["loss"])
         _check_steps(config)
         _check_batch(config, min_group_size=estimator.min_group_size)
         config["model_fingerprint"] = _fingerprint_local(config["model"]["path"])
@@ -148,9 +149,9 @@ def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [b for b in benchmarks.values() if isinstance(b, dict)] if isinstance(benchmarks, dict) else []
 
 
-def _name_of(estimator: advantages.Estimator, loss: str) -> str:
+def _name_of(estimator: advantages.Estimator, loss: Mapping[str, Any]) -> str:
     """Return the name of a method: the preset, its differences from it, and the loss unless it is GRPO's."""
-    parts = [estimator.name, *advantages.differences_from_preset(estimator), *([loss] if loss != "grpo" else [])]
+    parts = [estimator.name, *advantages.differences_from_preset(estimator), *losses.loss_label(loss)]
     return "+".join(parts)[:60]
 
 

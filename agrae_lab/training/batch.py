@@ -35,6 +35,7 @@ class GenerationBatch(ScoredBatch):
     mean_entropy_N: Tensor = field(init=False)  # _measure: nats a token, of the policy that sampled
     grpo_PG: Tensor = field(init=False)  # _measure: plain GRPO's advantages
     complete_at: float = field(init=False)  # _generate_and_score_completions: time.perf_counter()
+    entropy_scale: Tensor | None = None  # _compute_loss: factor of the entropy bonus's gradient, of a micro-batch
     update_logprobs_nT: Tensor = field(init=False)  # _compute_loss: of the updated policy, on the current micro-batch
 
     def release_loss_inputs(self) -> dict[str, Any]:

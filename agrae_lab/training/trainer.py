@@ -12,11 +12,14 @@ through all stages of a step, in this order:
         _replace_advantages             the estimator's advantages in the place of TRL's
         _measure                        lengths, truncation, GRPO's advantages for comparison, metrics
         _record                         rollouts
+        _mask_truncated                 truncated completions out of the loss, if loss.mask_truncated
+    _prepare_inputs                     for each micro-batch of an update: the tokens of the whole update
     _compute_loss                       for each micro-batch of an update: finite loss, approximate KL
     log                                 after the step's last update: the row of metrics
 
 `_find_token_stats` and `_replace_advantages` come from the TRL adapter (`AdvantageStages` in
-agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too. Methods of TRL 1.16 that are extended or
+agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too; `_mask_truncated` and `_prepare_inputs` from
+`LossStages` (loss_stages.py). Methods of TRL 1.16 that are extended or
 replaced say so in their first sentence.
 
 Legend: P prompts, G completions of each, N = P·G, n this process's share of N, T completion tokens.
@@ -44,6 +47,7 @@ from agrae_lab.models.memory import advise_when_out_of_memory
 from agrae_lab.tasks import Problem, Task, is_shaped
 from agrae_lab.tasks.encoding import map_images
 from agrae_lab.training.batch import GenerationBatch
+from agrae_lab.training.loss_stages import LossStages
 from agrae_lab.training.memory_advice import sampling_advice
 from agrae_lab.training.recorder import Recorder, step_metrics, update_metrics
 from agrae_lab.training.shared_prompts import shared_prompts
@@ -58,7 +62,7 @@ class DivergedError(RuntimeError):
     """The loss or the gradient is not finite."""
 
 
-class AdvantageTrainer(AdvantageStages, GRPOTrainer):
+class AdvantageTrainer(LossStages, AdvantageStages, GRPOTrainer):
     """GRPOTrainer under any advantage estimator, on a dataset with the one column `problem_id`.
 
     Args:
@@ -70,6 +74,7 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         validate: called before every `validate_every`-th step; its values join the step's row. It is called once more
             after the last step; these values get the prefix `final_`.
         on_step: called with each finished row of metrics.
+        loss: the config's section `loss`, for what TRL's arguments do not say of it.
     """
 
     args: GRPOConfig
@@ -86,6 +91,7 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         validate: Callable[[Any], dict[str, float]] | None = None,
         validate_every: int = 1,
         on_step: Callable[[dict[str, Any]], None] | None = None,
+        loss: Mapping[str, Any] | None = None,
         **trl_arguments: Any,
     ) -> None:
         super().__init__(reward_funcs=self._verify, **trl_arguments)
@@ -95,6 +101,7 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         self.recorder = recorder
         self._validate, self._validate_every = validate, validate_every
         self._on_step = on_step
+        self.loss_section = loss or {"name": "grpo"}
         self._num_batches_like_grpo: int | None = 0  # None: the estimator has differed from plain GRPO
 
     @property
@@ -116,6 +123,7 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         self._replace_advantages(batch)
         self._measure(batch)
         self._record(batch)
+        self._mask_truncated(batch)
         batch.complete_at = time.perf_counter()
         return batch.release_loss_inputs()
 
@@ -226,13 +234,6 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
             self._stop_diverged(f"the loss is {loss.item()} at step {self._batch.step}", {"loss": math.nan})
         self._metrics["train"]["approx_kl"].append(self._approx_kl(inputs))
         return loss
-
-    def _get_per_token_logps_and_entropies(self, model: Any, *arguments: Any, **keywords: Any) -> tuple:
-        """Extend TRL's method: keep the log-probs of an update's pass, which TRL does not return with the loss."""
-        token_stats = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)
-        if torch.is_grad_enabled():
-            self._batch.update_logprobs_nT = token_stats[0].detach()
-        return token_stats
 
     def _approx_kl(self, inputs: dict[str, Any]) -> float:
         """Return KL(sampling policy ‖ updated policy), nats a token: mean of ρ − 1 − log ρ over the sampled tokens."""
