@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from agrae_lab.models.lora import check_lora
 from agrae_lab.runs import SCHEMA_VERSION, Comparison
 from agrae_lab.tasks import (
     fingerprint_problems,
+    is_control,
     load_problems,
     load_task,
     own_task,
@@ -68,10 +69,11 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         config["advantage"] = estimator.settings()
         config["loss"] = losses.checked(config["loss"])
         known = canonical(estimator)
-        config["method"] = _name_of(known, config["loss"])
+        changes = _method_words(config)
+        config["method"] = _name_of(known, changes)
         if config["arm"] is None:
             is_preset = known.name in advantages.preset_names() and not advantages.differences_from_preset(known)
-            config["arm"] = config["method"] if is_preset else _name_of(estimator, config["loss"])
+            config["arm"] = config["method"] if is_preset else _name_of(estimator, changes)
         _check_steps(config)
         _check_batch(config, min_group_size=estimator.min_group_size)
         config["model_fingerprint"] = _fingerprint_local(config["model"]["path"])
@@ -149,9 +151,16 @@ def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [b for b in benchmarks.values() if isinstance(b, dict)] if isinstance(benchmarks, dict) else []
 
 
-def _name_of(estimator: advantages.Estimator, loss: Mapping[str, Any]) -> str:
-    """Return the name of a method: the preset, its differences from it, and the loss unless it is GRPO's."""
-    parts = [estimator.name, *advantages.differences_from_preset(estimator), *losses.loss_label(loss)]
+def _method_words(config: Mapping[str, Any]) -> list[str]:
+    """Return the words that tell a method's loss and reward from GRPO's: those of the loss, and a control reward."""
+    task = config["task"]
+    control = [f"reward={task['reward']}"] if is_control(load_task(task["name"], task)) else []
+    return [*losses.loss_label(config["loss"]), *control]
+
+
+def _name_of(estimator: advantages.Estimator, changes: Sequence[str]) -> str:
+    """Return the name of a method: the preset, its differences from it, and the words of its loss and reward."""
+    parts = [estimator.name, *advantages.differences_from_preset(estimator), *changes]
     return "+".join(parts)[:60]
 
 
@@ -194,7 +203,15 @@ def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
 
 
 def _check_parts(estimator: advantages.Estimator, section: Mapping[str, Any]) -> None:
-    if "parts" in estimator.requires and len(load_task(section["name"], section).components) < 2:
+    if "parts" not in estimator.requires:
+        return
+    task = load_task(section["name"], section)
+    if is_control(task):
+        raise ConfigError(
+            f"task.reward = {section['reward']!r} is a control, and advantage {estimator.name!r} weighs the verifier's "
+            "reward components in its place; choose another estimator or reward"
+        )
+    if len(task.components) < 2:
         raise ConfigError(
             f"advantage {estimator.name!r} weighs the reward components apart, but the rewards of task.name = "
             f"{section['name']!r} have but one; choose another estimator, or a task whose `components` name several"

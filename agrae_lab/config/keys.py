@@ -123,7 +123,8 @@ class Task:
         str | None,
         OPTIONAL,
         "Reward: accuracy, or a mixture of accuracy and format: code (the authors' 0.9 and 0.1) or paper (its text's "
-        "0.1 and 0.9); null: code for an image task, else accuracy.",
+        "0.1 and 0.9), or a control: random, constant, format or inverted (docs/controls.md); null: code for an image "
+        "task, else accuracy.",
     ] = None
     max_pixels: Annotated[
         Count | None, OPTIONAL, "Larger images of an image task are scaled down to it; null: no limit."

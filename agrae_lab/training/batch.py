@@ -35,8 +35,8 @@ class GenerationBatch(ScoredBatch):
     mean_entropy_N: Tensor = field(init=False)  # _measure: nats a token, of the policy that sampled
     grpo_PG: Tensor = field(init=False)  # _measure: plain GRPO's advantages
     complete_at: float = field(init=False)  # _generate_and_score_completions: time.perf_counter()
-    entropy_scale: Tensor | None = None  # _compute_loss: factor of the entropy bonus's gradient, of a micro-batch
     update_logprobs_nT: Tensor = field(init=False)  # _compute_loss: of the updated policy, on the current micro-batch
+    update_entropies_nT: Tensor = field(init=False)  # _compute_loss: of the same, with gradient; dropped after it
 
     def release_loss_inputs(self) -> dict[str, Any]:
         """Return TRL's loss inputs; drop them, the prompts, log-probs and entropies, which are no longer needed."""

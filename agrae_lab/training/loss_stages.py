@@ -53,35 +53,35 @@ class LossStages:
         return inputs
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        """Extend TRL's method: set the scale of the entropy bonus for this micro-batch."""
-        self._batch.entropy_scale = self._entropy_scale(inputs)
-        return super()._compute_loss(model, inputs)  # type: ignore[misc]
-
-    def _get_per_token_logps_and_entropies(self, model: Any, *arguments: Any, **keywords: Any) -> tuple:
-        """Extend TRL's method: keep the log-probs of an update's pass, which TRL does not return with the loss.
-
-        With an entropy bonus, scale the gradient of the entropies, and not their values, by `entropy_scale`.
-        """
-        token_stats = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)  # type: ignore[misc]
-        if not torch.is_grad_enabled():
-            return token_stats
-        self._batch.update_logprobs_nT = token_stats[0].detach()
-        if (scale := self._batch.entropy_scale) is None:
-            return token_stats
-        logprobs_nT, entropies_nT, *others = token_stats
-        values_nT = entropies_nT.detach()
-        return logprobs_nT, values_nT + scale * (entropies_nT - values_nT), *others
-
-    def _entropy_scale(self, inputs: Mapping[str, Any]) -> Tensor | None:
-        """Return the factor that makes TRL's entropy bonus a mean over the tokens of an update; None without a bonus.
+        """Extend TRL's method: make the entropy bonus a mean over the tokens of the update.
 
         TRL takes the mean over each pass of each process and averages these means, so that the weights would depend on
-        how an update is divided. The factor is 1 for an undivided one.
+        how an update is divided.
         """
-        if not self._entropy_bonus_enabled:
-            return None
-        num_parts = self.args.gradient_accumulation_steps * self.accelerator.num_processes
-        return policy_mask(inputs).sum() * num_parts / inputs["update_tokens"].clamp(min=1)
+        weight = self._bonus_weight()  # before TRL adapts it
+        loss = super()._compute_loss(model, inputs)  # type: ignore[misc]
+        if weight:
+            mask_nT, num_passes = policy_mask(inputs), self.args.gradient_accumulation_steps
+            num_tokens, entropies_nT = mask_nT.sum(), self._batch.update_entropies_nT
+            share = num_tokens * num_passes * self.accelerator.num_processes / inputs["update_tokens"].clamp(min=1)
+            bonus = (entropies_nT * mask_nT).sum() / num_tokens.clamp(min=1) / num_passes
+            loss = loss - weight * (share - 1) * bonus  # share is 1 in an undivided update
+        del self._batch.update_entropies_nT  # with its graph
+        return loss
+
+    def _bonus_weight(self) -> float:
+        """Return the weight with which TRL adds the entropy of the next pass to the objective."""
+        if self.use_adaptive_entropy and self._last_world_entropy > self.args.entropy_target:
+            return 0.0
+        return self.entropy_coef
+
+    def _get_per_token_logps_and_entropies(self, model: Any, *arguments: Any, **keywords: Any) -> tuple:
+        """Extend TRL's method: keep what an update's pass gives, which TRL does not return with the loss."""
+        token_stats = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)  # type: ignore[misc]
+        if torch.is_grad_enabled():
+            self._batch.update_logprobs_nT = token_stats[0].detach()
+            self._batch.update_entropies_nT = token_stats[1]
+        return token_stats
 
     # Provided by GRPOTrainer.
     model: Any
@@ -89,4 +89,7 @@ class LossStages:
     accelerator: Any
     _step: int
     _buffered_inputs: Any
+    use_adaptive_entropy: bool
+    entropy_coef: float
     _entropy_bonus_enabled: bool
+    _last_world_entropy: float

@@ -44,7 +44,7 @@ from agrae_lab.advantages import Estimator, make
 from agrae_lab.advantages.adapters.trl import AdvantageStages, policy_mask
 from agrae_lab.advantages.statistics import mean_over_tokens
 from agrae_lab.models.memory import advise_when_out_of_memory
-from agrae_lab.tasks import Problem, Task, is_shaped
+from agrae_lab.tasks import Problem, Task, drawn, is_control, is_shaped
 from agrae_lab.tasks.encoding import map_images
 from agrae_lab.training.batch import GenerationBatch
 from agrae_lab.training.loss_stages import LossStages
@@ -162,14 +162,22 @@ class AdvantageTrainer(LossStages, AdvantageStages, GRPOTrainer):
         """Return a reward for each completion of this process, None where it is invalid: TRL's reward function."""
         start = time.perf_counter()
         texts = [completion_text(completion) for completion in completions]
-        verdicts = self._task.verify_all(texts, [self._problems[i] for i in problem_id])
+        found = self._task.verify_all(texts, [self._problems[i] for i in problem_id])
+        first = self.accelerator.process_index * len(found)
+        verdicts = drawn(self._task, found, problem_id, seed=self.args.seed, step=self._batch.step, first=first)
         self._batch.metrics["seconds_reward"] = time.perf_counter() - start
         self._batch.verdicts_N = gather_object(verdicts)
         return [verdict.reward if verdict.valid else None for verdict in verdicts]
 
     def _correct(self, batch: GenerationBatch) -> Tensor:  # type: ignore[override]
-        """Return 1 for a correct completion by its verdict, 0 for any other, [P, G]."""
-        correct = [float(verdict.correct) for verdict in batch.verdicts_N]
+        """Return 1 for a correct completion by its verdict, 0 for any other, [P, G].
+
+        Under a control reward the verdict stays hidden from training: the estimator's p and ω are of the full reward.
+        """
+        if is_control(self._task):
+            correct = [float(verdict.valid and verdict.reward >= 1) for verdict in batch.verdicts_N]
+        else:
+            correct = [float(verdict.correct) for verdict in batch.verdicts_N]
         return batch.rewards_NF.new_tensor(correct).view(-1, self.num_generations)
 
     def _reward_components(self, batch: GenerationBatch) -> Mapping[str, Tensor]:  # type: ignore[override]

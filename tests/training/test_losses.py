@@ -6,15 +6,18 @@ A step has two updates: exactly on policy in the first, ratios other than 1 in t
 import dataclasses
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 import torch
 
 from agrae_lab import runs
 from agrae_lab.config import problem_sets
+from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import load_model
 from agrae_lab.training.session import build_trainer
 from agrae_lab.training.trainer import AdvantageTrainer
 from tests.training.conftest import SMALL, compose_config
+from tests.training.test_runs_end_to_end import TIMES, metrics, rollouts
 
 TOLERANCE = 5e-6  # of the largest gradient of the update, or of 1
 MAX_LENGTH = 10  # some completions are truncated
@@ -213,3 +216,47 @@ def test_the_second_update_tells_the_formulas_apart(monkeypatch, tmp_path, case)
     """On policy all of them are one policy gradient, so that the comparison above says something only in the second."""
     (_, (theirs, ours, _)) = gradients_of_step(monkeypatch, tmp_path, *CASES[case], mistaken=MISTAKEN[case])
     assert distance(theirs, ours) > 1e-3
+
+
+def test_the_mask_leaves_truncated_completions_out_of_the_loss_and_in_the_records(small_run, tmp_path, monkeypatch):
+    masks, original = [], AdvantageTrainer._compute_loss
+
+    def compute_loss(self, model, inputs):
+        masks.append((inputs["completion_mask"].sum(dim=1), inputs["completion_ids"], inputs["num_items_in_batch"]))
+        return original(self, model, inputs)
+
+    monkeypatch.setattr(AdvantageTrainer, "_compute_loss", compute_loss)
+    short = [f"train.max_completion_length={MAX_LENGTH}", "train.num_steps=1", "train.validate_every=0"]
+    frame = rollouts(small_run("loss.mask_truncated=true", *short, root=tmp_path))
+    in_loss, ids, count = (torch.cat([one[i].reshape(-1, *one[i].shape[1:]) for one in masks]) for i in range(3))
+    ended = (ids == 1).any(dim=1)  # nano's end token
+    assert 0 < ended.sum() < len(ended)
+    assert (in_loss[~ended] == 0).all()
+    assert (in_loss[ended] > 0).all()
+    assert (count == int(in_loss.sum())).all()  # what loss=dapo divides by
+    assert frame["truncated"].sum() == int((~ended).sum())
+    assert (frame.loc[frame["truncated"], "n_tokens"] == MAX_LENGTH).all()
+    plain = rollouts(small_run(*short))
+    pd.testing.assert_frame_equal(frame, plain)  # lengths, log-probs and advantages of all completions
+
+
+def test_an_adaptive_bonus_resumes_where_it_was(small_run, tmp_path, monkeypatch):
+    settings = ["loss.entropy_target=3", "loss.entropy_step=0.02"]
+    whole = small_run(*settings)
+    cut = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, *settings))
+    original = AdvantageTrainer._generate
+
+    def stop_at_four(self, prompts):
+        if self._batch.step == 4:
+            raise KeyboardInterrupt
+        return original(self, prompts)
+
+    monkeypatch.setattr(AdvantageTrainer, "_generate", stop_at_four)
+    with pytest.raises(KeyboardInterrupt):
+        execute(cut)
+    monkeypatch.setattr(AdvantageTrainer, "_generate", original)
+    execute(cut)
+    weights = metrics(whole)["entropy_coefficient"]
+    assert weights.is_monotonic_increasing
+    assert weights.iloc[-1] == pytest.approx(0.02 * 12 - 0.01)  # mean of the last step's two updates
+    pd.testing.assert_frame_equal(metrics(runs.read_run(cut)).drop(columns=TIMES), metrics(whole).drop(columns=TIMES))
