@@ -28,7 +28,7 @@ def load_class(target: str) -> type:
     cls = load_object(target, "class", "my_file:MyEstimator", lambda value: isinstance(value, type))
     if not is_link_class(cls):
         raise ValueError(f"{target}: an estimator is a frozen dataclass; write @dataclass(frozen=True) above the class")
-    if not any("__call__" in vars(one) for one in cls.__mro__):
+    if not any("__call__" in vars(base) for base in cls.__mro__):
         raise ValueError(f"{target} is no estimator: it has no method __call__(self, rewards_PG, context); write one")
     return named(cls)
 

@@ -83,7 +83,7 @@ class Setting:
             if not isinstance(value, Mapping):
                 raise ValueError(self._refusal(key, "a mapping of names to numbers", value))
             inner = dataclasses.replace(self, kind=get_args(self.kind)[1])
-            return {name: inner.checked(f"{key}.{name}", one) for name, one in value.items()}
+            return {name: inner.checked(f"{key}.{name}", number) for name, number in value.items()}
         kept = self._number(key, value) if self.kind in (int, float) else value
         if not all(bound.holds(kept) for bound in self.bounds):
             raise ValueError(self._refusal(key, self.words, value))
@@ -120,7 +120,7 @@ def settings_of(cls: Any) -> tuple[Setting, ...]:
 def _setting(name: str, annotation: Any) -> Setting:
     kind, *extras = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
     kinds = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
-    others = [one for one in kinds if one is not types.NoneType]
+    others = [member for member in kinds if member is not types.NoneType]
     return Setting(
         name=name,
         kind=others[0] if len(others) == 1 else Any,

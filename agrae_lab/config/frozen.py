@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agrae_lab import advantages
-from agrae_lab.config import schema
+from agrae_lab.config import losses, schema
 from agrae_lab.config.code_fingerprints import evaluation_code, training_code
 from agrae_lab.evaluation.engines.vllm import check_vllm
 from agrae_lab.models.load import fingerprint_model, local_path
@@ -22,6 +22,7 @@ from agrae_lab.runs import SCHEMA_VERSION, Comparison
 from agrae_lab.runs.processes import Layout
 from agrae_lab.tasks import (
     fingerprint_problems,
+    is_control,
     load_problems,
     load_task,
     own_task,
@@ -67,11 +68,13 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         estimator = advantages.without_idle_match(estimator_of(config))
         _check_parts(estimator, config["task"])
         config["advantage"] = estimator.settings()
+        config["loss"] = losses.checked(config["loss"])
         known = canonical(estimator)
-        config["method"] = _name_of(known, config["loss"]["name"])
+        changes = _method_words(config)
+        config["method"] = _name_of(known, changes)
         if config["arm"] is None:
             is_preset = known.name in advantages.preset_names() and not advantages.differences_from_preset(known)
-            config["arm"] = config["method"] if is_preset else _name_of(estimator, config["loss"]["name"])
+            config["arm"] = config["method"] if is_preset else _name_of(estimator, changes)
         _check_steps(config)
         _check_batch(config, min_group_size=estimator.min_group_size)
         config["model_fingerprint"] = _fingerprint_local(config["model"]["path"])
@@ -149,9 +152,17 @@ def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [b for b in benchmarks.values() if isinstance(b, dict)] if isinstance(benchmarks, dict) else []
 
 
-def _name_of(estimator: advantages.Estimator, loss: str) -> str:
-    """Return the name of a method: the preset, its differences from it, and the loss unless it is GRPO's."""
-    parts = [estimator.name, *advantages.differences_from_preset(estimator), *([loss] if loss != "grpo" else [])]
+def _method_words(config: Mapping[str, Any]) -> list[str]:
+    """Return the words that tell a method's loss, reward and sampling from GRPO's."""
+    task = config["task"]
+    control = [f"reward={task['reward']}"] if is_control(load_task(task["name"], task)) else []
+    resampled = ["resampled"] if config["train"].get("sampling_rounds") is not None else []
+    return [*losses.loss_label(config["loss"]), *control, *resampled]
+
+
+def _name_of(estimator: advantages.Estimator, changes: Sequence[str]) -> str:
+    """Return the name of a method: the preset, its differences from it, and the words of its loss, reward, sampling."""
+    parts = [estimator.name, *advantages.differences_from_preset(estimator), *changes]
     return "+".join(parts)[:60]
 
 
@@ -189,12 +200,21 @@ def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
         known = ", ".join(("name", "flavor", *advantages.SLOTS))
         raise ConfigError(f"advantage has no key {', '.join(sorted(unknown))}; it has {known}")
     if chosen["flavor"] not in advantages.FLAVORS:
-        raise ConfigError(f"advantage.flavor must be {' or '.join(advantages.FLAVORS)}, got {chosen['flavor']!r}")
+        *others, last = advantages.FLAVORS
+        raise ConfigError(f"advantage.flavor must be {', '.join(others)} or {last}, got {chosen['flavor']!r}")
     return advantages.from_slots(chosen["name"], chosen, flavor=chosen["flavor"])
 
 
 def _check_parts(estimator: advantages.Estimator, section: Mapping[str, Any]) -> None:
-    if "parts" in estimator.requires and len(load_task(section["name"], section).components) < 2:
+    if "parts" not in estimator.requires:
+        return
+    task = load_task(section["name"], section)
+    if is_control(task):
+        raise ConfigError(
+            f"task.reward = {section['reward']!r} is a control, and advantage {estimator.name!r} weighs the verifier's "
+            "reward components in its place; choose another estimator or reward"
+        )
+    if len(task.components) < 2:
         raise ConfigError(
             f"advantage {estimator.name!r} weighs the reward components apart, but the rewards of task.name = "
             f"{section['name']!r} have but one; choose another estimator, or a task whose `components` name several"
@@ -223,6 +243,11 @@ def problem_sets(
         raise ConfigError(
             f"task.train_file holds {len(sets['train'])} problems, fewer than train.num_prompts = {needed}; "
             "lower train.num_prompts or give more problems"
+        )
+    if config["train"].get("sampling_rounds") is not None and len(sets["train"]) < 2 * needed:
+        raise ConfigError(
+            f"train.sampling_rounds: a second round draws train.num_prompts = {needed} other problems, and "
+            f"task.train_file holds {len(sets['train'])}; lower train.num_prompts or set train.sampling_rounds=null"
         )
     return sets
 

@@ -76,7 +76,7 @@ def evaluate(
     plan = [] if not lengths else list(plan_chunks(lengths, first=before, num_samples=decoding.num_samples))
     chunks = {path / "chunks" / f"{chunk.name}.parquet": chunk for chunk in plan}
     for number, (file, chunk) in enumerate(chunks.items()):
-        on_progress(sum(one.is_file() for one in chunks), len(chunks))
+        on_progress(sum(chunk.is_file() for chunk in chunks), len(chunks))
         if number % shard[1] == shard[0] and not file.is_file():
             file.parent.mkdir(parents=True, exist_ok=True)
             table = _chunk_table(engine, task, problems, decoding, chunk, benchmark=benchmark)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NANO = Path(__file__).parent / "nano"
 _GENERATION_FILE = "generation_config.json"
 SHIPPED = {"nano": NANO, "nano_vl": NANO.with_name("nano_vl")}
+MADE_BY = {"models/micro": "python -m agrae_lab.models.micro"}  # the path of a world → the command that makes it
 
 
 class ModelError(ValueError):
@@ -39,6 +40,8 @@ def local_path(name: str) -> Path | None:
         if not (path / "config.json").is_file():
             raise ValueError(f"model.path {name!r} is a directory without config.json. Give the directory of a model")
         return path
+    if name in MADE_BY:
+        raise ValueError(f"model.path {name!r} does not exist. Make it first: {MADE_BY[name]}")
     if name.count("/") == 1 and not name.startswith(("/", ".", "~")) and not name.endswith("/"):
         return None
     raise ValueError(

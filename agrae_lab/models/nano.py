@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from agrae_lab.models.imitation import fit
+from agrae_lab.tasks.base import Problem
 from agrae_lab.tasks.text.countdown import TASK, make_splits, random_solved_problems
 
 PATH = Path(__file__).parent / "nano"
@@ -64,16 +66,20 @@ def make_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2Config:
 def imitate(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, *, num_steps: int, rng: random.Random) -> None:
     """Train `model` in place to predict solutions of random problems, those of tuning and test left out."""
     splits = make_splits()
-    held_out = {(p["digits"], p["target"]) for p in splits["tune"] + splits["test"]}
-    solved = ((p, s) for p, s in random_solved_problems(rng) if (p["digits"], p["target"]) not in held_out)
+    pairs = unseen_pairs(random_solved_problems(rng), splits["tune"] + splits["test"])
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=LEARNING_RATE, total_steps=num_steps)
-    pairs = ([next(solved) for _ in range(BATCH_SIZE)] for _ in range(num_steps))
-    batches = (_encode_pairs(tokenizer, [(TASK.prompt(p), s) for p, s in batch]) for batch in pairs)
+    batches = (encode_pairs(tokenizer, [next(pairs) for _ in range(BATCH_SIZE)]) for _ in range(num_steps))
     fit(model, batches, optimizer=optimizer, schedule=schedule, num_steps=num_steps)
 
 
-def _encode_pairs(tokenizer: PreTrainedTokenizerFast, pairs: list[tuple[str, str]]) -> dict[str, torch.Tensor]:
+def unseen_pairs(solved: Iterator[tuple[Problem, str]], held_out: Sequence[Problem]) -> Iterator[tuple[str, str]]:
+    """Yield prompt and solution of each solved problem that is not among `held_out`."""
+    keys = {(p["digits"], p["target"]) for p in held_out}
+    return ((TASK.prompt(p), solution) for p, solution in solved if (p["digits"], p["target"]) not in keys)
+
+
+def encode_pairs(tokenizer: PreTrainedTokenizerFast, pairs: Sequence[tuple[str, str]]) -> dict[str, torch.Tensor]:
     """Return left-padded prompts + solutions + EOS; the loss counts solution and EOS only."""
     ids = [[*tokenizer.encode(prompt + solution), tokenizer.eos_token_id] for prompt, solution in pairs]
     width = max(map(len, ids))

@@ -5,6 +5,7 @@ through all stages of a step, in this order:
 
     _generate_and_score_completions     TRL calls it once a step
         _validate_policy                the policy that will sample, every `validate_every` steps
+        _draw_groups                    with `sampling_rounds`: completions and verdicts of several rounds of prompts
         _make_prompts                   prompts, with their images
         _tokenize_prompts, _generate    completions          } TRL's own method calls these three
         _verify                         verdicts and rewards }
@@ -12,12 +13,15 @@ through all stages of a step, in this order:
         _replace_advantages             the estimator's advantages in the place of TRL's
         _measure                        lengths, truncation, GRPO's advantages for comparison, metrics
         _record                         rollouts
+        _mask_truncated                 truncated completions out of the loss, if loss.mask_truncated
+    _prepare_inputs                     for each micro-batch of an update: the tokens of the whole update
     _compute_loss                       for each micro-batch of an update: finite loss, approximate KL
     log                                 after the step's last update: the row of metrics
 
 `_find_token_stats` and `_replace_advantages` come from the TRL adapter (`AdvantageStages` in
-agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too. Methods of TRL 1.16 that are extended or
-replaced say so in their first sentence.
+agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too; `_draw_groups` from `SamplingStages`
+(sampling_stages.py), `_mask_truncated` and `_prepare_inputs` from `LossStages` (loss_stages.py). Methods of TRL 1.16
+that are extended or replaced say so in their first sentence.
 
 Legend: P prompts, G completions of each, N = P·G, n this process's share of N, T completion tokens.
 """
@@ -41,11 +45,14 @@ from agrae_lab.advantages import Estimator, make
 from agrae_lab.advantages.adapters.trl import AdvantageStages, policy_mask
 from agrae_lab.advantages.statistics import mean_over_tokens
 from agrae_lab.models.memory import advise_when_out_of_memory
-from agrae_lab.tasks import Problem, Task, is_shaped
+from agrae_lab.tasks import Problem, Task, Verdict, drawn, is_control, is_shaped
 from agrae_lab.tasks.encoding import map_images
 from agrae_lab.training.batch import GenerationBatch
+from agrae_lab.training.dynamic_sampling import completion_text
+from agrae_lab.training.loss_stages import LossStages
 from agrae_lab.training.memory_advice import sampling_advice
 from agrae_lab.training.recorder import Recorder, step_metrics, update_metrics
+from agrae_lab.training.sampling_stages import SamplingStages
 from agrae_lab.training.shared_prompts import shared_prompts
 from agrae_lab.training.vllm_colocate import sampling_stream
 
@@ -58,7 +65,7 @@ class DivergedError(RuntimeError):
     """The loss or the gradient is not finite."""
 
 
-class AdvantageTrainer(AdvantageStages, GRPOTrainer):
+class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer):  # type: ignore[misc]
     """GRPOTrainer under any advantage estimator, on a dataset with the one column `problem_id`.
 
     Args:
@@ -70,6 +77,8 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         validate: called before every `validate_every`-th step; its values join the step's row. It is called once more
             after the last step; these values get the prefix `final_`.
         on_step: called with each finished row of metrics.
+        sampling_rounds: rounds of dynamic sampling at most (dynamic_sampling.py); 1: each step takes what comes.
+        loss: the config's section `loss`, for what TRL's arguments do not say of it.
     """
 
     args: GRPOConfig
@@ -86,6 +95,8 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         validate: Callable[[Any], dict[str, float]] | None = None,
         validate_every: int = 1,
         on_step: Callable[[dict[str, Any]], None] | None = None,
+        sampling_rounds: int = 1,
+        loss: Mapping[str, Any] | None = None,
         **trl_arguments: Any,
     ) -> None:
         super().__init__(reward_funcs=self._verify, **trl_arguments)
@@ -95,6 +106,8 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         self.recorder = recorder
         self._validate, self._validate_every = validate, validate_every
         self._on_step = on_step
+        self.sampling_rounds = sampling_rounds
+        self.loss_section = loss or {"name": "grpo"}
         self._num_batches_like_grpo: int | None = 0  # None: the estimator has differed from plain GRPO
 
     @property
@@ -110,12 +123,14 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         step = self.state.global_step // self._updates_per_step + 1
         batch = self._batch = GenerationBatch(step=step, problem_ids_n=[row["problem_id"] for row in inputs])
         self._validate_policy(batch)
+        self._draw_groups(batch)
         rows = self._make_prompts(batch)
         batch.loss_inputs = super()._generate_and_score_completions(rows)
         self._find_token_stats(batch)
         self._replace_advantages(batch)
         self._measure(batch)
         self._record(batch)
+        self._mask_truncated(batch)
         batch.complete_at = time.perf_counter()
         return batch.release_loss_inputs()
 
@@ -140,28 +155,46 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         return super()._tokenize_prompts(self._batch.prompts_n)
 
     def _generate(self, prompts: list) -> tuple:
-        """Extend TRL's method: time it, share a group's prompt, seed a colocated vLLM by step, advise on memory."""
+        """Extend TRL's method: sample completions, or hand over those that `_draw_groups` has chosen."""
+        return self._sample(prompts) if self._batch.draws_n is None else self._drawn_completions(prompts)
+
+    def _sample(self, prompts: list, *, round_number: int = 1) -> tuple:
+        """Return TRL's completions: timed, a group's prompt shared, vLLM seeded by step and round, advice on memory."""
         start = time.perf_counter()
         processes = self.accelerator.process_index, self.accelerator.num_processes
+        stream = sampling_stream(self.args, self._batch.step, *processes, round_number=round_number)
         advice = advise_when_out_of_memory(sampling_advice(self.args))
         model = self.accelerator.unwrap_model(self.model)
-        with sampling_stream(self.args, self._batch.step, *processes), advice, shared_prompts(model, self.accelerator):
+        with stream, advice, shared_prompts(model, self.accelerator):
             generated = super()._generate(prompts)
-        self._batch.metrics["seconds_sampling"] = time.perf_counter() - start
+        self._batch.add_seconds("seconds_sampling", start)
         return generated
 
     def _verify(self, *, completions: list[Any], problem_id: list[str], **unused: Any) -> list[float | None]:
         """Return a reward for each completion of this process, None where it is invalid: TRL's reward function."""
-        start = time.perf_counter()
-        texts = [completion_text(completion) for completion in completions]
-        verdicts = self._task.verify_all(texts, [self._problems[i] for i in problem_id])
-        self._batch.metrics["seconds_reward"] = time.perf_counter() - start
+        draws_n = self._batch.draws_n
+        verdicts = self._judge(completions, problem_id) if draws_n is None else [draw.verdict for draw in draws_n]
         self._batch.verdicts_N = gather_object(verdicts)
         return [verdict.reward if verdict.valid else None for verdict in verdicts]
 
+    def _judge(self, completions: list[Any], problem_ids: list[str]) -> list[Verdict]:
+        """Return the task's verdicts, timed."""
+        start = time.perf_counter()
+        texts = [completion_text(completion) for completion in completions]
+        found = self._task.verify_all(texts, [self._problems[i] for i in problem_ids])
+        self._batch.add_seconds("seconds_reward", start)
+        first = self.accelerator.process_index * len(found)
+        return drawn(self._task, found, problem_ids, seed=self.args.seed, step=self._batch.step, first=first)
+
     def _correct(self, batch: GenerationBatch) -> Tensor:  # type: ignore[override]
-        """Return 1 for a correct completion by its verdict, 0 for any other, [P, G]."""
-        correct = [float(verdict.correct) for verdict in batch.verdicts_N]
+        """Return 1 for a correct completion by its verdict, 0 for any other, [P, G].
+
+        Under a control reward the verdict stays hidden from training: the estimator's p and ω are of the full reward.
+        """
+        if is_control(self._task):
+            correct = [float(verdict.valid and verdict.reward >= 1) for verdict in batch.verdicts_N]
+        else:
+            correct = [float(verdict.correct) for verdict in batch.verdicts_N]
         return batch.rewards_NF.new_tensor(correct).view(-1, self.num_generations)
 
     def _reward_components(self, batch: GenerationBatch) -> Mapping[str, Tensor]:  # type: ignore[override]
@@ -172,6 +205,10 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         }
         new_tensor = batch.rewards_NF.new_tensor
         return {name: new_tensor(column).view(-1, self.num_generations) for name, column in columns.items()}
+
+    def _prompt_names(self, batch: GenerationBatch) -> list[str]:  # type: ignore[override]
+        """Return the problem's identifier for each completion of this process."""
+        return batch.problem_ids_n
 
     def _measure(self, batch: GenerationBatch) -> None:
         """Set what is recorded of the completions of all processes, and the metrics that follow from it."""
@@ -227,13 +264,6 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
         self._metrics["train"]["approx_kl"].append(self._approx_kl(inputs))
         return loss
 
-    def _get_per_token_logps_and_entropies(self, model: Any, *arguments: Any, **keywords: Any) -> tuple:
-        """Extend TRL's method: keep the log-probs of an update's pass, which TRL does not return with the loss."""
-        token_stats = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)
-        if torch.is_grad_enabled():
-            self._batch.update_logprobs_nT = token_stats[0].detach()
-        return token_stats
-
     def _approx_kl(self, inputs: dict[str, Any]) -> float:
         """Return KL(sampling policy ‖ updated policy), nats a token: mean of ρ − 1 − log ρ over the sampled tokens."""
         mask_nT, logprobs_nT = policy_mask(inputs), self._batch.update_logprobs_nT
@@ -283,8 +313,3 @@ class AdvantageTrainer(AdvantageStages, GRPOTrainer):
 
     def create_model_card(self, *arguments: Any, **keywords: Any) -> None:
         """Replace transformers' method: write no model card, since config.yaml and meta.json describe the run."""
-
-
-def completion_text(completion: str | list[dict[str, Any]]) -> str:
-    """Return the text of a completion, which is a string or, after a chat prompt, a list of messages."""
-    return completion if isinstance(completion, str) else str(completion[-1]["content"])

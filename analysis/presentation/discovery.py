@@ -39,16 +39,16 @@ def discover(package: ModuleType, required: Sequence[str], *, several: str = "")
         except Exception as error:  # a user's file may raise anything
             found.append(Broken(info.name, f"{file} cannot be imported: {_words(error)}"))
             continue
-        for one in getattr(module, several, (module,)) if several else (module,):
-            missing = [name for name in required if not hasattr(one, name)]
+        for entry in getattr(module, several, (module,)) if several else (module,):
+            missing = [name for name in required if not hasattr(entry, name)]
             fault = f"{file} has no {' and no '.join(missing)}; add it"
-            found.append(Broken(str(getattr(one, "NAME", info.name)), fault) if missing else one)
-    return sorted(found, key=lambda one: one.NAME)
+            found.append(Broken(str(getattr(entry, "NAME", info.name)), fault) if missing else entry)
+    return sorted(found, key=lambda entry: entry.NAME)
 
 
 def find(found: Iterable[Any], name: str) -> Any:
     """Return the figure or table with this NAME."""
-    return next(one for one in found if name == one.NAME)
+    return next(entry for entry in found if name == entry.NAME)
 
 
 def make(drawable: Any, render: Callable[[Any], Rendered]) -> Rendered:

@@ -71,7 +71,7 @@ def _columns(figure: Figure, handles: Mapping[str, Artist]) -> int:
 
 def _key_length(handles: Mapping[str, Artist]) -> float:
     """Return the length of a legend's keys in font sizes; markers without lines need less."""
-    lines = any(not isinstance(one, Line2D) or one.get_linestyle() != "None" for one in handles.values())
+    lines = any(not isinstance(handle, Line2D) or handle.get_linestyle() != "None" for handle in handles.values())
     return float(mpl.rcParams["legend.handlelength"]) if lines else 1.0
 
 

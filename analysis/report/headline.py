@@ -34,9 +34,9 @@ def headline(result: Result) -> list[str]:
 def skipped(rendered: Iterable[Rendered]) -> str:
     """Return one line on all figures and tables that were not made, by reason; "" if all were."""
     by_reason: dict[str, list[str]] = {}
-    for one in rendered:
-        if one.reason and one.name not in by_reason.setdefault(one.reason, []):
-            by_reason[one.reason].append(one.name)
+    for output in rendered:
+        if output.reason and output.name not in by_reason.setdefault(output.reason, []):
+            by_reason[output.reason].append(output.name)
     parts = [f"{', '.join(names)} ({reason})" for reason, names in by_reason.items()]
     return f"Skipped: {'; '.join(parts)}." if parts else ""
 

@@ -36,7 +36,7 @@ def summary(result: Result) -> str:
     sections.append(_folded(claims_line(result.verdicts), _verdicts(result.verdicts)))
     sections.append("## Pass@k\n\n" + (markdown(result.passk) if result.passk else f"{NOT_EVALUATED}\n"))
     for title, rendered, entry in (("Figures", result.figures, _figure), ("Tables", result.tables, _table)):
-        if made := [one for one in rendered if not one.reason]:
+        if made := [output for output in rendered if not output.reason]:
             sections.append(f"## {title}\n\n" + "\n".join(map(entry, made)) + "\n")
     if line := skipped((*result.figures, *result.tables)):
         sections.append(f"{_line(line)}\n")
@@ -50,8 +50,8 @@ def _answer(result: Result) -> str:
     """Return the headline, the figure of the gain and the table of differences."""
     sentences = headline(result) or [NO_ANSWER]
     parts = [_bullets(sentences)]
-    parts += [f"![{_line(one.question)}]({one.name}.svg)\n" for one in result.lead_figures]
-    parts += [markdown(one.layout) for one in result.lead_tables if one.layout is not None]
+    parts += [f"![{_line(figure.question)}]({figure.name}.svg)\n" for figure in result.lead_figures]
+    parts += [markdown(table.layout) for table in result.lead_tables if table.layout is not None]
     return "\n".join(parts)
 
 

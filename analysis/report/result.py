@@ -41,12 +41,12 @@ class Result:
     @property
     def lead_figures(self) -> list[Rendered]:
         """The figure that belongs to the answer, if it was drawn."""
-        return [one for one in self.figures if one.name == LEAD_FIGURE and not one.reason]
+        return [figure for figure in self.figures if figure.name == LEAD_FIGURE and not figure.reason]
 
     @property
     def lead_tables(self) -> list[Rendered]:
         """The table that belongs to the answer, if it was written."""
-        return [one for one in self.tables if one.name == LEAD_TABLE and not one.reason]
+        return [table for table in self.tables if table.name == LEAD_TABLE and not table.reason]
 
     @property
     def remarks(self) -> list[str]:

@@ -31,7 +31,9 @@ def show(results: Sequence[Result], judged: Sequence[Result], out: Path) -> None
             sentences.setdefault(reason, []).append(result.study.name)
     for reason, names in sentences.items():
         console.print(f"refused in {', '.join(names)}: {reason}")
-    if line := skipped(one for result in results for one in (*result.figures, *result.tables) if not one.refused):
+    if line := skipped(
+        output for result in results for output in (*result.figures, *result.tables) if not output.refused
+    ):
         console.print(line)
     for result in results:
         console.print(f"{result.study.name}: {out / result.study.name / 'report.html'}")

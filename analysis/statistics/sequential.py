@@ -134,19 +134,19 @@ def describe_look(look: Mapping[str, Any], reference: str, *, label: Callable[[s
     Args:
         label: arm → its displayed name.
     """
-    for one in look["comparisons"]:
-        candidate = label(one["candidate"])
-        if one["estimate"] is None:
-            yield f"{candidate} − {label(reference)}, {one['metric']}: {one['decision']}."
+    for comparison in look["comparisons"]:
+        candidate = label(comparison["candidate"])
+        if comparison["estimate"] is None:
+            yield f"{candidate} − {label(reference)}, {comparison['metric']}: {comparison['decision']}."
             continue
-        lo, hi = (-np.inf, np.inf) if one["lo"] is None else (one["lo"], one["hi"])
-        judged = Judgement(look["num_seeds"], one["estimate"], lo, hi, one["decision"])
-        yield describe(candidate, label(reference), one["metric"], judged)
+        lo, hi = (-np.inf, np.inf) if comparison["lo"] is None else (comparison["lo"], comparison["hi"])
+        judged = Judgement(look["num_seeds"], comparison["estimate"], lo, hi, comparison["decision"])
+        yield describe(candidate, label(reference), comparison["metric"], judged)
 
 
 def decided(look: Mapping[str, Any]) -> dict[str, Any]:
     """Return the look with the comparisons that it has decided."""
-    return {**look, "comparisons": [one for one in look["comparisons"] if one["decision"] != OPEN]}
+    return {**look, "comparisons": [comparison for comparison in look["comparisons"] if comparison["decision"] != OPEN]}
 
 
 def _points(share: float) -> str:

@@ -31,24 +31,24 @@ def table(study: Study) -> pd.DataFrame:
 
 
 def _rows(answer: Answer) -> Iterator[dict[str, Any]]:
-    for one in answer.differences:
+    for difference in answer.differences:
         yield {
             "benchmark": answer.benchmark,
             "arm": answer.arm,
             "reference": answer.reference,
-            "k": one.k,
-            "estimate": one.interval.estimate,
-            "lo": one.interval.lo,
-            "hi": one.interval.hi,
-            "p_value": one.interval.p_value,
-            "word": one.word,
-            "needed": one.needed,
-            "method": one.interval.method,
-            "speaks_of": one.interval.speaks_of,
-            "seeds": one.interval.num_seeds,
+            "k": difference.k,
+            "estimate": difference.interval.estimate,
+            "lo": difference.interval.lo,
+            "hi": difference.interval.hi,
+            "p_value": difference.interval.p_value,
+            "word": difference.word,
+            "needed": difference.needed,
+            "method": difference.interval.method,
+            "speaks_of": difference.interval.speaks_of,
+            "seeds": difference.interval.num_seeds,
             "problems": answer.num_problems,
             "n": answer.num_samples,
-            "caution": one.interval.caution,
+            "caution": difference.interval.caution,
             "unfinished": bool(answer.unfinished),
         }
 

@@ -144,7 +144,7 @@ def _title(benchmark: str, part: str, rows: pd.DataFrame) -> str:
 
 def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     family, pairs = (table[table["part"] == part] for part in (FAMILY, PAIRS))
-    lacking = [one for one in table["benchmark"].unique() if one not in set(family["benchmark"])]
+    lacking = [benchmark for benchmark in table["benchmark"].unique() if benchmark not in set(family["benchmark"])]
     rows = table[(table["part"] == FAMILY) | table["benchmark"].isin(lacking)]
     notes = [describe_setting(pd.concat([rows, _references(rows)], ignore_index=True)), _P_VALUES]
     if len(family):

@@ -39,7 +39,7 @@ def find(name: str, root: Path, *, among: Sequence[Path] | None = None) -> list[
         if (path / "config.yaml").is_file():
             return [runs.read_run(path)]
         if found := sorted(path.glob("seed-*/config.yaml")):
-            return [runs.read_run(one.parent) for one in found]
+            return [runs.read_run(marker.parent) for marker in found]
     by_arm: dict[str, list[Path]] = {}
     for path in list_run_dirs(root) if among is None else among:
         by_arm.setdefault(read_run_meta(path).arm, []).append(path)
@@ -110,9 +110,10 @@ def print_comparison(
     console.print(settings if differ else "no setting differs")
     found = list(results(first, second))
     for table in found:
-        one = table.iloc[0]
+        first_row = table.iloc[0]
         console.print(
-            f"\nPass@k (%) on {one.benchmark}; 95 % intervals: {one.method}, for {one.speaks_of}", markup=False
+            f"\nPass@k (%) on {first_row.benchmark}; 95 % intervals: {first_row.method}, for {first_row.speaks_of}",
+            markup=False,
         )
         shown = Table("k", *map(escape, names), "difference", box=None, pad_edge=False)
         for _, row in table.iterrows():

@@ -34,6 +34,8 @@ def print_study(console: Console, planned: StudyPlan, *, num_slots: int | None) 
     num_slots = resources.slots if num_slots is None else num_slots
     _print_counts(planned.all_runs, num_slots=num_slots, engine=resources.engine)
     print_needs(planned.all_runs, engine=resources.engine)
+    if planned.warning:
+        print(f"warning: {planned.warning}")
     for sentence in planned.drift:
         print(f"changed since the freeze of this study: {sentence}")
 
@@ -46,6 +48,8 @@ def print_plan(console: Console, plan: Plan, *, num_slots: int | None, engine: s
     _print_table(console, by_cell)
     _print_counts(plan.planned, num_slots=num_slots, engine=engine)
     print_needs(plan.planned, engine=engine)
+    for sentence in plan.warnings:
+        print(f"warning: {sentence}")
 
 
 def print_needs(planned: Sequence[runs.Run], *, engine: str) -> None:

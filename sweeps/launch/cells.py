@@ -55,6 +55,8 @@ def launch(
     interrupted = False
     console = make_console()
     if plan.todo:
+        for sentence in plan.warnings:
+            print(f"warning: {sentence}")
         at_once = f", {num_at_once} at a time" if engine == "local" else ""
         print(f"runs: {len(plan.todo)} to do, {len(plan.finished)} finished before{at_once}", flush=True)
         with make_display(

@@ -40,6 +40,7 @@ class LaunchOptions:
     storage: str | None = None  # Optuna storage URL of a search; None: a file in the study's directory
     train_module: str = TRAIN_MODULE
     preload: Sequence[str] = PRELOAD
+    warns: bool = True  # of arms that differ in several factors; False where that was said or each arm is tuned
 
 
 def launch_study(
@@ -74,6 +75,8 @@ def launch_study(
         _record_drift(planned, code)
         plan.write()
         directory.record(study, planned.cells, code)
+        if options.warns and planned.warning:
+            print(f"warning: {planned.warning}", flush=True)
         layout = largest_layout(run.config for run in planned.all_runs)
         slots = _num_slots(study, options) or len(make_slots(len(plan.todo), layout=layout))
         with _display(directory, num_runs=len(plan.todo), num_slots=slots, finished=plan.finished) as display:
@@ -259,6 +262,6 @@ def _display(
     facts = {"to_do": num_runs, "finished": len(finished), "pid": os.getpid(), "host": platform.node()}
     directory.log("launched", **facts)
     if num_runs:
-        print(f"{directory.name}: {num_runs} runs to do, {len(finished)} finished before", flush=True)
+        print(f"{directory.path.name}: {num_runs} runs to do, {len(finished)} finished before", flush=True)
     with make_display(make_console(), num_runs=num_runs, finished_before=finished, num_slots=num_slots) as shown:
         yield LoggedDisplay(shown, directory)

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agrae_lab.tasks.base import Problem, Task, Verdict
 
 DATA = Path(__file__).parents[1] / "data"
-MIN_TARGET, MAX_TARGET = 10, 99
-MIN_DIGITS, MAX_DIGITS = 3, 5
+TARGETS = range(10, 100)
+NUM_DIGITS = range(3, 6)
 MAX_EXPRESSION_CHARS = 32  # fits five digits, four operators and every useful parenthesis; longer text is hostile
 FILES = {  # set → its file in DATA
     "tune": "countdown_tune_test.jsonl",  # the test file of the task countdown_tune
@@ -123,28 +123,38 @@ def _random_tree(digits: list[int], rng: random.Random) -> tuple[str, str]:
     return f"{left}{operator}{right}", operator
 
 
-def random_solved_problems(rng: random.Random) -> Iterator[tuple[dict[str, str | int], str]]:
+def random_solved_problems(
+    rng: random.Random, *, num_digits: range = NUM_DIGITS, targets: range = TARGETS
+) -> Iterator[tuple[dict[str, str | int], str]]:
     """Yield solvable problems (without id), each with one solution, without end."""
     while True:
-        digits = [rng.randint(1, 9) for _ in range(rng.randint(MIN_DIGITS, MAX_DIGITS))]
+        digits = [rng.randint(1, 9) for _ in range(rng.randint(num_digits[0], num_digits[-1]))]
         solution = random_expression(digits, rng)
         target, _ = evaluate(solution)
-        if MIN_TARGET <= target <= MAX_TARGET:
+        if target in targets:
             yield {"digits": "".join(map(str, sorted(digits))), "target": target}, solution
 
 
-def make_splits(*, seed: int = SEED) -> dict[str, list[dict[str, str | int]]]:
-    """Return disjoint sets of problems, `tune`, `train` and `test`, with all numbers of digits in turn."""
-    solved = random_solved_problems(random.Random(seed))
+def make_splits(
+    sizes: Mapping[str, int] = NUM_PROBLEMS,
+    *,
+    num_digits: range = NUM_DIGITS,
+    targets: range = TARGETS,
+    seed: int = SEED,
+) -> dict[str, list[dict[str, str | int]]]:
+    """Return disjoint sets of problems, each with all numbers of digits in turn.
+
+    Args:
+        sizes: name of a set → its number of problems, in the order in which they are drawn.
+    """
+    solved = random_solved_problems(random.Random(seed), num_digits=num_digits, targets=targets)
     seen: set[tuple] = set()
     splits: dict[str, list[dict[str, str | int]]] = {}
-    for split, count in NUM_PROBLEMS.items():
+    for split, count in sizes.items():
         problems = splits[split] = []
         while len(problems) < count:
-            num_digits = MIN_DIGITS + len(problems) % (MAX_DIGITS - MIN_DIGITS + 1)
-            problem = next(
-                p for p, _ in solved if len(str(p["digits"])) == num_digits and tuple(p.values()) not in seen
-            )
+            wanted = num_digits[len(problems) % len(num_digits)]
+            problem = next(p for p, _ in solved if len(str(p["digits"])) == wanted and tuple(p.values()) not in seen)
             seen.add(tuple(problem.values()))
             problems.append({"id": f"{split}-{len(problems):04d}", **problem})
     return splits

@@ -90,7 +90,7 @@ def report_page(result: Result, sample: Sample, folder: Path) -> str:
 
 def _without(rendered: Sequence[Rendered], shown: Sequence[Rendered]) -> list[Rendered]:
     """Return what was made and is not shown with the answer."""
-    return [one for one in rendered if not one.reason and one not in shown]
+    return [output for output in rendered if not output.reason and output not in shown]
 
 
 def browser_data(sample: Sample) -> dict[str, Any]:

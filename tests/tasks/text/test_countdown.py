@@ -109,7 +109,7 @@ def test_tuning_and_test_problems_are_held_out_of_imitation(monkeypatch):
     pairs = ((p, "1") for split in shipped().values() for p in split)
     monkeypatch.setattr(nano, "random_solved_problems", lambda rng: pairs)
     monkeypatch.setattr(nano, "fit", lambda model, batches, num_steps, **unused: seen.extend(batches))
-    monkeypatch.setattr(nano, "_encode_pairs", lambda tokenizer, batch: [prompt for prompt, _ in batch])
+    monkeypatch.setattr(nano, "encode_pairs", lambda tokenizer, batch: [prompt for prompt, _ in batch])
     monkeypatch.setattr(nano, "BATCH_SIZE", 64)
     nano.imitate(torch.nn.Linear(1, 1), None, num_steps=2048 // 64, rng=None)
     assert [prompt for batch in seen for prompt in batch] == [TASK.prompt(p) for p in shipped()["train"]]
@@ -125,7 +125,7 @@ def test_the_tuning_problems_are_a_benchmark_of_the_nano_world():
 
 def test_tasks_are_found_by_their_file():
     own = [name for name in task_names() if list(DATA.parent.glob(f"*/{name}.py"))]
-    assert own == ["countdown", "countdown_tune", "shapes", "shapes_strange"]
+    assert own == ["countdown", "countdown_micro", "countdown_micro_tune", "countdown_tune", "shapes", "shapes_strange"]
 
 
 @pytest.mark.parametrize(("text", "answer"), [("1+2*3", "7"), ("3*2+1", "7"), ("1+2", None), ("no", None)])
