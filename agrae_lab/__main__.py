@@ -44,6 +44,11 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str, str]] = {
         "train softmax policies with any estimator, in seconds",
         "grpo a_grae out=runs/theory",
     ),
+    "difficulty": (
+        ("agrae_lab.difficulty",),
+        "filter or sort training problems by their recorded success rate",
+        "runs/mine/grpo-1a2b3c4d/seed-0 out=mixed.jsonl low=0.01 high=0.99",
+    ),
     "audit": (
         ("analysis", "audit"),
         "check a published Pass@k table for consistency",

@@ -151,8 +151,9 @@ def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _method_words(config: Mapping[str, Any]) -> list[str]:
     """Return the words that tell a method's loss and sampling from GRPO's."""
-    loss, rounds = config["loss"]["name"], config["train"].get("sampling_rounds")
-    return [*([loss] if loss != "grpo" else []), *(["resampled"] if rounds is not None else [])]
+    loss, train = config["loss"]["name"], config["train"]
+    sampling = {"resampled": "sampling_rounds", "listed": "prompt_order"}
+    return [*([loss] if loss != "grpo" else []), *(word for word, key in sampling.items() if train.get(key))]
 
 
 def _name_of(estimator: advantages.Estimator, changes: Sequence[str]) -> str:
@@ -231,7 +232,14 @@ def problem_sets(
             f"task.train_file holds {len(sets['train'])} problems, fewer than train.num_prompts = {needed}; "
             "lower train.num_prompts or give more problems"
         )
-    if config["train"].get("sampling_rounds") is not None and len(sets["train"]) < 2 * needed:
+    if config["train"].get("sampling_rounds") is None:
+        return sets
+    if config["train"].get("prompt_order") is not None:
+        raise ConfigError(
+            "train.sampling_rounds draws further problems at random, and train.prompt_order = 'listed' wants them in "
+            "the order of the file; set one of them to null"
+        )
+    if len(sets["train"]) < 2 * needed:
         raise ConfigError(
             f"train.sampling_rounds: a second round draws train.num_prompts = {needed} other problems, and "
             f"task.train_file holds {len(sets['train'])}; lower train.num_prompts or set train.sampling_rounds=null"

@@ -154,6 +154,12 @@ class Train:
     max_prompt_length: Annotated[
         Count | None, OPTIONAL, "Training problems with more prompt tokens are left out; null: none."
     ] = None
+    prompt_order: Annotated[
+        Literal["listed"] | None,
+        OPTIONAL,
+        "Order of the training problems: listed, as in their file, which is a curriculum if it is sorted; null: "
+        "shuffled.",
+    ] = None
     sampling_rounds: Annotated[
         int | None,
         at_least(2),
