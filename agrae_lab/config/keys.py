@@ -167,6 +167,12 @@ class Train:
         "Rounds of dynamic sampling in a step at most: groups that are all correct or all incorrect are dropped, and "
         "other problems drawn, until num_prompts groups are mixed (DAPO); null: none are.",
     ] = None
+    skip_window: Annotated[
+        Count | None,
+        OPTIONAL,
+        "Steps for which a problem is passed over, and another takes its place, after a group of it that was all "
+        "correct or all incorrect; null: none is.",
+    ] = None
     validate_on: Annotated[str | None, OPTIONAL, "Benchmark of validation; null: the only one."] = None
     validate_samples: Annotated[
         int, at_least(0), OPTIONAL, "Samples of each problem of validation, for avg@n and Pass@k."

@@ -163,6 +163,7 @@ def build_trainer(
             validate_every=validate_every,
             on_step=on_step if is_main() else None,
             sampling_rounds=config["train"].get("sampling_rounds", 1),
+            skip_window=config["train"].get("skip_window", 0),
             callbacks=[MarkComplete()],
         )
     trainer.remove_callback(PrinterCallback)

@@ -12,13 +12,14 @@ through all stages of a step, in this order:
         _find_token_stats               log-probs and entropies of the policy that sampled
         _replace_advantages             the estimator's advantages in the place of TRL's
         _measure                        lengths, truncation, GRPO's advantages for comparison, metrics
+        _remember_unmixed               problems without a lesson, for `skip_window`
         _record                         rollouts
     _compute_loss                       for each micro-batch of an update: finite loss, approximate KL
     log                                 after the step's last update: the row of metrics
 
 `_find_token_stats` and `_replace_advantages` come from the TRL adapter (`AdvantageStages` in
-agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too; `_draw_groups` from `SamplingStages`
-(sampling_stages.py). Methods of TRL 1.16 that are extended or
+agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too; `_draw_groups` and `_remember_unmixed` from
+`SamplingStages` (sampling_stages.py). Methods of TRL 1.16 that are extended or
 replaced say so in their first sentence.
 
 Legend: P prompts, G completions of each, N = P·G, n this process's share of N, T completion tokens.
@@ -75,6 +76,7 @@ class AdvantageTrainer(SamplingStages, AdvantageStages, GRPOTrainer):  # type: i
             after the last step; these values get the prefix `final_`.
         on_step: called with each finished row of metrics.
         sampling_rounds: rounds of dynamic sampling at most (dynamic_sampling.py); 1: each step takes what comes.
+        skip_window: steps for which a problem is passed over after a group that was not mixed; 0: none is.
     """
 
     args: GRPOConfig
@@ -92,6 +94,7 @@ class AdvantageTrainer(SamplingStages, AdvantageStages, GRPOTrainer):  # type: i
         validate_every: int = 1,
         on_step: Callable[[dict[str, Any]], None] | None = None,
         sampling_rounds: int = 1,
+        skip_window: int = 0,
         **trl_arguments: Any,
     ) -> None:
         super().__init__(reward_funcs=self._verify, **trl_arguments)
@@ -101,7 +104,8 @@ class AdvantageTrainer(SamplingStages, AdvantageStages, GRPOTrainer):  # type: i
         self.recorder = recorder
         self._validate, self._validate_every = validate, validate_every
         self._on_step = on_step
-        self.sampling_rounds = sampling_rounds
+        self.sampling_rounds, self.skip_window = sampling_rounds, skip_window
+        self.last_unmixed = {}
         self._num_batches_like_grpo: int | None = 0  # None: the estimator has differed from plain GRPO
 
     @property
@@ -123,6 +127,7 @@ class AdvantageTrainer(SamplingStages, AdvantageStages, GRPOTrainer):  # type: i
         self._find_token_stats(batch)
         self._replace_advantages(batch)
         self._measure(batch)
+        self._remember_unmixed(batch)
         self._record(batch)
         batch.complete_at = time.perf_counter()
         return batch.release_loss_inputs()
