@@ -11,6 +11,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from agrae_lab import runs
@@ -123,11 +124,11 @@ def _run(study: Study, directory: StudyDirectory, options: LaunchOptions) -> int
     if study.protocol is not None:
         print(study.question)
         print_plan(study, directory, train_module=options.train_module)
-        return launch_protocol(study, directory, options)
+        return launch_protocol(study, directory, replace(options, warns=False))  # print_plan has warned
     planned = plan_study(study, directory, train_module=options.train_module, code=read_code(options.train_module))
     print(study.question)
     preview.print_study(make_console(), planned, num_slots=options.num_slots)
-    return launch_study(study, directory, options)
+    return launch_study(study, directory, replace(options, warns=False))  # print_study has warned
 
 
 def _analyse(study: Study, directory: StudyDirectory, code: int) -> int:

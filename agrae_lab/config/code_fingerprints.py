@@ -38,7 +38,7 @@ def training_code(config: Mapping[str, Any], estimator: Estimator) -> dict[str, 
     """Return file → 8 hex digits for all code that decides the weights; paths are relative to the package's folder."""
     found = _imported_by((_file_of(type(link)) for link in estimator.links), within="agrae_lab.advantages")
     trainer = {path for path in (PACKAGE / "training").glob("*.py") if path.stem not in _WATCHING}
-    trainer |= {PACKAGE / "advantages" / "adapters" / "trl.py"}
+    trainer |= {PACKAGE / "advantages" / "adapters" / "trl.py", PACKAGE / "config" / "losses.py"}
     if config["engine"] != "vllm":
         trainer = {path for path in trainer if not path.stem.startswith("vllm")}
     found |= trainer | _rules_of(trainer) | _task_files(config["task"]["name"], config["task"])

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agrae_lab import advantages
-from agrae_lab.config import schema
+from agrae_lab.config import losses, schema
 from agrae_lab.config.code_fingerprints import evaluation_code, training_code
 from agrae_lab.evaluation.engines.vllm import check_vllm
 from agrae_lab.models.load import fingerprint_model, local_path
@@ -21,6 +21,7 @@ from agrae_lab.models.lora import check_lora
 from agrae_lab.runs import SCHEMA_VERSION, Comparison
 from agrae_lab.tasks import (
     fingerprint_problems,
+    is_control,
     load_problems,
     load_task,
     own_task,
@@ -66,6 +67,7 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         estimator = advantages.without_idle_match(estimator_of(config))
         _check_parts(estimator, config["task"])
         config["advantage"] = estimator.settings()
+        config["loss"] = losses.checked(config["loss"])
         known = canonical(estimator)
         changes = _method_words(config)
         config["method"] = _name_of(known, changes)
@@ -150,14 +152,16 @@ def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _method_words(config: Mapping[str, Any]) -> list[str]:
-    """Return the words that tell a method's loss and sampling from GRPO's."""
-    loss, train = config["loss"]["name"], config["train"]
-    sampling = {"resampled": "sampling_rounds", "skipping": "skip_window", "listed": "prompt_order"}
-    return [*([loss] if loss != "grpo" else []), *(word for word, key in sampling.items() if train.get(key))]
+    """Return the words that tell a method's loss, reward and sampling from GRPO's."""
+    task, train = config["task"], config["train"]
+    control = [f"reward={task['reward']}"] if is_control(load_task(task["name"], task)) else []
+    keys = {"resampled": "sampling_rounds", "skipping": "skip_window", "listed": "prompt_order"}
+    sampling = [word for word, key in keys.items() if train.get(key) is not None]
+    return [*losses.loss_label(config["loss"]), *control, *sampling]
 
 
 def _name_of(estimator: advantages.Estimator, changes: Sequence[str]) -> str:
-    """Return the name of a method: the preset, its differences from it, and the words of its loss and sampling."""
+    """Return the name of a method: the preset, its differences from it, and the words of its loss, reward, sampling."""
     parts = [estimator.name, *advantages.differences_from_preset(estimator), *changes]
     return "+".join(parts)[:60]
 
@@ -202,7 +206,15 @@ def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
 
 
 def _check_parts(estimator: advantages.Estimator, section: Mapping[str, Any]) -> None:
-    if "parts" in estimator.requires and len(load_task(section["name"], section).components) < 2:
+    if "parts" not in estimator.requires:
+        return
+    task = load_task(section["name"], section)
+    if is_control(task):
+        raise ConfigError(
+            f"task.reward = {section['reward']!r} is a control, and advantage {estimator.name!r} weighs the verifier's "
+            "reward components in its place; choose another estimator or reward"
+        )
+    if len(task.components) < 2:
         raise ConfigError(
             f"advantage {estimator.name!r} weighs the reward components apart, but the rewards of task.name = "
             f"{section['name']!r} have but one; choose another estimator, or a task whose `components` name several"

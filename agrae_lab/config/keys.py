@@ -123,7 +123,8 @@ class Task:
         str | None,
         OPTIONAL,
         "Reward: accuracy, or a mixture of accuracy and format: code (the authors' 0.9 and 0.1) or paper (its text's "
-        "0.1 and 0.9); null: code for an image task, else accuracy.",
+        "0.1 and 0.9), or a control: random, constant, format or inverted (docs/controls.md); null: code for an image "
+        "task, else accuracy.",
     ] = None
     max_pixels: Annotated[
         Count | None, OPTIONAL, "Larger images of an image task are scaled down to it; null: no limit."
@@ -181,10 +182,50 @@ class Train:
 
 @dataclass
 class Loss:
-    name: Annotated[Literal["grpo", "dapo", "dr_grpo"], "Average of the loss over tokens."]
-    clip_low: Annotated[FromZero, "Lower clip of the probability ratio, 1 − clip_low."]
-    clip_high: Annotated[FromZero, "Upper clip of the probability ratio, 1 + clip_high."]
+    name: Annotated[
+        Literal["grpo", "dapo", "dr_grpo", "bnpo", "gspo", "luspo", "cispo", "sapo", "vespo"],
+        "Ratio and average of the loss; docs/losses.md says how each differs from GRPO.",
+    ]
     kl_coefficient: Annotated[FromZero, "Weight of the KL penalty to the first policy."]
+    clip_low: Annotated[FromZero | None, OPTIONAL, "Lower clip of the probability ratio, 1 − clip_low."] = None
+    clip_high: Annotated[FromZero | None, OPTIONAL, "Upper clip of the probability ratio, 1 + clip_high."] = None
+    delta: Annotated[
+        float | None,
+        above(1),
+        OPTIONAL,
+        "Two-sided clip: upper bound of the ratio where the advantage is negative, above 1 + clip_high; null: none.",
+    ] = None
+    tau_positive: Annotated[Positive | None, OPTIONAL, "Temperature of SAPO's gate, positive advantages."] = None
+    tau_negative: Annotated[Positive | None, OPTIONAL, "Temperature of SAPO's gate, other advantages."] = None
+    k_positive: Annotated[FromZero | None, OPTIONAL, "Power in VESPO's weight, advantages from 0 on."] = None
+    lambda_positive: Annotated[Positive | None, OPTIONAL, "Decay in VESPO's weight, advantages from 0 on."] = None
+    k_negative: Annotated[FromZero | None, OPTIONAL, "Power in VESPO's weight, negative advantages."] = None
+    lambda_negative: Annotated[Positive | None, OPTIONAL, "Decay in VESPO's weight, negative advantages."] = None
+    kl_estimator: Annotated[
+        Literal["k3", "k3_weighted"] | None,
+        OPTIONAL,
+        "Estimator of the KL penalty: k3 (GRPO's paper), or k3 times the probability ratio, whose gradient is unbiased "
+        "(DeepSeek-V3.2); null: k3_weighted.",
+    ] = None
+    mask_truncated: Annotated[
+        bool | None, OPTIONAL, "Leave completions without an end token out of the loss (DAPO's overlong filter)."
+    ] = None
+    top_entropy_quantile: Annotated[
+        Share | None, OPTIONAL, "Share of tokens, those of highest entropy, that the policy's loss keeps; null: all."
+    ] = None
+    entropy_coefficient: Annotated[
+        Positive | None,
+        OPTIONAL,
+        "Weight of an entropy bonus, mean over an update's tokens; with entropy_target its first value; null: 0.",
+    ] = None
+    entropy_target: Annotated[
+        Positive | None,
+        OPTIONAL,
+        "Entropy, nats a token, at or below which an adaptive bonus applies and its weight grows, up to 1.",
+    ] = None
+    entropy_step: Annotated[
+        Positive | None, OPTIONAL, "Change of the adaptive bonus's weight after each update; null: 0.005."
+    ] = None
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import Any
 from agrae_lab.tasks import text, vision
 from agrae_lab.tasks.base import Problem, Task, Verdict, count_shared, fingerprint_problems, read_problems
 from agrae_lab.tasks.problems import SPLITS, load_problems
-from agrae_lab.tasks.rewards import ACCURACY, default_reward, is_shaped, reward_of, with_reward
+from agrae_lab.tasks.rewards import ACCURACY, default_reward, drawn, is_control, is_shaped, reward_of, with_reward
 from agrae_lab.tasks.text.mathematics import MathTask
 from agrae_lab.tasks.vision.visual import VisualTask
 from agrae_lab.tasks.vision.visual_sets import VISUAL_SPLITS
@@ -24,7 +24,9 @@ __all__ = [
     "Task",
     "Verdict",
     "count_shared",
+    "drawn",
     "fingerprint_problems",
+    "is_control",
     "is_shaped",
     "load_problems",
     "load_task",

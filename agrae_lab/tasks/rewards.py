@@ -1,4 +1,7 @@
-"""Rewards: named mixtures of a verdict's reward components. A completion is correct by accuracy alone.
+"""Rewards: named mixtures of a verdict's reward components, and control rewards. Accuracy alone says what is correct.
+
+A control reward says nothing of correctness, or the opposite: a gain that it brings too is no evidence for the verifier
+or the estimator (arXiv 2506.10947). It replaces what training sees, and verdicts keep what the verifier found.
 
 The paper (arXiv 2602.05548) states 0.1·accuracy + 0.9·format for its vision-language runs; the authors' code has
 0.9·accuracy + 0.1·format. docs/vision.md defines p, ω and "correct" under either.
@@ -6,6 +9,7 @@ The paper (arXiv 2602.05548) states 0.1·accuracy + 0.9·format for its vision-l
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +21,13 @@ REWARDS: dict[str, dict[str, float]] = {
     ACCURACY: {"accuracy": 1.0},
     "code": {"accuracy": 0.9, "format": 0.1},
     "paper": {"accuracy": 0.1, "format": 0.9},
+}
+FORMAT, RANDOM = "format", "random"
+CONTROLS: dict[str, str] = {  # control reward → its definition
+    RANDOM: "0 or 1 by a fair coin of the seed, step, prompt and completion index",
+    "constant": "1 for every completion",
+    FORMAT: "the reward component format alone",
+    "inverted": "1 for an incorrect completion, 0 for a correct one",
 }
 
 
@@ -33,6 +44,32 @@ def shaped(components: Mapping[str, float], name: str) -> float:
             f"Its reward components are {', '.join(components) or 'none'}"
         )
     return sum(weight * components[component] for component, weight in weights.items())
+
+
+def is_control(task: Task) -> bool:
+    """Return whether a task's reward is a control."""
+    return reward_of(task) in CONTROLS
+
+
+def drawn(
+    task: Task, verdicts: Sequence[Verdict], problem_ids: Sequence[str], *, seed: int, step: int, first: int
+) -> list[Verdict]:
+    """Return the verdicts with the rewards of `task.reward = random`; under any other reward, the verdicts themselves.
+
+    A reward depends on its arguments alone, so that a resumed run and any number of processes draw the same ones.
+
+    Args:
+        first: index of the first verdict among the completions of the step.
+    """
+    if reward_of(task) != RANDOM:
+        return list(verdicts)
+
+    def coin(index: int, problem_id: str) -> float:
+        key = f"{seed}/{step}/{problem_id}/{index}"
+        return float(hashlib.sha256(key.encode()).digest()[0] & 1)
+
+    coins = [coin(first + i, problem_id) for i, problem_id in enumerate(problem_ids)]
+    return [replace(v, reward=c) if v.valid else v for v, c in zip(verdicts, coins, strict=True)]
 
 
 def reward_of(task: Task) -> str:
@@ -59,6 +96,8 @@ def with_reward(task: Task, name: str | None) -> Task:
     name = default_reward(task) if name is None else name
     if name == ACCURACY:
         return task
+    if name in CONTROLS and name != FORMAT:
+        return _ControlTask(task, name)
     if missing := [component for component in _weights(name) if component not in task.components]:
         raise ValueError(
             f"task.reward = {name!r} weighs {' and '.join(_weights(name))}, and the verdicts of task {task.name!r} "
@@ -68,8 +107,10 @@ def with_reward(task: Task, name: str | None) -> Task:
 
 
 def _weights(name: str) -> dict[str, float]:
+    if name == FORMAT:
+        return {"format": 1.0}
     if name not in REWARDS:
-        raise ValueError(f"task.reward must be one of {', '.join(REWARDS)}, got {name!r}")
+        raise ValueError(f"task.reward must be one of {', '.join([*REWARDS, *CONTROLS])}, got {name!r}")
     return REWARDS[name]
 
 
@@ -96,3 +137,14 @@ class _ShapedTask(Task):
 
     def _with_reward(self, verdict: Verdict) -> Verdict:
         return replace(verdict, reward=shaped(verdict.components, self.reward)) if verdict.valid else verdict
+
+
+class _ControlTask(_ShapedTask):
+    """A task with a control reward that its verdicts' components do not say."""
+
+    def _with_reward(self, verdict: Verdict) -> Verdict:
+        """Return the verdict with its reward; with a random one, the expectation, which `drawn` replaces by draws."""
+        if not verdict.valid:
+            return verdict
+        rewards = {RANDOM: 0.5, "constant": 1.0, "inverted": 1.0 - verdict.correct}
+        return replace(verdict, reward=rewards[self.reward])

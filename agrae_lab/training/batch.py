@@ -40,6 +40,7 @@ class GenerationBatch(ScoredBatch):
     grpo_PG: Tensor = field(init=False)  # _measure: plain GRPO's advantages
     complete_at: float = field(init=False)  # _generate_and_score_completions: time.perf_counter()
     update_logprobs_nT: Tensor = field(init=False)  # _compute_loss: of the updated policy, on the current micro-batch
+    update_entropies_nT: Tensor = field(init=False)  # _compute_loss: of the same, with gradient; dropped after it
 
     @property
     def dropped_draws(self) -> list[Draw]:

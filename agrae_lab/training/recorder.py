@@ -141,6 +141,10 @@ def update_metrics(logs: Mapping[str, Any], *, use_vllm: bool) -> dict[str, floa
     """Return the numbers of a step's updates out of TRL's log; None for those that it does not have."""
     names = _TRL_METRICS | (_VLLM_METRICS if use_vllm else {})
     found = {column: logs.get(name) for column, name in names.items()}
+    if "cispo_clip_ratio" in logs:  # CISPO's name for it
+        found["clip_high"] = logs["cispo_clip_ratio"]
+    if "entropy_coef" in logs:  # with an entropy bonus only
+        found["entropy_coefficient"] = logs["entropy_coef"]
     return {column: None if value is None else float(value) for column, value in found.items()}
 
 

@@ -164,6 +164,7 @@ def build_trainer(
             on_step=on_step if is_main() else None,
             sampling_rounds=config["train"].get("sampling_rounds", 1),
             skip_window=config["train"].get("skip_window", 0),
+            loss=config["loss"],
             callbacks=[MarkComplete()],
         )
     trainer.remove_callback(PrinterCallback)

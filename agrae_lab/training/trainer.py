@@ -14,13 +14,15 @@ through all stages of a step, in this order:
         _measure                        lengths, truncation, GRPO's advantages for comparison, metrics
         _remember_unmixed               problems without a lesson, for `skip_window`
         _record                         rollouts
+        _mask_truncated                 truncated completions out of the loss, if loss.mask_truncated
+    _prepare_inputs                     for each micro-batch of an update: the tokens of the whole update
     _compute_loss                       for each micro-batch of an update: finite loss, approximate KL
     log                                 after the step's last update: the row of metrics
 
 `_find_token_stats` and `_replace_advantages` come from the TRL adapter (`AdvantageStages` in
 agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too; `_draw_groups` and `_remember_unmixed` from
-`SamplingStages` (sampling_stages.py). Methods of TRL 1.16 that are extended or
-replaced say so in their first sentence.
+`SamplingStages` (sampling_stages.py); `_mask_truncated` and `_prepare_inputs` from `LossStages` (loss_stages.py).
+Methods of TRL 1.16 that are extended or replaced say so in their first sentence.
 
 Legend: P prompts, G completions of each, N = P·G, n this process's share of N, T completion tokens.
 """
@@ -44,10 +46,11 @@ from agrae_lab.advantages import Estimator, make
 from agrae_lab.advantages.adapters.trl import AdvantageStages, policy_mask
 from agrae_lab.advantages.statistics import mean_over_tokens
 from agrae_lab.models.memory import advise_when_out_of_memory
-from agrae_lab.tasks import Problem, Task, Verdict, is_shaped
+from agrae_lab.tasks import Problem, Task, Verdict, drawn, is_control, is_shaped
 from agrae_lab.tasks.encoding import map_images
 from agrae_lab.training.batch import GenerationBatch
 from agrae_lab.training.dynamic_sampling import completion_text
+from agrae_lab.training.loss_stages import LossStages
 from agrae_lab.training.memory_advice import sampling_advice
 from agrae_lab.training.recorder import Recorder, step_metrics, update_metrics
 from agrae_lab.training.sampling_stages import SamplingStages
@@ -63,7 +66,7 @@ class DivergedError(RuntimeError):
     """The loss or the gradient is not finite."""
 
 
-class AdvantageTrainer(SamplingStages, AdvantageStages, GRPOTrainer):  # type: ignore[misc]
+class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer):  # type: ignore[misc]
     """GRPOTrainer under any advantage estimator, on a dataset with the one column `problem_id`.
 
     Args:
@@ -77,6 +80,7 @@ class AdvantageTrainer(SamplingStages, AdvantageStages, GRPOTrainer):  # type: i
         on_step: called with each finished row of metrics.
         sampling_rounds: rounds of dynamic sampling at most (dynamic_sampling.py); 1: each step takes what comes.
         skip_window: steps for which a problem is passed over after a group that was not mixed; 0: none is.
+        loss: the config's section `loss`, for what TRL's arguments do not say of it.
     """
 
     args: GRPOConfig
@@ -95,6 +99,7 @@ class AdvantageTrainer(SamplingStages, AdvantageStages, GRPOTrainer):  # type: i
         on_step: Callable[[dict[str, Any]], None] | None = None,
         sampling_rounds: int = 1,
         skip_window: int = 0,
+        loss: Mapping[str, Any] | None = None,
         **trl_arguments: Any,
     ) -> None:
         super().__init__(reward_funcs=self._verify, **trl_arguments)
@@ -106,6 +111,7 @@ class AdvantageTrainer(SamplingStages, AdvantageStages, GRPOTrainer):  # type: i
         self._on_step = on_step
         self.sampling_rounds, self.skip_window = sampling_rounds, skip_window
         self.last_unmixed = {}
+        self.loss_section = loss or {"name": "grpo"}
         self._num_batches_like_grpo: int | None = 0  # None: the estimator has differed from plain GRPO
 
     @property
@@ -129,6 +135,7 @@ class AdvantageTrainer(SamplingStages, AdvantageStages, GRPOTrainer):  # type: i
         self._measure(batch)
         self._remember_unmixed(batch)
         self._record(batch)
+        self._mask_truncated(batch)
         batch.complete_at = time.perf_counter()
         return batch.release_loss_inputs()
 
@@ -179,13 +186,20 @@ class AdvantageTrainer(SamplingStages, AdvantageStages, GRPOTrainer):  # type: i
         """Return the task's verdicts, timed."""
         start = time.perf_counter()
         texts = [completion_text(completion) for completion in completions]
-        verdicts = self._task.verify_all(texts, [self._problems[i] for i in problem_ids])
+        found = self._task.verify_all(texts, [self._problems[i] for i in problem_ids])
         self._batch.add_seconds("seconds_reward", start)
-        return verdicts
+        first = self.accelerator.process_index * len(found)
+        return drawn(self._task, found, problem_ids, seed=self.args.seed, step=self._batch.step, first=first)
 
     def _correct(self, batch: GenerationBatch) -> Tensor:  # type: ignore[override]
-        """Return 1 for a correct completion by its verdict, 0 for any other, [P, G]."""
-        correct = [float(verdict.correct) for verdict in batch.verdicts_N]
+        """Return 1 for a correct completion by its verdict, 0 for any other, [P, G].
+
+        Under a control reward the verdict stays hidden from training: the estimator's p and ω are of the full reward.
+        """
+        if is_control(self._task):
+            correct = [float(verdict.valid and verdict.reward >= 1) for verdict in batch.verdicts_N]
+        else:
+            correct = [float(verdict.correct) for verdict in batch.verdicts_N]
         return batch.rewards_NF.new_tensor(correct).view(-1, self.num_generations)
 
     def _reward_components(self, batch: GenerationBatch) -> Mapping[str, Tensor]:  # type: ignore[override]
@@ -254,13 +268,6 @@ class AdvantageTrainer(SamplingStages, AdvantageStages, GRPOTrainer):  # type: i
             self._stop_diverged(f"the loss is {loss.item()} at step {self._batch.step}", {"loss": math.nan})
         self._metrics["train"]["approx_kl"].append(self._approx_kl(inputs))
         return loss
-
-    def _get_per_token_logps_and_entropies(self, model: Any, *arguments: Any, **keywords: Any) -> tuple:
-        """Extend TRL's method: keep the log-probs of an update's pass, which TRL does not return with the loss."""
-        token_stats = super()._get_per_token_logps_and_entropies(model, *arguments, **keywords)
-        if torch.is_grad_enabled():
-            self._batch.update_logprobs_nT = token_stats[0].detach()
-        return token_stats
 
     def _approx_kl(self, inputs: dict[str, Any]) -> float:
         """Return KL(sampling policy ‖ updated policy), nats a token: mean of ρ − 1 − log ρ over the sampled tokens."""

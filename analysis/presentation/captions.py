@@ -20,6 +20,10 @@ REWARDS = {
     ACCURACY: "accuracy",
     "code": "0.9·accuracy + 0.1·format (the authors' code)",
     "paper": "0.1·accuracy + 0.9·format (the paper's text)",
+    "random": "a fair coin (control)",
+    "constant": "1 for every completion (control)",
+    "format": "format alone (control)",
+    "inverted": "1 − accuracy (control)",
 }
 
 _COUNTS = dict.fromkeys(("seeds", "n", "problems"), "Int64")

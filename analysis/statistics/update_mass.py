@@ -116,6 +116,8 @@ def _base_masses(link: Mapping[str, Any], p: np.ndarray, group_size: int) -> Mas
             return group_size * p, np.zeros_like(p)
         case "nsr":
             return np.zeros_like(p), group_size * (1 - p)
+        case "zero":
+            return np.zeros_like(p), np.zeros_like(p)
         case _:
             return None
 

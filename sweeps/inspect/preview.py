@@ -29,6 +29,8 @@ def print_study(console: Console, planned: StudyPlan, *, num_slots: int | None) 
     print_cells(console, planned.cells, planned.run_by_key)
     print(f"{planned.num_new} of {len(planned.cells)} pairs of cell and seed are new")
     _print_counts(planned.all_runs, num_slots=planned.study.resources.slots if num_slots is None else num_slots)
+    if planned.warning:
+        print(f"warning: {planned.warning}")
     for sentence in planned.drift:
         print(f"changed since the freeze of this study: {sentence}")
 
@@ -40,6 +42,8 @@ def print_plan(console: Console, plan: Plan, *, num_slots: int | None) -> None:
         by_cell.setdefault(run.path.parent.name, []).append(run)
     _print_table(console, by_cell)
     _print_counts(plan.planned, num_slots=num_slots)
+    for sentence in plan.warnings:
+        print(f"warning: {sentence}")
 
 
 def print_search(

@@ -52,6 +52,8 @@ def launch(
     console = make_console()
     if plan.todo:
         counts = f"{len(plan.todo)} to do, {len(plan.finished)} finished before, {len(slots)} at a time"
+        for sentence in plan.warnings:
+            print(f"warning: {sentence}")
         print(f"runs: {counts}", flush=True)
         with make_display(
             console, num_runs=len(plan.todo), finished_before=plan.finished, num_slots=len(slots)

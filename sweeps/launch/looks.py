@@ -102,7 +102,8 @@ def run_looks(
         if not still_open:
             break
         arms = [question.reference, *dict.fromkeys(candidate for candidate, _ in still_open)]
-        exit_code = launch_study(question.study(study, arms, num_seeds), directory, options)
+        quiet = replace(options, warns=False)  # protocol.py warns of arms that differ in several factors
+        exit_code = launch_study(question.study(study, arms, num_seeds), directory, quiet)
         name_arms(question, study, directory)
         if exit_code == INTERRUPTED:
             return looks, INTERRUPTED

@@ -19,6 +19,7 @@ from sweeps.launch.freezing import check_design, check_unchanged, freeze_protoco
 from sweeps.launch.looks import Look, Question, open_comparisons, run_looks
 from sweeps.launch.study import LaunchOptions, check_engine, launch_study
 from sweeps.launch.tuning import Choice, choose_settings, failed_runs, num_trials_without_end, tuning_directory
+from sweeps.planning.factors import warning_of_settings
 from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec import protocol_rules
 from sweeps.spec.study import Study
@@ -43,6 +44,8 @@ def launch_protocol(study: Study, directory: StudyDirectory, options: LaunchOpti
         check_design(study, directory, load_freeze(options.train_module))
     else:
         check_unchanged(study, frozen)
+    if options.warns and (sentence := _warning(study)):
+        print(sentence, flush=True)
     with runs.lock(folder):
         frozen = runs.read_frozen(folder)  # another process may have written it meanwhile
         if frozen is None:
@@ -91,6 +94,16 @@ def print_plan(study: Study, directory: StudyDirectory, *, train_module: str) ->
             print(sentence)
 
 
+def _warning(study: Study) -> str | None:
+    """Return the warning of arms that differ from the reference in several factors; tuned arms do by design."""
+    protocol = study.protocol
+    assert protocol is not None
+    if protocol.tune is not None:
+        return None
+    found = warning_of_settings(protocol.arms, protocol.reference)
+    return None if found is None else f"warning: {found}"
+
+
 def _plan_sentences(study: Study, frozen: Mapping[str, Any] | None) -> Iterator[str]:
     protocol = study.protocol
     assert protocol is not None
@@ -101,6 +114,8 @@ def _plan_sentences(study: Study, frozen: Mapping[str, Any] | None) -> Iterator[
             f"tune: {len(protocol.arms)} arms × {search.num_trials} trials × {num_seeds} seeds = {total} runs at most, "
             f"for {protocol.tune.metric}"
         )
+    if sentence := _warning(study):
+        yield sentence
     yield f"freeze: {'not yet' if frozen is None else frozen['frozen']}"
     last = protocol.looks[-1]
     yield (

@@ -39,6 +39,7 @@ class LaunchOptions:
     storage: str | None = None  # Optuna storage URL of a search; None: a file in the study's directory
     train_module: str = TRAIN_MODULE
     preload: Sequence[str] = PRELOAD
+    warns: bool = True  # of arms that differ in several factors; False where that was said or each arm is tuned
 
 
 def launch_study(
@@ -71,6 +72,8 @@ def launch_study(
         _record_drift(planned, code)
         plan.write()
         directory.record(study, planned.cells, code)
+        if options.warns and planned.warning:
+            print(f"warning: {planned.warning}", flush=True)
         with _display(study, directory, options, num_runs=len(plan.todo), finished=plan.finished) as display:
             run_all = _bind_engine(study, options, num_runs=len(planned.all_runs))
             outcomes, interrupted = run_all(plan.todo, display=display) if plan.todo else ([], False)

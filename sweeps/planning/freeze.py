@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from agrae_lab import runs
 from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, reraise_if_full_error
+from sweeps.planning.factors import warning_of_runs
 from sweeps.spec.experiments import Cell
 
 Freeze = Callable[[DictConfig], dict[str, Any]]
@@ -37,6 +38,17 @@ class Plan:
     def todo(self) -> list[runs.Run]:
         """Return the runs that are not finished."""
         return [run for run in self.planned if run.status not in runs.FINAL_STATUSES]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return the warnings of experiments whose arms differ from the reference in several factors."""
+        by_key = {run.key: run for run in self.planned}
+        found = [
+            warning_of_runs([by_key[key] for key in one.runs], one.comparison)
+            for _, one in self.experiments
+            if any(run.key in one.runs for run in self.todo)
+        ]
+        return [sentence for sentence in found if sentence is not None]
 
     def write(self) -> None:
         """Write the configs of the unfinished runs, then the manifests of the experiments."""

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from agrae_lab import runs
 from sweeps.planning.drift import Code, code_changes, config_changes
+from sweeps.planning.factors import warning_of_runs
 from sweeps.planning.freeze import Plan, check_comparison, freeze_all, plan_runs
 from sweeps.planning.run_dirs import read_run_meta
 from sweeps.planning.study_directory import FrozenCell, StudyDirectory, cell_id
@@ -38,6 +39,11 @@ class StudyPlan:
     def run_by_key(self) -> Mapping[str, runs.Run]:
         """Return the mapping from run key to run."""
         return {run.key: run for run in self.all_runs}
+
+    @property
+    def warning(self) -> str | None:
+        """Return the warning of arms that differ from the reference in several factors, before runs start."""
+        return warning_of_runs(self.all_runs, self.study.comparison) if self.launch_plan.todo else None
 
     @cached_property
     def launch_plan(self) -> Plan:

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from agrae_lab.runs import training_hash
-from agrae_lab.tasks import Verdict, is_shaped, load_task, task_settings
-from agrae_lab.tasks.rewards import REWARDS, default_reward, reward_of, shaped, with_reward
+from agrae_lab.tasks import Verdict, drawn, is_control, is_shaped, load_task, task_settings
+from agrae_lab.tasks.rewards import CONTROLS, REWARDS, default_reward, reward_of, shaped, with_reward
 from tests.training.conftest import compose_config
 
 PROBLEM = {"id": "1", "digits": "123", "target": 9}
@@ -29,7 +29,7 @@ def test_a_reward_is_a_share(name):
 
 
 def test_unknown_rewards_and_missing_parts_are_named():
-    with pytest.raises(ValueError, match=r"task\.reward must be one of accuracy, code, paper, got 'cod'"):
+    with pytest.raises(ValueError, match=r"task\.reward must be one of accuracy, code, paper, random, .* got 'cod'"):
         shaped({"accuracy": 1.0}, "cod")
     with pytest.raises(
         ValueError, match=r"weighs accuracy and format, and the verdict has no format\. Its reward components are acc"
@@ -108,8 +108,49 @@ def test_a_config_says_a_reward_unless_it_is_accuracy_as_a_matter_of_course(tmp_
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [("cod", "one of accuracy, code, paper, got 'cod'"), ("[]", "task.reward must be text, or null, got []")],
+    [
+        ("cod", "one of accuracy, code, paper, random, constant, format, inverted, got 'cod'"),
+        ("[]", "task.reward must be text, or null, got []"),
+    ],
 )
 def test_an_unknown_reward_is_refused_before_anything_starts(value, reason):
     with pytest.raises(ValueError, match=re.escape(reason)):
         compose_config(f"task.reward={value}")
+
+
+CONTROLLED = [("constant", (1.0, 1.0, 1.0)), ("format", (1.0, 1.0, 0.0)), ("inverted", (0.0, 1.0, 1.0))]
+
+
+@pytest.mark.parametrize(("name", "rewards"), [*CONTROLLED, ("random", (0.5, 0.5, 0.5))])
+def test_a_control_replaces_the_reward_and_keeps_the_verdict(name, rewards):
+    plain, task = load_task("countdown"), load_task("countdown", {"name": "countdown", "reward": name})
+    assert is_control(task)
+    assert is_shaped(task)
+    assert not is_control(plain)
+    for text, reward in zip((RIGHT, WELL_FORMED, WRONG), rewards, strict=True):
+        verdict, true = task.verify(text, PROBLEM), plain.verify(text, PROBLEM)
+        assert verdict.reward == reward
+        assert (verdict.correct, verdict.components, verdict.answer) == (true.correct, true.components, true.answer)
+    assert name in CONTROLS
+
+
+def test_random_rewards_are_a_function_of_seed_step_prompt_and_index():
+    task = load_task("countdown", {"name": "countdown", "reward": "random"})
+    verdicts, ids = [task.verify(RIGHT, PROBLEM), Verdict.invalid()] * 50, ["a", "b"] * 50
+
+    def draw(**changes):
+        return [v.reward for v in drawn(task, verdicts, ids, **({"seed": 0, "step": 1, "first": 0} | changes))][::2]
+
+    assert draw() == draw()
+    assert set(draw()) == {0.0, 1.0}
+    for change in ({"seed": 1}, {"step": 2}, {"first": 100}):
+        assert draw(**change) != draw()
+    ahead = drawn(task, verdicts[60:], ids[60:], seed=0, step=1, first=60)  # as the second of two processes
+    assert [v.reward for v in ahead][::2] == draw()[30:]
+    assert not any(v.valid for v in drawn(task, verdicts, ids, seed=0, step=1, first=0)[1::2])  # invalid stays invalid
+    assert drawn(load_task("countdown"), verdicts, ids, seed=0, step=1, first=0) == verdicts
+
+
+def test_an_estimator_of_components_is_refused_under_a_control():
+    with pytest.raises(ValueError, match=r"task\.reward = 'random' is a control, and advantage 'gdpo' weighs"):
+        compose_config("advantage=gdpo", "task.reward=random")

@@ -26,6 +26,10 @@ ARMS = {
         *("advantage=curve_rl", "advantage/token=entropy", "loss=dapo"),
         *("hardware.per_device_batch_size=4", "hardware.gradient_checkpointing=true"),
     ],
+    "tokens of the update, entropy bonus, truncation mask, random reward": [
+        *("loss=bnpo", "loss.entropy_target=3", "loss.entropy_step=0.02", "loss.mask_truncated=true"),
+        *("task.reward=random", "hardware.per_device_batch_size=4", "train.max_completion_length=9"),
+    ],
     "LoRA": ["advantage=reinforce_pp", LORA, "train.learning_rate=2e-3"],
 }
 

@@ -77,4 +77,5 @@ def test_a_grae_on_every_base(name):
     cases += [(law, b) for b in invalid for law in ("finite", "invalid_left_out")]
     for law, rewards in cases:
         assert (found := suite.violation(law, estimator, rewards)) is None, (law, found)
-    assert missing_counter_examples(estimator) == [], "declare them"
+    if estimator.base.name != "zero":  # no link makes a law of 0 fail, whatever it breaks elsewhere
+        assert missing_counter_examples(estimator) == [], "declare them"

@@ -66,7 +66,7 @@ def table4(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def test_the_words_are_the_trainers_numbers() -> None:
-    assert captions.REWARDS.keys() == rewards.REWARDS.keys()
+    assert captions.REWARDS.keys() == {*rewards.REWARDS, *rewards.CONTROLS}
     for name, weights in rewards.REWARDS.items():
         said = {
             part: float(weight or 1)

@@ -32,6 +32,7 @@ CASES = [
     (advantage({"name": "w_reinforce", "positive_weight": 0.1}), np.where(REWARDS > 0, 0.1, -1.0)),
     (advantage({"name": "psr"}), REWARDS),
     (advantage({"name": "nsr"}), REWARDS - 1),
+    (advantage({"name": "zero"}), 0 * REWARDS),
     (advantage(GRPO, group={"name": "scale_positive", "beta": 10.0}), np.where(REWARDS > 0, 10 * STD, STD)),
     (advantage(GRPO, sample={"name": "hard_focused", "gamma": 0.5}), 0.5 * STD / np.sqrt(P)),
     (
