@@ -25,6 +25,7 @@ from agrae_lab.models.load import ModelError
 from agrae_lab.models.memory import is_out_of_memory
 from agrae_lab.runs import RunError
 from agrae_lab.runs.ending import ending, take_json_flag
+from agrae_lab.runs.overrides import hydra_word
 from agrae_lab.runs.processes import is_main
 
 __all__ = ["execute", "freeze", "main"]
@@ -70,7 +71,10 @@ def main(cfg: DictConfig) -> None:
 
 if __name__ == "__main__":
     sys.argv = multirun_first(take_json_flag(sys.argv))  # Hydra knows no flags but its own
-    sys.argv = [word.removeprefix("+") if word.startswith("+method=") else word for word in sys.argv]  # as of old
+    try:
+        sys.argv = [hydra_word(word) for word in sys.argv]
+    except ValueError as error:
+        sys.exit(f"agrae_lab: {error}")
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text())
         sys.exit()

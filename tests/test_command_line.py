@@ -76,6 +76,7 @@ def test_the_figures_of_the_demo(demo):
     assert pass_at_1 == pytest.approx(samples["correct"].mean())
 
 
+@pytest.mark.slow  # tests/training/test_evaluate_again.py has a run of the kind
 def test_more_samples_of_the_demo_train_nothing(demo):
     """The same launch that asks for more; the figures stand above, of what there was."""
     root, arguments = demo

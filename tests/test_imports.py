@@ -82,7 +82,7 @@ MAY_IMPORT = {
     "sweeps.errors": (),
     "sweeps.spec": (
         *("agrae_lab.runs", "sweeps.errors", "analysis.io", "analysis.statistics"),
-        "agrae_lab.advantages.external",  # own_estimators: the class that a choice names
+        "agrae_lab.advantages",  # own_estimators: the class, or the links of a chain, that a choice names
     ),
     "sweeps.planning": ("agrae_lab.runs", "sweeps.errors", "sweeps.spec"),
     "sweeps.execution": ("agrae_lab.runs", "sweeps.errors", "sweeps.planning"),

@@ -8,8 +8,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from agrae_lab.advantages import external
+from agrae_lab.advantages.chain import SEPARATOR, as_chain, link_settings, links_in
 from agrae_lab.advantages.estimator import SLOTS, field_names, links, unknown_name_message
 from agrae_lab.advantages.settings import settings_of
+
+
+def make_slot(slot: str, settings: Any, *, flavor: str = "paper") -> Any:
+    """Return the link or the chain of a slot, from settings in any form of `link_settings`.
+
+    Raises:
+        ValueError: as `make_link` and `link_settings`.
+    """
+    links_made = [make_link(slot, one, flavor=flavor) for one in link_settings(slot, settings)]
+    if len({one.name for one in links_made}) < len(links_made):
+        names = SEPARATOR.join(one.name for one in links_made)
+        raise ValueError(f"advantage.{slot} = {names}: a link can stand in a chain once; name each once")
+    return as_chain(links_made)
 
 
 def make_link(slot: str, settings: Any, *, flavor: str = "paper") -> Any:
@@ -38,17 +52,26 @@ def make_link(slot: str, settings: Any, *, flavor: str = "paper") -> Any:
     if strange := sorted(given.keys() - set(fields)):
         known = f"its fields are {', '.join(fields)}" if fields else "it has no fields"
         raise ValueError(f"advantage.{slot} {name!r} has no field {', '.join(strange)}; {known}")
-    official = getattr(cls, "OFFICIAL", {}) if flavor == "official" else {}
-    return _construct(slot, cls, {**official, **given})
+    return _construct(slot, cls, {**flavor_values(cls, flavor), **given})
 
 
-def with_fields(slot: str, link: Any, values: Mapping[str, Any]) -> Any:
-    """Return a copy of a link with other values in some of its fields.
+def flavor_values(cls: Any, flavor: str) -> Mapping[str, Any]:
+    """Return field → value where a link class has another in this flavor than in the paper's."""
+    return getattr(cls, flavor.upper(), {}) if flavor != "paper" else {}
+
+
+def with_fields(slot: str, slot_value: Any, values: Mapping[str, Any]) -> Any:
+    """Return a copy of a link or a chain with other values in those of these fields that it has.
 
     Raises:
         ValueError: a value out of bounds, or no number for a number's field.
     """
-    return _construct(slot, type(link), {f: getattr(link, f) for f in field_names(link)} | dict(values))
+    changed = []
+    for one in links_in(slot_value):
+        given = {f: values[f] for f in field_names(one) if f in values}
+        fields = {f: getattr(one, f) for f in field_names(one)} | given
+        changed.append(_construct(slot, type(one), fields) if given else one)
+    return as_chain(changed)
 
 
 def _construct(slot: str, cls: Any, values: Mapping[str, Any]) -> Any:

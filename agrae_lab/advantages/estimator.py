@@ -7,7 +7,7 @@
     match   rescale the batch to plain GRPO's mass                 (l1, l2)
 
 "sample" and "group" are the paper's words: its sample level weighs prompts, its group level weighs completions within a
-group.
+group. These two slots also take a chain of several links (`chain.py`).
 A link fills a slot: a small frozen dataclass with `__call__`, one file in the folder of its slot, entered in the
 registry by `@link`. A named combination of links is a preset (`presets.py`).
 
@@ -23,13 +23,14 @@ import functools
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 
 from agrae_lab.advantages import external
+from agrae_lab.advantages.chain import Chain, links_in
 from agrae_lab.advantages.properties import laws
 from agrae_lab.advantages.settings import Link
 from agrae_lab.advantages.statistics import widened
@@ -38,7 +39,8 @@ T = TypeVar("T")
 State = Mapping[str, Any]  # link name → values that JSON can hold
 
 SLOTS = ("base", "sample", "group", "token", "match")
-FLAVORS = ("paper", "official")  # formulas of the text, or of the authors' code where that differs (OFFICIAL)
+# formulas of the text; of the authors' code where that differs (OFFICIAL); with TRL's constants where it has them (TRL)
+FLAVORS = ("paper", "official", "trl")
 
 # name in REQUIRES (an input beside the rewards) → the fields of Context that hold it, and words for messages
 INPUTS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -46,6 +48,7 @@ INPUTS: dict[str, tuple[tuple[str, ...], str]] = {
     "parts": (("parts",), "the reward components"),
     "entropies": (("entropies_PGT", "mask_PGT"), "token entropies"),
     "logprobs": (("logprobs_PGT", "mask_PGT"), "token log-probabilities"),
+    "prompts": (("prompts",), "names of the prompts"),
 }
 
 
@@ -61,6 +64,7 @@ class Context:
     parts: reward components, name → [P, G].
     entropies_PGT, logprobs_PGT: of the sampling policy at each completion token, nats.
     mask_PGT: 1 at a completion token, 0 at padding.
+    prompts: names of the P prompts, the same whenever a prompt comes again.
     """
 
     omega: float | None = None
@@ -70,6 +74,7 @@ class Context:
     entropies_PGT: Tensor | None = None
     logprobs_PGT: Tensor | None = None
     mask_PGT: Tensor | None = None
+    prompts: Sequence[str] | None = None
 
     def correctness(self, rewards_PG: Tensor) -> Tensor:
         """Return 1 for a correct completion, 0 for any other and NaN for an invalid one, [P, G].
@@ -110,7 +115,7 @@ def link(slot: str, name: str) -> Callable[[type[T]], type[T]]:
     advantages. Class attributes:
 
     OFFICIAL: {field: value in the authors' code}, taken by flavor="official", where it differs from the paper's value,
-        which is the field's default.
+        which is the field's default. TRL: the same for flavor="trl".
     LAWS: laws that a base link keeps beyond `laws.DEFAULT`.
     BREAKS: laws that the link breaks; of a base link, only those in `laws.DEFAULT`.
     REQUIRES: inputs beside the rewards, see `INPUTS`.
@@ -150,7 +155,12 @@ def field_names(cls_or_link: Any) -> list[str]:
 
 
 def all_settings(instance: Any) -> dict[str, Any]:
-    """Return `{"name": ..., field: value, ...}` with every field of a link: the inverse of `make_link`."""
+    """Return `{"name": ..., field: value, ...}` with every field of a link or a chain: the inverse of `make_slot`."""
+    if isinstance(instance, Chain):
+        sections = {link.name: all_settings(link) for link in instance.links}
+        for section in sections.values():
+            section.pop("name")
+        return {"name": instance.name, **sections}
     return name_settings(instance) | {field: getattr(instance, field) for field in field_names(instance)}
 
 
@@ -226,9 +236,14 @@ class Estimator:
             return advantages
 
         advantages = apply(self.base, rewards_PG, context).masked_fill(rewards_PG.isnan(), 0.0)
-        for link_ in (self.sample, self.group, self.token, self.match):
+        for link_ in self.links[1:]:
             advantages = apply(link_, advantages, rewards_PG, context)
         return advantages, new_state
+
+    @property
+    def links(self) -> tuple[Any, ...]:
+        """All links in the order in which they are applied, the base first."""
+        return tuple(link_ for slot in SLOTS for link_ in links_in(getattr(self, slot)))
 
     @property
     def min_group_size(self) -> int:
@@ -238,18 +253,18 @@ class Estimator:
     @property
     def laws(self) -> frozenset[str]:
         """Laws that this combination keeps: `laws.DEFAULT` and the base's LAWS, less the BREAKS of every slot."""
-        broken = [getattr(getattr(self, slot), "BREAKS", ()) for slot in SLOTS]
+        broken = [getattr(link_, "BREAKS", ()) for link_ in self.links]
         return (laws.DEFAULT | getattr(self.base, "LAWS", frozenset())).difference(*broken)
 
     @property
     def requires(self) -> frozenset[str]:
         """Inputs beside the rewards that it needs, out of `INPUTS`."""
-        return frozenset().union(*(getattr(getattr(self, slot), "REQUIRES", ()) for slot in SLOTS))
+        return frozenset().union(*(getattr(link_, "REQUIRES", ()) for link_ in self.links))
 
     @property
     def is_stateful(self) -> bool:
         """True if its advantages depend on earlier batches."""
-        return any(getattr(getattr(self, slot), "STATEFUL", False) for slot in SLOTS)
+        return any(getattr(link_, "STATEFUL", False) for link_ in self.links)
 
     @property
     def is_token_level(self) -> bool:

@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from agrae_lab.advantages.construction import make_link, with_fields
+from agrae_lab.advantages.chain import links_in
+from agrae_lab.advantages.construction import make_link, make_slot, with_fields
 from agrae_lab.advantages.estimator import (
     FLAVORS,
     SLOTS,
@@ -66,40 +67,39 @@ def make(name: str, *, flavor: str = "paper", **overrides: Any) -> Estimator:
 
     Args:
         name: a preset, see `preset_names()`.
-        flavor: "paper" (the text's formulas) or "official" (the authors' code); the same estimator if both agree.
+        flavor: "paper" (the text's formulas), "official" (the authors' code) or "trl" (GRPO's constants as in TRL); the
+            same estimator where they agree.
         overrides: a slot (`base="dr_grpo"`, `match="l1"`, `group={"name": "attenuate", "alpha": 0.5}`,
-            `base=MyEstimator()`, `sample="none"` for an empty one), or a field of the links in place (`beta=5.0`,
-            `alpha=0.5`, `ddof=1`).
+            `base=MyEstimator()`, `sample="none"` for an empty one, `sample=["focal", "dynamic"]` for a chain), or a
+            field of the links in place (`beta=5.0`, `alpha=0.5`, `ddof=1`).
 
     Raises:
         ValueError: unknown name, flavor, slot or field (the choices are listed), or a value out of bounds.
     """
     if flavor not in FLAVORS:
         raise ValueError(unknown_name_message("advantage.flavor", flavor, FLAVORS))
-    slots: dict[str, Any] = preset_slots(name)
-    slots |= {slot: _as_settings(overrides.pop(slot)) for slot in SLOTS if slot in overrides}
-    links_by_slot = {slot: make_link(slot, settings, flavor=flavor) for slot, settings in slots.items()}
-    known = {field for link in links_by_slot.values() for field in field_names(link)}
+    settings: dict[str, Any] = preset_slots(name)
+    settings |= {slot: overrides.pop(slot) for slot in SLOTS if slot in overrides}
+    slots = {slot: make_slot(slot, settings[slot], flavor=flavor) for slot in SLOTS}
+    known = {field for slot in SLOTS for link in links_in(slots[slot]) for field in field_names(link)}
     for field in overrides.keys() - known:
         raise ValueError(
             f"advantage {name!r} has no field {field!r}; it has {', '.join(sorted(known))}, "
             f"and the slots {', '.join(SLOTS)}"
         )
-    for slot, link in links_by_slot.items():
-        values = {field: overrides[field] for field in field_names(link) if field in overrides}
-        is_instance = slots[slot] is link
-        slots[slot] = with_fields(slot, link, values) if is_instance else {**slots[slot], **values}
-    return from_slots(name, slots, flavor=flavor)
+    chosen = {key: value for key, value in overrides.items() if value is not None}  # None: the flavor's value
+    for slot in SLOTS:
+        slots[slot] = with_fields(slot, slots[slot], overrides if slots[slot] is settings[slot] else chosen)
+    return Estimator(name, flavor, **slots)
 
 
 def from_slots(name: str, slots: Mapping[str, Any], *, flavor: str = "paper") -> Estimator:
-    """Return an estimator with a link, or its settings, in every slot; `name` is a label only.
+    """Return an estimator with a link, a chain, or their settings in every slot; `name` is a label only.
 
     Raises:
         ValueError: as `make`.
     """
-    links_by_slot = {slot: make_link(slot, slots[slot], flavor=flavor) for slot in SLOTS}
-    return Estimator(name=name, flavor=flavor, **links_by_slot)
+    return Estimator(name, flavor, **{slot: make_slot(slot, slots[slot], flavor=flavor) for slot in SLOTS})
 
 
 def differences_from_preset(estimator: Estimator) -> list[str]:
@@ -117,16 +117,24 @@ def differences_from_preset(estimator: Estimator) -> list[str]:
         return []
     words = [] if official.same_formula(plain) else [estimator.flavor]
     for slot in SLOTS:
-        link, preset = getattr(estimator, slot), getattr(official, slot)
-        if link.name != preset.name:
-            words.append(link.name)
-        elif hasattr(link, "TARGET") and not hasattr(preset, "TARGET"):
-            words.append("own")  # a class of the user's that bears the name of one of ours
-        if type(link) is not type(preset):
-            is_known = hasattr(link, "TARGET") or link.name in links(slot)
-            preset = make_link(slot, name_settings(link), flavor=estimator.flavor) if is_known else link
-        words += [f"{f}={getattr(link, f)}" for f in field_names(link) if getattr(link, f) != getattr(preset, f)]
+        given, preset = getattr(estimator, slot), getattr(official, slot)
+        if given.name != preset.name:
+            words.append(given.name)
+        for link in links_in(given):
+            differences = _link_differences(slot, link, preset, flavor=estimator.flavor)
+            words += differences if link is given else [f"{link.name}.{word}" for word in differences]
     return words
+
+
+def _link_differences(slot: str, link: Any, preset: Any, *, flavor: str) -> list[str]:
+    """Return the fields in which a link differs from the preset's, or from its own defaults if it is another."""
+    words = []
+    if link.name == preset.name and hasattr(link, "TARGET") and not hasattr(preset, "TARGET"):
+        words.append("own")  # a class of the user's that bears the name of one of ours
+    if type(link) is not type(preset):
+        is_known = hasattr(link, "TARGET") or link.name in links(slot)
+        preset = make_link(slot, name_settings(link), flavor=flavor) if is_known else link
+    return words + [f"{f}={getattr(link, f)}" for f in field_names(link) if getattr(link, f) != getattr(preset, f)]
 
 
 def without_idle_match(estimator: Estimator) -> Estimator:
@@ -139,7 +147,5 @@ def without_idle_match(estimator: Estimator) -> Estimator:
     return free if free.same_formula(fixed_point) else estimator
 
 
-def _as_settings(value: Any) -> Any:
-    if isinstance(value, str):
-        return {"name": value}
-    return dict(value) if isinstance(value, Mapping) else value
+def _as_settings(value: Any) -> dict[str, Any]:
+    return {"name": value} if isinstance(value, str) else dict(value)

@@ -60,10 +60,14 @@ def centred(rewards_PG: Tensor) -> Tensor:
 
 
 def std_of(deviations_PG: Tensor, num_valid_P1: Tensor, *, ddof: int) -> Tensor:
-    """Return the standard deviation from a group's deviations (`centred`) over n − ddof, [P, 1]; 0 if n ≤ ddof."""
-    degrees = num_valid_P1 - ddof
-    variance = widened(deviations_PG).square().sum(dim=1, keepdim=True) / degrees.clamp(min=1)
-    return torch.where(degrees > 0, variance, 0.0).sqrt()
+    """Return the standard deviation from a group's deviations (`centred`) over n − ddof, [P, 1]; 0 if n ≤ ddof.
+
+    The mean square is taken first and corrected by n / (n − ddof) then: TRL's order, and its rounding.
+    """
+    deviations_PG = widened(deviations_PG)
+    degrees, n_P1 = num_valid_P1 - ddof, num_valid_P1.to(deviations_PG)
+    mean_square_P1 = deviations_PG.square().sum(dim=1, keepdim=True) / n_P1.clamp(min=1)
+    return torch.where(degrees > 0, mean_square_P1 * (n_P1 / degrees.clamp(min=1)), 0.0).sqrt()
 
 
 def quotient(numerator: Tensor, denominator: Tensor) -> Tensor:

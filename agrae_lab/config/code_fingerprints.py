@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agrae_lab.advantages import SLOTS, Estimator
+from agrae_lab.advantages import Estimator
 from agrae_lab.tasks import load_task
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -36,7 +36,7 @@ _WATCHING = (
 
 def training_code(config: Mapping[str, Any], estimator: Estimator) -> dict[str, str]:
     """Return file → 8 hex digits for all code that decides the weights; paths are relative to the package's folder."""
-    found = _imported_by((_file_of(type(getattr(estimator, slot))) for slot in SLOTS), within="agrae_lab.advantages")
+    found = _imported_by((_file_of(type(link)) for link in estimator.links), within="agrae_lab.advantages")
     trainer = {path for path in (PACKAGE / "training").glob("*.py") if path.stem not in _WATCHING}
     trainer |= {PACKAGE / "advantages" / "adapters" / "trl.py", PACKAGE / "config" / "losses.py"}
     if config["engine"] != "vllm":

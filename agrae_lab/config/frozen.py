@@ -152,14 +152,15 @@ def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _method_words(config: Mapping[str, Any]) -> list[str]:
-    """Return the words that tell a method's loss and reward from GRPO's: those of the loss, and a control reward."""
+    """Return the words that tell a method's loss, reward and sampling from GRPO's."""
     task = config["task"]
     control = [f"reward={task['reward']}"] if is_control(load_task(task["name"], task)) else []
-    return [*losses.loss_label(config["loss"]), *control]
+    resampled = ["resampled"] if config["train"].get("sampling_rounds") is not None else []
+    return [*losses.loss_label(config["loss"]), *control, *resampled]
 
 
 def _name_of(estimator: advantages.Estimator, changes: Sequence[str]) -> str:
-    """Return the name of a method: the preset, its differences from it, and the words of its loss and reward."""
+    """Return the name of a method: the preset, its differences from it, and the words of its loss, reward, sampling."""
     parts = [estimator.name, *advantages.differences_from_preset(estimator), *changes]
     return "+".join(parts)[:60]
 
@@ -198,7 +199,8 @@ def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
         known = ", ".join(("name", "flavor", *advantages.SLOTS))
         raise ConfigError(f"advantage has no key {', '.join(sorted(unknown))}; it has {known}")
     if chosen["flavor"] not in advantages.FLAVORS:
-        raise ConfigError(f"advantage.flavor must be {' or '.join(advantages.FLAVORS)}, got {chosen['flavor']!r}")
+        *others, last = advantages.FLAVORS
+        raise ConfigError(f"advantage.flavor must be {', '.join(others)} or {last}, got {chosen['flavor']!r}")
     return advantages.from_slots(chosen["name"], chosen, flavor=chosen["flavor"])
 
 
@@ -240,6 +242,11 @@ def problem_sets(
         raise ConfigError(
             f"task.train_file holds {len(sets['train'])} problems, fewer than train.num_prompts = {needed}; "
             "lower train.num_prompts or give more problems"
+        )
+    if config["train"].get("sampling_rounds") is not None and len(sets["train"]) < 2 * needed:
+        raise ConfigError(
+            f"train.sampling_rounds: a second round draws train.num_prompts = {needed} other problems, and "
+            f"task.train_file holds {len(sets['train'])}; lower train.num_prompts or set train.sampling_rounds=null"
         )
     return sets
 

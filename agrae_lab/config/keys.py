@@ -155,6 +155,13 @@ class Train:
     max_prompt_length: Annotated[
         Count | None, OPTIONAL, "Training problems with more prompt tokens are left out; null: none."
     ] = None
+    sampling_rounds: Annotated[
+        int | None,
+        at_least(2),
+        OPTIONAL,
+        "Rounds of dynamic sampling in a step at most: groups that are all correct or all incorrect are dropped, and "
+        "other problems drawn, until num_prompts groups are mixed (DAPO); null: none are.",
+    ] = None
     validate_on: Annotated[str | None, OPTIONAL, "Benchmark of validation; null: the only one."] = None
     validate_samples: Annotated[
         int, at_least(0), OPTIONAL, "Samples of each problem of validation, for avg@n and Pass@k."

@@ -7,7 +7,8 @@
             meta.json                       status, error, provenance, timings, evaluations
             progress.json                   current phase and progress, for displays
             metrics.parquet                 one row per step (a step = one generation batch, counted from 1)
-            rollouts/step-000001.parquet    one row per sampled completion of that step
+            rollouts/step-000001.parquet    one row per completion that this step is trained on
+            rollouts/dropped-000001.parquet with train.sampling_rounds: one row per completion that is not
             checkpoints/                    to resume from
             model/                          the trained policy
             eval/<benchmark>-<hash8>/samples.parquet     named by its evaluation identity

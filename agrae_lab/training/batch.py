@@ -5,6 +5,7 @@ Legend: P prompts, G completions of each, N = P·G in the order group by group, 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from agrae_lab.advantages.adapters.trl import ScoredBatch
 from agrae_lab.tasks import Verdict
+from agrae_lab.training.dynamic_sampling import Draw, Sampled
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -26,6 +28,8 @@ class GenerationBatch(ScoredBatch):
     problem_ids_n: list[str]
     metrics: dict[str, Any] = field(default_factory=dict)  # the step's row, as far as it is known
     prompts_n: list[Any] = field(init=False)  # _make_prompts: with images
+    sampled: Sampled | None = None  # _draw_groups: with train.sampling_rounds; of all processes
+    draws_n: list[Draw] | None = None  # _draw_groups: the completions that _generate and _verify hand to TRL
     verdicts_N: list[Verdict] = field(init=False)  # _verify
     problem_ids_N: list[str] = field(init=False)  # _measure
     completions_N: list[str] = field(init=False)  # _measure
@@ -37,6 +41,15 @@ class GenerationBatch(ScoredBatch):
     complete_at: float = field(init=False)  # _generate_and_score_completions: time.perf_counter()
     update_logprobs_nT: Tensor = field(init=False)  # _compute_loss: of the updated policy, on the current micro-batch
     update_entropies_nT: Tensor = field(init=False)  # _compute_loss: of the same, with gradient; dropped after it
+
+    @property
+    def dropped_draws(self) -> list[Draw]:
+        """Completions that were sampled in this step and are not trained on."""
+        return [draw for group in (self.sampled.dropped if self.sampled else ()) for draw in group.draws]
+
+    def add_seconds(self, name: str, start: float) -> None:
+        """Add the seconds since `start` to a metric."""
+        self.metrics[name] = self.metrics.get(name, 0.0) + time.perf_counter() - start
 
     def release_loss_inputs(self) -> dict[str, Any]:
         """Return TRL's loss inputs; drop them, the prompts, log-probs and entropies, which are no longer needed."""

@@ -14,10 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import torch
 
 from agrae_lab.advantages import diagnose
 from agrae_lab.runs import SCHEMA_VERSION, read_run, replacing, update_meta
 from agrae_lab.training.batch import GenerationBatch
+from agrae_lab.training.dynamic_sampling import completion_text, sampling_metrics
 
 # Column of metrics.parquet → TRL's name for it.
 _TRL_METRICS = {
@@ -66,23 +68,52 @@ def rollout_table(batch: GenerationBatch) -> pa.Table:
     )
 
 
+def dropped_table(batch: GenerationBatch) -> pa.Table:
+    """Return one row per completion that dynamic sampling has dropped; `reason` is that of its group."""
+    rows = [
+        {
+            "schema_version": SCHEMA_VERSION,
+            "step": batch.step,
+            "round": group.round_number,
+            "reason": group.reason,
+            "prompt_id": draw.problem_id,
+            "group": i,
+            "sample": j,
+            "completion": completion_text(draw.completion),
+            "n_tokens": len(draw.completion_ids),
+            "reward": draw.verdict.reward if draw.verdict.valid else None,
+            "correct": draw.verdict.correct,
+            "valid": draw.verdict.valid,
+            "rule": draw.verdict.rule,
+        }
+        for i, group in enumerate(batch.sampled.dropped if batch.sampled else ())
+        for j, draw in enumerate(group.draws)
+    ]
+    return pa.Table.from_pylist(rows)
+
+
 def step_metrics(batch: GenerationBatch, *, is_shaped: bool) -> dict[str, Any]:
     """Return the numbers of a step's rollouts.
 
-    entropy: nats; mean over all sampled tokens of the full-softmax entropy of the policy that sampled them, at the
+    entropy: nats; mean over all tokens trained on of the full-softmax entropy of the policy that sampled them, at the
     sampling temperature. omega: mean accuracy of the valid completions (ω); NaN if there is none. mean_reward: mean
     reward of the valid completions, where rewards are shaped and so differ from accuracy. fully_solved and
     fully_unsolved: prompts with a valid completion whose valid completions are all correct, or all incorrect.
     undecided_count: invalid completions. p_histogram[k]: prompts with k of G completions correct.
+
+    With dynamic sampling, counts, ω, histogram, rewards and num_tokens are of all that was sampled; entropy, advantages
+    and lengths of what is trained on. `sampling_metrics` counts the difference.
     """
-    rewards_PG, verdicts_N = batch.rewards_PG.cpu(), batch.verdicts_N
-    n, g = len(verdicts_N), rewards_PG.shape[1]
+    dropped, g = batch.dropped_draws, batch.rewards_PG.shape[1]
+    verdicts_N = [*batch.verdicts_N, *(draw.verdict for draw in dropped)]
+    n = len(verdicts_N)
     groups = [verdicts_N[i : i + g] for i in range(0, n, g)]
     solved_P = [sum(v.correct for v in group) for group in groups]
     valid_P = [sum(v.valid for v in group) for group in groups]
     correct, invalid = sum(solved_P), n - sum(valid_P)
     tokens = batch.num_tokens_N.sum()
-    accuracy_N = rewards_PG.new_tensor([float(v.correct) if v.valid else math.nan for v in verdicts_N])
+    accuracy_N = torch.tensor([float(v.correct) if v.valid else math.nan for v in verdicts_N])
+    reward_N = torch.tensor([v.reward if v.valid else math.nan for v in verdicts_N])
     return {
         "step": batch.step,
         "num_prompts": n // g,
@@ -95,13 +126,14 @@ def step_metrics(batch: GenerationBatch, *, is_shaped: bool) -> dict[str, Any]:
         "solved_at_least_once": sum(k > 0 for k in solved_P),
         "p_histogram": [sum(k == solved for solved in solved_P) for k in range(g + 1)],
         "omega": float(accuracy_N.nanmean()),
-        **({"mean_reward": float(rewards_PG.nanmean())} if is_shaped else {}),
+        **({"mean_reward": float(reward_N.nanmean())} if is_shaped else {}),
         "entropy": float((batch.mean_entropy_N * batch.num_tokens_N).sum() / tokens),
         **asdict(diagnose(batch.advantages_PG.cpu(), batch.grpo_PG.cpu())),
         "mean_length": float(batch.num_tokens_N.float().mean()),
         "max_length": float(batch.num_tokens_N.max()),
         "truncated_share": float(batch.truncated_N.float().mean()),
-        "num_tokens": int(tokens),  # of this step; the recorder adds them up
+        "num_tokens": int(tokens) + sum(len(draw.completion_ids) for draw in dropped),  # the recorder adds them up
+        **(sampling_metrics(batch.sampled) if batch.sampled else {}),
     }
 
 
@@ -117,7 +149,7 @@ def update_metrics(logs: Mapping[str, Any], *, use_vllm: bool) -> dict[str, floa
 
 
 class Recorder:
-    """Writer of `rollouts/step-*.parquet` and `metrics.parquet` in one run directory, on the main process only."""
+    """Writer of `rollouts/*.parquet` and `metrics.parquet` in one run directory, on the main process only."""
 
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
@@ -131,16 +163,17 @@ class Recorder:
         if self._metrics.is_file():
             recorded = pq.read_table(self._metrics)
             self._table = recorded.filter(pc.field("step") <= step)
-        for path in self._rollouts.glob("step-*.parquet"):
-            if int(path.stem.removeprefix("step-")) > step:
+        for path in self._rollouts.glob("*-*.parquet"):
+            if int(path.stem.partition("-")[2]) > step:
                 path.unlink()
         self._write_metrics()
 
     def record_rollouts(self, batch: GenerationBatch) -> None:
-        """Write one step's rollouts."""
-        path = self._rollouts / f"step-{batch.step:06d}.parquet"
-        with replacing(path) as temporary:
-            pq.write_table(rollout_table(batch), temporary, write_page_checksum=True)
+        """Write one step's rollouts, and apart from them those that dynamic sampling has dropped."""
+        tables = {"step": rollout_table(batch)} | ({"dropped": dropped_table(batch)} if batch.dropped_draws else {})
+        for kind, table in tables.items():
+            with replacing(self._rollouts / f"{kind}-{batch.step:06d}.parquet") as temporary:
+                pq.write_table(table, temporary, write_page_checksum=True)
 
     def record_warning(self, text: str) -> None:
         """Add a warning to meta.json, once."""

@@ -162,6 +162,7 @@ def build_trainer(
             validate=make_validation(config, problem_sets, model, processing) if validate_every else None,
             validate_every=validate_every,
             on_step=on_step if is_main() else None,
+            sampling_rounds=config["train"].get("sampling_rounds", 1),
             loss=config["loss"],
             callbacks=[MarkComplete()],
         )

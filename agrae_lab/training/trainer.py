@@ -5,6 +5,7 @@ through all stages of a step, in this order:
 
     _generate_and_score_completions     TRL calls it once a step
         _validate_policy                the policy that will sample, every `validate_every` steps
+        _draw_groups                    with `sampling_rounds`: completions and verdicts of several rounds of prompts
         _make_prompts                   prompts, with their images
         _tokenize_prompts, _generate    completions          } TRL's own method calls these three
         _verify                         verdicts and rewards }
@@ -18,9 +19,9 @@ through all stages of a step, in this order:
     log                                 after the step's last update: the row of metrics
 
 `_find_token_stats` and `_replace_advantages` come from the TRL adapter (`AdvantageStages` in
-agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too; `_mask_truncated` and `_prepare_inputs` from
-`LossStages` (loss_stages.py). Methods of TRL 1.16 that are extended or
-replaced say so in their first sentence.
+agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too; `_draw_groups` from `SamplingStages`
+(sampling_stages.py), `_mask_truncated` and `_prepare_inputs` from `LossStages` (loss_stages.py). Methods of TRL 1.16
+that are extended or replaced say so in their first sentence.
 
 Legend: P prompts, G completions of each, N = P·G, n this process's share of N, T completion tokens.
 """
@@ -44,12 +45,14 @@ from agrae_lab.advantages import Estimator, make
 from agrae_lab.advantages.adapters.trl import AdvantageStages, policy_mask
 from agrae_lab.advantages.statistics import mean_over_tokens
 from agrae_lab.models.memory import advise_when_out_of_memory
-from agrae_lab.tasks import Problem, Task, drawn, is_control, is_shaped
+from agrae_lab.tasks import Problem, Task, Verdict, drawn, is_control, is_shaped
 from agrae_lab.tasks.encoding import map_images
 from agrae_lab.training.batch import GenerationBatch
+from agrae_lab.training.dynamic_sampling import completion_text
 from agrae_lab.training.loss_stages import LossStages
 from agrae_lab.training.memory_advice import sampling_advice
 from agrae_lab.training.recorder import Recorder, step_metrics, update_metrics
+from agrae_lab.training.sampling_stages import SamplingStages
 from agrae_lab.training.shared_prompts import shared_prompts
 from agrae_lab.training.vllm_colocate import sampling_stream
 
@@ -62,7 +65,7 @@ class DivergedError(RuntimeError):
     """The loss or the gradient is not finite."""
 
 
-class AdvantageTrainer(LossStages, AdvantageStages, GRPOTrainer):
+class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer):  # type: ignore[misc]
     """GRPOTrainer under any advantage estimator, on a dataset with the one column `problem_id`.
 
     Args:
@@ -74,6 +77,7 @@ class AdvantageTrainer(LossStages, AdvantageStages, GRPOTrainer):
         validate: called before every `validate_every`-th step; its values join the step's row. It is called once more
             after the last step; these values get the prefix `final_`.
         on_step: called with each finished row of metrics.
+        sampling_rounds: rounds of dynamic sampling at most (dynamic_sampling.py); 1: each step takes what comes.
         loss: the config's section `loss`, for what TRL's arguments do not say of it.
     """
 
@@ -91,6 +95,7 @@ class AdvantageTrainer(LossStages, AdvantageStages, GRPOTrainer):
         validate: Callable[[Any], dict[str, float]] | None = None,
         validate_every: int = 1,
         on_step: Callable[[dict[str, Any]], None] | None = None,
+        sampling_rounds: int = 1,
         loss: Mapping[str, Any] | None = None,
         **trl_arguments: Any,
     ) -> None:
@@ -101,6 +106,7 @@ class AdvantageTrainer(LossStages, AdvantageStages, GRPOTrainer):
         self.recorder = recorder
         self._validate, self._validate_every = validate, validate_every
         self._on_step = on_step
+        self.sampling_rounds = sampling_rounds
         self.loss_section = loss or {"name": "grpo"}
         self._num_batches_like_grpo: int | None = 0  # None: the estimator has differed from plain GRPO
 
@@ -117,6 +123,7 @@ class AdvantageTrainer(LossStages, AdvantageStages, GRPOTrainer):
         step = self.state.global_step // self._updates_per_step + 1
         batch = self._batch = GenerationBatch(step=step, problem_ids_n=[row["problem_id"] for row in inputs])
         self._validate_policy(batch)
+        self._draw_groups(batch)
         rows = self._make_prompts(batch)
         batch.loss_inputs = super()._generate_and_score_completions(rows)
         self._find_token_stats(batch)
@@ -148,26 +155,36 @@ class AdvantageTrainer(LossStages, AdvantageStages, GRPOTrainer):
         return super()._tokenize_prompts(self._batch.prompts_n)
 
     def _generate(self, prompts: list) -> tuple:
-        """Extend TRL's method: time it, share a group's prompt, seed a colocated vLLM by step, advise on memory."""
+        """Extend TRL's method: sample completions, or hand over those that `_draw_groups` has chosen."""
+        return self._sample(prompts) if self._batch.draws_n is None else self._drawn_completions(prompts)
+
+    def _sample(self, prompts: list, *, round_number: int = 1) -> tuple:
+        """Return TRL's completions: timed, a group's prompt shared, vLLM seeded by step and round, advice on memory."""
         start = time.perf_counter()
         processes = self.accelerator.process_index, self.accelerator.num_processes
+        stream = sampling_stream(self.args, self._batch.step, *processes, round_number=round_number)
         advice = advise_when_out_of_memory(sampling_advice(self.args))
         model = self.accelerator.unwrap_model(self.model)
-        with sampling_stream(self.args, self._batch.step, *processes), advice, shared_prompts(model, self.accelerator):
+        with stream, advice, shared_prompts(model, self.accelerator):
             generated = super()._generate(prompts)
-        self._batch.metrics["seconds_sampling"] = time.perf_counter() - start
+        self._batch.add_seconds("seconds_sampling", start)
         return generated
 
     def _verify(self, *, completions: list[Any], problem_id: list[str], **unused: Any) -> list[float | None]:
         """Return a reward for each completion of this process, None where it is invalid: TRL's reward function."""
-        start = time.perf_counter()
-        texts = [completion_text(completion) for completion in completions]
-        found = self._task.verify_all(texts, [self._problems[i] for i in problem_id])
-        first = self.accelerator.process_index * len(found)
-        verdicts = drawn(self._task, found, problem_id, seed=self.args.seed, step=self._batch.step, first=first)
-        self._batch.metrics["seconds_reward"] = time.perf_counter() - start
+        draws_n = self._batch.draws_n
+        verdicts = self._judge(completions, problem_id) if draws_n is None else [draw.verdict for draw in draws_n]
         self._batch.verdicts_N = gather_object(verdicts)
         return [verdict.reward if verdict.valid else None for verdict in verdicts]
+
+    def _judge(self, completions: list[Any], problem_ids: list[str]) -> list[Verdict]:
+        """Return the task's verdicts, timed."""
+        start = time.perf_counter()
+        texts = [completion_text(completion) for completion in completions]
+        found = self._task.verify_all(texts, [self._problems[i] for i in problem_ids])
+        self._batch.add_seconds("seconds_reward", start)
+        first = self.accelerator.process_index * len(found)
+        return drawn(self._task, found, problem_ids, seed=self.args.seed, step=self._batch.step, first=first)
 
     def _correct(self, batch: GenerationBatch) -> Tensor:  # type: ignore[override]
         """Return 1 for a correct completion by its verdict, 0 for any other, [P, G].
@@ -188,6 +205,10 @@ class AdvantageTrainer(LossStages, AdvantageStages, GRPOTrainer):
         }
         new_tensor = batch.rewards_NF.new_tensor
         return {name: new_tensor(column).view(-1, self.num_generations) for name, column in columns.items()}
+
+    def _prompt_names(self, batch: GenerationBatch) -> list[str]:  # type: ignore[override]
+        """Return the problem's identifier for each completion of this process."""
+        return batch.problem_ids_n
 
     def _measure(self, batch: GenerationBatch) -> None:
         """Set what is recorded of the completions of all processes, and the metrics that follow from it."""
@@ -292,8 +313,3 @@ class AdvantageTrainer(LossStages, AdvantageStages, GRPOTrainer):
 
     def create_model_card(self, *arguments: Any, **keywords: Any) -> None:
         """Replace transformers' method: write no model card, since config.yaml and meta.json describe the run."""
-
-
-def completion_text(completion: str | list[dict[str, Any]]) -> str:
-    """Return the text of a completion, which is a string or, after a chat prompt, a list of messages."""
-    return completion if isinstance(completion, str) else str(completion[-1]["content"])

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from trl import GRPOConfig
 
 
+MOST_STEPS = 1_000_000  # of a run: rounds of dynamic sampling have streams beyond those of its steps
+
+
 def vllm_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of TRL's GRPOConfig for vLLM; {} where transformers samples."""
     if config["engine"] != "vllm":
@@ -34,14 +37,17 @@ def vllm_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def sampling_stream(args: GRPOConfig, step: int, process: int, num_processes: int) -> AbstractContextManager[None]:
-    """Return a context in which a colocated vLLM draws a step's completions from a random stream of their own.
+def sampling_stream(
+    args: GRPOConfig, step: int, process: int, num_processes: int, *, round_number: int = 1
+) -> AbstractContextManager[None]:
+    """Return a context in which a colocated vLLM draws a round's completions from a random stream of their own.
 
     TRL gives vLLM no seed: without it every run would draw from the same stream.
     """
     if not (args.use_vllm and args.vllm_mode == "colocate"):
         return nullcontext()
-    return random_stream(args.seed, step * num_processes + process // args.vllm_tensor_parallel_size)
+    stream = step + (round_number - 1) * MOST_STEPS
+    return random_stream(args.seed, stream * num_processes + process // args.vllm_tensor_parallel_size)
 
 
 @contextmanager

@@ -13,9 +13,11 @@ ENTROPY = StepFigure(
     axis="Entropy (nats per token)",
     definition=(
         "Token entropy: mean over all sampled tokens of the batch, in nats, from the full softmax at the sampling "
-        "temperature.",
+        "temperature. With dynamic sampling: of the batch that is trained on.",
     ),
 )
+
+_DROPPED = "With dynamic sampling, completions that were dropped count too (columns dropped_* of metrics.parquet)."
 
 FIGURES = (
     ENTROPY,
@@ -27,7 +29,7 @@ FIGURES = (
         quantity="Correct completions of each generation batch",
         axis="Correct completions",
         paired=True,
-        definition=("Correct: accepted by the verifier.", "Batches differ in their prompts."),
+        definition=("Correct: accepted by the verifier.", "Batches differ in their prompts.", _DROPPED),
     ),
     StepFigure(
         NAME="fully_unsolved",
@@ -37,7 +39,7 @@ FIGURES = (
         quantity="Prompts of each generation batch without a correct completion",
         axis="Fully unsolved prompts",
         paired=True,
-        definition=("The figure collapse defines a collapse; none is marked where no run collapsed.",),
+        definition=("The figure collapse defines a collapse; none is marked where no run collapsed.", _DROPPED),
     ),
     StepFigure(
         NAME="omega",
@@ -52,6 +54,7 @@ FIGURES = (
             "mean reward (paper Eq. 11).",
             "It is shown for arms that do not use it, too.",
             "Batches differ in their prompts.",
+            _DROPPED,
         ),
     ),
 )

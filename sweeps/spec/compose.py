@@ -16,6 +16,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
+from agrae_lab.runs.overrides import hydra_word, with_chains
 from agrae_lab.runs.suggestions import close_match
 from sweeps.errors import PlanError, one_sentence, reraise_if_full_error, unknown_override
 from sweeps.spec.axes import Settings, override
@@ -57,7 +58,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     Raises:
         ValueError: one sentence for an unknown key, with the nearest known one, and for any other error of Hydra.
     """
-    overrides = [word.removeprefix("+") if word.startswith("+method=") else word for word in overrides]  # as of old
+    overrides = [hydra_word(word) for word in overrides]
     try:
         return hydra.compose(CONFIG_NAME, overrides)
     except ConfigCompositionException as error:
@@ -115,10 +116,11 @@ class Composer:
         return shared
 
     def _is_choice(self, key: str, value: Any) -> bool:
-        """Return True if Hydra takes key=value for a choice of a config group, not for a mapping merged into it."""
+        """Return True if key=value chooses from a config group, and is not a mapping merged into it."""
         if key not in self._groups:
             self._groups[key] = bool(GlobalHydra.instance().config_loader().get_group_options(key))
-        return self._groups[key] and not isinstance(value, Mapping)
+        is_chain = with_chains(word := override(key, value)) != word  # a list of links, for a slot's section
+        return is_chain or (self._groups[key] and not isinstance(value, Mapping))
 
 
 def _unknown_key_sentence(key: str, config: DictConfig | None) -> str:

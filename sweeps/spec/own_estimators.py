@@ -1,11 +1,14 @@
-"""Estimators of the user's own files as choices of the config group `advantage`: `advantage=my_file:MyEstimator`.
+"""Choices of the config group `advantage` that no file of conf/ holds: own estimators, and chains of links.
 
-Hydra asks every source of its search path for a config. This one answers for choices with a colon, so that an own
-estimator stands beside presets in overrides, axes of experiments and studies.
+    advantage=my_file:MyEstimator     advantage/sample=my_file:MyWeight     advantage/sample=focal+dynamic
+
+Hydra asks every source of its search path for a config. This one answers for choices with a colon or, in a slot, with a
+plus sign, so that they stand beside presets in overrides, axes of experiments and studies.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from typing import Any
 
@@ -19,6 +22,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
 GROUP = "advantage/"
+_IN_SLOT = re.compile("(?P<slot>base|sample|group|token|match)/(?P<choice>.+)")
 _SLOTS = {"base": "grpo", "sample": "none", "group": "none", "token": "none", "match": "none"}
 
 
@@ -31,13 +35,15 @@ class OwnEstimators(ConfigSource):
         return "own-estimators"
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """Return the preset of an own estimator: its class in its slot, all other slots as of plain GRPO.
+        """Return an own estimator as a preset, or the links of one slot.
 
         Raises:
             hydra.errors.ConfigCompositionException: no such file or class, or a class that is no estimator.
         """
         try:
-            node = OmegaConf.create(own_preset(_target(config_path)))
+            choice = config_path.removeprefix(GROUP).removesuffix(".yaml")
+            in_slot = _IN_SLOT.fullmatch(choice)
+            node = OmegaConf.create(slot_choice(**in_slot.groupdict()) if in_slot else own_preset(choice))
         except ValueError as error:
             raise ConfigCompositionException(str(error)) from error
         return ConfigResult(config=node, path=self.full_path(), provider=self.provider, header={"package": None})
@@ -47,8 +53,10 @@ class OwnEstimators(ConfigSource):
         return False
 
     def is_config(self, config_path: str) -> bool:
-        """Return True for a choice with a colon, which no file of conf/ has."""
-        return config_path.startswith(GROUP) and ":" in config_path
+        """Return True for a choice with a colon or a chain of a slot, which no file of conf/ has."""
+        choice = config_path.removeprefix(GROUP)
+        is_chain = "+" in choice and _IN_SLOT.fullmatch(choice) is not None
+        return config_path.startswith(GROUP) and (":" in choice or is_chain)
 
     def available(self) -> bool:
         """Return True: the user's files are looked for when one is named."""
@@ -91,5 +99,29 @@ def own_preset(target: str) -> dict[str, Any]:
     return {"defaults": [*others, "_self_"], "name": cls.name, "flavor": "paper", slot: link}
 
 
-def _target(config_path: str) -> str:
-    return config_path.removeprefix(GROUP).removesuffix(".yaml")
+def slot_choice(slot: str, choice: str) -> dict[str, Any]:
+    """Return the config of a slot: a link of the user's own file, or a chain such as `focal+my_file:MyWeight`.
+
+    Raises:
+        ValueError: an unknown link, a slot that takes no chain, or as `load_class`.
+    """
+    from agrae_lab.advantages.chain import link_settings  # imports torch
+
+    sections = dict(_link(slot, part["name"]) for part in link_settings(slot, choice))
+    if len(sections) == 1:
+        return next(iter(sections.values()))
+    return {"name": "+".join(sections), **sections}
+
+
+def _link(slot: str, choice: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a link and its settings, null for the flavor's values."""
+    from agrae_lab.advantages import links
+    from agrae_lab.advantages.estimator import unknown_name_message
+    from agrae_lab.advantages.external import load_class
+
+    if ":" in choice:
+        cls: Any = load_class(choice)
+        return cls.name, {"_target_": choice} | {field.name: None for field in fields(cls)}
+    if choice not in links(slot):
+        raise ValueError(unknown_name_message(f"advantage.{slot}", choice, links(slot)))
+    return choice, {field.name: None for field in fields(links(slot)[choice])}

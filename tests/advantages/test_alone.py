@@ -32,14 +32,14 @@ import agrae_lab
 import torch
 assert agrae_lab.__path__ == [COPY + "/agrae_lab"], agrae_lab.__path__
 
-from agrae_lab.advantages import SLOTS, diagnose, links, make, preset_names
+from agrae_lab.advantages import FLAVORS, SLOTS, diagnose, links, make, preset_names
 from agrae_lab.advantages.__main__ import main
 from agrae_lab.advantages.adapters import trl, verl
 from agrae_lab.advantages.properties import suite
 
 nan = float("nan")
 rewards = torch.tensor([[1.0, 0, 0, 0, nan, 1, 0, 0], [1, 1, 0, 0, 1, 0, 1, 1], [0, 0, 0, 0, 0, 0, 0, 0]])
-estimators = [make(name, flavor=flavor) for name in preset_names() for flavor in ("paper", "official")]
+estimators = [make(name, flavor=flavor) for name in preset_names() for flavor in FLAVORS]
 estimators += [make("grpo", **{slot: name}) for slot in SLOTS[1:] for name in links(slot)]
 for estimator in estimators:
     advantages = suite.advantages_of(estimator, suite.batch_of(rewards, requires=estimator.requires))

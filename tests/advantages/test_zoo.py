@@ -30,6 +30,19 @@ IDENTITIES = {
         lambda r, p, g: (r - 0.5) / (tokens_variance(r) + 1e-8) ** 0.5,
     ),
     "opo at equal lengths": (make("opo"), lambda r, p, g: r - p),
+    "rs_grpo": (
+        make("rs_grpo", beta=3),
+        lambda r, p, g: (math.exp(3) - 1) / (3 * (1 + p * (math.exp(3) - 1))) * (r - p),
+    ),
+    "rs_grpo at a small β": (make("rs_grpo", beta=1e-9), lambda r, p, g: r - p),
+    "opmd at a large τ": (make("opmd", tau=1e9), lambda r, p, g: r - p),
+    "opmd at a small τ": (make("opmd", tau=1e-12), lambda r, p, g: r - 1),
+    "mapo": (
+        make("mapo"),
+        lambda r, p, g: 4 * p * (1 - p) * make("grpo")(r) + (1 - 4 * p * (1 - p)) * make("max_rl")(r),
+    ),
+    "prpo": (make("prpo"), lambda r, p, g: (r - 0.5) / (0.5 + 1e-6)),
+    "rae without decay": (make("rae", decay=0), lambda r, p, g: r - r.flatten().roll(1).view_as(r)),
     "powers, GRPO": (make("powers", incorrect_weight=1), lambda r, p, g: make("grpo")(r)),
     "powers, Dr.GRPO": (
         make("powers", correct_p=0, correct_q=1, incorrect_weight=1, incorrect_p=1, incorrect_q=0),
@@ -61,6 +74,8 @@ NEUTRAL = {  # a setting that leaves its parent as it is → the parent
     "asym_re": ({"shift": 0}, "dr_grpo"),
     "unlikeliness": ({"penalty": 0}, "grpo"),
     "maclaurin": ({"order": 1}, "psr"),
+    "rs_grpo": ({"beta": 0}, "dr_grpo"),
+    "dcpo": ({}, "grpo"),  # on a prompt's first visit
 }
 
 
@@ -70,9 +85,8 @@ def test_neutral_settings_equal_the_parent_bit_for_bit(name, dtype):
     settings, parent = NEUTRAL[name]
     ones = torch.ones(9, 8, 2, dtype=dtype)
     for rewards in (groups(8)[0].to(dtype), torch.tensor([[0.1, 0.35, 0.95, NAN, 1.0]], dtype=dtype)):
-        context = Context(
-            logprobs_PGT=-ones[: len(rewards), : rewards.shape[1]], mask_PGT=ones[: len(rewards), : rewards.shape[1]]
-        )
+        tokens = ones[: len(rewards), : rewards.shape[1]]
+        context = Context(logprobs_PGT=-tokens, mask_PGT=tokens, prompts=[f"{i}" for i in range(len(rewards))])
         assert torch.equal(make(name, **settings)(rewards, context), make(parent)(rewards))
 
 
@@ -125,12 +139,19 @@ OUT_OF_RANGE = [
     ("entropy_advantage", "kappa", 1.0),
     ("entropy_advantage", "alpha", -0.1),
     ("rl_zvp", "alpha", -0.1),
+    ("jspo", "epsilon", -1e-6),
+    ("opmd", "tau", 0.0),
+    ("prpo", "epsilon", -1.0),
+    ("rae", "decay", 1.0),
+    ("rs_grpo", "beta", float("nan")),
 ]
 
 
 @pytest.mark.parametrize(("name", "field", "value"), OUT_OF_RANGE)
 def test_a_setting_out_of_range_is_refused_with_its_range_and_source(name, field, value):
-    with pytest.raises(ValueError, match=rf"advantage\.\w+\.{field} must .*(arXiv|NeMo-RL).*got {value}"):
+    with pytest.raises(
+        ValueError, match=rf"advantage\.\w+\.{field} must .*(arXiv|NeMo-RL|Trinity-RFT|rllm).*got {value}"
+    ):
         make(name, **{field: value})
 
 

@@ -63,7 +63,7 @@ def test_experiments_compose_and_name_their_command(name):
         (["advantage=hard_focused", "advantage.sample.gamma=0"], "advantage.sample.gamma must be above 0.*got 0"),
         (["advantage=a_grae", "advantage.group.alpha=1.5"], "advantage.group.alpha must be above 0 and at most 1"),
         (["advantage.base.ddof=2"], "advantage.base.ddof must be 0 or 1 .*got 2"),
-        (["advantage.flavor=vanilla"], "advantage.flavor must be paper or official, got 'vanilla'"),
+        (["advantage.flavor=vanilla"], "advantage.flavor must be paper, official or trl, got 'vanilla'"),
         (
             ["advantage.group.name=scale_positve"],
             r"unknown advantage.group 'scale_positve'; did you mean scale_positive\? choose from attenuate, ",

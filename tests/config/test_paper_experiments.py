@@ -22,6 +22,7 @@ GROUP = {"grpo", "positive_dominant", "negative_dominant"}
 SAMPLE = {"grpo", "easy_focused", "hard_focused"}
 BASELINES = {"grpo", "grpo+dapo", "dr_grpo+dr_grpo"}
 ON_BASELINES = {"a_grae", "a_grae+dapo", "a_grae+dr_grpo+dr_grpo"}
+RIVALS = {"grpo_lead", "w_reinforce", "grpo+dapo+resampled"}  # the last is not in the paper
 PARTS = {"a_grae_sample_only", "a_grae_group_only"}
 # experiment → its world and arms, and how many of its runs no experiment above it has
 PAPER = {
@@ -33,7 +34,7 @@ PAPER = {
     "figure8": ("llama32_3b", SAMPLE, 2),
     "figure9": ("qwen25_math_7b", {"negative_dominant", "a_grae_group_only"}, 19),
     "figure10": ("qwen25_math_7b", {"grpo", "a_grae"}, 1),
-    "table3": ("qwen25_math_7b", BASELINES | ON_BASELINES | {"grpo_lead", "w_reinforce"}, 6),
+    "table3": ("qwen25_math_7b", BASELINES | ON_BASELINES | RIVALS, 7),
     "table5": ("deepseek_r1_7b", BASELINES | ON_BASELINES, 6),
     "table6": ("qwen25_math_7b", {"grpo", "a_grae"} | PARTS, 1),
     "table7": ("qwen25_math_7b", GROUP | SAMPLE | PARTS, 0),
@@ -44,9 +45,9 @@ ANSWERS = "0123"
 
 @pytest.fixture(scope="module")
 def problems(tmp_path_factory):
-    """As many problems as the paper's batch has prompts, every fourth with the same answer."""
+    """Problems for two rounds of the paper's batch, every fourth with the same answer."""
     path = tmp_path_factory.mktemp("problems") / "problems.jsonl"
-    rows = [{"id": f"p{i}", "problem": f"What is {i} modulo 4?", "answer": str(i % 4)} for i in range(1024)]
+    rows = [{"id": f"p{i}", "problem": f"What is {i} modulo 4?", "answer": str(i % 4)} for i in range(2048)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 

@@ -103,7 +103,13 @@ def tiny_arms(real_problems, tiny_model, tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("arm", sorted(BASELINES | ON_BASELINES))
+IN_SHORT = {"grpo", "a_grae+dr_grpo+dr_grpo"}  # the plain arm, and the one with most parts
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [pytest.param(a, marks=() if a in IN_SHORT else pytest.mark.slow) for a in sorted(BASELINES | ON_BASELINES)],
+)
 def test_an_arm_trains_on_real_pictures(tiny_arms, arm):
     """With a tiny model the two experiments differ in their benchmarks alone."""
     run = runs.read_run(runs.create_run(tiny_arms["table4_geo3k", arm]))

@@ -92,7 +92,7 @@ def test_samples_added_later_are_those_of_one_evaluation(tmp_path):
         pd.testing.assert_frame_equal(samples(one), samples(other))
 
 
-@pytest.mark.parametrize("where", ["eval", "base"])
+@pytest.mark.parametrize("where", ["eval", pytest.param("base", marks=pytest.mark.slow)])
 def test_a_kill_while_samples_are_added_changes_nothing(tmp_path, where):
     run = trained(tmp_path / "cut", "evaluation.num_samples=32")
     whole = trained(tmp_path / "whole", "evaluation.num_samples=320")

@@ -8,7 +8,7 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from agrae_lab.advantages import Context, make
-from agrae_lab.advantages.adapters.trl import AdvantageMixin, policy_mask, with_advantage
+from agrae_lab.advantages.adapters.trl import AdvantageMixin, policy_mask, prompt_name, with_advantage
 from agrae_lab.models.load import load_model
 from agrae_lab.training.trainer import AdvantageTrainer
 
@@ -271,3 +271,59 @@ def test_an_estimator_of_ones_own_in_one_line(tmp_path):
     ):
         with_advantage(GRPOTrainer, make("a_grae"), alpha=0.5)
     assert issubclass(with_advantage(GRPOTrainer, make("a_grae"), correct="x"), AdvantageMixin)
+
+
+@pytest.mark.parametrize(
+    ("advantage", "scale_rewards", "functions"),
+    [
+        ("grpo", "group", [correct]),
+        ("grpo", "group", [shares]),
+        ("grpo", "group", [unsure]),
+        ("grpo", "group", [correct, form]),
+        ("lite_ppo", "batch", [correct]),
+        ("lite_ppo", "batch", [unsure]),
+        ("dr_grpo", "none", [shares]),
+    ],
+)
+def test_the_trl_flavor_is_stock_trl_bit_for_bit(tmp_path, advantage, scale_rewards, functions):
+    """TRL's own advantages of the same step, before ours replace them, invalid completions included."""
+    seen = []
+
+    class Comparing(with_advantage(GRPOTrainer, advantage, flavor="trl")):
+        def _replace_advantages(self, batch):
+            stock = batch.loss_inputs["advantages"].clone()
+            super()._replace_advantages(batch)
+            seen.append((stock, batch.loss_inputs["advantages"]))
+
+    settings = {"max_steps": 2, "num_generations": 8, "scale_rewards": scale_rewards}
+    trainer = trainer_of(tmp_path, advantage, functions=functions, settings=settings)
+    trainer.__class__ = Comparing
+    trainer.train()
+    assert len(seen) == 2
+    for stock, ours in seen:
+        assert stock.abs().sum() > 0
+        assert torch.equal(stock, ours)
+
+
+@pytest.mark.parametrize("name", ["prompt", "messages"])
+def test_prompts_have_names_by_their_content(name):
+    from PIL import Image
+
+    def prompt(colour, text):
+        if name == "prompt":
+            return f"{text} {colour}"
+        image = Image.new("RGB", (2, 2), colour)
+        return [{"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": text}]}]
+
+    names = [prompt_name(prompt(colour, text)) for colour in ("red", "blue") for text in ("a", "b")]
+    assert len(set(names)) == 4
+    assert names[0] == prompt_name(prompt("red", "a"))
+
+
+def test_dcpo_keeps_a_record_of_every_prompt(tmp_path):
+    """16 completions a batch are 4 of the 8 prompts: two batches see each once, four see each twice."""
+    trainer = trainer_of(tmp_path, "dcpo", settings={"max_steps": 4})
+    trainer.train()
+    records = trainer.advantage_state["dcpo"]
+    assert records.keys() == {prompt_name(prompt) for prompt in PROMPTS}
+    assert [visits for visits, _, _ in records.values()] == [2] * 8

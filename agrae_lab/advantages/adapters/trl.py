@@ -20,6 +20,7 @@ Legend: P prompts, G completions, N = P·G, n this process's share of N, T compl
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -74,6 +75,7 @@ class ScoredBatch:
     with the method that sets it. Fields of n completions are of this process, those of N or P·G of all processes.
     """
 
+    rows_n: list[dict[str, Any]] = field(default_factory=list)  # the dataset's rows
     rewards_NF: Tensor = field(init=False)  # _calculate_rewards: of each reward function; NaN where it gave None
     policy_passes: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # log-probs and entropies, [n, T] each
     loss_inputs: dict[str, Any] = field(init=False)  # TRL's _generate_and_score_completions
@@ -114,6 +116,15 @@ def policy_mask(batch: Mapping[str, Any]) -> Tensor:
     """Return 1 at the policy's tokens, 0 at padding and at tokens of tools or an environment, [n, T]."""
     mask_nT = batch["completion_mask"]
     return mask_nT * batch["tool_mask"] if "tool_mask" in batch else mask_nT
+
+
+def prompt_name(prompt: Any) -> str:
+    """Return 16 hex digits of a prompt, a string or messages; images count by their pixels."""
+
+    def by_content(value: Any) -> str:
+        return hashlib.sha256(value.tobytes()).hexdigest()
+
+    return hashlib.sha256(json.dumps(prompt, default=by_content).encode()).hexdigest()[:16]
 
 
 class AdvantageStages:
@@ -255,6 +266,16 @@ class AdvantageStages:
             for name, column in zip(self.reward_func_names, columns, strict=True)
         }
 
+    def _gather_prompt_names(self, batch: ScoredBatch) -> list[str]:
+        """Return the names of the P prompts of all processes."""
+        from accelerate.utils import gather_object  # with TRL; the estimators need torch alone
+
+        return gather_object(self._prompt_names(batch))[:: self.num_generations]
+
+    def _prompt_names(self, batch: ScoredBatch) -> list[str]:
+        """Return a name for the prompt of each completion of this process, the same whenever the prompt comes again."""
+        return [prompt_name(row["prompt"]) for row in batch.rows_n]
+
     def _context(self, batch: ScoredBatch, correct_PG: Tensor | None) -> Context:
         """Return the inputs that the estimator requires, of all processes."""
         required = self.estimator.requires
@@ -264,6 +285,8 @@ class AdvantageStages:
             given["lengths_PG"] = self._gather_groups(mask_nT.sum(dim=1))
         if "parts" in required:
             given["parts"] = self._reward_components(batch)
+        if "prompts" in required:
+            given["prompts"] = self._gather_prompt_names(batch)
         if required & {"entropies", "logprobs"}:
             given["logprobs_PGT"] = self._gather_groups(batch.logprobs_nT)
             given["entropies_PGT"] = self._gather_groups(batch.entropies_nT)
@@ -319,7 +342,7 @@ class AdvantageMixin(AdvantageStages):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Extend TRL 1.16's method: in training, replace the advantages that it has computed."""
-        batch = self._batch = ScoredBatch()
+        batch = self._batch = ScoredBatch(rows_n=inputs)
         batch.loss_inputs = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
         if self.model.training:
             self._find_token_stats(batch)

@@ -22,11 +22,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agrae_lab.advantages.estimator import INPUTS, Context, Estimator
-from agrae_lab.advantages.presets import make, preset_names
+from agrae_lab.advantages.adapters.registries import PREFIX, check_given, servable
+from agrae_lab.advantages.estimator import Context, Estimator
 from agrae_lab.advantages.statistics import widened
 
-PREFIX = "agrae/"
 GIVEN = frozenset({"lengths"})  # the `INPUTS` in verl's signature
 
 
@@ -41,10 +40,7 @@ def register(names: Iterable[str] | None = None, *, flavor: str = "paper") -> li
     """
     from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, register_adv_est
 
-    if names is None:
-        chosen = [e for name in preset_names() if (e := make(name, flavor=flavor)).requires <= GIVEN]
-    else:
-        chosen = [make(name, flavor=flavor) for name in names]
+    chosen = servable(names, flavor=flavor, given=GIVEN, host="verl")
     functions = {f"{PREFIX}{estimator.name}": advantage_function(estimator) for estimator in chosen}
     for name, function in functions.items():
         ADV_ESTIMATOR_REGISTRY.pop(name, None)  # the last call decides; verl itself refuses a second function
@@ -61,12 +57,7 @@ def advantage_function(estimator: Estimator) -> Callable[..., tuple[Tensor, Tens
     Raises:
         ValueError: the estimator needs more inputs than verl gives.
     """
-    if missing := sorted(estimator.requires - GIVEN):
-        words = " and ".join(INPUTS[name][1] for name in missing)
-        raise ValueError(
-            f"advantage {estimator.name!r} needs {words}, which verl does not hand to advantage functions: its "
-            "signature has rewards, mask and prompt ids only"
-        )
+    check_given(estimator, given=GIVEN, host="verl")
     state: dict[str, Any] = {}
 
     @torch.no_grad()

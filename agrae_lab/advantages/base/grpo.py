@@ -36,12 +36,15 @@ class GRPO(Link):
     tensor([[ 1.7321, -0.5774, -0.5774, -0.5774]])
     >>> make("grpo", flavor="official")(Tensor([[1, 0, 0, 0]]))
     tensor([[ 1.5000, -0.5000, -0.5000, -0.5000]])
+    >>> make("grpo", flavor="trl")(Tensor([[1, 0, 0, 0]]))
+    tensor([[ 1.4997, -0.4999, -0.4999, -0.4999]])
     """
 
     ddof: Ddof = 0
     epsilon: Epsilon = 0.0
 
     OFFICIAL: ClassVar = {"ddof": 1, "epsilon": 1e-6}
+    TRL: ClassVar = {"ddof": 1, "epsilon": 1e-4}
     MIN_GROUP_SIZE: ClassVar = 2
     LAWS: ClassVar = frozenset({"zero_on_ties", "shift_invariant", "zero_sum", "sign_preserving", "groups_independent"})
 

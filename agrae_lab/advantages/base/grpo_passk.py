@@ -34,6 +34,7 @@ class GRPOPassK(Link):
     epsilon: Epsilon = 0.0
 
     OFFICIAL: ClassVar = GRPO.OFFICIAL
+    TRL: ClassVar = GRPO.TRL
     MIN_GROUP_SIZE: ClassVar = 2
     LAWS: ClassVar = frozenset({"zero_on_ties", "shift_invariant", "groups_independent"})
 

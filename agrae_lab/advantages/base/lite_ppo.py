@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from agrae_lab.advantages.base.grpo import Ddof, Epsilon
+from agrae_lab.advantages.base.grpo import GRPO, Ddof, Epsilon
 from agrae_lab.advantages.estimator import Context, link
 from agrae_lab.advantages.settings import Link
 from agrae_lab.advantages.statistics import centred, quotient, std_of
@@ -19,7 +19,7 @@ class LitePPO(Link):
     A = (r − mean(r)) / (std_batch(r) + ε)   (arXiv 2508.08221; TRL's scale_rewards="batch").
 
     The standard deviation is of all valid rewards of the batch, about their own mean: a multiple of Dr.GRPO, in which a
-    prompt counts the more the closer its p is to 1/2. TRL has ddof 1 and ε 1e-4.
+    prompt counts the more the closer its p is to 1/2.
     A group whose rewards are all equal, or with a lone valid completion: 0.
 
     >>> from agrae_lab.advantages import make
@@ -31,6 +31,7 @@ class LitePPO(Link):
     ddof: Ddof = 0
     epsilon: Epsilon = 0.0
 
+    TRL: ClassVar = GRPO.TRL
     MIN_GROUP_SIZE: ClassVar = 2
     LAWS: ClassVar = frozenset({"zero_on_ties", "shift_invariant", "zero_sum", "sign_preserving"})
 

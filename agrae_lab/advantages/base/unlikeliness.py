@@ -41,6 +41,7 @@ class Unlikeliness(Link):
     epsilon: Epsilon = 0.0
 
     OFFICIAL: ClassVar = GRPO.OFFICIAL
+    TRL: ClassVar = GRPO.TRL
     MIN_GROUP_SIZE: ClassVar = 2
     REQUIRES: ClassVar = frozenset({"logprobs"})
     LAWS: ClassVar = frozenset({"zero_sum", "groups_independent"})

@@ -39,8 +39,8 @@ def _link(cls: type) -> str:
     lines = [f"# {text}" for text in (about.purpose, one_line(about.formula)) if text]
     lines += [f"name: {cls.name}", "_target_: null   # my_file.py:MyEstimator, a link of yours in its place"]  # type: ignore[attr-defined]
     for value in facts.values(cls()):
-        official = "" if value.official == value.value else f", official flavor {value.official}"
-        words = "; ".join(filter(None, [f"null: {value.value}{official}", value.bounds, value.description]))
+        null = ", ".join([f"null: {value.value}", *(f"{flavor} flavor {v}" for flavor, v in value.flavors.items())])
+        words = "; ".join(filter(None, [null, value.bounds, value.description]))
         lines.append(f"{value.name}: null   # {words}")
     return _HEAD + "\n".join(lines) + "\n"
 
@@ -48,7 +48,7 @@ def _link(cls: type) -> str:
 def _preset(name: str) -> str:
     slots = preset_slots(name)
     lines = ["defaults:", *(f"  - {slot}: {settings['name']}" for slot, settings in slots.items()), "  - _self_", ""]
-    lines += [f"name: {name}", "flavor: paper   # or official, the authors' code"]
+    lines += [f"name: {name}", "flavor: paper   # or official, the authors' code; or trl, GRPO's constants as in TRL"]
     for slot, settings in slots.items():
         if values := {key: value for key, value in settings.items() if key != "name"}:
             lines += [f"{slot}:", *(f"  {key}: {json.dumps(value)}" for key, value in values.items())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agrae_lab.advantages.estimator import SLOTS, Context, Empty, Estimator, links
+from agrae_lab.advantages.construction import flavor_values
+from agrae_lab.advantages.estimator import FLAVORS, SLOTS, Context, Empty, Estimator, links
 from agrae_lab.advantages.presets import make, preset_names
 from agrae_lab.advantages.settings import settings_of
 
@@ -37,17 +39,17 @@ class Description:
 
 @dataclass(frozen=True)
 class Value:
-    """A setting of a link: its value, that of the official flavor, its bounds and its description."""
+    """A setting of a link: its value, flavor → another value, its bounds and its description."""
 
     name: str
     value: Any
-    official: Any
+    flavors: Mapping[str, Any]
     bounds: str
     description: str
 
     def __str__(self) -> str:
-        official = "" if self.official == self.value else f" (official flavor: {self.official})"
-        return f"{self.name} = {self.value}{official}"
+        others = ", ".join(f"{flavor} flavor: {value}" for flavor, value in self.flavors.items())
+        return f"{self.name} = {self.value}" + (f" ({others})" if others else "")
 
 
 @dataclass(frozen=True)
@@ -131,12 +133,14 @@ def describe(cls: type) -> Description:
 
 def values(link: Any) -> list[Value]:
     """Return the settings of a link with their values."""
-    official = getattr(link, "OFFICIAL", {})
     cls: Any = type(link)
-    return [
-        Value(s.name, value := getattr(link, s.name), official.get(s.name, value), s.words, s.description)
-        for s in settings_of(cls)
-    ]
+    found = []
+    for s in settings_of(cls):
+        value = getattr(link, s.name)
+        others = {flavor: flavor_values(cls, flavor).get(s.name, value) for flavor in FLAVORS}
+        others = {flavor: other for flavor, other in others.items() if other != value}
+        found.append(Value(s.name, value, others, s.words, s.description))
+    return found
 
 
 def rewards_of_every_p() -> Tensor:
@@ -154,6 +158,7 @@ def _neutral_context(rewards_PG: Tensor) -> Context:
         entropies_PGT=0.5 * tokens_PGT,
         logprobs_PGT=-0.5 * tokens_PGT,
         mask_PGT=tokens_PGT.long(),
+        prompts=[f"prompt {i}" for i in range(len(rewards_PG))],
     )
 
 

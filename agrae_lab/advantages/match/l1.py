@@ -32,6 +32,7 @@ class L1(Link):
     epsilon: Epsilon = 0.0
 
     OFFICIAL: ClassVar = GRPO.OFFICIAL
+    TRL: ClassVar = GRPO.TRL
     BREAKS: ClassVar = frozenset({"groups_independent"})
 
     def __call__(self, advantages: Tensor, rewards_PG: Tensor, context: Context) -> Tensor:

@@ -43,8 +43,9 @@ class Batch:
 
         given = {f.name: getattr(self.context, f.name) for f in dataclasses.fields(Context)}
         taken: dict[str, Any] = {name: take(value) for name, value in given.items() if isinstance(value, Tensor)}
-        parts = {name: take(value) for name, value in (self.context.parts or {}).items()} or None
-        return Batch(take(self.rewards_PG), dataclasses.replace(self.context, parts=parts, **taken))
+        taken["parts"] = {name: take(value) for name, value in (self.context.parts or {}).items()} or None
+        taken["prompts"] = self.context.prompts and self.context.prompts[prompts]
+        return Batch(take(self.rewards_PG), dataclasses.replace(self.context, **taken))
 
 
 def batch_of(rewards_PG: Tensor, *, requires: frozenset[str] = frozenset()) -> Batch:
@@ -65,6 +66,7 @@ def batch_of(rewards_PG: Tensor, *, requires: frozenset[str] = frozenset()) -> B
         entropies_PGT=entropies_PGT,
         logprobs_PGT=-0.7 * entropies_PGT,
         mask_PGT=mask_PGT,
+        prompts=[f"prompt {i}" for i in range(num_prompts)],
     )
     return Batch(rewards_PG, context)
 

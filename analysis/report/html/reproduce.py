@@ -61,12 +61,24 @@ def overrides(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _slot(slot: str, settings: Mapping[str, Any]) -> Iterator[str]:
-    fields = {key: value for key, value in settings.items() if key != "name"}
+    names = str(settings.get("name", "")).split("+")
+    if len(names) == 1:
+        yield from _link(f"advantage.{slot}", settings)
+        return
+    sections = {name: settings.get(name, {}) for name in names}  # a chain: agrae_lab/advantages/chain.py
+    choices = [section.get("_target_", name) for name, section in sections.items()]
+    yield f"advantage/{slot}={'+'.join(choices)}"
+    for name, section in sections.items():
+        yield from (f"++advantage.{slot}.{name}.{key}={_value(value)}" for key, value in section.items())
+
+
+def _link(key: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    fields = {field: value for field, value in settings.items() if field != "name"}
     if "_target_" in fields:  # the class has its own name
-        yield from (f"++advantage.{slot}.{key}={_value(value)}" for key, value in fields.items())
+        yield from (f"++{key}.{field}={_value(value)}" for field, value in fields.items())
     elif "name" in settings:
-        yield f"advantage/{slot}={_value(settings['name'])}"
-        yield from (f"advantage.{slot}.{key}={_value(value)}" for key, value in fields.items())
+        yield f"{key.replace('.', '/')}={_value(settings['name'])}"
+        yield from (f"{key}.{field}={_value(value)}" for field, value in fields.items())
 
 
 def _value(value: Any) -> str:

@@ -161,7 +161,7 @@ def test_it_loads_without_a_complaint_or_a_request(browser: Browser) -> None:
 def test_the_answer_is_what_one_sees_first_and_the_claims_are_folded(browser: Browser) -> None:
     order = browser.run("return [...document.querySelectorAll('h1, h2')].map((h) => h.textContent)")
     assert order[0] == f"Which arm? {HOSTILE[0]}"
-    assert order[1].startswith("The paper's claims: C1 ")
+    assert order[1].startswith("The paper's claims: C1")
     assert browser.run("return document.querySelector('.answer').getBoundingClientRect().bottom < innerHeight")
     assert " − GRPO at k = 1: " in browser.text(".answer")
     assert browser.run("return document.querySelector('.verdict').checkVisibility()") is False
@@ -370,11 +370,11 @@ def test_the_picture_of_a_problem_stands_beside_its_completions(browser: Browser
         "return [...document.querySelectorAll('#found li')].map((li) => [li.querySelector('.prompt').textContent,"
         "  [...li.querySelectorAll('img')].map((i) => [i.naturalWidth, i.naturalHeight, i.alt])])"
     )
-    alt = "picture of the problem"
+    alt = "image of the problem"
     for prompt, pictures in ((HOSTILE[2], [[4, 3, alt], [5, 5, alt]]), ("problem-003", [[4, 3, alt]])):
         assert page.choose(prompt=prompt) > 0
         page.wait("[...document.querySelectorAll('#found img')].every((i) => i.complete)")
-        assert all(row == [prompt, pictures] for row in page.run(found))
+        assert [row for row in page.run(found) if row != [prompt, pictures]] == []
     assert page.choose(source="training") > 0
     page.wait("[...document.querySelectorAll('#found img')].every((i) => i.complete && i.naturalWidth === 4)")
     assert len(page.run(found)) == page.run("return document.querySelectorAll('#found img').length") == 20

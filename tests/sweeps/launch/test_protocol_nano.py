@@ -88,6 +88,7 @@ def looks(root: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in look.items() if key != "date"} for look in content["looks"]]
 
 
+@pytest.mark.slow  # test_protocol.py kills one at any time, without training
 def test_a_study_killed_in_its_second_look_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "runs"
     words = ["protocol", str(study(tmp_path)), f"root={root}"]
