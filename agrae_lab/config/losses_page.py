@@ -20,8 +20,8 @@ _INTRODUCTION = """\
 # Losses
 
 `loss=<name>` sets the probability ratio ρ, what bounds it, and how tokens are averaged; the advantage is another
-choice, and every pair of them trains. On policy, in the first of a step's updates, all losses are one policy gradient up to
-the average: they part where `train.num_minibatches` is above 1. TRL computes them;
+choice, and every pair of them trains. On policy, in the first of a step's updates, all losses are one policy gradient
+up to the average: they part where `train.num_minibatches` is above 1. TRL computes them, and
 `tests/training/test_losses.py` compares the trainer's gradient with a formula of our own for each.
 
 ```bash
