@@ -67,7 +67,7 @@ MAY_IMPORT = {
     "analysis.audit": ("agrae_lab.runs", "analysis.statistics"),
     "analysis.report": (
         *("agrae_lab.runs", "analysis.io", "analysis.statistics", "analysis.presentation"),
-        *("analysis.estimates.answers", "analysis.claims"),
+        *("analysis.estimates.answers", "analysis.estimates.control_gains", "analysis.claims"),
     ),
     "analysis.pareto": (
         *("agrae_lab.runs", "analysis.io", "analysis.statistics", "analysis.estimates", "analysis.presentation"),
