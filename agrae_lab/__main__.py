@@ -34,6 +34,11 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str, str]] = {
         "draw figures, tables, verdicts and report.html of a root",
         "runs=runs/mine",
     ),
+    "track": (
+        ("agrae_lab.track",),
+        "send recorded metrics to Weights & Biases or TensorBoard",
+        "push runs/mine/grpo-1a2b3c4d/seed-0 tracking=wandb",
+    ),
     "estimators": (
         ("agrae_lab.advantages",),
         "list the advantage estimators, or check your own",

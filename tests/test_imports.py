@@ -44,6 +44,7 @@ MAY_IMPORT = {
         *("agrae_lab.config", "agrae_lab.evaluation.benchmarks", "agrae_lab.lifecycle", "agrae_lab.models"),
         "agrae_lab.runs",
     ),
+    "agrae_lab.track": ("agrae_lab.runs", "agrae_lab.training.tracking"),
     # analysis: io ← statistics ← presentation ← estimates ← claims, figures, tables ← report ← commands
     "analysis": (),
     "analysis.io": ("agrae_lab.runs",),
@@ -80,7 +81,7 @@ MAY_IMPORT = {
     ),
     # sweeps: errors ← spec ← planning ← execution ← engines, search ← inspect ← launch ← commands
     "sweeps": (),
-    "sweeps.errors": (),
+    "sweeps.errors": ("agrae_lab.runs.sentences",),
     "sweeps.spec": (
         *("agrae_lab.runs", "sweeps.errors", "analysis.io", "analysis.statistics"),
         "agrae_lab.advantages",  # own_estimators: the class, or the links of a chain, that a choice names
@@ -107,7 +108,7 @@ MAY_IMPORT = {
         *("sweeps.launch", "sweeps.targets"),
     ),
     "sweeps.__main__": ("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.launch", "sweeps.commands"),
-    "sweeps.plugins": ("sweeps.launch", "sweeps.planning", "sweeps.spec", "sweeps.errors"),
+    "sweeps.plugins": ("agrae_lab.runs.sentences", "sweeps.launch", "sweeps.planning", "sweeps.spec", "sweeps.errors"),
     "benchmarks": ("agrae_lab", "sweeps", "analysis"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +23,40 @@ def typical_seconds(finished: Sequence[runs.Run]) -> float | None:
     return statistics.median(known) if known else None
 
 
+def expected_seconds(run: runs.Run, finished: Sequence[runs.Run]) -> float | None:
+    """Return the expected duration of a run, from finished ones of its model, task and engine; None without any.
+
+    Training seconds scale with steps and completions, evaluation seconds with samples of a problem.
+    """
+    alike = [one for one in finished if one.meta.get("timings") and _kind(one.config) == _kind(run.config)]
+    estimates = [_scaled_seconds(run, one) for one in alike]
+    return statistics.median(estimates) if estimates else None
+
+
+def _scaled_seconds(run: runs.Run, finished: runs.Run) -> float:
+    """Return the recorded seconds of a finished run, scaled to the work of another one."""
+    total = 0.0
+    for name, seconds in finished.meta["timings"].items():
+        work = _evaluation_work if name == "evaluate_seconds" else _training_work
+        total += (seconds or 0.0) * work(run.config) / work(finished.config)
+    return total
+
+
+def _kind(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    names = (("model", "path"), ("task", "name"))
+    return (*((config.get(section) or {}).get(key) for section, key in names), config.get("engine"))
+
+
+def _training_work(config: Mapping[str, Any]) -> float:
+    train = config.get("train") or {}
+    return float(math.prod(train.get(key) or 1 for key in ("num_steps", "num_prompts", "num_generations")))
+
+
+def _evaluation_work(config: Mapping[str, Any]) -> float:
+    evaluation = config.get("evaluation") or {}
+    return float((evaluation.get("num_samples") or 1) * max(1, len(evaluation.get("benchmarks") or ())))
+
+
 def run_remaining(progress: Mapping[str, Any], *, elapsed: float, typical: float | None) -> float | None:
     """Return the seconds left of one run: at its present phase's speed, but at least those of a typical run."""
     left = []
@@ -35,6 +70,14 @@ def run_remaining(progress: Mapping[str, Any], *, elapsed: float, typical: float
 def longest_seconds(elapsed: Sequence[float], left: Sequence[float | None]) -> float | None:
     """Return the longest expected duration of the active runs, in place of a typical one while none has finished."""
     return max((e + rest for e, rest in zip(elapsed, left, strict=True) if rest is not None), default=None)
+
+
+def in_order_seconds(expected: Sequence[float], *, num_slots: int) -> float:
+    """Return the seconds until the last of these runs has ended, if each starts in order on the first free slot."""
+    free_at = [0.0] * num_slots
+    for seconds in expected:
+        heapq.heapreplace(free_at, free_at[0] + seconds)
+    return max(free_at)
 
 
 def sweep_remaining(

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Sequence
 
 from agrae_lab import runs
-from sweeps.errors import PlanError
+from sweeps.errors import PlanError, refusing_disk_errors
 from sweeps.execution.display import make_console, make_display, print_summary
 from sweeps.execution.executor import run_all
 from sweeps.execution.run_status import Outcome
 from sweeps.execution.slots import make_slots, num_sweep_slots
 from sweeps.inspect.accuracy import print_accuracy
 from sweeps.planning.freeze import Freeze, make_plan
+from sweeps.planning.run_dirs import check_root
 from sweeps.spec.experiments import Cell
 
 TRAIN_MODULE = "agrae_lab.train"
@@ -42,7 +43,10 @@ def launch(
         plan = make_plan(cells, load_freeze(train_module))
         num_slots = num_sweep_slots(len(plan.planned), num_slots=num_slots)
         slots = make_slots(len(plan.todo), num_slots=num_slots)
-        plan.write()
+        with refusing_disk_errors():
+            for root in {run.root for run in plan.todo} | {root for root, _ in plan.experiments}:
+                check_root(root)
+            plan.write()
     except PlanError as error:
         return print_refusal(error)
     except runs.RunError as error:  # for example a manifest that cannot be read
@@ -56,11 +60,19 @@ def launch(
             print(f"warning: {sentence}")
         print(f"runs: {counts}", flush=True)
         with make_display(
-            console, num_runs=len(plan.todo), finished_before=plan.finished, num_slots=len(slots)
+            console,
+            num_runs=len(plan.todo),
+            finished_before=plan.finished,
+            num_slots=len(slots),
+            planned=plan.planned,
         ) as display:
-            outcomes, interrupted = run_all(
-                plan.todo, slots=slots, train_module=train_module, preload=preload, display=display
-            )
+            try:
+                outcomes, interrupted = run_all(
+                    plan.todo, slots=slots, train_module=train_module, preload=preload, display=display
+                )
+            except runs.RunError as error:  # the fork server cannot load its modules
+                print(error, file=sys.stderr)
+                return SOME_NOT_DONE
     if outcomes or plan.finished:
         print_summary(console, outcomes, plan.finished)
     print_accuracy(console, [*plan.finished, *(outcome.run for outcome in outcomes)])

@@ -13,7 +13,7 @@ from functools import partial
 from agrae_lab import runs
 from sweeps import engines
 from sweeps.engines.slurm import QUEUED
-from sweeps.errors import PlanError
+from sweeps.errors import PlanError, refusing_disk_errors
 from sweeps.execution.display import make_console, make_display, print_summary
 from sweeps.execution.event_log import LoggedDisplay
 from sweeps.execution.executor import Display
@@ -25,7 +25,7 @@ from sweeps.launch.cells import ALL_DONE, PRELOAD, TRAIN_MODULE, exit_code, load
 from sweeps.planning.drift import Code, code_changes, read_code
 from sweeps.planning.freeze import Plan
 from sweeps.planning.plan import StudyPlan, code_drift, plan_study
-from sweeps.planning.run_dirs import read_run_meta
+from sweeps.planning.run_dirs import check_root, read_run_meta
 from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec.study import Stop, Study
 
@@ -59,6 +59,7 @@ def launch_study(
     """
     check_engine(study)
     make_slots(1, num_slots=options.num_slots)
+    check_root(directory.root)
     directory.check_no_controller()
     code = read_code(options.train_module)
     if study.search is not None:
@@ -68,13 +69,15 @@ def launch_study(
     plan = planned.launch_plan if not retry else _only_retries(planned.launch_plan, keys)
     check_drift(planned.drift if plan.todo else (), options)
     with directory.controller_lock():
-        _requeue(directory, retry)
-        _record_drift(planned, code)
-        plan.write()
-        directory.record(study, planned.cells, code)
+        with refusing_disk_errors():
+            _requeue(directory, retry)
+            _record_drift(planned, code)
+            plan.write()
+            directory.record(study, planned.cells, code)
         if options.warns and planned.warning:
             print(f"warning: {planned.warning}", flush=True)
-        with _display(study, directory, options, num_runs=len(plan.todo), finished=plan.finished) as display:
+        facts: dict[str, Any] = {"num_runs": len(plan.todo), "finished": plan.finished, "planned": plan.planned}
+        with _display(study, directory, options, **facts) as display:
             run_all = _bind_engine(study, options, num_runs=len(planned.all_runs))
             outcomes, interrupted = run_all(plan.todo, display=display) if plan.todo else ([], False)
         now = {one.run.key: replace(one.run, meta={**one.run.meta, "status": one.status}) for one in outcomes}
@@ -160,7 +163,8 @@ def _launch_search(
         retry_policy=make_retry_policy(study.stop),
     )
     with directory.controller_lock():
-        directory.record(study, (), code)
+        with refusing_disk_errors():
+            directory.record(study, (), code)
         with _display(study, directory, options, num_runs=num_runs, finished=()) as display:
             outcomes, interrupted = run_search(
                 study,
@@ -246,7 +250,13 @@ def _log_exit_code(directory: StudyDirectory, ended: Sequence[str], *, interrupt
 
 @contextmanager
 def _display(
-    study: Study, directory: StudyDirectory, options: LaunchOptions, *, num_runs: int, finished: Sequence[runs.Run]
+    study: Study,
+    directory: StudyDirectory,
+    options: LaunchOptions,
+    *,
+    num_runs: int,
+    finished: Sequence[runs.Run],
+    planned: Sequence[runs.Run] = (),
 ) -> Iterator[Display]:
     """Show the events of a launch, and log them in the study's directory."""
     num_slots = _num_slots(study, options) or len(make_slots(num_runs))
@@ -254,5 +264,7 @@ def _display(
     directory.log("launched", **facts)
     if num_runs:
         print(f"{study.name}: {num_runs} runs to do, {len(finished)} finished before", flush=True)
-    with make_display(make_console(), num_runs=num_runs, finished_before=finished, num_slots=num_slots) as shown:
+    with make_display(
+        make_console(), num_runs=num_runs, finished_before=finished, num_slots=num_slots, planned=planned
+    ) as shown:
         yield LoggedDisplay(shown, directory)
