@@ -155,6 +155,11 @@ def _method_words(config: Mapping[str, Any]) -> list[str]:
     """Return the words that tell a method's loss, reward and sampling from GRPO's."""
     task = config["task"]
     control = [f"reward={task['reward']}"] if is_control(load_task(task["name"], task)) else []
+    if control and config["train"].get("sampling_rounds") is not None:
+        raise ConfigError(
+            f"task.reward = {task['reward']!r} is a control, and train.sampling_rounds would choose its groups by the "
+            "verifier's verdicts. Set train.sampling_rounds=null"
+        )
     resampled = ["resampled"] if config["train"].get("sampling_rounds") is not None else []
     return [*losses.loss_label(config["loss"]), *control, *resampled]
 
