@@ -155,6 +155,12 @@ def _method_words(config: Mapping[str, Any]) -> list[str]:
     """Return the words that tell a method's loss, reward and sampling from GRPO's."""
     task, train = config["task"], config["train"]
     control = [f"reward={task['reward']}"] if is_control(load_task(task["name"], task)) else []
+    for key in ("sampling_rounds", "skip_window"):
+        if control and train.get(key) is not None:
+            raise ConfigError(
+                f"task.reward = {task['reward']!r} is a control, and train.{key} would choose its groups by the "
+                f"verifier's verdicts. Set train.{key}=null"
+            )
     keys = {"resampled": "sampling_rounds", "skipping": "skip_window", "listed": "prompt_order"}
     sampling = [word for word, key in keys.items() if train.get(key) is not None]
     return [*losses.loss_label(config["loss"]), *control, *sampling]
