@@ -73,8 +73,10 @@ def launch_study(
             _record_drift(planned, code)
             plan.write()
             directory.record(study, planned.cells, code)
-        facts = {"num_runs": len(plan.todo), "finished": plan.finished, "planned": plan.planned}
-        with _display(study, directory, options, **facts) as display:
+        shown = _display(
+            study, directory, options, num_runs=len(plan.todo), finished=plan.finished, planned=plan.planned
+        )
+        with shown as display:
             run_all = _bind_engine(study, options, num_runs=len(planned.all_runs))
             outcomes, interrupted = run_all(plan.todo, display=display) if plan.todo else ([], False)
         now = {one.run.key: replace(one.run, meta={**one.run.meta, "status": one.status}) for one in outcomes}
