@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from agrae_lab import runs
 from sweeps import engines
@@ -77,8 +76,10 @@ def launch_study(
             directory.record(study, planned.cells, code)
         if options.warns and planned.warning:
             print(f"warning: {planned.warning}", flush=True)
-        facts: dict[str, Any] = {"num_runs": len(plan.todo), "finished": plan.finished, "planned": plan.planned}
-        with _display(study, directory, options, **facts) as display:
+        shown = _display(
+            study, directory, options, num_runs=len(plan.todo), finished=plan.finished, planned=plan.planned
+        )
+        with shown as display:
             run_all = _bind_engine(study, options, num_runs=len(planned.all_runs))
             outcomes, interrupted = run_all(plan.todo, display=display) if plan.todo else ([], False)
         now = {one.run.key: replace(one.run, meta={**one.run.meta, "status": one.status}) for one in outcomes}
