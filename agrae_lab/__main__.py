@@ -34,6 +34,11 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str, str]] = {
         "draw figures, tables, verdicts and report.html of a root",
         "runs=runs/mine",
     ),
+    "track": (
+        ("agrae_lab.track",),
+        "send recorded metrics to Weights & Biases or TensorBoard",
+        "push runs/mine/grpo-1a2b3c4d/seed-0 tracking=wandb",
+    ),
     "estimators": (
         ("agrae_lab.advantages",),
         "list the advantage estimators, or check your own",
@@ -43,6 +48,11 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str, str]] = {
         ("agrae_lab.advantages.simulator",),
         "train softmax policies with any estimator, in seconds",
         "grpo a_grae out=runs/theory",
+    ),
+    "difficulty": (
+        ("agrae_lab.difficulty",),
+        "filter or sort training problems by their recorded success rate",
+        "runs/mine/grpo-1a2b3c4d/seed-0 out=mixed.jsonl low=0.01 high=0.99",
     ),
     "audit": (
         ("analysis", "audit"),

@@ -31,6 +31,7 @@ from agrae_lab.evaluation.benchmarks import (
 from agrae_lab.runs import Run, RunError
 from agrae_lab.runs.processes import is_main, num_processes, strategy
 from agrae_lab.runs.provenance import provenance
+from agrae_lab.runs.saved import check_saved
 from agrae_lab.tasks import count_shared, fingerprint_problems, load_task
 
 logger = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ def _prepare(run: Run, *, is_trained: bool) -> dict[str, Problems]:
 
     _set_num_threads(run)
     if is_trained:
+        check_saved(run)
         check_kept(run, sets)
     else:
         with _value_error_as_config_error():

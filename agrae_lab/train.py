@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, ConfigError, freeze
@@ -27,10 +30,27 @@ from agrae_lab.models.load import ModelError
 from agrae_lab.models.memory import is_out_of_memory
 from agrae_lab.runs import RunError, launchers
 from agrae_lab.runs.ending import ending, take_json_flag
-from agrae_lab.runs.overrides import hydra_word
+from agrae_lab.runs.hydra_words import for_multirun
 from agrae_lab.runs.processes import Layout, is_launched, is_main
+from agrae_lab.runs.sentences import leave_errors_to_hydra, let_hydra_raise, one_sentence, was_let_raise
 
 __all__ = ["execute", "freeze", "main"]
+
+
+def _created(config: Mapping[str, Any]) -> Path:
+    """Create the run's directory, and add it to the experiment that its config names.
+
+    Raises:
+        RunError: as runs.create_run, or the root cannot be written.
+    """
+    try:
+        run_dir = runs.create_run(config)
+        if is_main():
+            _join_experiment(config, run_dir)
+    except OSError as error:
+        where = error.filename or config["root"]
+        raise RunError(f"{where}: {error.strerror or error}. Choose a root that can be written, with room") from error
+    return run_dir
 
 
 def _join_experiment(config: Mapping[str, Any], run_dir: Path) -> None:
@@ -68,19 +88,24 @@ def _launch(config: Mapping[str, Any], run_dir: Path) -> str:
     return runs.read_run(run_dir).status
 
 
-def multirun_first(argv: list[str]) -> list[str]:
-    """Return the command line with -m before the overrides: Hydra's parser accepts overrides on one side of it only."""
-    return [argv[0], *sorted(argv[1:], key=lambda word: word not in ("-m", "--multirun"))]
+def _run() -> None:
+    """Call `main`; an error of Hydra before the configuration is composed ends the program with one sentence."""
+    let_hydra_raise()
+    try:
+        main()
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        if not was_let_raise():  # HYDRA_FULL_ERROR=1 asks for the whole traceback
+            raise
+        sys.exit(f"agrae_lab: {one_sentence(error)}")
 
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     """Train and evaluate one run in this process."""
+    leave_errors_to_hydra()
     try:
         config = freeze(cfg)
-        run_dir = runs.create_run(config)
-        if is_main():
-            _join_experiment(config, run_dir)
+        run_dir = _created(config)
         status = execute(run_dir) if is_launched() or Layout.of(config).processes == 1 else _launch(config, run_dir)
     except (ConfigError, ModelError, RunError) as error:
         sys.exit(f"agrae_lab: {error}")
@@ -98,9 +123,8 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    sys.argv = multirun_first(take_json_flag(sys.argv))  # Hydra knows no flags but its own
     try:
-        sys.argv = [hydra_word(word) for word in sys.argv]
+        sys.argv[1:] = for_multirun(take_json_flag(sys.argv[1:]))  # Hydra knows no flags but its own
     except ValueError as error:
         sys.exit(f"agrae_lab: {error}")
     if {"-h", "--help"} & set(sys.argv[1:]):
@@ -108,4 +132,4 @@ if __name__ == "__main__":
         sys.exit()
     # Hydra finds launcher plugins in the namespace package hydra_plugins, wherever it lies on the path.
     sys.path.append(str(CONF_DIR.parent / "sweeps" / "plugins"))
-    main()
+    _run()

@@ -48,6 +48,7 @@ from analysis import audit, figures, simulation, tables
 from analysis.arguments import SIMULATION_KEYS, Request, UsageError, formats, parse, read_words
 from analysis.claims import judge
 from analysis.estimates.answers import answers
+from analysis.estimates.control_gains import control_gains
 from analysis.estimates.passk_curves import LEFT_OUT, collect
 from analysis.io.gaps import gap_sentences
 from analysis.io.parquet import FrameError
@@ -161,6 +162,7 @@ def evaluate(study: Study) -> Result:
             result.refused += [note for note in evaluations.notes if LEFT_OUT in note]
     with suppress(FrameError):  # named above, with its benchmark
         result.answers, _ = on_sound_runs(answers, study)
+        result.control_gains, _ = on_sound_runs(control_gains, study)
     try:
         result.verdicts, left_out = on_sound_runs(judge, study)
         result.refused += left_out

@@ -10,7 +10,7 @@ from typing import Any
 
 from agrae_lab.runs import RunError
 from sweeps import commands
-from sweeps.errors import PlanError
+from sweeps.errors import PlanError, disk_sentence
 from sweeps.launch.cells import BAD_PLAN, INTERRUPTED, PRELOAD, SOME_NOT_DONE, TRAIN_MODULE, print_refusal
 from sweeps.spec.compose import CONFIG_DIR
 from sweeps.spec.study import describe_keys
@@ -47,6 +47,9 @@ def main(
         return print_refusal(error, launching=launching)
     except RunError as error:
         print(error, file=sys.stderr)
+        return SOME_NOT_DONE if launching else BAD_PLAN
+    except OSError as error:  # for example a full disk; what was written before is whole, and resumes
+        print(f"{disk_sentence(error)}; then repeat the command, which resumes", file=sys.stderr)
         return SOME_NOT_DONE if launching else BAD_PLAN
     except KeyboardInterrupt:  # before the first run
         print("stopped; nothing was started", file=sys.stderr)
@@ -103,7 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     export = command("export", "STUDY|KEY=VALUE", "Copy a study without checkpoints and models", examples)
     export.add_argument("--out", type=Path, help="a new folder or .tar.gz (default: <study>.tar.gz here)")
     examples = ("my_study.yaml root=runs/mine", "runs/mine --yes")
-    listed = "checkpoints of finished runs, partial files and, for a ROOT, whole runs that no study or experiment names"
+    listed = (
+        "checkpoints of finished runs, partial files and, for a ROOT, unfinished runs that no study or experiment names"
+    )
     gc = command("gc", to_inspect, f"List what can be removed: {listed}", examples)
     gc.add_argument("--yes", action="store_true", help="remove all that is listed, whole runs included")
     for one in (plan, run, retry, protocol):

@@ -16,7 +16,7 @@ from sweeps.execution.display import make_console
 from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.inspect import preview
 from sweeps.inspect.accuracy import print_accuracy
-from sweeps.inspect.status import Row, as_json, print_status, status_rows, watch
+from sweeps.inspect.status import Row, as_json, cells_of_root, print_status, status_rows, watch
 from sweeps.launch import protocol as protocol_launch
 from sweeps.launch import study as study_launch
 from sweeps.launch.cells import launch, load_freeze
@@ -235,7 +235,8 @@ def _directories(given: Namespace) -> tuple[Path, list[Path], Mapping[str, str]]
     if len(given.words) != 1:
         raise PlanError([f"{given.command} needs one study or root, got {', '.join(given.words)}"])
     root = Path(given.words[0].removeprefix("root="))
-    return root, list_run_dirs(root), {}
+    found = list_run_dirs(root)
+    return root, found, cells_of_root(found) if given.command == "status" else {}
 
 
 def _cells(study: Study, directory: StudyDirectory) -> dict[str, str]:

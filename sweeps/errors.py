@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+
+from agrae_lab.runs.sentences import one_sentence
+
+__all__ = [
+    "CONFIG_ERRORS",
+    "PlanError",
+    "disk_sentence",
+    "one_sentence",
+    "refusing_disk_errors",
+    "reraise_if_full_error",
+    "unknown_override",
+]
 
 # Raised by a bad config. Any other exception is a bug and keeps its traceback.
 CONFIG_ERRORS = (ValueError, HydraException, OmegaConfBaseException, yaml.YAMLError)
@@ -22,15 +35,20 @@ class PlanError(ValueError):
         super().__init__("\n".join(self.sentences))
 
 
-def one_sentence(error: Exception) -> str:
-    """Return the error's message in one line, without the search path that Hydra repeats in it."""
-    text = re.split(r"Config search path|See https", str(error))[0]
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    heads = [i for i, line in enumerate(lines) if line.startswith("Available options")]
-    if heads:
-        choices = ", ".join(lines[heads[0] + 1 :])
-        lines = [*lines[: heads[0]], f"(choices: {choices})"]
-    return " ".join(lines)
+def disk_sentence(error: OSError) -> str:
+    """Return a sentence about a file that could not be read or written, with its path."""
+    reason = error.strerror or str(error) or type(error).__name__
+    path = error.filename2 or error.filename
+    return f"{path}: {reason}. Choose a root that can be written, with room" if path else reason
+
+
+@contextmanager
+def refusing_disk_errors() -> Iterator[None]:
+    """Turn an OSError of the block, before anything has started, into a PlanError of one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise PlanError([disk_sentence(error)]) from error
 
 
 def unknown_override(error: Exception) -> str | None:

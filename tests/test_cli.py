@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agrae_lab.__main__ import COMMANDS, main
-from agrae_lab.train import multirun_first
+from agrae_lab.runs.hydra_words import for_hydra, for_multirun
 from tests import forked
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,5 +50,22 @@ def test_a_command_s_words_and_exit_status_are_its_module_s():
 
 
 def test_multirun_may_stand_anywhere_in_the_line():
-    words = ["train.py", "root=x", "-m", "advantage=grpo,rloo", "--multirun", "seed=1"]
-    assert multirun_first(words) == ["train.py", "-m", "--multirun", "root=x", "advantage=grpo,rloo", "seed=1"]
+    words = ["root=x", "-m", "advantage=grpo,rloo", "--multirun", "seed=1"]
+    assert for_multirun(words) == ["-m", "--multirun", "root=x", "advantage=grpo,rloo", "seed=1"]
+
+
+def test_settings_of_a_multirun_are_left_to_the_sweeper():
+    words = ["advantage.group.alpha=0.5", "train.num_steps=1,2", "world=nano", "-m", "root=x"]
+    expected = ["-m", "advantage.group.alpha=choice(0.5)", "train.num_steps=1,2", "world=nano", "root=x"]
+    assert for_multirun(words) == expected
+
+
+def test_a_link_given_as_a_whole_replaces_the_one_before():
+    assert for_hydra(["advantage.base={_target_: 'a:B', tau: 0.1}", "+method=dapo"]) == [
+        "~advantage.base",
+        "+advantage.base={_target_: 'a:B', tau: 0.1}",
+        "method=dapo",
+    ]
+    assert for_hydra(["advantage.base={epsilon: 0.1}"]) == ["advantage.base={epsilon: 0.1}"]
+    words = ["advantage.base._target_=a:B", "advantage.base.tau=0.2", "advantage.group.alpha=1"]
+    assert for_hydra(words) == ["++advantage.base._target_=a:B", "++advantage.base.tau=0.2", "advantage.group.alpha=1"]

@@ -19,6 +19,7 @@ from agrae_lab.advantages import Context
 from agrae_lab.advantages.external import load_object
 from agrae_lab.advantages.presets import preset_names
 from agrae_lab.advantages.simulator.__main__ import parse as parse_simulation
+from agrae_lab.difficulty import parse as parse_difficulty
 from agrae_lab.evaluate import parse_overrides
 from analysis import audit
 from analysis.arguments import FLAGS, read_words
@@ -39,7 +40,7 @@ FOREIGN = (*FOREIGN, "sleep", "sinfo", "git", "cd", "python -")
 LAUNCHERS = ("torchrun", "accelerate")  # they end in `-m module words`
 MODULES = {"agrae_lab.train": "train", "agrae_lab.evaluate": "evaluate", "sweeps": "sweep", "analysis": "analyze"}
 MODULES |= {"agrae_lab.advantages": "estimators", "agrae_lab.advantages.simulator": "simulate"}
-MODULES |= {"agrae_lab.compare": "compare"}
+MODULES |= {"agrae_lab.compare": "compare", "agrae_lab.difficulty": "difficulty"}
 STANDS_FOR = {"$arm": "grpo", "…": "", "...": "", "<settings>": ""}  # placeholders of the pages
 BASH = [(one, words) for one in documents.snippets("bash") for words in one.commands]
 
@@ -168,7 +169,12 @@ def check_simulate(words):
     parse_simulation(words)
 
 
+def check_difficulty(words):
+    parse_difficulty(words)
+
+
 CHECKS = {
+    "difficulty": check_difficulty,
     **{"train": check_train, "sweep": check_sweep, "compare": check_compare, "analyze": check_analyze},
     **{"evaluate": check_evaluate, "estimators": check_estimators, "simulate": check_simulate, "audit": check_audit},
 }

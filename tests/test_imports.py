@@ -41,10 +41,12 @@ MAY_IMPORT = {
         *("agrae_lab.config", "agrae_lab.evaluation.benchmarks", "agrae_lab.lifecycle", "agrae_lab.models"),
         "agrae_lab.runs",
     ),
+    "agrae_lab.difficulty": ("agrae_lab.config", "agrae_lab.runs"),
     "agrae_lab.evaluate": (
         *("agrae_lab.config", "agrae_lab.evaluation.benchmarks", "agrae_lab.lifecycle", "agrae_lab.models"),
         "agrae_lab.runs",
     ),
+    "agrae_lab.track": ("agrae_lab.runs", "agrae_lab.training.tracking"),
     # analysis: io ← statistics ← presentation ← estimates ← claims, figures, tables ← report ← commands
     "analysis": (),
     "analysis.io": ("agrae_lab.runs",),
@@ -68,7 +70,7 @@ MAY_IMPORT = {
     "analysis.audit": ("agrae_lab.runs", "analysis.statistics"),
     "analysis.report": (
         *("agrae_lab.runs", "analysis.io", "analysis.statistics", "analysis.presentation"),
-        *("analysis.estimates.answers", "analysis.claims"),
+        *("analysis.estimates.answers", "analysis.estimates.control_gains", "analysis.claims"),
     ),
     "analysis.pareto": (
         *("agrae_lab.runs", "analysis.io", "analysis.statistics", "analysis.estimates", "analysis.presentation"),
@@ -81,7 +83,7 @@ MAY_IMPORT = {
     ),
     # sweeps: errors ← spec ← planning ← execution ← engines, search ← inspect ← launch ← commands
     "sweeps": (),
-    "sweeps.errors": (),
+    "sweeps.errors": ("agrae_lab.runs.sentences",),
     "sweeps.spec": (
         *("agrae_lab.runs", "sweeps.errors", "analysis.io", "analysis.statistics"),
         "agrae_lab.advantages",  # own_estimators: the class, or the links of a chain, that a choice names
@@ -109,7 +111,7 @@ MAY_IMPORT = {
         *("sweeps.launch", "sweeps.targets"),
     ),
     "sweeps.__main__": ("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.launch", "sweeps.commands"),
-    "sweeps.plugins": ("sweeps.launch", "sweeps.planning", "sweeps.spec", "sweeps.errors"),
+    "sweeps.plugins": ("agrae_lab.runs.sentences", "sweeps.launch", "sweeps.planning", "sweeps.spec", "sweeps.errors"),
     "benchmarks": ("agrae_lab", "sweeps", "analysis"),
 }
 

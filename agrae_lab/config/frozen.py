@@ -154,10 +154,17 @@ def _benchmarks_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _method_words(config: Mapping[str, Any]) -> list[str]:
     """Return the words that tell a method's loss, reward and sampling from GRPO's."""
-    task = config["task"]
+    task, train = config["task"], config["train"]
     control = [f"reward={task['reward']}"] if is_control(load_task(task["name"], task)) else []
-    resampled = ["resampled"] if config["train"].get("sampling_rounds") is not None else []
-    return [*losses.loss_label(config["loss"]), *control, *resampled]
+    for key in ("sampling_rounds", "skip_window"):
+        if control and train.get(key) is not None:
+            raise ConfigError(
+                f"task.reward = {task['reward']!r} is a control, and train.{key} would choose its groups by the "
+                f"verifier's verdicts. Set train.{key}=null"
+            )
+    keys = {"resampled": "sampling_rounds", "skipping": "skip_window", "listed": "prompt_order"}
+    sampling = [word for word, key in keys.items() if train.get(key) is not None]
+    return [*losses.loss_label(config["loss"]), *control, *sampling]
 
 
 def _name_of(estimator: advantages.Estimator, changes: Sequence[str]) -> str:
@@ -244,12 +251,25 @@ def problem_sets(
             f"task.train_file holds {len(sets['train'])} problems, fewer than train.num_prompts = {needed}; "
             "lower train.num_prompts or give more problems"
         )
-    if config["train"].get("sampling_rounds") is not None and len(sets["train"]) < 2 * needed:
-        raise ConfigError(
-            f"train.sampling_rounds: a second round draws train.num_prompts = {needed} other problems, and "
-            f"task.train_file holds {len(sets['train'])}; lower train.num_prompts or set train.sampling_rounds=null"
-        )
+    _check_sampling(config["train"], num_problems=len(sets["train"]))
     return sets
+
+
+def _check_sampling(train: Mapping[str, Any], *, num_problems: int) -> None:
+    """Check the keys that draw other problems than TRL's sampler."""
+    for key in ("sampling_rounds", "skip_window"):
+        if train.get(key) is None:
+            continue
+        if train.get("prompt_order") is not None:
+            raise ConfigError(
+                f"train.{key} draws other problems at random, and train.prompt_order = 'listed' wants them in the "
+                "order of the file; set one of them to null"
+            )
+        if num_problems < 2 * (needed := train["num_prompts"]):
+            raise ConfigError(
+                f"train.{key}: up to train.num_prompts = {needed} other problems are drawn beside those of a step, and "
+                f"task.train_file holds {num_problems}; lower train.num_prompts or set train.{key}=null"
+            )
 
 
 def _check_comparison(config: Mapping[str, Any]) -> None:

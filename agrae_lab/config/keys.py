@@ -165,12 +165,24 @@ class Train:
     max_prompt_length: Annotated[
         Count | None, OPTIONAL, "Training problems with more prompt tokens are left out; null: none."
     ] = None
+    prompt_order: Annotated[
+        Literal["listed"] | None,
+        OPTIONAL,
+        "Order of the training problems: listed, as in their file, which is a curriculum if it is sorted; null: "
+        "shuffled.",
+    ] = None
     sampling_rounds: Annotated[
         int | None,
         at_least(2),
         OPTIONAL,
         "Rounds of dynamic sampling in a step at most: groups that are all correct or all incorrect are dropped, and "
         "other problems drawn, until num_prompts groups are mixed (DAPO); null: none are.",
+    ] = None
+    skip_window: Annotated[
+        Count | None,
+        OPTIONAL,
+        "Steps for which a problem is passed over, and another takes its place, after a group of it that was all "
+        "correct or all incorrect; null: none is.",
     ] = None
     validate_on: Annotated[str | None, OPTIONAL, "Benchmark of validation; null: the only one."] = None
     validate_samples: Annotated[

@@ -11,6 +11,7 @@ can share the chunks, and later evaluations draw only the missing samples.
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -26,6 +27,8 @@ from agrae_lab.evaluation.streams import sample_seeds
 from agrae_lab.runs import SCHEMA_VERSION, RunError, replacing
 from agrae_lab.tasks import Problem, Task
 from agrae_lab.tasks.encoding import images_in, map_images
+
+logger = logging.getLogger(__name__)
 
 GREEDY = -1  # the `sample` of a greedy row
 SAMPLES_PER_CHUNK = 32
@@ -77,7 +80,7 @@ def evaluate(
     chunks = {path / "chunks" / f"{chunk.name}.parquet": chunk for chunk in plan}
     for number, (file, chunk) in enumerate(chunks.items()):
         on_progress(sum(chunk.is_file() for chunk in chunks), len(chunks))
-        if number % shard[1] == shard[0] and not file.is_file():
+        if number % shard[1] == shard[0] and not _is_whole(file):
             file.parent.mkdir(parents=True, exist_ok=True)
             table = _chunk_table(engine, task, problems, decoding, chunk, benchmark=benchmark)
             with replacing(file) as temporary:
@@ -91,6 +94,18 @@ def evaluate(
         _join([*([out] if before >= 0 else []), *chunks], out)
         on_progress(len(chunks), len(chunks))
     _remove_used(path / "chunks", num_samples=max(before, decoding.num_samples))
+
+
+def _is_whole(chunk: Path) -> bool:
+    """Return True if the chunk of an earlier attempt can be used; a damaged one is named, and drawn again."""
+    if not chunk.is_file():
+        return False
+    try:
+        pq.read_table(chunk, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        logger.warning("%s is damaged (%s); its samples are drawn again", chunk, str(error).splitlines()[0])
+        return False
+    return True
 
 
 def num_samples_of(path: Path, num_problems: int) -> int:
@@ -124,9 +139,22 @@ def _join(parts: Sequence[Path], path: Path) -> None:
         pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as out,
     ):
         for part in parts:
-            with pq.ParquetFile(part) as file:
-                for group in range(file.num_row_groups):
-                    out.write_table(_with_columns(file.read_row_group(group), schema))
+            for table in _row_groups(part):
+                out.write_table(_with_columns(table, schema))
+
+
+def _row_groups(path: Path) -> Iterator[pa.Table]:
+    """Yield the row groups of a Parquet file, each after a check of its pages.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group)
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(f"{path} is damaged ({str(error).splitlines()[0]}). Delete it and evaluate again") from error
 
 
 def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:

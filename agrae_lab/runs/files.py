@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from agrae_lab.runs.failpoints import failpoint
+
 _LOCK_ATTEMPTS = 5  # is_locked of another process holds the lock for an instant
 _HANDED_OVER = "AGRAE_LOCK"  # <descriptor>:<device>:<inode> of an inherited lock
 _held: dict[Path, int] = {}  # directory → descriptor of a lock that this process holds
@@ -109,9 +111,13 @@ def replacing(path: Path) -> Iterator[Path]:
     Its name holds host and process, since several machines may write to one file system.
     """
     temporary = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.tmp")
+    point = failpoint(path)
+    point.before(path)
     try:
         yield temporary
+        point.written(temporary, path)
         temporary.replace(path)
+        point.renamed(path)
     finally:
         temporary.unlink(missing_ok=True)
 

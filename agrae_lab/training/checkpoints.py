@@ -5,19 +5,22 @@ The list, `.complete`, is written last: {"files": {name: {"size": bytes, "sha256
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.state import PartialState
+from safetensors import safe_open
 from transformers import TrainerCallback
 
-from agrae_lab.runs import replacing
+from agrae_lab.runs import RunError, replacing
+from agrae_lab.runs.contents import Listed, fault_of, list_files
+from agrae_lab.runs.failpoints import failpoint
 
 logger = logging.getLogger(__name__)
 
@@ -31,16 +34,17 @@ class MarkComplete(TrainerCallback):
         """Write the list, on the main process."""
         PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            point = failpoint(checkpoint)
+            point.before(checkpoint)
+            point.written(checkpoint, checkpoint)
+            mark_complete(checkpoint)
+            point.renamed(checkpoint)
 
 
 def mark_complete(checkpoint: Path) -> None:
     """Write the list of a checkpoint's files."""
-    files = {str(p.relative_to(checkpoint)): p for p in sorted(checkpoint.rglob("*")) if p.is_file()}
-    listed = {
-        name: {"size": path.stat().st_size, "sha256": _digest(path, path.stat().st_mtime_ns)}
-        for name, path in files.items()
-    }
+    listed = list_files(checkpoint)
     with replacing(checkpoint / COMPLETE) as temporary:
         temporary.write_text(json.dumps({"files": listed}, indent=1))
 
@@ -51,7 +55,7 @@ def last_checkpoint(checkpoints: Path) -> Path | None:
         fault = _fault(checkpoint)
         if fault is None:
             return checkpoint
-        logger.warning("%s: %s. The run resumes from the checkpoint before, or from the start", checkpoint, fault)
+        logger.warning("%s: %s. The run removes it and resumes from the checkpoint before, if any", checkpoint, fault)
     return None
 
 
@@ -71,24 +75,46 @@ def num_updates_before(checkpoint: Path) -> int:
 def _fault(checkpoint: Path) -> str | None:
     """Return the reason why a checkpoint cannot be resumed from; None if it can."""
     try:
-        listed: Mapping[str, Mapping[str, Any]] = json.loads((checkpoint / COMPLETE).read_text())["files"]
+        listed: Listed = json.loads((checkpoint / COMPLETE).read_text())["files"]
     except FileNotFoundError:
         return "its saving was interrupted"
     except (ValueError, KeyError, TypeError):
         return f"its list of files, {COMPLETE}, is damaged"
-    for name, expected in listed.items():
-        path = checkpoint / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if (size := path.stat().st_size) != expected["size"]:
-            return f"{name} has {size} bytes, not {expected['size']}"
-        if _digest(path, path.stat().st_mtime_ns) != expected["sha256"]:
-            return f"{name} is not what was saved (another SHA-256)"
+    return fault_of(checkpoint, listed)
+
+
+@contextmanager
+def naming_unreadable_file(checkpoint: Path | None) -> Iterator[None]:
+    """Turn an error of the block into one that names the checkpoint's file which cannot be read, if there is one.
+
+    A file may be what was saved and yet unreadable, for example by another version of torch, whose own message advises
+    to load it unsafely.
+
+    Raises:
+        RunError: such a file; says what to delete, and where the run then resumes.
+    """
+    try:
+        yield
+    except Exception as error:
+        name = None if checkpoint is None else _unreadable_file(checkpoint)
+        if checkpoint is None or name is None:
+            raise
+        how = f"Delete {checkpoint}: the run then resumes from the checkpoint before, or from the start"
+        raise RunError(f"{checkpoint / name} cannot be read by torch {torch.__version__}. {how}") from error
+
+
+def _unreadable_file(checkpoint: Path) -> str | None:
+    """Return the first file that cannot be read as what its suffix says; None if all can."""
+    for path in sorted(checkpoint.rglob("*")):
+        try:
+            if path.suffix in (".pt", ".pth", ".bin") and path.name != "training_args.bin":
+                torch.load(path, map_location="cpu", weights_only=True)
+            elif path.suffix == ".safetensors":
+                with safe_open(path, framework="pt"):
+                    pass
+            elif path.suffix == ".json":
+                json.loads(path.read_text())
+        except Exception as error:
+            logger.debug("%s: %s", path, error)
+            return str(path.relative_to(checkpoint))
     return None
-
-
-@functools.lru_cache(maxsize=1024)  # a checkpoint is checked more than once
-def _digest(path: Path, mtime_ns: int) -> str:
-    """Return the SHA-256 of a file, 64 hex digits; `mtime_ns` tells the cache of a change."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -7,6 +7,9 @@ passed:
     round 1     the step's prompts, from TRL's sampler
     round r     as many other problems, from a stream of their own (seed, step, r): a resumed run draws the same
 
+With `skip_window` = w, a problem whose group was not mixed is passed over in the w steps that follow: a moving filter
+by difficulty. Another problem that is not passed over takes its place, from the stream of round 0.
+
 The first mixed groups in the order of their rounds are trained on. If they are too few, unmixed groups of the first
 round fill the batch. All other groups are dropped, and recorded with the reason. ω and the counts of a step's metrics
 are of all that was sampled: dropped groups belong to the policy's record.
@@ -66,31 +69,49 @@ def other_problems(
     return random.Random(f"{seed} {step} {round_number}").sample(left, num) if len(left) >= num else None
 
 
-def fault(group: Sequence[Draw]) -> str | None:
-    """Return the reason for which a group has no lesson; None for a mixed one."""
-    verdicts = [draw.verdict for draw in group if draw.verdict.valid]
-    num_correct = sum(verdict.correct for verdict in verdicts)
-    if not verdicts:
+def replace_skipped(
+    prompts_P: Sequence[str], skipped: Collection[str], problem_ids: Sequence[str], *, seed: int, step: int
+) -> list[str]:
+    """Return the problems of a step, others in the places of those that are to be passed over.
+
+    Where too few others are left, the first of them keep their places.
+    """
+    places = [i for i, problem_id in enumerate(prompts_P) if problem_id in skipped]
+    left = [one for one in problem_ids if one not in skipped and one not in set(prompts_P)]
+    others = random.Random(f"{seed} {step} 0").sample(left, min(len(places), len(left)))
+    replaced = dict(zip(places[len(places) - len(others) :], others, strict=True))
+    return [replaced.get(i, problem_id) for i, problem_id in enumerate(prompts_P)]
+
+
+def fault(verdicts: Sequence[Verdict]) -> str | None:
+    """Return the reason for which a group of these verdicts has no lesson; None for a mixed one."""
+    correct = [verdict.correct for verdict in verdicts if verdict.valid]
+    if not correct:
         return INVALID
-    if num_correct == 0:
+    if not any(correct):
         return UNSOLVED
-    return SOLVED if num_correct == len(verdicts) else None
+    return SOLVED if all(correct) else None
+
+
+def fault_of(group: Sequence[Draw]) -> str | None:
+    """Return the reason for which a group has no lesson, as `fault`."""
+    return fault([draw.verdict for draw in group])
 
 
 def divide(rounds: Sequence[Sequence[list[Draw]]], num_prompts: int) -> Sampled:
     """Return the groups of a batch and the dropped ones, out of the groups of each round."""
     numbered = [(i, group) for i, groups in enumerate(rounds, start=1) for group in groups]
-    mixed = [place for place, (_, group) in enumerate(numbered) if fault(group) is None]
-    unmixed = [place for place, (i, group) in enumerate(numbered) if i == 1 and fault(group) is not None]
+    mixed = [place for place, (_, group) in enumerate(numbered) if fault_of(group) is None]
+    unmixed = [place for place, (i, group) in enumerate(numbered) if i == 1 and fault_of(group) is not None]
     kept = (mixed + unmixed)[:num_prompts]
     left = sorted(set(range(len(numbered))).difference(kept))
-    dropped = [DroppedGroup(i, fault(group) or SURPLUS, group) for i, group in (numbered[place] for place in left)]
+    dropped = [DroppedGroup(i, fault_of(group) or SURPLUS, group) for i, group in (numbered[place] for place in left)]
     return Sampled([numbered[place][1] for place in kept], dropped, len(rounds))
 
 
 def num_mixed(groups: Sequence[Sequence[Draw]]) -> int:
     """Return the number of mixed groups."""
-    return sum(fault(group) is None for group in groups)
+    return sum(fault_of(group) is None for group in groups)
 
 
 def sampling_metrics(sampled: Sampled) -> dict[str, int]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import torch
 
 from agrae_lab.advantages import diagnose
-from agrae_lab.runs import SCHEMA_VERSION, read_run, replacing, update_meta
+from agrae_lab.runs import SCHEMA_VERSION, RunError, read_run, replacing, update_meta
 from agrae_lab.training.batch import GenerationBatch
 from agrae_lab.training.dynamic_sampling import completion_text, sampling_metrics
 
@@ -148,6 +148,21 @@ def update_metrics(logs: Mapping[str, Any], *, use_vllm: bool) -> dict[str, floa
     return {column: None if value is None else float(value) for column, value in found.items()}
 
 
+def _read_whole(path: Path) -> pa.Table:
+    """Return the table of a Parquet file, after a check of its pages.
+
+    Raises:
+        RunError: it is damaged; names the remedy.
+    """
+    try:
+        return pq.read_table(path, page_checksum_verification=True)
+    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+        run_dir = path.parent if path.name == "metrics.parquet" else path.parents[1]
+        reason = str(error).splitlines()[0]
+        how = f"Delete it and {run_dir / 'checkpoints'}: the run then trains from the start"
+        raise RunError(f"{path} is damaged ({reason}). {how}") from error
+
+
 class Recorder:
     """Writer of `rollouts/*.parquet` and `metrics.parquet` in one run directory, on the main process only."""
 
@@ -161,11 +176,13 @@ class Recorder:
     def resume_after(self, step: int) -> None:
         """Drop the records after `step`: they belong to steps that are trained again."""
         if self._metrics.is_file():
-            recorded = pq.read_table(self._metrics)
+            recorded = _read_whole(self._metrics)
             self._table = recorded.filter(pc.field("step") <= step)
         for path in self._rollouts.glob("*-*.parquet"):
             if int(path.stem.partition("-")[2]) > step:
                 path.unlink()
+            else:
+                _read_whole(path)
         self._write_metrics()
 
     def record_rollouts(self, batch: GenerationBatch) -> None:

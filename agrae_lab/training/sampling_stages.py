@@ -8,8 +8,10 @@ Legend: P prompts, G completions of each, N = P·G, n this process's share of N.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from accelerate.utils import gather_object
@@ -18,13 +20,24 @@ from torch import Tensor
 from agrae_lab.advantages import Context
 from agrae_lab.tasks import Problem
 from agrae_lab.training.batch import GenerationBatch
-from agrae_lab.training.dynamic_sampling import Draw, divide, num_mixed, other_problems
+from agrae_lab.training.dynamic_sampling import (
+    Draw,
+    divide,
+    fault,
+    num_mixed,
+    other_problems,
+    replace_skipped,
+)
+
+WINDOW_FILE = "skip_window.json"  # of a checkpoint
 
 
 class SamplingStages:
-    """Put before TRL's GRPOTrainer in the bases of a class that sets `sampling_rounds`, `_problems` and `_batch`."""
+    """Put before TRL's GRPOTrainer in the bases of a class that sets the fields below."""
 
     sampling_rounds: int  # at most; 1: a step takes what comes
+    skip_window: int  # steps for which a problem is passed over; 0: none is
+    last_unmixed: dict[str, int]  # problem → the step of its last group, where that was not mixed
     _problems: Mapping[str, Problem]
     _batch: GenerationBatch
 
@@ -33,6 +46,8 @@ class SamplingStages:
 
         One round without dynamic sampling is left to TRL.
         """
+        if self.skip_window:
+            self._pass_over(batch)
         if self.sampling_rounds == 1:
             return
         g, num_prompts = self.num_generations, len(gather_object(batch.problem_ids_n)) // self.num_generations
@@ -40,7 +55,7 @@ class SamplingStages:
         while True:
             draws_N = gather_object(self._draw_round(batch, round_number=len(rounds) + 1))
             rounds.append([draws_N[i : i + g] for i in range(0, len(draws_N), g)])
-            taken = {draw.problem_id for groups in rounds for group in groups for draw in group}
+            taken = {draw.problem_id for groups in rounds for group in groups for draw in group} | self._skipped(batch)
             is_enough = sum(map(num_mixed, rounds)) >= num_prompts or len(rounds) == self.sampling_rounds
             stream = {"seed": self.args.seed, "step": batch.step, "round_number": len(rounds) + 1}
             following = None if is_enough else other_problems(list(self._problems), taken, num_prompts, **stream)
@@ -50,6 +65,44 @@ class SamplingStages:
         batch.sampled = divide(rounds, num_prompts)
         batch.draws_n = self._share([draw for group in batch.sampled.kept for draw in group])
         batch.problem_ids_n = [draw.problem_id for draw in batch.draws_n]
+
+    def _skipped(self, batch: GenerationBatch) -> set[str]:
+        """Return the problems that this step passes over."""
+        return {i for i, step in self.last_unmixed.items() if batch.step - step <= self.skip_window}
+
+    def _pass_over(self, batch: GenerationBatch) -> None:
+        """Put other problems in the places of those whose last group was not mixed."""
+        prompts_P = gather_object(batch.problem_ids_n)[:: self.num_generations]
+        skipped = self._skipped(batch)
+        chosen = replace_skipped(prompts_P, skipped, list(self._problems), seed=self.args.seed, step=batch.step)
+        batch.metrics["passed_over"] = sum(one != other for one, other in zip(prompts_P, chosen, strict=True))
+        batch.problem_ids_n = self._share([problem_id for problem_id in chosen for _ in range(self.num_generations)])
+
+    def _remember_unmixed(self, batch: GenerationBatch) -> None:
+        """Note of every problem that was sampled whether its group was mixed."""
+        if not self.skip_window:
+            return
+        g = self.num_generations
+        groups = [(batch.problem_ids_N[i], batch.verdicts_N[i : i + g]) for i in range(0, len(batch.verdicts_N), g)]
+        for group in batch.sampled.dropped if batch.sampled else ():
+            groups.append((group.draws[0].problem_id, [draw.verdict for draw in group.draws]))
+        for problem_id, verdicts in groups:
+            self.last_unmixed.pop(problem_id, None)
+            if fault(verdicts) is not None:
+                self.last_unmixed[problem_id] = batch.step
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Extend TRL's method: save what the window remembers with the checkpoint."""
+        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        if self.skip_window and self.args.should_save:
+            folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+            (folder / WINDOW_FILE).write_text(json.dumps(self.last_unmixed))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Extend TRL's method, which runs on every resume: load what the window remembers."""
+        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+        if self.skip_window and checkpoint is not None:
+            self.last_unmixed = json.loads((Path(checkpoint) / WINDOW_FILE).read_text())
 
     def _share(self, values_N: list[Any]) -> list[Any]:
         """Return this process's n of N values."""
@@ -86,7 +139,9 @@ class SamplingStages:
 
     # Provided by AdvantageTrainer and GRPOTrainer.
     args: Any
+    state: Any
     accelerator: Any
+    _get_output_dir: Any
     num_generations: Any
     _make_prompts: Any
     _sample: Any

@@ -22,10 +22,19 @@ from agrae_lab.models.load import load_model
 from agrae_lab.models.lora import lora_config, merge_adapter
 from agrae_lab.models.memory import advise_when_out_of_memory, is_out_of_memory
 from agrae_lab.runs import Run, update_meta
+from agrae_lab.runs.contents import list_files
+from agrae_lab.runs.failpoints import failpoint
 from agrae_lab.runs.processes import is_main
+from agrae_lab.runs.saved import record_saved
 from agrae_lab.tasks import Problem, Task, load_task
 from agrae_lab.tasks.prompts import drop_overlong
-from agrae_lab.training.checkpoints import MarkComplete, last_checkpoint, num_updates_before, remove_torn
+from agrae_lab.training.checkpoints import (
+    MarkComplete,
+    last_checkpoint,
+    naming_unreadable_file,
+    num_updates_before,
+    remove_torn,
+)
 from agrae_lab.training.memory_advice import update_advice
 from agrae_lab.training.recorder import Recorder
 from agrae_lab.training.tracking import Mirror, make_mirror
@@ -89,30 +98,36 @@ def _train(
     base = run.config["model"]["path"] if run.config["model"].get("lora") is not None else None
     for kept_step in kept_steps(run.config):
         kept_path = run.policy_dir(kept_step) / "model"
-        trainer.add_callback(SavePolicy(trainer, kept_path, kept_step * updates_per_step, base))
+        trainer.add_callback(SavePolicy(trainer, run.path, kept_path, kept_step * updates_per_step, base))
     checkpoint = last_checkpoint(run.path / "checkpoints")
     steps_done = 0 if checkpoint is None else num_updates_before(checkpoint) // updates_per_step
     if trainer.recorder is not None:
         trainer.recorder.resume_after(steps_done)
-    if (
-        checkpoint is not None and steps_done >= num_steps
-    ):  # interrupted between the last step and the saving of the model
-        trainer._load_from_checkpoint(str(checkpoint))  # transformers would train one update too many
-    else:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    save_policy(trainer, run.path / "model", base)
+    with naming_unreadable_file(checkpoint):
+        if (
+            checkpoint is not None and steps_done >= num_steps
+        ):  # interrupted between the last step and the saving of the model
+            trainer._load_from_checkpoint(str(checkpoint))  # transformers would train one update too many
+        else:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    save_policy(trainer, run.path, run.path / "model", base)
 
 
 class SavePolicy(TrainerCallback):
     """Callback that saves the policy after a step of evaluation.at_steps, given by its last update."""
 
-    def __init__(self, trainer: AdvantageTrainer, path: Path, last_update: int, base: str | None) -> None:
-        self._trainer, self._path, self._last_update, self._base = trainer, path, last_update, base
+    def __init__(
+        self, trainer: AdvantageTrainer, run_dir: Path, path: Path, last_update: int, base: str | None
+    ) -> None:
+        self._trainer, self._run_dir, self._path, self._last_update, self._base = (
+            *(trainer, run_dir, path, last_update),
+            base,
+        )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **unused: Any) -> None:
         """Save the policy once, after optimizer update `last_update`."""
         if state.global_step == self._last_update and not self._path.is_dir():
-            save_policy(self._trainer, self._path, self._base)
+            save_policy(self._trainer, self._run_dir, self._path, self._base)
 
 
 @contextmanager
@@ -163,6 +178,7 @@ def build_trainer(
             validate_every=validate_every,
             on_step=on_step if is_main() else None,
             sampling_rounds=config["train"].get("sampling_rounds", 1),
+            skip_window=config["train"].get("skip_window", 0),
             loss=config["loss"],
             callbacks=[MarkComplete()],
         )
@@ -186,10 +202,13 @@ def _drop_overlong(run: Run, task: Task, processing: Any, problems: list[dict[st
     return kept
 
 
-def save_policy(trainer: AdvantageTrainer, path: Path, base: str | None) -> None:
+def save_policy(trainer: AdvantageTrainer, run_dir: Path, path: Path, base: str | None) -> None:
     """Save model and processing under a temporary name, then rename: `path` exists only when it is whole.
 
+    Its list of files is in meta.json, by which a later attempt sees damage.
+
     Args:
+        path: a folder in `run_dir`.
         base: the model under a LoRA adapter, which is merged into it; None without one.
     """
     temporary = path.with_name(f".{path.name}.tmp")
@@ -199,5 +218,10 @@ def save_policy(trainer: AdvantageTrainer, path: Path, base: str | None) -> None
     if trainer.accelerator.is_main_process:
         if base is not None:
             merge_adapter(temporary, base)
+        point = failpoint(path)
+        point.before(path)
+        record_saved(run_dir, path, list_files(temporary))
+        point.written(temporary, path)
         temporary.rename(path)
+        point.renamed(path)
     trainer.accelerator.wait_for_everyone()

@@ -1,6 +1,7 @@
 """Mirrors of the metrics in displays: Weights & Biases, TensorBoard.
 
-The run directory stays the source. A mirror that fails is switched off with a line in the log, and the run trains on.
+The run directory stays the source. A mirror that fails says so in the log, and the run trains on; the mirror is tried
+again later and gets the steps that it has missed, from metrics.parquet. So does the mirror of a resumed run.
 
 TensorBoard, rather than trackio, is the local display. Its event files lie in the run directory, grow step by step
 without a server, and survive a kill; trackio keeps one database for all projects outside of the run directory and
@@ -9,12 +10,20 @@ brings a web stack of its own into every training process.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, ClassVar
 
+import pyarrow.parquet as pq
+
 from agrae_lab.runs import Run, training_hash
+
+WANDB_LENGTH = 128  # of a name or group
+LONGEST_PAUSE = 64  # steps between two tries of a mirror that fails
 
 logger = logging.getLogger(__name__)
 
@@ -34,26 +43,58 @@ class Mirror(ABC):
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._off = False
-        self._guard("is off for this run", self._open)
+        self._is_open = False
+        self._next = 1  # the first step that is not mirrored
+        self._failures, self._retry_at = 0, 0  # in a row; the step of the next try
+        self._guard(0, self._ensure_open)
 
     def log(self, row: Row) -> None:
-        """Mirror one step's row of metrics."""
-        self._guard(f"stopped at step {row['step']}", lambda: self._log(row))
+        """Mirror one step's row of metrics, after the recorded steps before it that are not mirrored yet."""
+        step = row["step"]
+        if step >= self._retry_at:
+            self._guard(step, lambda: self._log_through(step, row))
+
+    def push(self) -> bool:
+        """Mirror every recorded step, and return whether that worked."""
+        rows = recorded_rows(self._run.metrics_path)
+        return not rows or self._guard(rows[-1]["step"], lambda: self._log_through(rows[-1]["step"], rows[-1]))
 
     def finish(self) -> None:
-        """Close the mirror at the end of the run."""
-        self._guard("did not close", self._finish)
+        """Mirror the steps that are still missing, and close the mirror at the end of the run."""
+        if self._failures:
+            self.push()
+        if self._is_open:
+            self._guard(self._next, self._finish)
 
-    def _guard(self, fault: str, act: Callable[[], None]) -> None:
-        """Act, unless the mirror is off; switch it off with a warning if that fails."""
-        if self._off:
-            return
+    def _log_through(self, step: int, row: Row) -> None:
+        self._ensure_open()
+        missing = recorded_rows(self._run.metrics_path, first=self._next, last=step - 1) if self._next < step else []
+        for one in (*missing, row):
+            self._log(one)
+            self._next = one["step"] + 1
+
+    def _ensure_open(self) -> None:
+        if not self._is_open:
+            self._open()
+            self._is_open = True
+
+    def _guard(self, step: int, act: Callable[[], None]) -> bool:
+        """Act and return whether that worked; warn of the first failure in a row, and put off the next try."""
         try:
             act()
         except Exception as error:
-            self._off = True
-            logger.warning("tracking=%s %s: %s", self.name, fault, error)
+            if self._is_open:
+                with suppress(Exception):
+                    self._abandon()
+            self._is_open = False
+            self._failures += 1
+            self._retry_at = step + min(2**self._failures, LONGEST_PAUSE)
+            if self._failures == 1:
+                later = "the missing steps follow at a later try, or by `agrae-lab track push`"
+                logger.warning("tracking=%s failed: %s; %s", self.name, error, later)
+            return False
+        self._failures = 0
+        return True
 
     @abstractmethod
     def _open(self) -> None: ...
@@ -61,13 +102,25 @@ class Mirror(ABC):
     def _log(self, row: Row) -> None: ...
     @abstractmethod
     def _finish(self) -> None: ...
+    @abstractmethod
+    def _abandon(self) -> None:
+        """Free what a failed mirror holds, so that `_open` can be called again."""
+
+
+def recorded_rows(path: Path, *, first: int = 1, last: int | None = None) -> list[dict[str, Any]]:
+    """Return the rows of metrics.parquet from step `first` to `last`; [] without the file."""
+    if not path.is_file():
+        return []
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return [row for row in rows if first <= row["step"] and (last is None or row["step"] <= last)]
 
 
 class WandbMirror(Mirror):
     """One W&B run per run directory, shared by its attempts.
 
-    The id is the arm's hash and the seed, the group `<experiment>/<arm>-<hash8>`. Online, a resumed run is resumed
-    there; offline, each attempt is a run of its own on disk, and `wandb sync` joins them under the id.
+    The id is the arm's hash, the seed, and a hash of root and experiment; the group is `<experiment>/<arm>-<hash8>`,
+    cut to W&B's limit. Online, a resumed run is resumed there with the steps that it lacks. Offline, each attempt has a
+    file of its own with all steps so far under that id, for `wandb sync`.
     """
 
     name = "wandb"
@@ -76,29 +129,49 @@ class WandbMirror(Mirror):
         import wandb
 
         run, tracking = self._run, self._run.config["tracking"]
-        cell, experiment = run.path.parent.name, run.config["experiment"]["name"]
         self._wandb = wandb.init(
             project=tracking["project"],
             mode=tracking["mode"],
             dir=run.path,
-            id=f"{training_hash(run.config, without=('seed',))}-{run.seed}",
-            name=run.key,
-            group=f"{experiment}/{cell}" if experiment else cell,
+            id=wandb_id(run),
+            name=shortened(run.key),
+            group=shortened("/".join(filter(None, (run.config["experiment"]["name"], run.path.parent.name)))),
             config=run.config,
             resume="allow",
         )
 
     def _log(self, row: Row) -> None:
-        self._wandb.log({k: v for k, v in row.items() if v is not None}, step=row["step"])
+        if row["step"] >= self._wandb.step:  # W&B refuses steps that it has
+            self._wandb.log({k: v for k, v in row.items() if v is not None}, step=row["step"])
 
     def _finish(self) -> None:
         self._wandb.finish()
+
+    def _abandon(self) -> None:
+        import wandb
+
+        wandb.teardown()  # its service may be what failed; the next `init` starts another
+
+
+def wandb_id(run: Run) -> str:
+    """Return the id of a run's W&B run; copies of the run in other roots or experiments have other ids."""
+    place = f"{run.root.resolve()} {run.config['experiment']['name']}"
+    digest = hashlib.sha256(place.encode()).hexdigest()[:6]
+    return f"{training_hash(run.config, without=('seed',))}-{run.seed}-{digest}"
+
+
+def shortened(name: str) -> str:
+    """Return a name within W&B's limit; the middle of a longer one is left out, so that its hash stays."""
+    if len(name) <= WANDB_LENGTH:
+        return name
+    tail = name[-(WANDB_LENGTH // 2) :]
+    return f"{name[: WANDB_LENGTH - len(tail) - 1]}…{tail}"
 
 
 class TensorBoardMirror(Mirror):
     """Event files in `<run>/tensorboard`, one per attempt: `tensorboard --logdir <root>` shows every run of a root.
 
-    Steps that an interrupted attempt has lost are hidden behind the same steps of the next attempt.
+    A resumed run writes all its steps again, which hide those of the attempts before.
     """
 
     name = "tensorboard"
@@ -123,3 +196,7 @@ class TensorBoardMirror(Mirror):
     def _finish(self) -> None:
         if self._writer is not None:
             self._writer.close()
+
+    def _abandon(self) -> None:
+        self._next = 1  # the next writer hides what this one wrote
+        self._finish()

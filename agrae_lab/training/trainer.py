@@ -12,6 +12,7 @@ through all stages of a step, in this order:
         _find_token_stats               log-probs and entropies of the policy that sampled
         _replace_advantages             the estimator's advantages in the place of TRL's
         _measure                        lengths, truncation, GRPO's advantages for comparison, metrics
+        _remember_unmixed               problems without a lesson, for `skip_window`
         _record                         rollouts
         _mask_truncated                 truncated completions out of the loss, if loss.mask_truncated
     _prepare_inputs                     for each micro-batch of an update: the tokens of the whole update
@@ -19,9 +20,9 @@ through all stages of a step, in this order:
     log                                 after the step's last update: the row of metrics
 
 `_find_token_stats` and `_replace_advantages` come from the TRL adapter (`AdvantageStages` in
-agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too; `_draw_groups` from `SamplingStages`
-(sampling_stages.py), `_mask_truncated` and `_prepare_inputs` from `LossStages` (loss_stages.py). Methods of TRL 1.16
-that are extended or replaced say so in their first sentence.
+agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too; `_draw_groups` and `_remember_unmixed` from
+`SamplingStages` (sampling_stages.py); `_mask_truncated` and `_prepare_inputs` from `LossStages` (loss_stages.py).
+Methods of TRL 1.16 that are extended or replaced say so in their first sentence.
 
 Legend: P prompts, G completions of each, N = P·G, n this process's share of N, T completion tokens.
 """
@@ -78,6 +79,7 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
             after the last step; these values get the prefix `final_`.
         on_step: called with each finished row of metrics.
         sampling_rounds: rounds of dynamic sampling at most (dynamic_sampling.py); 1: each step takes what comes.
+        skip_window: steps for which a problem is passed over after a group that was not mixed; 0: none is.
         loss: the config's section `loss`, for what TRL's arguments do not say of it.
     """
 
@@ -96,6 +98,7 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         validate_every: int = 1,
         on_step: Callable[[dict[str, Any]], None] | None = None,
         sampling_rounds: int = 1,
+        skip_window: int = 0,
         loss: Mapping[str, Any] | None = None,
         **trl_arguments: Any,
     ) -> None:
@@ -106,7 +109,8 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         self.recorder = recorder
         self._validate, self._validate_every = validate, validate_every
         self._on_step = on_step
-        self.sampling_rounds = sampling_rounds
+        self.sampling_rounds, self.skip_window = sampling_rounds, skip_window
+        self.last_unmixed = {}
         self.loss_section = loss or {"name": "grpo"}
         self._num_batches_like_grpo: int | None = 0  # None: the estimator has differed from plain GRPO
 
@@ -129,6 +133,7 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         self._find_token_stats(batch)
         self._replace_advantages(batch)
         self._measure(batch)
+        self._remember_unmixed(batch)
         self._record(batch)
         self._mask_truncated(batch)
         batch.complete_at = time.perf_counter()

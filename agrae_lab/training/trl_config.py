@@ -65,6 +65,7 @@ def trl_config(config: dict[str, Any], checkpoints: Path) -> GRPOConfig:
         # whose output the model does not read, and prompts without an image skip it: there TRL's default searches
         ddp_find_unused_parameters=None if reads_images(load_config(config["model"]["path"])) else False,
         max_steps=train["num_steps"] * updates,
+        shuffle_dataset=train.get("prompt_order") != "listed",
         per_device_train_batch_size=per_device,
         gradient_accumulation_steps=per_process // per_device,
         steps_per_generation=updates * (per_process // per_device),

@@ -35,7 +35,7 @@ class Pool:
         """Return one reply per comparison, in order.
 
         Raises:
-            RuntimeError: the server died twice.
+            ConnectionError: the server died twice; a sweep retries the run.
         """
         if not comparisons:
             return []
@@ -50,7 +50,7 @@ class Pool:
                 except BaseException:  # interrupted before the reply: the next request must not get it
                     self._stop()
                     raise
-        raise RuntimeError("the verifier's process has died twice; its own output says why, unless memory ran out")
+        raise ConnectionError("the verifier's process has died twice: killed from outside, or for lack of memory")
 
     def close(self) -> None:
         with self._lock:

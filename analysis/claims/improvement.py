@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.claims._parts import RELEVANT_PASSK, Strata, basis, describe_largest_k, difference, largest_k, where
 from analysis.claims.verdicts import NOT_SUPPORTED, SUPPORTED, UNDECIDED, Part, Verdict, conclude, sign_verdict
+from analysis.estimates.control_gains import is_control
 from analysis.io.study import Study
 from analysis.presentation.style import label
 from analysis.statistics.contrasts import contrast_intervals
@@ -53,7 +54,9 @@ def _pairs(study: Study, sides: Mapping[str, Mapping[str, Sequence[str]]]) -> It
 
 
 def _side(config: Mapping[str, Any]) -> str | None:
-    """Return "with" for A-GRAE, "without" for a method alone, None for other configs."""
+    """Return "with" for A-GRAE, "without" for a method alone, None for other configs, controls among them."""
+    if is_control(config):
+        return None
     advantage = config["advantage"]
     if (advantage["base"]["name"], _loss(config)) not in METHODS:
         return None

@@ -178,7 +178,8 @@ def _format_nonzero(value: float, form: str) -> str:
     """Return a number in a format, with more digits if a nonzero number would be printed as zero."""
     if value == 0.0:
         return format(0.0, form)
-    kinds = (form, form.replace("1f", "2f"), form.replace("1f", "0e").replace("3f", "0e"))
+    stem = form[: form.index(".")]
+    kinds = (form, *(f"{stem}.{digits}f" for digits in range(2, 7)), f"{stem}.0e")
     return next(text for text in (format(value, kind) for kind in kinds) if float(text) != 0.0)
 
 

@@ -113,7 +113,7 @@ def _answer(evaluations: Evaluations, arm: str, comparison: Comparison) -> Answe
     intervals = contrast_intervals(evaluations, contrasts, bands=False)
     differences = []
     for k, interval in zip(ks, intervals, strict=True):
-        word = _word(interval, smallest)
+        word = word_of(interval, smallest)
         needed = _needed(evaluations, arm, reference, k, smallest) if word == UNDECIDED else None
         differences.append(Difference(k, interval, word, needed))
     return Answer(
@@ -127,7 +127,8 @@ def _answer(evaluations: Evaluations, arm: str, comparison: Comparison) -> Answe
     )
 
 
-def _word(interval: Interval, smallest: float) -> str:
+def word_of(interval: Interval, smallest: float) -> str:
+    """Return BETTER, WORSE, ALIKE or UNDECIDED for the interval of a difference, as `Difference` says."""
     if np.isnan(interval.lo):
         return UNDECIDED
     if interval.lo > 0 or interval.hi < 0:

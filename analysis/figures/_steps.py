@@ -24,6 +24,7 @@ STEP_AXIS = "Training step (generation batch)"
 LEVEL, DIFFERENCE = "level", "difference"  # column `kind`
 _RAW: dict[str, Any] = {"linewidth": 0.4, "alpha": 0.55}  # the recorded line beneath a mean or a moving mean
 _FEW = 4  # with more arms, lines are thinner
+_MOST_RUNS = 30  # with more finished runs, those beside a mean are in the CSV only
 _INTERVALS = 8  # of a mean, drawn along its line
 
 
@@ -107,7 +108,7 @@ def draw_steps(table: pd.DataFrame, ax: Axes, *, intervals: bool = True) -> None
     Args:
         intervals: draw those of the mean at about _INTERVALS steps, each arm's at steps of its own.
     """
-    arms = sort_arms(list(table["arm"].unique()))
+    arms, seeds = sort_arms(list(table["arm"].unique())), _draws_seeds(table)
     style: dict[str, Any] = {"marker": ""} | ({"linewidth": 0.8} if len(arms) > _FEW else {})
     for place, arm in enumerate(arms):
         main, others = _main_line(table[table["arm"] == arm])
@@ -117,13 +118,13 @@ def draw_steps(table: pd.DataFrame, ax: Axes, *, intervals: bool = True) -> None
             draw_intervals(shown, "step", ax, colour=colour(arm), transform=ax.transData)
         if len(main):
             _draw_line(main, ax, arm, **style)
-        _draw_others(others, ax, arm, thin=len(main) > 0, **style)
+        _draw_others(others, ax, arm, beside_main=len(main) > 0, seeds=seeds, **style)
     _finish_steps(table, ax)
 
 
 def draw_validations(table: pd.DataFrame, ax: Axes) -> None:
     """Draw as draw_steps, for few recorded steps: with a marker and an interval at each, arms side by side."""
-    arms = sort_arms(list(table["arm"].unique()))
+    arms, seeds = sort_arms(list(table["arm"].unique())), _draws_seeds(table)
     for place, arm in enumerate(arms):
         main, others = _main_line(table[table["arm"] == arm])
         side = beside(ax, place, len(arms), num_x=table["step"].nunique())
@@ -131,7 +132,7 @@ def draw_validations(table: pd.DataFrame, ax: Axes) -> None:
             rows = main.rename(columns={"value": "estimate"})
             draw_intervals(rows, "step", ax, colour=colour(arm), transform=side)
             _draw_line(main, ax, arm, transform=side, linewidth=0.9, markersize=3.0)
-        _draw_others(others, ax, arm, thin=len(main) > 0)
+        _draw_others(others, ax, arm, beside_main=len(main) > 0, seeds=seeds)
     _finish_steps(table, ax)
 
 
@@ -144,14 +145,25 @@ def _main_line(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return main, rows.drop(main.index)
 
 
-def _draw_others(others: pd.DataFrame, ax: Axes, arm: str, *, thin: bool, **style: Any) -> None:
-    """Draw the runs beside an arm's main line: finished ones thin, unfinished ones with a cross at their end."""
+def _draws_seeds(table: pd.DataFrame) -> bool:
+    """Return True if single seeds are drawn beside their mean."""
+    finished = table[(table["status"] == "done") & (table["seed"] != MEAN)]
+    return len(finished[["arm", "seed"]].drop_duplicates()) <= _MOST_RUNS
+
+
+def _draw_others(others: pd.DataFrame, ax: Axes, arm: str, *, beside_main: bool, seeds: bool, **style: Any) -> None:
+    """Draw the runs beside an arm's main line: finished ones thin, unfinished ones with a cross at their end.
+
+    Args:
+        beside_main: the arm has a main line.
+        seeds: draw finished runs beside it.
+    """
     for (_, status), run in others.groupby(["seed", "status"]):
         if status != "done":
             _draw_unfinished(run, ax, arm, str(status))
-        elif thin:
+        elif beside_main and seeds:
             ax.plot(run["step"], run["value"], color=colour(arm), linestyle=dash(arm), **_RAW)
-        else:
+        elif not beside_main:
             _draw_line(run, ax, arm, **style)
 
 
@@ -194,7 +206,9 @@ def summarize_steps(table: pd.DataFrame, *, intervals: bool = True) -> str:
         return f"One line per run{reason}."
     counts = mean.groupby("arm", sort=False)["seeds"].first()
     interval = " with its 95 % interval" if intervals else ""
-    return f"Thick: mean over seeds ({each(counts)}){interval}; thin: single seeds."
+    if _draws_seeds(table):
+        return f"Thick: mean over seeds ({each(counts)}){interval}; thin: single seeds."
+    return f"Lines: mean over seeds ({each(counts)}){interval}; the CSV has the single seeds."
 
 
 def describe_steps(table: pd.DataFrame) -> list[str]:

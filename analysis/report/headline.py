@@ -15,9 +15,12 @@ from analysis.estimates.answers import (
     further_seeds,
     without_answer,
 )
+from analysis.estimates.control_gains import ControlGain
 from analysis.presentation.render import Rendered
 from analysis.presentation.style import label
 from analysis.report.result import Result
+from analysis.statistics.evaluations import CHECKPOINTS
+from analysis.statistics.intervals import Interval
 from analysis.statistics.seeds import MAX_SEEDS
 
 
@@ -28,7 +31,8 @@ def headline(result: Result) -> list[str]:
     smallest = f"{100 * comparison.smallest_share:g} pp"
     sentences = [_sentence(answer, smallest, all_ks=bool(comparison.ks), named=several)
                  for answer in found]  # fmt: skip
-    return [*sentences, *(without_answer(result.study) if result.study.benchmarks else ())]
+    beside = [_beside_control(gain, named=several) for gain in result.control_gains]
+    return [*sentences, *beside, *(without_answer(result.study) if result.study.benchmarks else ())]
 
 
 def skipped(rendered: Iterable[Rendered]) -> str:
@@ -45,11 +49,25 @@ def _sentence(answer: Answer, smallest: str, *, all_ks: bool, named: bool) -> st
     """Return such as `A-GRAE − GRPO at k = 1: −1.3 pp [−2.7, +0.1]; …; 1 seed, 128 problems: …`."""
     shown = answer.differences if all_ks else _ends(answer.differences)
     names = f"{label(answer.arm)} − {label(answer.reference)}"
-    ways = "; ".join(f"at k = {one.k}: {points(one)}" for one in shown)
+    ways = "; ".join(f"at k = {one.k}: {points(one.interval)}" for one in shown)
     place = f"on {answer.benchmark}, " if named else ""
     basis = f"{answer.num_seeds} seed{'s' * (answer.num_seeds != 1)}, {answer.num_problems} problems"
     marked = f" (unfinished: {', '.join(map(label, answer.unfinished))})" if answer.unfinished else ""
     return f"{names} {place}{ways}; {basis}{marked}: {_conclusion(answer, shown, smallest)}."
+
+
+def _beside_control(gain: ControlGain, *, named: bool) -> str:
+    """Return such as `The gain of GRPO over the base model at k = 1 is also had by a control, …`."""
+    place = f" on {gain.benchmark}" if named else ""
+    ours = f"The gain of {label(gain.arm)} over the base model{place} at k = {gain.k}"
+    control, more = label(gain.control), f"{label(gain.arm)} − {label(gain.control)}: {points(gain.beyond)}"
+    scope = "; this is of these checkpoints alone" if gain.beyond.speaks_of == CHECKPOINTS else ""
+    if gain.is_beyond:
+        return f"{ours} is more than that of any control (the nearest: {more}){scope}."
+    if gain.has_gain:
+        own = points(gain.control_gain)
+        return f"{ours} is also had by a control, so that it is no evidence: {control} gains {own}; {more}{scope}."
+    return f"{ours} cannot be told from that of a control, {control}: {more}{scope}."
 
 
 def _ends(differences: Sequence[Difference]) -> list[Difference]:
@@ -80,9 +98,8 @@ def _remedy(answer: Answer, shown: Sequence[Difference], smallest: str) -> str:
     return f"{more:.0f} more seed{'s' * (more != 1)} would resolve {smallest} on these problems"
 
 
-def points(difference: Difference) -> str:
+def points(interval: Interval) -> str:
     """Return a difference in percentage points with its interval, such as `−1.3 pp [−2.7, +0.1]`."""
-    interval = difference.interval
     if math.isnan(interval.lo):
         reason = interval.method.removeprefix("none").strip(" ()")
         return f"{_signed(interval.estimate)} pp (no interval: {reason})"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from agrae_lab.runs import Run
 from analysis.claims.verdicts import NO_DATA, NOT_SUPPORTED, ONE_SEED, SUPPORTED, UNDECIDED, Verdict, describe
 from analysis.estimates.answers import Answer
+from analysis.estimates.control_gains import ControlGain
 from analysis.io.study import Study
 from analysis.presentation.captions import describe_reward
 from analysis.presentation.render import Rendered
@@ -33,6 +34,7 @@ class Result:
     verdicts: list[Verdict] = field(default_factory=list)
     passk: Layout | None = None  # Pass@k of every arm; None without an evaluation
     answers: list[Answer] = field(default_factory=list)  # to the study's own question
+    control_gains: list[ControlGain] = field(default_factory=list)  # gains over the base, beside those of controls
     figures: list[Rendered] = field(default_factory=list)
     tables: list[Rendered] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)

@@ -40,6 +40,7 @@ FIXED_PARAMETERS = (
     "nodes",
     "ntasks_per_node",
 )  # set by resources.slots and by the processes of a run
+SIGNAL_DELAY = 90  # submitit's default of signal_delay_s
 NUM_REQUEUES = 10  # of a run, before the user has to submit it again
 ANSWER_SECONDS = 60
 MAX_ARRAY = 1000  # Slurm's default MaxArraySize is 1001
@@ -54,9 +55,24 @@ def check(options: Mapping[str, Any], retry_policy: RetryPolicy) -> None:
         raise PlanError(["resources.engine is slurm, which needs submitit: pip install 'agrae-lab[slurm]'"]) from error
     check_options("slurm", options, SlurmExecutor._valid_parameters() - set(FIXED_PARAMETERS))
     check_stop_rules(retry_policy)
+    _check_time(options)
     if missing := [tool for tool in ("sbatch", "srun", "squeue") if shutil.which(tool) is None]:
         where = "run this on a login node of the cluster"
         raise PlanError([f"resources.engine is slurm, but this machine has no {missing[0]}; {where}"])
+
+
+def _check_time(options: Mapping[str, Any]) -> None:
+    """Refuse a time of the job within which Slurm's signal to stop would come at once.
+
+    Raises:
+        PlanError: the time, in minutes, is no longer than signal_delay_s.
+    """
+    minutes, delay = options.get("time", DEFAULTS["time"]), options.get("signal_delay_s", SIGNAL_DELAY)
+    if isinstance(minutes, int | float) and isinstance(delay, int | float) and 60 * minutes <= delay:
+        fault = (
+            f"resources.options.time is {minutes:g} minutes, but Slurm asks a run to stop {delay:g} s before its end"
+        )
+        raise PlanError([f"{fault}; give at least {int(delay // 60) + 1} minutes, or a smaller signal_delay_s"])
 
 
 def check_stop_rules(retry_policy: RetryPolicy) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import IO, Any
 
 from rich.console import Console, Group, RenderableType
@@ -15,20 +15,20 @@ from rich.text import Text
 
 from agrae_lab import runs
 from sweeps.execution import eta
+from sweeps.execution.correctness import Correctness
 from sweeps.execution.executor import ActiveRun
+from sweeps.execution.names import RunNames
 from sweeps.execution.run_status import BUSY, Outcome
 from sweeps.execution.shutdown import StopLevel
 from sweeps.execution.worker import GRACE_SECONDS
 
-_STYLES = {"done": "green", "failed": "red", "diverged": "red", "interrupted": "yellow", BUSY: "yellow"}
+_STYLES = {"done": "green", "failed": "red", "diverged": "red"} | dict.fromkeys(
+    ("interrupted", "pruned", BUSY), "yellow"
+)
 _PLAIN_WIDTH = 160
 _MAX_ROWS = 200
 _UNLIMITED_WIDTH = 2000  # a table pads no further than its cells
 _MARKS = (25, 50, 75)  # per cent of training at which the plain display prints a line
-
-
-def run_name(run: runs.Run) -> str:
-    return f"{run.arm} seed {run.seed}"
 
 
 def duration(seconds: float | None) -> str:
@@ -60,19 +60,30 @@ def make_console() -> Console:
 
 
 def make_display(
-    console: Console, *, num_runs: int, finished_before: Sequence[runs.Run], num_slots: int
+    console: Console,
+    *,
+    num_runs: int,
+    finished_before: Sequence[runs.Run],
+    num_slots: int,
+    planned: Iterable[runs.Run] = (),
 ) -> LineDisplay | LiveDisplay:
-    """Return the display for this console: a live table on a terminal, lines elsewhere."""
+    """Return the display for this console: a live table on a terminal, lines elsewhere.
+
+    Args:
+        planned: all runs of the sweep, as far as they are known, for their names.
+    """
+    names = RunNames(planned)
     if console.is_terminal:
-        return LiveDisplay(console, num_slots=num_slots, finished_before=finished_before)
-    return LineDisplay(console.file, num_runs=num_runs)
+        return LiveDisplay(console, num_slots=num_slots, finished_before=finished_before, names=names)
+    return LineDisplay(console.file, num_runs=num_runs, names=names)
 
 
 class LineDisplay:
     """Display for logs and pipes: a line when a run starts, at 25, 50 and 75 % of training, and when it ends."""
 
-    def __init__(self, out: IO[str], *, num_runs: int) -> None:
+    def __init__(self, out: IO[str], *, num_runs: int, names: RunNames | None = None) -> None:
         self._out = out
+        self._names = names or RunNames()
         self._num_runs = num_runs
         self._num_ended = 0
         self._printed: dict[str, int] = {}  # run key → last mark
@@ -84,7 +95,7 @@ class LineDisplay:
         pass
 
     def started(self, run: runs.Run) -> None:
-        self._print(f"{run_name(run)}: started, log in {run.path / 'log.txt'}")
+        self._print(f"{self._names.run(run)}: started, log in {run.path / 'log.txt'}")
 
     def tick(self, active: Collection[ActiveRun], num_waiting: int) -> None:
         for one in active:
@@ -96,17 +107,17 @@ class LineDisplay:
                 self._printed[one.run.key] = reached
                 elapsed = duration(time.monotonic() - one.started)
                 steps = f"step {progress['done']} of {progress['total']}"
-                self._print(f"{run_name(one.run)}: {reached} % ({steps}, {elapsed})")
+                self._print(f"{self._names.run(one.run)}: {reached} % ({steps}, {elapsed})")
 
     def stopping(self, level: StopLevel, num_active: int, reason: str) -> None:
         self._print(_stop_sentence(level, num_active, reason))
 
     def retrying(self, outcome: Outcome, pause: float) -> None:
-        self._print(_retry_sentence(outcome, pause))
+        self._print(_retry_sentence(outcome, pause, self._names))
 
     def ended(self, outcome: Outcome) -> None:
         self._num_ended += 1
-        self._print(f"[{self._num_ended}/{self._num_runs}] {_end_sentence(outcome)}")
+        self._print(f"[{self._num_ended}/{self._num_runs}] {_end_sentence(outcome, self._names)}")
 
     def _print(self, line: str) -> None:
         print(line, file=self._out, flush=True)
@@ -115,8 +126,11 @@ class LineDisplay:
 class LiveDisplay:
     """Display for terminals: a table of the active runs with their phases, and the remaining time of the sweep."""
 
-    def __init__(self, console: Console, *, num_slots: int, finished_before: Sequence[runs.Run]) -> None:
+    def __init__(
+        self, console: Console, *, num_slots: int, finished_before: Sequence[runs.Run], names: RunNames | None = None
+    ) -> None:
         self._console = console
+        self._names, self._correctness = names or RunNames(), Correctness()
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._num_slots = num_slots
         self._finished = list(finished_before)
@@ -141,16 +155,16 @@ class LiveDisplay:
         self._notice = Text(_stop_sentence(level, num_active, reason), "yellow")  # the next tick shows it
 
     def retrying(self, outcome: Outcome, pause: float) -> None:
-        self._console.print(Text(_retry_sentence(outcome, pause), "yellow"))
+        self._console.print(Text(_retry_sentence(outcome, pause, self._names), "yellow"))
 
     def ended(self, outcome: Outcome) -> None:
         self._counts[outcome.status] += 1
         if outcome.status == "done":
             self._finished.append(outcome.run)
-        self._console.print(Text(_end_sentence(outcome), _STYLES.get(outcome.status, "")))
+        self._console.print(Text(_end_sentence(outcome, self._names), _STYLES.get(outcome.status, "")))
 
     def _render(self, active: Collection[ActiveRun], num_waiting: int) -> RenderableType:
-        table = Table("arm", "seed", "phase", "", "done", "elapsed", "left", box=None, pad_edge=False)
+        table = Table("arm", "seed", "phase", "", "done", "accuracy", "elapsed", "left", box=None, pad_edge=False)
         typical = eta.typical_seconds(self._finished)
         elapsed_list: list[float] = []
         left_list: list[float | None] = []
@@ -160,8 +174,9 @@ class LiveDisplay:
             elapsed = time.monotonic() - one.started
             left = eta.run_remaining(progress, elapsed=elapsed, typical=typical)
             bar = ProgressBar(total=total or 1, completed=done, width=20)
-            name = (one.run.arm, str(one.run.seed), progress.get("phase", "start"))
-            table.add_row(*name, bar, f"{done}/{total}" if total else "", duration(elapsed), duration(left))
+            name = (Text(self._names.cell(one.run)), str(one.run.seed), progress.get("phase", "start"))
+            count, accuracy = f"{done}/{total}" if total else "", self._correctness.latest(one.run)
+            table.add_row(*name, bar, count, accuracy, duration(elapsed), duration(left))
             elapsed_list.append(elapsed)
             left_list.append(left)
         all_left = eta.sweep_remaining(
@@ -179,25 +194,26 @@ class LiveDisplay:
 def print_summary(console: Console, outcomes: Sequence[Outcome], finished_before: Sequence[runs.Run]) -> None:
     """Print all runs of the sweep, then the failed, interrupted and busy ones with their logs."""
     table = Table("arm", "seed", "status", "duration", box=None, pad_edge=False)
+    names = RunNames([*finished_before, *(outcome.run for outcome in outcomes)])
     if len(finished_before) > _MAX_ROWS:
         console.print(f"{len(finished_before)} runs finished before")
     for run in finished_before if len(finished_before) <= _MAX_ROWS else ():
         seconds = eta.recorded_seconds(run)
-        table.add_row(run.arm, str(run.seed), Text(f"{run.status} before", "dim"), duration(seconds))
+        table.add_row(Text(names.cell(run)), str(run.seed), Text(f"{run.status} before", "dim"), duration(seconds))
     for outcome in outcomes:
         styled = Text(outcome.status, _STYLES.get(outcome.status, ""))
-        table.add_row(outcome.run.arm, str(outcome.run.seed), styled, duration(outcome.seconds))
+        table.add_row(Text(names.cell(outcome.run)), str(outcome.run.seed), styled, duration(outcome.seconds))
     console.print(table)
     ended = [(run.status, run) for run in finished_before] + [(o.status, o.run) for o in outcomes]
-    _print_failures(console, [run for status, run in ended if status in ("failed", "diverged")])
+    _print_failures(console, [run for status, run in ended if status in ("failed", "diverged")], names)
     for status in ("interrupted", BUSY):
-        named = [f"{run_name(run)} ({run.path / 'log.txt'})" for found, run in ended if found == status]
+        named = [f"{names.run(run)} ({run.path / 'log.txt'})" for found, run in ended if found == status]
         if named:
             title = "busy elsewhere" if status == BUSY else status
             console.print(Text(f"{title}: {', '.join(named)}"), soft_wrap=True)
 
 
-def _print_failures(console: Console, failed: Sequence[runs.Run]) -> None:
+def _print_failures(console: Console, failed: Sequence[runs.Run], names: RunNames) -> None:
     """Print one line per failure, however long, so that its paths can be copied."""
     if not failed:
         return
@@ -206,7 +222,7 @@ def _print_failures(console: Console, failed: Sequence[runs.Run]) -> None:
     for run in sorted(failed, key=lambda run: failures[run.path]["class"]):
         failure, error = failures[run.path], Text(_first_line(run.meta.get("error")))
         log = Text(str(run.path / "log.txt"))
-        table.add_row(Text(failure["class"], "red"), run_name(run), str(failure["attempt"]), error, log)
+        table.add_row(Text(failure["class"], "red"), names.run(run), str(failure["attempt"]), error, log)
     console.print()
     Console(file=console.file, force_terminal=console.is_terminal, width=_UNLIMITED_WIDTH).print(table)
     if any(failure["class"] == "oom" for failure in failures.values()):
@@ -231,17 +247,17 @@ def _stop_sentence(level: StopLevel, num_active: int, reason: str) -> str:
     return f"{reason}: killing {runs_now}"
 
 
-def _retry_sentence(outcome: Outcome, pause: float) -> str:
+def _retry_sentence(outcome: Outcome, pause: float, names: RunNames) -> str:
     when = f" in {duration(pause)}" if pause else ""
     failure = outcome.run.meta["failure"]
-    return f"{_end_sentence(outcome)}; {failure['class']}: retry{when}, from its last checkpoint"
+    return f"{_end_sentence(outcome, names)}; {failure['class']}: retry{when}, from its last checkpoint"
 
 
-def _end_sentence(outcome: Outcome) -> str:
+def _end_sentence(outcome: Outcome, names: RunNames) -> str:
     if outcome.status == BUSY:
-        return f"{run_name(outcome.run)}: another process is running it"
+        return f"{names.run(outcome.run)}: another process is running it"
     error = _first_line(outcome.run.meta.get("error"))
-    words = f"{run_name(outcome.run)}: {outcome.status} after {duration(outcome.seconds)}"
+    words = f"{names.run(outcome.run)}: {outcome.status} after {duration(outcome.seconds)}"
     return f"{words}: {error}" if error else words
 
 

@@ -26,41 +26,42 @@ def typical_seconds(finished: Sequence[runs.Run]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def seconds_by_arithmetic(config: Mapping[str, Any], finished: Sequence[runs.Run]) -> float | None:
-    """Return the expected seconds of a run from finished runs of the same model and engine, else None.
+def expected_seconds(run: runs.Run, finished: Sequence[runs.Run]) -> float | None:
+    """Return the expected duration of a run, from finished ones of its model, task and engine; None without any.
 
     Training and evaluation each scale with their completions times the tokens of a completion at most, and inversely
     with the processes.
     """
-    like = [run for run in finished if all(_kind(run.config)) and _kind(run.config) == _kind(config)]
+    alike = [one for one in finished if one.meta.get("timings") and _kind(one.config) == _kind(run.config)]
+    estimates = [_scaled_seconds(run, one) for one in alike]
+    return statistics.median(estimates) if estimates else None
+
+
+def _scaled_seconds(run: runs.Run, finished: runs.Run) -> float:
+    """Return the recorded seconds of a finished run, scaled to the work of another one."""
     total = 0.0
-    for phase, work in (("train_seconds", _trained_tokens), ("evaluate_seconds", _evaluated_tokens)):
-        rates = [
-            run.meta["timings"][phase] * Layout.of(run.config).processes / work(run.config)
-            for run in like
-            if run.meta.get("timings", {}).get(phase)
-        ]
-        if not rates:
-            return None
-        total += statistics.median(rates) * work(config) / Layout.of(config).processes
-    return total
+    for name, seconds in finished.meta["timings"].items():
+        work = _evaluation_work if name == "evaluate_seconds" else _training_work
+        total += (seconds or 0.0) * work(run.config) / work(finished.config)
+    return total * Layout.of(finished.config).processes / Layout.of(run.config).processes
 
 
-def _kind(config: Mapping[str, Any]) -> tuple[Any, Any]:
-    return (config.get("model") or {}).get("path"), config.get("engine")
+def _kind(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    names = (("model", "path"), ("task", "name"))
+    return (*((config.get(section) or {}).get(key) for section, key in names), config.get("engine"))
 
 
-def _trained_tokens(config: Mapping[str, Any]) -> float:
-    train = config["train"]
-    return float(
-        math.prod(train[key] for key in ("num_steps", "num_prompts", "num_generations", "max_completion_length"))
-    )
+def _training_work(config: Mapping[str, Any]) -> float:
+    train = config.get("train") or {}
+    sizes = ("num_steps", "num_prompts", "num_generations", "max_completion_length")
+    return float(math.prod(train.get(key) or 1 for key in sizes))
 
 
-def _evaluated_tokens(config: Mapping[str, Any]) -> float:
-    evaluation = config["evaluation"]
-    problems = sum(one.get("limit") or PROBLEMS for one in evaluation["benchmarks"].values())
-    return float(problems * evaluation["num_samples"] * evaluation["max_new_tokens"])
+def _evaluation_work(config: Mapping[str, Any]) -> float:
+    evaluation = config.get("evaluation") or {}
+    benchmarks = (evaluation.get("benchmarks") or {}).values()
+    problems = sum((one or {}).get("limit") or PROBLEMS for one in benchmarks)
+    return float((problems or 1) * (evaluation.get("num_samples") or 1) * (evaluation.get("max_new_tokens") or 1))
 
 
 def run_remaining(progress: Mapping[str, Any], *, elapsed: float, typical: float | None) -> float | None:
@@ -76,6 +77,14 @@ def run_remaining(progress: Mapping[str, Any], *, elapsed: float, typical: float
 def longest_seconds(elapsed: Sequence[float], left: Sequence[float | None]) -> float | None:
     """Return the longest expected duration of the active runs, in place of a typical one while none has finished."""
     return max((e + rest for e, rest in zip(elapsed, left, strict=True) if rest is not None), default=None)
+
+
+def in_order_seconds(expected: Sequence[float], *, num_slots: int) -> float:
+    """Return the seconds until the last of these runs has ended, if each starts in order on the first free slot."""
+    free_at = [0.0] * num_slots
+    for seconds in expected:
+        heapq.heapreplace(free_at, free_at[0] + seconds)
+    return max(free_at)
 
 
 def sweep_remaining(

@@ -159,7 +159,7 @@ class _Sweep:
                     continue
                 process = self._start_process(run, self._free[0])
             except (runs.RunError, OSError, EOFError) as error:
-                self._record_outcome(run_status.start_failure(run, error))
+                self._record_outcome(run_status.start_failure(run, error, self._retry_policy))
                 continue
             self._active.append(ActiveRun(run, self._free.pop(0), process, began, oom_kills))
             self._display.started(run)

@@ -12,6 +12,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
+from agrae_lab.runs import RunError
 from sweeps.execution.worker import STOP_SIGNALS
 
 
@@ -19,7 +20,7 @@ def load(preload: Sequence[str]) -> ForkServerContext:
     """Start the server and wait until it has loaded its modules (seconds).
 
     Raises:
-        RuntimeError: a module of `preload` cannot be loaded; its traceback is on stderr by then.
+        RunError: a module of `preload` cannot be loaded; its traceback, if there is one, is on stderr by then.
     """
     # Without this, torch.cuda.is_available() in some module's import would spoil CUDA for all forks.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
@@ -28,7 +29,8 @@ def load(preload: Sequence[str]) -> ForkServerContext:
     try:
         first = start(context, _do_nothing)  # returns when the modules are loaded
     except EOFError as error:
-        raise RuntimeError(f"loading {', '.join(preload)} failed. The error is printed above") from error
+        how = "the error is printed above, unless the server was killed. No run was started; the same command resumes"
+        raise RunError(f"loading {', '.join(preload)} failed: {how}") from error
     first.join()
     return context
 

@@ -69,12 +69,17 @@ def claim(run: runs.Run) -> Outcome | None:
         return Outcome(runs.read_run(run.path), BUSY, 0.0)
 
 
-def start_failure(run: runs.Run, error: Exception) -> Outcome:
-    """Return the outcome of a run whose process could not be started.
+def start_failure(run: runs.Run, error: Exception, retry_policy: RetryPolicy) -> Outcome:
+    """Record that a run's process could not be started, and return the outcome.
 
-    Nothing is written, since writing may be what failed.
+    meta.json keeps its content if writing is what failed.
     """
-    return _outcome(run, _failure_changes(run, _error_text(error), exit_code=None), seconds=0.0)
+    if isinstance(error, EOFError):
+        error = ConnectionError("the fork server of the runs has died while it loaded its modules")
+    changes = _failure_changes(run, _error_text(error), exit_code=None)
+    with suppress(runs.RunError, OSError), runs.lock(run.path):
+        runs.update_meta(run.path, **_as_written(changes, retry_policy))
+    return _outcome(run, changes, seconds=0.0)
 
 
 def record_end(run: runs.Run, process_exit: ProcessExit, retry_policy: RetryPolicy) -> Outcome:
@@ -94,8 +99,7 @@ def record_end(run: runs.Run, process_exit: ProcessExit, retry_policy: RetryPoli
             found = runs.read_run(run.path)
             changes = _meta_changes(run, found, process_exit, retry_policy)
             if changes:
-                again = {} if retry_policy.retry_pause(changes) is None else {"status": "pending"}
-                runs.update_meta(run.path, **{**changes, **again})
+                runs.update_meta(run.path, **_as_written(changes, retry_policy))
     except runs.RunBusyError:
         return Outcome(found, BUSY, process_exit.seconds)
     except (runs.RunError, OSError) as error:  # a full disk, for example
@@ -129,6 +133,11 @@ def _meta_changes(
     elif found.status != "failed":
         error = failures.exit_error(process_exit.exit_code, out_of_memory=process_exit.out_of_memory)
     return _failure_changes(claimed, error, process_exit.exit_code)
+
+
+def _as_written(changes: Mapping[str, Any], retry_policy: RetryPolicy) -> dict[str, Any]:
+    """Return the changes as meta.json gets them: a run that will be retried is pending."""
+    return {**changes, **({} if retry_policy.retry_pause(changes) is None else {"status": "pending"})}
 
 
 def _failure_changes(

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agrae_lab import runs
+from sweeps.inspect.status import UNREADABLE
+from sweeps.planning.run_dirs import shown_status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,12 +27,11 @@ def collect(run_dirs: Sequence[Path], *, cells: Mapping[str, str] | None = None)
         cells: run key → label of its cell in a study.
 
     Raises:
-        agrae_lab.runs.RunError: a run directory that cannot be read.
         analysis.io.study.FrameError: an evaluation that cannot be read.
     """
     import pandas as pd
 
-    return pd.DataFrame(_one_type_each([_row(runs.read_run(path), cells or {}) for path in run_dirs]))
+    return pd.DataFrame(_one_type_each([_row_or_fault(path, cells or {}) for path in run_dirs]))
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
@@ -43,9 +44,21 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
             frame.to_parquet(temporary, index=False)
 
 
+def _row_or_fault(path: Path, cells: Mapping[str, str]) -> dict[str, Any]:
+    """Return the row of a run; one whose own files cannot be read has status unreadable and the error."""
+    try:
+        return _row(runs.read_run(path), cells)
+    except runs.RunError as error:
+        key = f"{path.parent.name}/{path.name}"
+        arm = path.parent.name.rpartition("-")[0]
+        seed = int(path.name.removeprefix("seed-"))
+        return {"run": key, "cell": cells.get(key), "arm": arm, "seed": seed, "status": UNREADABLE, "error": str(error)}
+
+
 def _row(run: runs.Run, cells: Mapping[str, str]) -> dict[str, Any]:
     failure = run.meta.get("failure") or {}
-    identity = {"run": run.key, "cell": cells.get(run.key), "arm": run.arm, "seed": run.seed, "status": run.status}
+    identity = {"run": run.key, "cell": cells.get(run.key), "arm": run.arm, "seed": run.seed}
+    identity["status"] = shown_status(run)
     ended = {"error": run.meta.get("error"), "failure": failure.get("class")}
     attempts = {"attempts": len(run.meta.get("attempts", ())), **run.meta.get("timings", {})}
     kept = {

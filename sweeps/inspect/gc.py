@@ -19,7 +19,7 @@ from sweeps.planning.study_directory import list_study_directories
 
 CHECKPOINTS = "checkpoints of a finished run"
 PARTIAL_FILE = "partial file of a process that died"
-UNREFERENCED_RUN = "run of no study or experiment"
+UNREFERENCED_RUN = "unfinished run of no study or experiment"
 
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")  # as named by agrae_lab.runs.replacing
 
@@ -52,10 +52,13 @@ def find_removable(root: Path, run_dirs: Sequence[Path], *, everything: bool) ->
     named |= {cell.run for directory in list_study_directories(root) for cell in directory.frozen_cells().values()}
     found = []
     for path in run_dirs:
-        run = read_run_meta(path)
+        try:
+            run = read_run_meta(path)
+        except runs.RunError:  # `status` names it; nothing of it is removed
+            continue
         if _in_progress(path):
             continue
-        if everything and run.key not in named:
+        if everything and run.key not in named and run.status not in runs.FINAL_STATUSES:
             found.append(_removable(path, UNREFERENCED_RUN, path))
             continue
         if run.status in runs.FINAL_STATUSES and (path / "checkpoints").is_dir():

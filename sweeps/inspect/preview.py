@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +21,7 @@ from sweeps.execution.display import duration
 from sweeps.execution.slots import largest_layout, make_slots, visible_gpus
 from sweeps.planning.freeze import Freeze, Plan
 from sweeps.planning.plan import StudyPlan
-from sweeps.planning.run_dirs import list_run_dirs, read_run_meta
+from sweeps.planning.run_dirs import list_run_dirs, read_run_meta, shown_status
 from sweeps.planning.study_directory import FrozenCell, StudyDirectory
 from sweeps.search.table import FILE_NAME as TRIALS
 from sweeps.search.table import read_table
@@ -71,7 +74,7 @@ def print_needs(planned: Sequence[runs.Run], *, engine: str) -> None:
             from agrae_lab.training.planned_memory import planned_memory  # torch takes seconds
 
             print(f"  memory: {planned_memory(config, on_cpu=on_cpu)}")
-        seconds = eta.seconds_by_arithmetic(config, done) if "model" in config else None
+        seconds = eta.expected_seconds(some[0], done)
         if seconds is None:
             print("  hours: not known; no run of this model has finished in this root")
             continue
@@ -115,11 +118,18 @@ def print_search(
         if (run := read_run_meta(directory.root / one.run)).status == "done"
     ]
     left = num_trials_left(study.search, directory) * len(study.seeds)
-    print(
-        _duration_sentence(
-            left, done, "of this study", num_slots=study.resources.slots if num_slots is None else num_slots
-        )
-    )
+    slots = study.resources.slots if num_slots is None else num_slots
+    print(_trials_sentence(left, done, num_slots=slots))
+
+
+def _trials_sentence(num_runs: int, done: Sequence[runs.Run], *, num_slots: int | None) -> str:
+    """Return a sentence about the duration of the trials to come, each as long as the median of those before."""
+    typical = eta.typical_seconds(done)
+    if num_runs and typical is None:
+        return "duration not known: no run of this study has finished"
+    num_at_once = len(make_slots(max(1, num_runs), num_slots=num_slots))
+    left = eta.in_order_seconds([typical or 0.0] * num_runs, num_slots=num_at_once)
+    return f"about {duration(left)}, {num_at_once} at a time: a run takes {duration(typical)}, the median so far"
 
 
 def read_trials(directory: StudyDirectory) -> list[dict[str, str]]:
@@ -135,13 +145,21 @@ def num_trials_left(search: Search, directory: StudyDirectory, *, failed_too: bo
 
 
 def print_front(console: Console, directory: StudyDirectory) -> None:
-    """Print the trials on the Pareto front, and the path of trials.csv."""
-    rows = [trial for trial in read_trials(directory) if trial["front"] == "yes"]
+    """Print the trials on the Pareto front, the failed ones with their reasons, and the path of trials.csv."""
+    trials = read_trials(directory)
+    rows = [trial for trial in trials if trial["front"] == "yes"]
     shown = [column for column in (rows[0] if rows else ()) if column.startswith(("param ", "maximize ", "minimize "))]
     table = Table("trial", *map(escape, shown), box=None, pad_edge=False)
     for row in rows:
         table.add_row(row["trial"], *(Text(row[column]) for column in shown))
     console.print(table if rows else "no trial has a value yet")
+    by_reason: dict[str, list[str]] = {}
+    for trial in trials:
+        if trial["status"] == "failed":
+            by_reason.setdefault(trial["reason"] or "no reason recorded", []).append(trial["trial"])
+    for reason, numbers in by_reason.items():
+        named = f"trial {numbers[0]}" if len(numbers) == 1 else f"trials {', '.join(numbers)}"
+        console.print(Text(f"{named} failed: {reason}"), soft_wrap=True)
     console.print(f"all trials: {directory.path / TRIALS}", markup=False, soft_wrap=True)
 
 
@@ -156,7 +174,7 @@ def print_cells(console: Console, cells: Sequence[FrozenCell], run_by_key: Mappi
 def _print_table(console: Console, by_cell: Mapping[str, Sequence[runs.Run]]) -> None:
     table = Table("cell", "arm", "seeds", "state", box=None, pad_edge=False)
     for name, cell_runs in by_cell.items():
-        states = Counter(run.status for run in cell_runs)
+        states = Counter(shown_status(run) for run in cell_runs)
         seeds = " ".join(str(run.seed) for run in cell_runs)
         states_text = ", ".join(state if len(states) == 1 else f"{number} {state}" for state, number in states.items())
         table.add_row(Text(name), Text(cell_runs[0].arm), seeds, states_text)
@@ -169,30 +187,34 @@ def _print_counts(planned: Sequence[runs.Run], *, num_slots: int | None, engine:
     print(f"{len(planned)} runs: {len(planned) - len(todo)} finished, {len(todo)} to do")
     if not todo:
         return
-    finished, scope = [run for run in planned if run.status == "done"], "of them"
+    finished, scope = _with_configs(run.path for run in planned if run.status == "done"), "of them"
     if not finished:
-        finished, scope = (
-            [run for run in map(read_run_meta, list_run_dirs(todo[0].root)) if run.status == "done"],
-            "in this root",
-        )
+        finished, scope = _with_configs(list_run_dirs(todo[0].root)), "in this root"
     layout = largest_layout(run.config for run in todo) if engine == "local" else Layout()
-    if any(Layout.of(run.config).processes > 1 for run in todo) and not eta.typical_seconds(finished):
-        return  # print_needs says it
-    print(_duration_sentence(len(todo), finished, scope, num_slots=num_slots, layout=layout))
+    print(_duration_sentence(todo, finished, scope, num_slots=num_slots, layout=layout))
+
+
+def _with_configs(paths: Iterable[Path]) -> list[runs.Run]:
+    """Return the finished runs with their configs, one of each cell; unreadable ones are left out."""
+    found: dict[str, runs.Run] = {}
+    for path in paths:
+        with suppress(runs.RunError):
+            if path.parent.name not in found and read_run_meta(path).status == "done":
+                found[path.parent.name] = runs.read_run(path)
+    return list(found.values())
 
 
 def _duration_sentence(
-    num_runs: int,
-    finished: Sequence[runs.Run],
-    scope: str,
-    *,
-    num_slots: int | None,
-    layout: Layout = Layout(),  # noqa: B008
+    todo: Sequence[runs.Run], finished: Sequence[runs.Run], scope: str, *, num_slots: int | None, layout: Layout
 ) -> str:
-    typical = eta.typical_seconds(finished)
-    if typical is None:
-        return "duration unknown: no finished run has recorded one"
-    num_at_once = len(make_slots(num_runs, num_slots=num_slots, layout=layout))
-    left = eta.sweep_remaining([], num_waiting=num_runs, typical=typical, num_slots=num_at_once)
-    count = f"the {len(finished)} finished {scope}" if len(finished) > 1 else f"the one finished {scope}"
-    return f"about {duration(left)}, {num_at_once} at a time: a run takes {duration(typical)}, the median of {count}"
+    """Return a sentence about the duration of runs, as scaled from finished runs like them."""
+    expected = [eta.expected_seconds(run, finished) for run in todo]
+    known = [seconds for seconds in expected if seconds is not None]
+    if len(known) < len(todo):
+        lacking = "" if not known else f" of {len(todo) - len(known)} of the {len(todo)} runs"
+        return f"duration{lacking} not known: no run of that model, task and engine has finished {scope}"
+    num_at_once = len(make_slots(len(todo), num_slots=num_slots, layout=layout))
+    left = eta.in_order_seconds(known, num_slots=num_at_once)
+    typical = statistics.median(known)
+    basis = f"from {len(finished)} finished {scope}, scaled by steps, completions and samples"
+    return f"about {duration(left)}, {num_at_once} at a time: a run takes {duration(typical)} ({basis})"

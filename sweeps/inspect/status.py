@@ -16,7 +16,10 @@ from rich.text import Text
 
 from agrae_lab import runs
 from sweeps.execution.display import read_progress
-from sweeps.planning.run_dirs import read_run_meta
+from sweeps.execution.names import RunNames
+from sweeps.planning.run_dirs import read_run_meta, shown_status
+
+UNREADABLE = "unreadable"  # status of a run whose files cannot be read; the error says which
 
 _MAX_ROWS = 200
 _WATCH_SECONDS = 1.0
@@ -24,7 +27,10 @@ _WATCH_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Row:
-    """Status of one run. `status`: runs.STATUSES, or "cut off" for a run that says running but has no process."""
+    """Status of one run.
+
+    `status`: runs.STATUSES, pruned, unreadable, or "cut off" for a run that says running but has no process.
+    """
 
     run: str
     cell: str | None  # label of its cell in the study; None outside a study
@@ -42,11 +48,19 @@ def status_rows(run_dirs: Iterable[Path], *, cells: Mapping[str, str] | None = N
 
     Args:
         cells: run key → label of its cell in a study.
-
-    Raises:
-        agrae_lab.runs.RunError: a run directory that cannot be read.
     """
-    return [_row(read_run_meta(path), cells or {}) for path in run_dirs]
+    return [_row_or_fault(path, cells or {}) for path in run_dirs]
+
+
+def _row_or_fault(path: Path, cells: Mapping[str, str]) -> Row:
+    """Return the row of a run; one whose files cannot be read costs its own row only."""
+    try:
+        return _row(read_run_meta(path), cells)
+    except runs.RunError as error:
+        key, seed = f"{path.parent.name}/{path.name}", path.name.removeprefix("seed-")
+        arm = path.parent.name.rpartition("-")[0]
+        number = int(seed) if seed.isdigit() else -1
+        return Row(key, cells.get(key), arm, number, UNREADABLE, None, None, None, str(error))
 
 
 def _row(run: runs.Run, cells: Mapping[str, str]) -> Row:
@@ -58,12 +72,30 @@ def _row(run: runs.Run, cells: Mapping[str, str]) -> Row:
         arm=run.arm,
         seed=run.seed,
         # Testing the lock takes it for a moment, so only runs that say "running" are tested.
-        status="cut off" if run.status == "running" and not run.is_locked() else run.status,
+        status="cut off" if run.status == "running" and not run.is_locked() else shown_status(run),
         phase=progress.get("phase"),
         done=progress.get("done"),
         total=progress.get("total"),
         error=run.meta.get("error"),
     )
+
+
+def cells_of_root(run_dirs: Sequence[Path]) -> dict[str, str]:
+    """Return run key → the settings that tell its cell apart, for arms with several cells."""
+    by_arm: dict[str, dict[str, list[Path]]] = {}
+    for path in run_dirs:
+        by_arm.setdefault(path.parent.name.rpartition("-")[0], {}).setdefault(path.parent.name, []).append(path)
+    labels: dict[str, str] = {}
+    for cells in by_arm.values():
+        known: dict[str, runs.Run] = {}
+        for folder, paths in cells.items() if len(cells) > 1 else ():
+            with suppress(runs.RunError):  # its row says so
+                known[folder] = runs.read_run(paths[0])
+        names = RunNames(known.values())
+        for folder, run in known.items():
+            label = names.cell(run).rpartition(" (")[0]
+            labels |= {f"{folder}/{path.name}": label for path in cells[folder] if label}
+    return labels
 
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, object]]:
@@ -98,7 +130,8 @@ def _table(rows: Sequence[Row]) -> Table:
         over = row.status in runs.FINAL_STATUSES
         phase = "" if over or row.phase is None else row.phase
         progress = "" if over or row.done is None else f"{row.done}/{row.total}"
-        name = row.run if row.cell is None else f"{row.cell} seed={row.seed}"
+        hash_ = row.run.partition("/")[0].rpartition("-")[2]
+        name = row.run if row.cell is None else f"{row.cell} seed={row.seed} ({hash_})"
         table.add_row(*map(Text, (name, row.status, phase, progress, (row.error or "").partition("\n")[0])))
     return table
 

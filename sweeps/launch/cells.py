@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from agrae_lab import runs
 from sweeps import engines
 from sweeps.engines.slurm import QUEUED
-from sweeps.errors import PlanError
+from sweeps.errors import PlanError, refusing_disk_errors
 from sweeps.execution.display import make_console, make_display, print_summary
 from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.execution.run_status import Outcome
 from sweeps.execution.slots import check_here, largest_layout, make_slots, num_sweep_slots
 from sweeps.inspect.accuracy import print_accuracy
 from sweeps.planning.freeze import Freeze, Plan, make_plan
+from sweeps.planning.run_dirs import check_root
 from sweeps.spec.experiments import Cell
 
 TRAIN_MODULE = "agrae_lab.train"
@@ -46,7 +47,10 @@ def launch(
         chosen.check({}, RetryPolicy())
         plan = make_plan(cells, load_freeze(train_module))
         num_slots, num_at_once = _num_slots(plan, engine, num_slots=num_slots)
-        plan.write()
+        with refusing_disk_errors():
+            for root in {run.root for run in plan.todo} | {root for root, _ in plan.experiments}:
+                check_root(root)
+            plan.write()
     except PlanError as error:
         return print_refusal(error)
     except runs.RunError as error:  # for example a manifest that cannot be read
@@ -60,17 +64,25 @@ def launch(
         at_once = f", {num_at_once} at a time" if engine == "local" else ""
         print(f"runs: {len(plan.todo)} to do, {len(plan.finished)} finished before{at_once}", flush=True)
         with make_display(
-            console, num_runs=len(plan.todo), finished_before=plan.finished, num_slots=num_at_once
+            console,
+            num_runs=len(plan.todo),
+            finished_before=plan.finished,
+            num_slots=num_at_once,
+            planned=plan.planned,
         ) as display:
-            outcomes, interrupted = chosen.run_all(
-                plan.todo,
-                num_slots=num_slots,
-                options={},
-                train_module=train_module,
-                preload=preload,
-                display=display,
-                retry_policy=RetryPolicy(),
-            )
+            try:
+                outcomes, interrupted = chosen.run_all(
+                    plan.todo,
+                    num_slots=num_slots,
+                    options={},
+                    train_module=train_module,
+                    preload=preload,
+                    display=display,
+                    retry_policy=RetryPolicy(),
+                )
+            except runs.RunError as error:  # the fork server cannot load its modules
+                print(error, file=sys.stderr)
+                return SOME_NOT_DONE
         outcomes = [outcome for outcome in outcomes if outcome.status != QUEUED]
     if outcomes or plan.finished:
         print_summary(console, outcomes, plan.finished)

@@ -14,7 +14,7 @@ from agrae_lab import runs
 from agrae_lab.runs.processes import Layout
 from sweeps import engines
 from sweeps.engines.slurm import QUEUED
-from sweeps.errors import PlanError
+from sweeps.errors import PlanError, refusing_disk_errors
 from sweeps.execution.display import make_console, make_display, print_summary
 from sweeps.execution.event_log import LoggedDisplay
 from sweeps.execution.executor import Display
@@ -26,7 +26,7 @@ from sweeps.launch.cells import ALL_DONE, PRELOAD, TRAIN_MODULE, exit_code, load
 from sweeps.planning.drift import Code, code_changes, read_code
 from sweeps.planning.freeze import Plan
 from sweeps.planning.plan import StudyPlan, code_drift, plan_study
-from sweeps.planning.run_dirs import read_run_meta
+from sweeps.planning.run_dirs import check_root, read_run_meta
 from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec.study import Stop, Study
 
@@ -60,6 +60,7 @@ def launch_study(
     """
     check_engine(study)
     make_slots(1, num_slots=options.num_slots)
+    check_root(directory.root)
     directory.check_no_controller()
     code = read_code(options.train_module)
     if study.search is not None:
@@ -71,15 +72,17 @@ def launch_study(
     if study.resources.engine == "local":
         check_here(run.config for run in plan.todo)
     with directory.controller_lock():
-        _requeue(directory, retry)
-        _record_drift(planned, code)
-        plan.write()
-        directory.record(study, planned.cells, code)
+        with refusing_disk_errors():
+            _requeue(directory, retry)
+            _record_drift(planned, code)
+            plan.write()
+            directory.record(study, planned.cells, code)
         if options.warns and planned.warning:
             print(f"warning: {planned.warning}", flush=True)
         layout = largest_layout(run.config for run in planned.all_runs)
         slots = _num_slots(study, options) or len(make_slots(len(plan.todo), layout=layout))
-        with _display(directory, num_runs=len(plan.todo), num_slots=slots, finished=plan.finished) as display:
+        facts = (len(plan.todo), slots, plan.finished, plan.planned)
+        with _display(directory, *facts) as display:
             run_all = _bind_engine(study, options, num_runs=len(planned.all_runs), layout=layout)
             outcomes, interrupted = run_all(plan.todo, display=display) if plan.todo else ([], False)
         now = {one.run.key: replace(one.run, meta={**one.run.meta, "status": one.status}) for one in outcomes}
@@ -168,8 +171,9 @@ def _launch_search(
         retry_policy=make_retry_policy(study.stop),
     )
     with directory.controller_lock():
-        directory.record(study, (), code)
-        with _display(directory, num_runs=num_runs, num_slots=len(slots), finished=()) as display:
+        with refusing_disk_errors():
+            directory.record(study, (), code)
+        with _display(directory, num_runs, len(slots), ()) as display:
             outcomes, interrupted = run_search(
                 study,
                 space,
@@ -256,12 +260,18 @@ def _log_exit_code(directory: StudyDirectory, ended: Sequence[str], *, interrupt
 
 @contextmanager
 def _display(
-    directory: StudyDirectory, *, num_runs: int, num_slots: int, finished: Sequence[runs.Run]
+    directory: StudyDirectory,
+    num_runs: int,
+    num_slots: int,
+    finished: Sequence[runs.Run],
+    planned: Sequence[runs.Run] = (),
 ) -> Iterator[Display]:
     """Show the events of a launch, and log them in the study's directory."""
     facts = {"to_do": num_runs, "finished": len(finished), "pid": os.getpid(), "host": platform.node()}
     directory.log("launched", **facts)
     if num_runs:
         print(f"{directory.path.name}: {num_runs} runs to do, {len(finished)} finished before", flush=True)
-    with make_display(make_console(), num_runs=num_runs, finished_before=finished, num_slots=num_slots) as shown:
+    with make_display(
+        make_console(), num_runs=num_runs, finished_before=finished, num_slots=num_slots, planned=planned
+    ) as shown:
         yield LoggedDisplay(shown, directory)

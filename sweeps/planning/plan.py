@@ -20,6 +20,7 @@ from sweeps.planning.study_directory import FrozenCell, StudyDirectory, cell_id
 from sweeps.spec.axes import Settings, label, study_cells
 from sweeps.spec.compose import Composer
 from sweeps.spec.experiments import Cell
+from sweeps.spec.objectives import check_study_metrics
 from sweeps.spec.read import as_data
 from sweeps.spec.study import Study
 
@@ -83,6 +84,7 @@ def plan_study(
         return StudyPlan(study, directory, tuple(filter(None, frozen_cells)), tuple(run_by_key.values()), 0, ())
     freeze = importlib.import_module(train_module).freeze  # the import registers config groups
     configs = freeze_all(cells_to_compose(study, points, root=directory.root), freeze)
+    check_study_metrics(study, configs)
     codes = directory.codes()
     # Once a cell is frozen under today's code, its drift has been accepted: then compare unfinished cells only.
     compared = [

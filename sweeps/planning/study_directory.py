@@ -23,7 +23,8 @@ from typing import Any
 import yaml
 
 from agrae_lab import runs
-from sweeps.errors import PlanError
+from agrae_lab.runs.failpoints import failpoint
+from sweeps.errors import PlanError, refusing_disk_errors
 from sweeps.planning.drift import Code
 from sweeps.spec.axes import Settings
 from sweeps.spec.read import as_data, parse_study
@@ -128,10 +129,15 @@ class StudyDirectory:
         """Append an event to events.jsonl, after ending a line that a crash cut short."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": now, "event": event, **facts}, default=str) + "\n"
-        with (self.path / "events.jsonl").open("ab+") as file:
+        path = self.path / "events.jsonl"
+        point = failpoint(path)
+        point.before(path)
+        with path.open("ab+") as file:
             if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
                 line = "\n" + line
             file.write(line.encode())
+        point.written(path, path)
+        point.renamed(path)
 
     @contextmanager
     def controller_lock(self) -> Iterator[None]:
@@ -142,7 +148,8 @@ class StudyDirectory:
         """
         with ExitStack() as stack:
             try:
-                stack.enter_context(runs.lock(self.path))
+                with refusing_disk_errors():
+                    stack.enter_context(runs.lock(self.path))
             except runs.RunBusyError as error:
                 raise PlanError(
                     [f"{self.path}: another controller runs this study. Wait for it, or stop it first"]
@@ -164,13 +171,13 @@ class StudyDirectory:
         if not path.is_file():
             return {"schema_version": runs.SCHEMA_VERSION, "codes": {}, "cells": []}
         content: Any = _json_or_none(path.read_text(errors="replace"))
-        if not isinstance(content, dict) or content.get("schema_version") != runs.SCHEMA_VERSION:
-            raise PlanError(
-                [
-                    f"{path} cannot be read, or has another schema version than {runs.SCHEMA_VERSION}; restore it, or "
-                    "use the agrae_lab that wrote it"
-                ]
-            )
+        if not isinstance(content, dict) or content.get("schema_version", 0) == 0:
+            anew = "the next launch then freezes the study again, and finds its finished runs"
+            fault = "is truncated or damaged: it is no whole JSON file of a study"
+            raise PlanError([f"{path} {fault}. Restore it, or delete it and study.yaml beside it: {anew}"])
+        if (version := content["schema_version"]) != runs.SCHEMA_VERSION:
+            fault = f"has schema version {version}, and this agrae_lab reads {runs.SCHEMA_VERSION}"
+            raise PlanError([f"{path} {fault}. Use the agrae_lab that wrote it"])
         return content
 
 

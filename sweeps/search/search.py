@@ -59,11 +59,12 @@ def run_search(
     if storage is not None:  # shared with other roots, perhaps, but a study has one controller
         fixed["the study's directory"] = str(directory.path.resolve())
     with storage_at(storage or default_url(directory.path)) as opened_storage:
-        opened = open_study(study, opened_storage, fixed)
-        if pruner is not None:
-            opened.pruner = pruner.algorithm()
-        _wait_for_orphans(directory, opened)
-        requeue_unfinished_trials(opened, failed_too=failed_too)
+        with storage_in_use():
+            opened = open_study(study, opened_storage, fixed)
+            if pruner is not None:
+                opened.pruner = pruner.algorithm()
+            _wait_for_orphans(directory, opened)
+            requeue_unfinished_trials(opened, failed_too=failed_too)
         trials = Trials(study, space, opened, directory=directory, code=code, pruner=pruner)
         trials.write_table()
         trial_runs = _TrialRuns(trials, display)
@@ -103,8 +104,7 @@ class _TrialRuns(Iterator[runs.Run]):
         self._display.retrying(outcome, pause)
 
     def ended(self, outcome: Outcome) -> None:
-        self._trials.ended(outcome)
-        self._display.ended(outcome)
+        self._display.ended(self._trials.ended(outcome))
 
 
 def _wait_for_orphans(directory: StudyDirectory, opened: optuna.Study) -> None:

@@ -20,13 +20,14 @@ from sweeps.errors import PlanError
 from sweeps.search.space import changes
 from sweeps.spec.study import Search, Study
 
+BOOKS = "optuna.db"  # in the study's directory
 FIXED_SETTINGS = "facts"  # user attribute of the Optuna study: the settings that must not change on resume
 _MAX_CHANGES = 4  # named in a refusal
 
 
 def default_url(study_dir: Path) -> str:
     """Return the URL of a SQLite file in the study's directory, enough for the one controller that writes."""
-    return f"sqlite:///{(study_dir / 'optuna.db').absolute()}"
+    return f"sqlite:///{(study_dir / BOOKS).absolute()}"
 
 
 @contextmanager
@@ -64,6 +65,9 @@ def storage_in_use() -> Iterator[None]:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
+        if "malformed" in reason or "not a database" in reason:
+            how = f"Restore {BOOKS}, or delete it: the search then starts again, and finds its finished runs"
+            raise runs.RunError(f"the search's storage is damaged: {reason}. {how}") from error
         raise runs.RunError(f"the search's storage has failed: {reason}; run the same command to resume") from error
 
 

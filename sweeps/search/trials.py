@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState
 
 from agrae_lab import runs
+from agrae_lab.runs.failpoints import failpoint
 from sweeps.errors import one_sentence
 from sweeps.execution.executor import ActiveRun
 from sweeps.execution.run_status import Outcome
@@ -19,11 +20,13 @@ from sweeps.planning.drift import Code
 from sweeps.planning.study_directory import FrozenCell, StudyDirectory
 from sweeps.search.pruning import Pruner
 from sweeps.search.space import Space
-from sweeps.search.storage import counted_trials, make_sampler
+from sweeps.search.storage import BOOKS, counted_trials, make_sampler
 from sweeps.search.table import FILE_NAME, trial_rows, write_table
 from sweeps.spec.axes import Settings
 from sweeps.spec.objectives import metric_value, study_metrics
 from sweeps.spec.study import Study
+
+PRUNED = "pruned"  # outcome of a run that was stopped because its trial was pruned
 
 
 @dataclass(eq=False)
@@ -79,8 +82,8 @@ class Trials:
         num_to_ask = max(0, self._search.num_trials - self._num_asked)
         return sum(len(open_trial.waiting) for open_trial in self._open) + num_to_ask * len(self._study.seeds)
 
-    def ended(self, outcome: Outcome) -> None:
-        """Record the final end of a run."""
+    def ended(self, outcome: Outcome) -> Outcome:
+        """Record the final end of a run; return its outcome, which is PRUNED for a run that was stopped as such."""
         path, num_open = outcome.run.path, len(self._open)
         self._active.discard(path)
         stopped = self._pruned.pop(path, None)
@@ -94,6 +97,9 @@ class Trials:
                 self._record_run_end(open_trial, outcome.run, outcome.status)
         if len(self._open) < num_open:
             self.write_table()
+        if stopped is None or outcome.status != "interrupted":
+            return outcome
+        return replace(outcome, run=replace(outcome.run, meta={**outcome.run.meta, "error": stopped}), status=PRUNED)
 
     def watch(self, active: Collection[ActiveRun]) -> None:
         """Read what the active runs have recorded, and stop those whose trials are pruned."""
@@ -121,7 +127,13 @@ class Trials:
     def _ask(self) -> None:
         self._optuna.sampler = make_sampler(self._search, num_trials=self._num_asked)
         self._num_asked += 1
+        books = self._directory.path / BOOKS
+        point = failpoint(books)
+        point.before(books)
         trial = self._optuna.ask()
+        if books.is_file():
+            point.written(books, books)
+            point.renamed(books)
         params = self._space.suggest(trial)
         try:
             configs = [self._space.config(params, seed=seed) for seed in self._study.seeds]

@@ -16,7 +16,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
-from agrae_lab.runs.overrides import hydra_word, with_chains
+from agrae_lab.runs.hydra_words import for_hydra, is_whole_link, with_chains
 from agrae_lab.runs.suggestions import close_match
 from sweeps.errors import PlanError, one_sentence, reraise_if_full_error, unknown_override
 from sweeps.spec.axes import Settings, override
@@ -58,7 +58,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     Raises:
         ValueError: one sentence for an unknown key, with the nearest known one, and for any other error of Hydra.
     """
-    overrides = [hydra_word(word) for word in overrides]
+    overrides = for_hydra(overrides)
     try:
         return hydra.compose(CONFIG_NAME, overrides)
     except ConfigCompositionException as error:
@@ -67,7 +67,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         if key is None:
             raise ValueError(one_sentence(error)) from error
         others = [word for word in overrides if word.partition("=")[0] != key]
-        known = hydra.compose(CONFIG_NAME, others) if len(others) < len(overrides) else None
+        known = hydra.compose(CONFIG_NAME, for_hydra(others)) if len(others) < len(overrides) else None
         raise ValueError(_unknown_key_sentence(key, known)) from error
 
 
@@ -97,7 +97,10 @@ class Composer:
             if key in choices:
                 continue
             try:
-                OmegaConf.update(config, key, value, merge=True)
+                if is_whole_link(key, value):
+                    OmegaConf.update(config, key, value, merge=False, force_add=True)
+                else:
+                    OmegaConf.update(config, key, value, merge=True, force_add=_is_own_field(config, key))
             except (ConfigAttributeError, ConfigKeyError) as error:
                 reraise_if_full_error(error)
                 raise ValueError(_unknown_key_sentence(key, shared)) from error
@@ -121,6 +124,13 @@ class Composer:
             self._groups[key] = bool(GlobalHydra.instance().config_loader().get_group_options(key))
         is_chain = with_chains(word := override(key, value)) != word  # a list of links, for a slot's section
         return is_chain or (self._groups[key] and not isinstance(value, Mapping))
+
+
+def _is_own_field(config: DictConfig, key: str) -> bool:
+    """Return True if the key is a field of a link that a class of the user's has replaced by `_target_`."""
+    section, _, _ = key.rpartition(".")
+    link = OmegaConf.select(config, section) if section.startswith("advantage.") else None
+    return isinstance(link, DictConfig) and link.get("_target_") is not None
 
 
 def _unknown_key_sentence(key: str, config: DictConfig | None) -> str:

@@ -64,16 +64,45 @@ def experiment_names(folder: str = "") -> list[str]:
     return [*names, *(name for one in folders for name in experiment_names(f"{folder}/{one}".lstrip("/")))]
 
 
+def multirun_points(axes: Sequence[str], overrides: Sequence[str]) -> list[list[str]]:
+    """Return the points of `-m`; `+experiment=a,b` stands for the arms of a and those of b.
+
+    Args:
+        axes: of the one experiment that the overrides name, or [].
+
+    Raises:
+        PlanError: as `expand`, or an experiment that does not exist.
+    """
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parsed = parser.parse_overrides(list(overrides))
+    several = [o for o in parsed if o.key_or_group == "experiment" and o.is_sweep_override()]
+    if not several:
+        return expand([*axes, *overrides])
+    names = [word.partition("=")[2] for word in _values(several[-1])]
+    _check_experiments(names, experiment_names())
+    others = [str(o.input_line) for o in parsed if o not in several]
+    return [point for name in names for point in expand([*_file_axes(name), f"+experiment={name}", *others])]
+
+
 def expand(overrides: Sequence[str]) -> list[list[str]]:
-    """Return the product of all sweeps among `overrides`, as Hydra's sweeper forms it; a key's last override counts.
+    """Return the product of all sweeps among `overrides`, as Hydra's sweeper forms it.
+
+    A key's last override counts; dictionaries for one key are merged, as in a single run.
 
     Raises:
         PlanError: a sweep without a finite list of values, such as `interval(0,1)`.
         hydra.errors.OverrideParseException: a word that is no override.
     """
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    last = {(o.key_or_group, o.package): o for o in parser.parse_overrides(list(overrides))}
-    return [list(point) for point in itertools.product(*(_values(override) for override in last.values()))]
+    by_key: dict[object, list[Override]] = {}
+    for one in parser.parse_overrides(list(overrides)):
+        before = by_key.setdefault((one.key_or_group, one.package), [])
+        before[:] = [*filter(_is_dictionary, before if _is_dictionary(one) else ()), one]
+    return [list(point) for point in itertools.product(*(_values(one) for ones in by_key.values() for one in ones))]
+
+
+def _is_dictionary(one: Override) -> bool:
+    return not one.is_sweep_override() and isinstance(one.value(), dict)
 
 
 def _values(override: Override) -> list[str]:

@@ -9,7 +9,7 @@ Shapes: P problems.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,11 @@ COLUMNS = (
     "grad_norm", "learning_rate", "epoch", "kl", "approx_kl", "clip_low", "clip_high", "clip_region",
     "final_greedy_accuracy", "final_greedy_entropy",
 )  # fmt: skip
+
+# column → the config key without which (0) no run records it
+_NEEDS = {"kl": "loss.kl_coefficient"} | dict.fromkeys(
+    ("greedy_accuracy", "greedy_entropy", "final_greedy_accuracy", "final_greedy_entropy"), "train.validate_every"
+)
 
 _PASS = re.compile(r"pass@([1-9]\d*)/(.+)")
 _METRIC = re.compile(r"metrics\.(\w+):(\w+)")
@@ -87,11 +92,29 @@ def check_metric(metric: str, config: Mapping[str, Any]) -> None:
         evaluation = config.get("evaluation") or {}
         benchmarks = list(evaluation.get("benchmarks") or ())
         _check_choice(metric, wanted.benchmark, benchmarks, "evaluation.benchmarks has no")
-        if wanted.k > evaluation["num_samples"]:
-            number = evaluation["num_samples"]
+        if wanted.k > (number := evaluation["num_samples"]):
             raise PlanError(
                 [f"'{metric}': evaluation.num_samples = {number} gives no Pass@{wanted.k}; raise it, or lower k"]
             )
+    elif (key := _NEEDS.get(wanted.column)) is not None and _value(config, key) == 0:
+        raise PlanError([f"'{metric}': no run records {wanted.column} while {key} is 0; set it above 0 in 'base'"])
+
+
+def check_study_metrics(study: Study, configs: Iterable[Mapping[str, Any]]) -> None:
+    """Check that every run of a study will have the metrics of its objectives and constraints.
+
+    Raises:
+        PlanError: as `check_metric`; each different sentence once.
+    """
+    faults: dict[str, None] = {}
+    for config in configs:
+        for metric in study_metrics(study):
+            try:
+                check_metric(metric, config)
+            except PlanError as error:
+                faults |= dict.fromkeys(error.sentences)
+    if faults:
+        raise PlanError(faults)
 
 
 def study_metrics(study: Study) -> list[str]:
@@ -142,6 +165,14 @@ def recorded_series(run: runs.Run, column: str) -> pd.Series:
     from analysis.io.training_records import read_metrics
 
     return read_metrics(run, [column], keep_infinite=True).set_index("step")[column].astype(float).dropna()
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a dotted key; None if the config lacks it."""
+    value: Any = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _check_choice(metric: str, found: str, choices: Collection[str], complaint: str) -> None:

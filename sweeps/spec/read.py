@@ -46,9 +46,14 @@ def read_study(name_or_path: str | Path) -> Study:
         if not isinstance(loaded, DictConfig):
             raise ValueError("a study is a mapping of keys to values")
         plain: Any = OmegaConf.to_container(loaded)
-        return parse_study({"name": path.stem, **plain})
+        study = parse_study({"name": path.stem, **plain})
+        if not plain.keys() - {"name", "question"}:
+            raise PlanError(["the study is empty; give it at least a base, axes, a search or a protocol"])
+        return study
     except PlanError as error:
         raise PlanError(f"{path}: {sentence}" for sentence in error.sentences) from error
+    except yaml.MarkedYAMLError as error:
+        raise PlanError([one_sentence(error)]) from error
     except (ValueError, OmegaConfBaseException, yaml.YAMLError) as error:
         raise PlanError([f"{path}: {one_sentence(error)}"]) from error
 

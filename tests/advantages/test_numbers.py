@@ -32,6 +32,7 @@ def context_of(rewards, dtype):
         entropies_PGT=entropies,
         logprobs_PGT=-entropies,
         mask_PGT=torch.ones(2, G, 3),
+        prompts=["nearly solved", "nearly unsolved"],
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agrae_lab.config import CONF_DIR, ConfigError, losses
+from agrae_lab.config import CONF_DIR, ConfigError, losses, losses_page
 from agrae_lab.config.schema import RULES
 from agrae_lab.runs import training_hash
 from agrae_lab.training.trl_config import trl_config
@@ -102,3 +102,10 @@ def test_a_quantile_of_entropies_is_refused_where_it_would_depend_on_the_machine
     with pytest.raises(ValueError, match=r"hardware\.per_device_batch_size = 64: loss\.top_entropy_quantile"):
         trl_config(compose_config("loss.top_entropy_quantile=0.2", divided), tmp_path)
     trl_config(compose_config("loss.top_entropy_quantile=0.2"), tmp_path)
+
+
+def test_the_committed_page_is_what_the_command_writes():
+    written = losses_page.PAGE.read_text(encoding="utf-8")
+    assert written == losses_page.markdown(), "run `python -m agrae_lab.config.losses_page`"
+    assert all(f"| `{name}` |" in written for name in losses.LOSSES)
+    assert all(f"`loss.{key}`" in written for key in losses.MODIFIERS)

@@ -151,6 +151,11 @@ def test_random_rewards_are_a_function_of_seed_step_prompt_and_index():
     assert drawn(load_task("countdown"), verdicts, ids, seed=0, step=1, first=0) == verdicts
 
 
+def test_choosing_groups_by_their_verdicts_is_refused_under_a_control():
+    with pytest.raises(ValueError, match=r"is a control, and train\.sampling_rounds would choose its groups"):
+        compose_config("task.reward=random", "train.sampling_rounds=3")
+
+
 def test_an_estimator_of_components_is_refused_under_a_control():
     with pytest.raises(ValueError, match=r"task\.reward = 'random' is a control, and advantage 'gdpo' weighs"):
         compose_config("advantage=gdpo", "task.reward=random")

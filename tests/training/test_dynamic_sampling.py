@@ -1,5 +1,6 @@
 """Dynamic sampling: which groups are kept and dropped, real runs with it, a resume, and two processes."""
 
+import json
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from agrae_lab.training.dynamic_sampling import (
     divide,
     fault,
     other_problems,
+    replace_skipped,
     sampling_metrics,
 )
 from agrae_lab.training.trainer import AdvantageTrainer
@@ -49,7 +51,7 @@ def group(name, *marks):
     ],
 )
 def test_a_group_has_a_lesson_if_its_verdicts_differ(marks, reason):
-    assert fault(group("a", *marks)) == reason
+    assert fault([draw.verdict for draw in group("a", *marks)]) == reason
 
 
 def names(groups):
@@ -89,6 +91,17 @@ def test_other_problems_are_drawn_by_seed_step_and_round():
     for other in ({"seed": 2}, {"step": 3}, {"round_number": 2}):
         assert drawn != other_problems(pool, taken, 10, **({"seed": 1, "step": 2, "round_number": 3} | other))
     assert other_problems(pool, set(pool[:31]), 10, seed=1, step=2, round_number=3) is None
+
+
+def test_skipped_problems_give_their_places_to_others():
+    pool = [str(i) for i in range(12)]
+    chosen = replace_skipped(["0", "1", "2", "3"], {"1", "3", "9"}, pool, seed=0, step=1)
+    assert chosen[::2] == ["0", "2"]
+    assert set(chosen[1::2]) <= {"4", "5", "6", "7", "8", "10", "11"}
+    assert len(set(chosen)) == 4
+    assert chosen == replace_skipped(["0", "1", "2", "3"], {"1", "3", "9"}, pool, seed=0, step=1)
+    assert replace_skipped(["0", "1"], {"0", "1"}, ["0", "1", "2"], seed=0, step=1) == ["0", "2"]  # one is left
+    assert replace_skipped(["0", "1"], {"7"}, pool, seed=0, step=1) == ["0", "1"]
 
 
 def dropped(run) -> pd.DataFrame:
@@ -157,6 +170,45 @@ def test_a_killed_run_with_several_rounds_ends_as_an_uninterrupted_one(resampled
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def sampled_groups(run):
+    """The groups of a run that were sampled: step, problem, and whether they were mixed."""
+    paths = sorted((run.path / "rollouts").glob("*-*.parquet"))
+    groups = pd.concat(map(pd.read_parquet, paths)).groupby(["step", "prompt_id"])["correct"].mean().reset_index()
+    return groups.assign(mixed=groups["correct"].between(0, 1, inclusive="neither"))
+
+
+@pytest.mark.parametrize("rounds", [[], ["train.sampling_rounds=2"]])
+def test_a_problem_without_a_lesson_is_passed_over_for_a_while(small_run, tmp_path, rounds):
+    few = tmp_path / "few.jsonl"
+    shipped = problem_sets(compose_config())["train"][:40]
+    few.write_text("".join(json.dumps(row) + "\n" for row in shipped))
+    words = [f"task.train_file={few}", "train.skip_window=2", "train.num_steps=8", *rounds]
+    run = small_run(*words)
+    groups = sampled_groups(run)
+    assert metrics(run)["passed_over"].sum() > 0
+    for problem, visits in groups.groupby("prompt_id"):
+        steps, mixed = visits["step"].tolist(), visits["mixed"].tolist()
+        for before, after, was_mixed in zip(steps, steps[1:], mixed, strict=False):
+            assert was_mixed or after - before > 2, problem
+    assert run.arm == "+".join(["grpo", *(["resampled"] if rounds else []), "skipping"])
+
+
+def test_a_killed_run_remembers_what_it_passes_over(small_run, tmp_path):
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(json.dumps(row) + "\n" for row in problem_sets(compose_config())["train"][:40]))
+    words = [f"task.train_file={few}", "train.skip_window=2", "train.num_steps=8", "train.sampling_rounds=2"]
+    unbroken = small_run(*words)
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, *words))
+    process = start(run_dir)
+    wait_for(run_dir / "rollouts" / "step-000006.parquet", process)
+    process.kill()
+    process.wait()
+    assert start(run_dir).wait(timeout=240) == 0
+    resumed = runs.read_run(run_dir)
+    pd.testing.assert_frame_equal(rollouts(resumed), rollouts(unbroken))
+    pd.testing.assert_frame_equal(metrics(resumed).drop(columns=TIMES), metrics(unbroken).drop(columns=TIMES))
+
+
 @contextmanager
 def sampling_as(source: Path):
     """Inside this block, every problem of a step gets the completions that `source` has sampled for it there."""
@@ -193,6 +245,7 @@ def repeat(run_dir: str, source: str) -> None:
 def test_two_processes_keep_and_drop_as_one_does(small_run, tmp_path):
     """5 prompts of 4: both processes sample a half of the third group of each round."""
     words = ["advantage=a_grae", "loss=dapo", "train.sampling_rounds=3", "train.num_prompts=5", "train.num_steps=4"]
+    words += ["train.skip_window=3"]
     words += ["train.num_minibatches=1", "train.learning_rate=1.5e-4"]
     one = small_run(*words)
     two = runs.read_run(runs.create_run(compose_config(f"root={tmp_path}", *SMALL, *words)))
@@ -213,8 +266,10 @@ def test_two_processes_keep_and_drop_as_one_does(small_run, tmp_path):
         (["train.sampling_rounds=1"], "train.sampling_rounds must be a whole number of at least 2, or null, got 1"),
         (
             ["train.sampling_rounds=2", "train.num_prompts=2000", "train.num_minibatches=1"],
-            "a second round draws train.num_prompts = 2000 other problems, and task.train_file holds 2048; lower",
+            "up to train.num_prompts = 2000 other problems are drawn .* and task.train_file holds 2048; lower",
         ),
+        (["train.skip_window=0"], "train.skip_window must be a whole number of at least 1, or null, got 0"),
+        (["train.skip_window=2", "train.prompt_order=listed"], "train.skip_window draws other problems at random"),
     ],
 )
 def test_rounds_that_cannot_be_are_refused(words, sentence):

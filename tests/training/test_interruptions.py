@@ -15,7 +15,7 @@ from agrae_lab import runs
 from agrae_lab.advantages import make
 from agrae_lab.lifecycle import execute
 from agrae_lab.tasks.problems import shipped_file
-from agrae_lab.training.checkpoints import COMPLETE, last_checkpoint, mark_complete, remove_torn
+from agrae_lab.training.checkpoints import COMPLETE, last_checkpoint, mark_complete, naming_unreadable_file, remove_torn
 from tests.forked import Forked
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_runs_end_to_end import TIMES, metrics, policy_gradient_norm, rollouts
@@ -183,3 +183,25 @@ def test_two_processes_give_the_advantages_of_one(tmp_path):
     # the update used them too, each with its own completion
     assert metrics(run)["grad_norm"][0] == pytest.approx(policy_gradient_norm(run), rel=1e-3)
     assert metrics(run)["correct_count"].tolist() == rollouts(run).groupby("step")["correct"].sum().tolist()
+
+
+class Unsafe:
+    """Content of a file that torch refuses to load, with the advice to load it unsafely."""
+
+
+def test_a_checkpoint_file_that_cannot_be_read_is_named(tmp_path):
+    checkpoints_at(tmp_path, 4)
+    checkpoint = tmp_path / "checkpoint-4"
+    for path in checkpoint.rglob("*.*"):
+        path.unlink()
+    torch.save({"step": 1}, checkpoint / "scheduler.pt")
+    with pytest.raises(KeyError), naming_unreadable_file(checkpoint):
+        raise KeyError  # all files can be read: another error
+    torch.save(Unsafe(), checkpoint / "optimizer.pt")
+    with pytest.raises(runs.RunError) as refused, naming_unreadable_file(checkpoint):
+        torch.load(checkpoint / "optimizer.pt", weights_only=True)
+    sentence = str(refused.value)
+    assert sentence.startswith(f"{checkpoint}/optimizer.pt cannot be read by torch")
+    assert f"Delete {checkpoint}: the run then resumes from the checkpoint before" in sentence
+    assert "weights_only" not in sentence
+    assert "\n" not in sentence

@@ -1,13 +1,17 @@
 """Mirrors of the metrics: they show the records, and their failures do not stop the run."""
 
+import re
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from agrae_lab import runs
-from agrae_lab.training.tracking import TensorBoardMirror, WandbMirror
+from agrae_lab.track import push
+from agrae_lab.training.tracking import Mirror, TensorBoardMirror, WandbMirror, shortened, wandb_id
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_runs_end_to_end import metrics
 
@@ -50,7 +54,7 @@ def test_wandb_mirrors_offline(small_run, tmp_path, monkeypatch):
     (settings,) = asked
     cell = run.path.parent.name
     assert settings["group"] == f"a_grae/{cell}"
-    assert settings["id"] == f"{runs.training_hash(run.config, without=('seed',))}-3"
+    assert settings["id"].startswith(f"{runs.training_hash(run.config, without=('seed',))}-3-")
     assert settings["id"].startswith(cell.rpartition("-")[2])
     (written,) = (run.path / "wandb").glob(f"offline-run-*-{settings['id']}/run-{settings['id']}.wandb")
     assert b"greedy_accuracy" in written.read_bytes()
@@ -76,18 +80,19 @@ def test_a_mirror_that_cannot_start_fails_nothing(small_run, tmp_path, monkeypat
     monkeypatch.setattr(wandb, "init", refuse)
     run = small_run("tracking=wandb", "train.num_steps=1", root=tmp_path)
     assert run.status == "done"
-    assert "tracking=wandb is off for this run: no space left" in caplog.text
+    assert caplog.text.count("tracking=wandb failed: no space left") == 1
 
 
 @pytest.mark.parametrize("method", ["log", "finish"])
-def test_a_mirror_that_breaks_later_is_switched_off_with_one_line(run, monkeypatch, caplog, method):
+def test_a_mirror_that_breaks_later_warns_in_one_line(run, monkeypatch, caplog, method):
     mirror = WandbMirror(run)
     with monkeypatch.context() as broken:
         broken.setattr(type(mirror._wandb), method, lambda *_, **__: 1 / 0)
         for step in (1, 2):
             mirror.log({"step": step})
         mirror.finish()
-    mirror._wandb.finish()
+    with suppress(Exception):  # its service is gone
+        mirror._wandb.finish()
     assert caplog.text.count("division by zero") == 1
 
 
@@ -129,8 +134,87 @@ def test_tensorboard_that_is_not_installed_is_named_in_the_log(run, monkeypatch,
     mirror = TensorBoardMirror(run)
     mirror.log({"step": 1, "loss": 0.5})
     mirror.finish()
-    assert "tracking=tensorboard is off for this run" in caplog.text
+    assert "tracking=tensorboard failed" in caplog.text
     assert "install agrae-lab[tensorboard]" in caplog.text
+
+
+def record(run: runs.Run, *steps: int) -> None:
+    """Write metrics.parquet with these steps."""
+    pd.DataFrame({"step": steps, "loss": [float(step) for step in steps]}).to_parquet(run.metrics_path)
+
+
+def test_a_resumed_run_mirrors_the_steps_before_it_too(run):
+    pytest.importorskip("tensorboard")
+    record(run, 1, 2, 3, 4)
+    mirror = TensorBoardMirror(run)  # nothing of the first attempt reached its event files
+    mirror.log({"step": 4, "loss": 4.0})
+    assert _scalars(run)["loss"].to_dict() == {1: 1.0, 2: 2.0, 3: 3.0, 4: 4.0}
+    mirror.finish()
+
+
+class Flaky(Mirror):
+    """A mirror whose first `broken` rows fail."""
+
+    name = "flaky"
+
+    def __init__(self, run: runs.Run, *, broken: int) -> None:
+        self.broken, self.seen = broken, []
+        super().__init__(run)
+
+    def _open(self) -> None: ...
+    def _finish(self) -> None: ...
+    def _abandon(self) -> None: ...
+    def _log(self, row) -> None:
+        if self.broken:
+            self.broken -= 1
+            raise ConnectionError("away")
+        self.seen.append(row["step"])
+
+
+def test_a_transient_error_costs_no_step_and_one_line(run, caplog):
+    mirror = Flaky(run, broken=2)
+    for step in range(1, 12):
+        record(run, *range(1, step + 1))
+        mirror.log({"step": step, "loss": 0.0})
+    mirror.finish()
+    assert mirror.seen == list(range(1, 12))
+    assert caplog.text.count("away") == 1
+
+
+def test_what_is_missing_at_the_end_is_mirrored_then(run):
+    mirror = Flaky(run, broken=1)
+    record(run, 1)
+    mirror.log({"step": 1, "loss": 0.0})
+    mirror.finish()
+    assert mirror.seen == [1]
+
+
+def test_ids_differ_between_roots_and_experiments(run):
+    moved = replace(run, path=run.path.parents[2] / "other" / run.key)
+    renamed = replace(run, config={**run.config, "experiment": {"name": "e", "question": None}})
+    assert len({wandb_id(run), wandb_id(moved), wandb_id(renamed)}) == 3
+
+
+def test_long_names_keep_their_hash():
+    assert shortened("short") == "short"
+    name = shortened("e" * 200 + "/grpo-1a2b3c4d")
+    assert len(name) == 128
+    assert name.endswith("/grpo-1a2b3c4d")
+
+
+def test_push_sends_a_whole_run_and_refuses_what_it_cannot(run, capsys):
+    pytest.importorskip("tensorboard")
+    record(run, 1, 2, 3)
+    assert push([str(run.path), "tracking=tensorboard"]) == 0
+    assert list(_scalars(run)["loss"].index) == [1, 2, 3]
+    for words, sentence in (
+        ([str(run.path), "tracking.mod=online"], "did you mean 'tracking.mode'?"),
+        ([str(run.path), "tracking=none"], "add tracking=wandb or tracking=tensorboard"),
+        ([str(run.path / "nowhere")], "is not a run directory"),
+        ([], "name at least one run directory"),
+    ):
+        with pytest.raises(runs.RunError, match=re.escape(sentence)):
+            push(words)
 
 
 def _scalars(run: runs.Run) -> dict[str, pd.Series]:

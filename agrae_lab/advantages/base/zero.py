@@ -15,7 +15,7 @@ from agrae_lab.advantages.settings import Link
 class Zero(Link):
     """Train without a policy gradient, as a control: only weight decay, KL or an entropy bonus move the weights.
 
-    A = 0   (no source: a control).
+    A = 0   (a control, beside the random rewards of arXiv 2506.10947).
 
     A difference that this arm shows as well is not the work of any advantage.
 

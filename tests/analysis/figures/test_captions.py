@@ -68,7 +68,15 @@ def check(study: Study) -> set[str]:
 def test_captions_have_two_sentences(demo_root: Root, several_seeds: Study) -> None:
     names = check(one_seed(demo_root)) | check(several_seeds)
     everything = {one.NAME for one in (*figures.discover(), *tables.discover())}
-    assert everything - names <= {"majority", "seeds_needed"}, everything - names
+    assert everything - names <= {"majority", "seeds_needed", "settings"}, everything - names
+
+
+def test_the_caption_of_a_grid_of_settings_has_two_sentences(tmp_path: Path) -> None:
+    root = Root(tmp_path, num_problems=12, num_samples=16)
+    trains = [root.config("grpo", 0)["train"] | {"learning_rate": rate} for rate in (1e-4, 1e-3)]
+    root.experiment("x", [root.run(arm, train=train) for train in trains for arm in ("grpo", "a_grae")])
+    (experiment,) = list_experiments(root.path)
+    assert "settings" in check(load_study(root.path, experiment))
 
 
 def test_captions_have_two_sentences_beside_published_numbers(demo_root: Root) -> None:

@@ -52,7 +52,7 @@ def test_figure_table_and_headline_have_the_same_numbers(three_seeds: Study) -> 
             np.testing.assert_allclose(drawn.loc[place, columns].to_numpy(float), mine, rtol=1e-12)
             if place in declared.index:
                 np.testing.assert_allclose(declared.loc[place, columns].to_numpy(float), mine, rtol=1e-12)
-            assert f"at k = {one.k}: {points(one)}" in sentence
+            assert f"at k = {one.k}: {points(one.interval)}" in sentence
 
 
 def test_one_seed_says_nothing_of_the_method(three_seeds: Study) -> None:

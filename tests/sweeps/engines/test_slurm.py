@@ -238,3 +238,9 @@ def _task(run: runs.Run) -> str:
 def _state(task: str) -> str:
     command = ["squeue", "--noheader", "--format=%T", f"--jobs={task}"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+@pytest.mark.parametrize("options", [{"time": 1}, {"time": 5, "signal_delay_s": 300}])
+def test_a_time_within_the_delay_of_the_signal_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(PlanError, match=r"resources\.options\.time is . minutes, but Slurm asks a run to stop"):
+        slurm.check(options, RetryPolicy())

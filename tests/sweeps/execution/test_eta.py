@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from sweeps.execution.eta import longest_seconds, recorded_seconds, run_remaining, sweep_remaining, typical_seconds
+from agrae_lab import runs
+from sweeps.execution.eta import (
+    expected_seconds,
+    in_order_seconds,
+    longest_seconds,
+    recorded_seconds,
+    run_remaining,
+    sweep_remaining,
+    typical_seconds,
+)
 
 
 def run_with(**timings):
@@ -50,3 +60,25 @@ def test_waiting_runs_start_on_the_slot_that_is_free_first() -> None:
     assert sweep_remaining([10], num_waiting=1, typical=25, num_slots=2) == 25  # the second slot is idle
     assert sweep_remaining([10, None], num_waiting=0, typical=25, num_slots=2) is None
     assert sweep_remaining([10], num_waiting=1, typical=None, num_slots=1) is None
+
+
+def run_of(path: Path, *, timings: dict[str, float] | None = None, model: str = "nano", **train: int) -> runs.Run:
+    config = {"model": {"path": model}, "train": {"num_steps": 10, "num_prompts": 8, "num_generations": 4, **train}}
+    config["evaluation"] = {"num_samples": 16, "benchmarks": {"b": {}}}
+    return runs.Run(path / "a-12345678" / "seed-0", config, {"status": "done", "timings": timings or {}})
+
+
+def test_estimates_scale_with_steps_completions_and_samples(tmp_path: Path) -> None:
+    finished = [run_of(tmp_path, timings={"train_seconds": 100.0, "evaluate_seconds": 20.0})]
+    assert expected_seconds(run_of(tmp_path), finished) == 120.0
+    assert expected_seconds(run_of(tmp_path, num_steps=20, num_generations=8), finished) == 420.0
+    more = run_of(tmp_path)
+    more.config["evaluation"]["num_samples"] = 64
+    assert expected_seconds(more, finished) == 180.0
+    assert expected_seconds(run_of(tmp_path, model="other"), finished) is None
+    assert expected_seconds(run_of(tmp_path), []) is None
+
+
+def test_runs_start_in_order_on_the_first_free_slot() -> None:
+    assert in_order_seconds([20.0, 10.0, 10.0, 5.0], num_slots=2) == 25.0
+    assert in_order_seconds([], num_slots=2) == 0.0

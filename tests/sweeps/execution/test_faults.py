@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from fake_train import pids, steps
-from sweep_lab import Lab, environment
+from sweep_lab import Lab, environment, failures
 
 from agrae_lab import runs
+from sweeps.execution import forkserver
 from sweeps.execution.retry_policy import RetryPolicy
+from sweeps.execution.worker import run_in_child
 
 
 @pytest.mark.slow
@@ -162,3 +165,47 @@ def test_a_run_that_ruins_its_own_books_fails_alone(lab: Lab) -> None:
     launch = lab.execute("scribble", "ok", retry_policy=RetryPolicy(), num_slots=1)
     assert [outcome.status for outcome in launch.outcomes] == ["failed", "done"]
     assert "meta.json is not readable as JSON" in launch.text
+
+
+def test_a_root_that_cannot_hold_runs_is_one_sentence(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    lab.root.write_text("a file\n")
+    for words in (("plain",), ("plain", "seed=1")):
+        assert lab.sweep(*words) == 2
+        assert capsys.readouterr().err.splitlines() == [
+            f"root={lab.root}: {lab.root} is a file, not a directory; choose another root",
+            "nothing was started",
+        ]
+
+
+def test_a_full_disk_at_the_launch_is_one_sentence(
+    lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGRAE_FAILPOINT", "config:1:full")
+    monkeypatch.setattr("agrae_lab.runs.failpoints._num_writes", Counter())
+    assert lab.sweep("plain") == 2
+    fault, end = capsys.readouterr().err.splitlines()
+    assert fault.endswith("config.yaml: No space left on device. Choose a root that can be written, with room")
+    assert end == "nothing was started"
+
+
+def test_a_fork_server_that_dies_while_it_loads_is_an_infrastructure_failure(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the screen, on disk, and in the class that is retried."""
+    start, told = forkserver.start, []
+
+    def dying(context, target, *args):
+        if target is run_in_child and len(told) < 3:
+            told.append(args)
+            raise EOFError
+        return start(context, target, *args)
+
+    monkeypatch.setattr(forkserver, "start", dying)
+    launch = lab.execute("ok", retry_policy=RetryPolicy(retries=1), num_slots=1)
+    assert [outcome.status for outcome in launch.outcomes] == ["failed"]
+    assert "infrastructure" in launch.text
+    assert "the fork server of the runs has died" in launch.text
+    assert failures(lab) == {"ok 0": ("infrastructure", 2)}
+    assert lab.statuses() == {"ok 0": "failed"}
+    launch = lab.execute("ok", retry_policy=RetryPolicy(retries=1), num_slots=1)
+    assert lab.statuses() == {"ok 0": "done"}

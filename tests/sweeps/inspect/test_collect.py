@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from study_lab import StudyLab
 from sweep_lab import Lab
 
 from agrae_lab import runs
+from sweeps.__main__ import main
 from sweeps.errors import PlanError
+from sweeps.inspect.collect import collect
 from sweeps.inspect.compare import find, settings_that_differ
+from sweeps.inspect.gc import find_removable
+from sweeps.inspect.status import status_rows
 
 BENCHMARK = "sums"
 NUM_SAMPLES = 10
@@ -208,3 +213,46 @@ def test_a_study_that_was_never_launched_says_so(night: StudyLab, capsys: pytest
 def _steps(night: StudyLab, cell: str) -> int:
     steps: int = find(cell, night.root)[0].config["train"]["num_steps"]
     return steps
+
+
+def test_one_unreadable_meta_json_costs_its_row_only(night: StudyLab, capsys: pytest.CaptureFixture[str]) -> None:
+    torn, *others = runs.list_runs(night.root)
+    (torn.path / "meta.json").write_text('{"status": ')
+    rows = {row.run: row for row in status_rows([torn.path, *(run.path for run in others)])}
+    assert rows[torn.key].status == "unreadable"
+    assert "meta.json is not readable as JSON" in (rows[torn.key].error or "")
+    assert {row.status for key, row in rows.items() if key != torn.key} == {run.status for run in others}
+    table = collect([torn.path, *(run.path for run in others)]).set_index("run")
+    assert table.loc[torn.key, "status"] == "unreadable"
+    assert len(table) == len(rows)
+    assert all(item.path != torn.path for item in find_removable(night.root, [torn.path], everything=True))
+    assert night.do("status") == 0
+    assert "unreadable" in capsys.readouterr().out
+
+
+def test_status_of_a_root_says_which_settings_a_hash_stands_for(
+    night: StudyLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", str(night.root)], config_dir=night.conf) == 0
+    shown = capsys.readouterr().out
+    for run in runs.list_runs(night.root):
+        hash_ = run.path.parent.name.rpartition("-")[2]
+        assert f"ok num_steps={run.config['train']['num_steps']} seed={run.seed} ({hash_})" in shown
+
+
+def test_a_finished_run_that_nobody_names_is_no_rubbish(night: StudyLab) -> None:
+    (night.root / "experiments" / "night.json").unlink()
+    shutil.rmtree(night.root / "studies")
+    done, *others = runs.list_runs(night.root)
+    runs.update_meta(others[0].path, status="interrupted")
+    found = find_removable(night.root, [run.path for run in (done, *others)], everything=True)
+    assert [item.path for item in found] == [others[0].path]
+
+
+def test_a_pruned_run_is_called_pruned(night: StudyLab, capsys: pytest.CaptureFixture[str]) -> None:
+    run = runs.list_runs(night.root)[0]
+    runs.update_meta(run.path, status="interrupted", pruned="trial 3 of night: not among the best third at step 1")
+    assert status_rows([run.path])[0].status == "pruned"
+    assert collect([run.path])["status"].tolist() == ["pruned"]
+    assert night.do("plan") == 0
+    assert "pruned" in capsys.readouterr().out

@@ -40,7 +40,7 @@ def test_plan_shows_the_cells_and_writes_nothing(night: StudyLab, capsys: pytest
         ["arm=ok", f"train.num_steps={number}", "ok", "0", "1", "pending"] for number in (1, 2)
     ]
     assert "4 of 4 pairs of cell and seed are new" in output
-    assert "duration unknown" in output
+    assert "duration not known" in output
     night.do("run", "--slots", "2")
     before = night.tree()
     capsys.readouterr()
@@ -50,7 +50,7 @@ def test_plan_shows_the_cells_and_writes_nothing(night: StudyLab, capsys: pytest
     output = capsys.readouterr().out
     assert "4 finished, 2 to do" in output
     assert "2 of 6 pairs of cell and seed are new" in output
-    assert "the median of the 4 finished" in output
+    assert "finished of them, scaled by steps, completions and samples" in output
 
 
 def test_a_study_runs_once_and_the_same_command_finds_it_done(

@@ -12,8 +12,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import agrae_lab.train  # noqa: F401 - registers the advantage groups
+from sweeps.errors import PlanError
 from sweeps.spec.axes import override
 from sweeps.spec.compose import CONFIG_DIR, Composer, compose, config_dir
+from sweeps.spec.experiments import expand, experiment_cells, multirun_points
 
 BASE = ["world=nano", "train.num_steps=50", "+extra={a: 1, b: [1, 2]}", "~tracking.name", "advantage=a_grae"]
 
@@ -85,3 +87,46 @@ def test_a_yaml_edited_later_does_not_reach_what_is_composed(tmp_path: Path) -> 
         before = composer.compose({"b": 3})
         config.write_text("a: 9\nb: 2\n")
         assert composer.compose({"b": 4}).a == before.a == 1
+
+
+@pytest.mark.parametrize(
+    ("base", "settings"),
+    [
+        ([], {"advantage.base": {"_target_": "mine:Mine", "tau": 0.1}}),
+        (["advantage.base={_target_: 'mine:Mine', tau: 0.1}"], {}),
+        (["advantage.base._target_=mine:Mine"], {"advantage.base.tau": 0.1}),
+        (["advantage.base._target_=mine:Mine", "advantage.base.tau=0.1"], {}),
+    ],
+)
+def test_a_link_of_ones_own_with_its_fields_means_the_same_everywhere(base: list[str], settings: dict) -> None:
+    with config_dir(CONFIG_DIR):
+        link = OmegaConf.to_container(Composer(base).compose(settings))["advantage"]["base"]
+    assert (link["_target_"], link["tau"]) == ("mine:Mine", 0.1)
+    if "_target_" in str(settings) or "{" in str(base):
+        assert set(link) == {"_target_", "tau"}  # nothing of the link before
+
+
+def test_dictionaries_for_one_key_are_merged_in_a_sweep_as_in_a_single_run() -> None:
+    with config_dir(CONFIG_DIR):
+        (one, other) = expand(["model.lora={rank: 4}", "model.lora={alpha: 8}", "seed=0,1"])
+    assert one == ["model.lora={rank: 4}", "model.lora={alpha: 8}", "seed=0"]
+    assert other[-1] == "seed=1"
+
+
+def test_several_experiments_of_a_multirun_are_the_union_of_their_arms() -> None:
+    with config_dir(CONFIG_DIR):
+        points = multirun_points([], ["+experiment=group_symmetry,a_grae", "seed=3"])
+        alone = [
+            point
+            for name in ("group_symmetry", "a_grae")
+            for point in multirun_points([], [f"+experiment={name}", "seed=3"])
+        ]
+        names = ("group_symmetry", "a_grae")
+        cells = [cell for name in names for cell in experiment_cells([name], ["seed=3"])]
+        with pytest.raises(PlanError, match="there is no experiment 'a_gra'"):
+            multirun_points([], ["+experiment=group_symmetry,a_gra"])
+    assert len(alone) == 2  # without axes, which Hydra hands over
+    assert len(points) == len(cells) > len(alone)
+    of_a_grae = [point for point in points if "+experiment=a_grae" in point]
+    assert 0 < len(of_a_grae) < len(points)
+    assert all("seed=3" in point for point in points)

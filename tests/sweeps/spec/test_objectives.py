@@ -80,3 +80,18 @@ def test_metrics_that_runs_will_have(tmp_path: Path) -> None:
     config = yaml.safe_load(yaml.safe_dump(CONFIG))
     check_metric("pass@40/problems", config)
     check_metric("metrics.approx_kl:max", config)
+
+
+@pytest.mark.parametrize(
+    ("metric", "config", "sentence"),
+    [
+        ("metrics.kl:last", {"loss": {"kl_coefficient": 0.0}}, "no run records kl while loss.kl_coefficient is 0"),
+        ("metrics.greedy_accuracy:last", {"train": {"validate_every": 0}}, "while train.validate_every is 0"),
+        ("metrics.final_greedy_entropy:last", {"train": {"validate_every": 0}}, "while train.validate_every is 0"),
+    ],
+)
+def test_a_column_that_the_settings_leave_empty_is_refused(metric: str, config: dict, sentence: str) -> None:
+    with pytest.raises(PlanError) as refused:
+        check_metric(metric, {**CONFIG, **config})
+    assert sentence in str(refused.value)
+    check_metric(metric, {**CONFIG, "loss": {"kl_coefficient": 0.1}, "train": {"validate_every": 5}})

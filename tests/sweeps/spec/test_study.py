@@ -53,7 +53,7 @@ def _faults(tmp_path: Path, text: str) -> list[str]:
     with pytest.raises(PlanError) as refused:
         _read(tmp_path, text)
     prefix = f"{tmp_path / 'mine.yaml'}: "
-    assert all(sentence.startswith(prefix) and "\n" not in sentence for sentence in refused.value.sentences)
+    assert all(sentence.startswith(prefix[:-1]) and "\n" not in sentence for sentence in refused.value.sentences)
     return [sentence.removeprefix(prefix) for sentence in refused.value.sentences]
 
 
@@ -68,7 +68,7 @@ def test_a_study_is_read_whole_and_survives_being_written(tmp_path: Path) -> Non
 
 
 def test_a_study_of_nothing_is_the_base_with_one_seed_under_the_files_name(tmp_path: Path) -> None:
-    study = _read(tmp_path, "")
+    study = _read(tmp_path, "seeds: [0]")
     assert study == Study("mine")
     assert study_cells(study) == [{}]
 
@@ -122,7 +122,10 @@ def test_a_search_is_read(tmp_path: Path) -> None:
         ),
         ("constraints: [{metric: a}]", "constraints[0] needs one of at_most and at_least"),
         ("[1, 2]", "a study is a mapping of keys to values"),
-        ("a: [1", "while parsing"),
+        ("a: [1", "mine.yaml:1: not readable as YAML while parsing"),
+        ("", "the study is empty; give it at least a base"),
+        ("# later\n", "the study is empty"),
+        ("question: Is it?", "the study is empty"),
         ("axes: {}\naxes: {}", "duplicate key axes"),
     ],
 )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hydra.core.plugins import Plugins
+from hydra.core.utils import setup_globals
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -32,12 +33,17 @@ class AgraeSweeper(Sweeper):
         Raises:
             SystemExit: an override that cannot be read or has no list of values, after one sentence about it.
         """
+        from agrae_lab.runs.sentences import leave_errors_to_hydra
         from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, reraise_if_full_error
         from sweeps.launch.cells import print_refusal
-        from sweeps.spec.experiments import expand
+        from sweeps.spec.experiments import multirun_points
 
+        leave_errors_to_hydra()
+        setup_globals()
         try:
-            points = expand([*self._axes, *arguments])
+            points = multirun_points(self._axes, arguments)
+        except PlanError as error:
+            raise SystemExit(print_refusal(error)) from error
         except CONFIG_ERRORS as error:
             reraise_if_full_error(error)
             raise SystemExit(print_refusal(PlanError([one_sentence(error)]))) from error

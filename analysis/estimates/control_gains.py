@@ -1,0 +1,84 @@
+"""Gains over the base model that a control has too: an arm whose training cannot learn from the verifier's verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.estimates.answers import BETTER, question_ks, word_of
+from analysis.estimates.passk_curves import collect
+from analysis.io.study import BASE, Study
+from analysis.presentation.style import sort_arms
+from analysis.statistics.contrasts import contrast_intervals
+from analysis.statistics.evaluations import Contrast, Evaluations
+from analysis.statistics.intervals import Interval
+
+# Rewards of agrae_lab/tasks/rewards.py that say nothing of correctness, or its opposite (a test compares them).
+CONTROL_REWARDS = ("random", "constant", "format", "inverted")
+NO_ADVANTAGE = "zero"
+
+
+@dataclass(frozen=True)
+class ControlGain:
+    """Gain of one arm over the base model on one benchmark at one k, beside the control that comes nearest to it.
+
+    control_gain: of the control over the base model. has_gain: its interval is above 0. beyond: Pass@k of the arm minus
+    the control's. is_beyond: the interval of this difference is above 0 for every control.
+    """
+
+    benchmark: str
+    arm: str
+    k: int
+    control: str
+    control_gain: Interval
+    has_gain: bool
+    beyond: Interval
+    is_beyond: bool
+
+
+def is_control(config: Mapping[str, Any]) -> bool:
+    """Return whether a frozen config trains a control: by a control reward, or without any advantage."""
+    reward = (config.get("task") or {}).get("reward")
+    return reward in CONTROL_REWARDS or config["advantage"]["base"]["name"] == NO_ADVANTAGE
+
+
+def control_arms(study: Study) -> list[str]:
+    """Return the controls among a study's arms, by their configs."""
+    return sort_arms([arm for arm, runs in study.arms.items() if is_control(runs[0].config)])
+
+
+def control_gains(study: Study) -> list[ControlGain]:
+    """Return the gains over the base model of arms that are no controls, each beside the nearest control.
+
+    A gain is one if its interval is above 0. Without a control, or without the base model's evaluation, there is none.
+
+    Raises:
+        FrameError: an evaluation cannot be read, or two of them cannot be compared.
+    """
+    named = control_arms(study)
+    found: list[ControlGain] = []
+    for benchmark in study.benchmarks if named else ():
+        evaluations = collect(study, benchmark)
+        if evaluations is None or BASE not in evaluations.correct:
+            continue
+        controls = [arm for arm in named if arm in evaluations.correct]
+        arms = [arm for arm in evaluations.correct if arm not in (BASE, *named)]
+        ks = question_ks(evaluations.num_samples, study.comparison)
+        for arm in sort_arms(arms) if controls else ():
+            smallest = study.comparison.smallest_share
+            gains = _differences(evaluations, arm, BASE, ks)
+            for k in [k for k in ks if word_of(gains[k], smallest) == BETTER]:
+                beyond = {control: _differences(evaluations, arm, control, [k])[k] for control in controls}
+                nearest = min(beyond, key=lambda control: beyond[control].lo)
+                is_beyond = all(word_of(interval, smallest) == BETTER for interval in beyond.values())
+                own = _differences(evaluations, nearest, BASE, [k])[k]
+                has_gain = word_of(own, smallest) == BETTER
+                found.append(ControlGain(benchmark, arm, k, nearest, own, has_gain, beyond[nearest], is_beyond))
+    return found
+
+
+def _differences(evaluations: Evaluations, arm: str, other: str, ks: list[int]) -> dict[int, Interval]:
+    """Return k → Pass@k of an arm minus another's."""
+    contrasts: list[Contrast] = [{arm: {k: 1.0}, other: {k: -1.0}} for k in ks]
+    return dict(zip(ks, contrast_intervals(evaluations, contrasts, bands=False), strict=True))

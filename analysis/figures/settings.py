@@ -1,0 +1,113 @@
+"""Pass@k of each candidate minus the reference's under every setting of a study, such as a grid of learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from agrae_lab.runs import Run, leaves
+from analysis.estimates.answers import answers
+from analysis.io.study import Study
+from analysis.presentation.style import PERCENT, colour, label, marker
+from analysis.statistics.intervals import FEW_SEEDS
+
+NAME = "settings"
+QUESTION = "Under which settings is a candidate better than the reference?"
+PAPER = ""
+COLUMNS = 2
+
+_SECTIONS = ("world", "train", "task", "model", "evaluation")  # of a config, beside the method and the seed
+_APART = 0.22  # between the k of one setting, whose heights are 1 apart
+
+
+def table(study: Study) -> pd.DataFrame:
+    """Return a row for each candidate, benchmark, setting and k; height: y. No rows for a single setting."""
+    parts = by_setting(study)
+    rows = [
+        {
+            "panel": f"{label(answer.arm)} − {label(answer.reference)}"
+            + (f" on {answer.benchmark}" if len(study.benchmarks) > 1 else ""),
+            "benchmark": answer.benchmark,
+            "arm": answer.arm,
+            "reference": answer.reference,
+            "setting": setting,
+            "k": difference.k,
+            "estimate": difference.interval.estimate,
+            "lo": difference.interval.lo,
+            "hi": difference.interval.hi,
+            "seeds": difference.interval.num_seeds,
+            "method": difference.interval.method,
+            "speaks_of": difference.interval.speaks_of,
+            "height": len(parts) - 1 - list(parts).index(setting) - _APART * place,
+        }
+        for setting, part in parts.items()
+        for answer in answers(part)
+        for place, difference in enumerate(answer.differences)
+    ]
+    found = pd.DataFrame(rows)
+    return found if len(rows) and found["setting"].nunique() > 1 else pd.DataFrame()
+
+
+def by_setting(study: Study) -> dict[str, Study]:
+    """Return the part of the study under each setting; a setting is named by the values that differ."""
+    settings = {run.key: _setting(run) for run in study.runs}
+    varied = [
+        key
+        for key in dict.fromkeys(key for setting in settings.values() for key in setting)
+        if len({setting.get(key) for setting in settings.values()}) > 1
+    ]
+    parts: dict[tuple[str, ...], list[Run]] = {}
+    for run in study.runs:
+        parts.setdefault(tuple(settings[run.key].get(key, "–") for key in varied), []).append(run)
+    names = [key.rpartition(".")[2] for key in varied]
+    return {
+        ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True)): replace(
+            study, runs=tuple(runs)
+        )
+        for values, runs in parts.items()
+    }
+
+
+def _setting(run: Run) -> dict[str, str]:
+    return {key: str(value) for key, value in leaves({name: run.config.get(name) for name in _SECTIONS})}
+
+
+def caption(table: pd.DataFrame) -> str:
+    """Return the drawn quantity, then the settings and seeds."""
+    fewest, most = table["seeds"].min(), table["seeds"].max()
+    seeds = str(fewest) if fewest == most else f"{fewest} to {most}"
+    return (
+        f"Pass@k minus {label(table['reference'].iloc[0])}'s under the same setting, with 95 % intervals, from top to "
+        f"bottom k = {', '.join(map(str, sorted(table['k'].unique())))}. "
+        f"Data: {table['setting'].nunique()} settings; seeds per arm and setting: {seeds}."
+    )
+
+
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return the method of the intervals, and that they are pointwise."""
+    bounded = table.dropna(subset="lo")[["method", "speaks_of"]].drop_duplicates()
+    return (
+        *(f"Interval: {method}; scope: {target}." for method, target in bounded.to_numpy()),
+        "No interval is corrected for the number of settings: confirm a chosen one on fresh seeds.",
+        f"Fewer than {FEW_SEEDS} seeds: read intervals with care." if (table["seeds"] < FEW_SEEDS).any() else "",
+    )
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw a mark with its interval for each setting and k; filled for the smallest k."""
+    hue, sign = colour(str(table["arm"].iloc[0])), marker(str(table["arm"].iloc[0]))
+    ax.axvline(0.0, color="0.4", linewidth=0.8, zorder=1)
+    ax.hlines(table["height"], table["lo"], table["hi"], color=hue, linewidth=1.1)
+    for k, rows in table.groupby("k"):
+        face = hue if k == table["k"].min() else "white"
+        ax.plot(rows["estimate"], rows["height"], sign, color=hue, markerfacecolor=face)
+    first = table[table["k"] == table["k"].min()]
+    ax.set_yticks(first["height"], first["setting"])
+    ax.set_ylim(table["height"].min() - 0.6, table["height"].max() + 0.6)
+    ax.grid(False, axis="y")
+    ax.xaxis.set_major_formatter(PERCENT)
+    ax.set_xlabel("Difference in Pass@k (pp)")
+    return ax

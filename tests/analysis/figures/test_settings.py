@@ -1,0 +1,54 @@
+"""The figure of a grid of settings: each candidate against the reference under the same setting."""
+
+import pytest
+from analysis_lab import Root, description
+
+from agrae_lab.runs import list_experiments
+from analysis.estimates.answers import answers
+from analysis.figures import find, settings
+from analysis.io.study import load_study
+from analysis.presentation.render import render
+
+
+def study_of(root, rates, arms=("grpo", "hard_focused"), seeds=(0, 1, 2)):
+    def run(arm, seed, rate):
+        train = root.config(arm, seed)["train"] | {"learning_rate": rate}
+        return root.run(arm, seed, train=train)
+
+    root.experiment("x", [run(arm, seed, rate) for rate in rates for arm in arms for seed in seeds])
+    return load_study(root.path, list_experiments(root.path)[0])
+
+
+@pytest.fixture
+def root(tmp_path):
+    return Root(tmp_path / "runs", num_problems=20, num_samples=32)
+
+
+def test_each_setting_is_a_study_of_its_own(root, tmp_path):
+    study = study_of(root, [1e-4, 1e-3])
+    table = find("settings").table(study)
+    assert list(table["setting"].unique()) == ["learning_rate 0.0001", "learning_rate 0.001"]
+    for setting, part in settings.by_setting(study).items():
+        (answer,) = answers(part)
+        rows = table[table["setting"] == setting]
+        assert list(rows["k"]) == [difference.k for difference in answer.differences]
+        assert list(rows["lo"]) == [difference.interval.lo for difference in answer.differences]
+    assert set(table["seeds"]) == {3}
+    assert "2 settings; seeds per arm and setting: 3." in description(settings, table)
+    assert render(settings, study, tmp_path).reason == ""
+    assert (tmp_path / "settings.svg").is_file()
+
+
+def test_arms_that_share_no_setting_are_not_compared(root):
+    rate_of = {"grpo": 1e-4, "hard_focused": 1e-3}
+    runs = [
+        root.run(arm, seed, train=root.config(arm, seed)["train"] | {"learning_rate": rate})
+        for arm, rate in rate_of.items()
+        for seed in (0, 1)
+    ]
+    root.experiment("x", runs)
+    assert settings.table(load_study(root.path, list_experiments(root.path)[0])).empty
+
+
+def test_a_single_setting_has_no_such_figure(root):
+    assert settings.table(study_of(root, [1e-4])).empty

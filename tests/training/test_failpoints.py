@@ -1,0 +1,99 @@
+"""A run that a failpoint broke: the resumed one ends as an unbroken one, or one sentence names the damaged file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from agrae_lab import runs
+from agrae_lab.runs import failpoints
+from analysis.io.eval_counts import read_counts
+from analysis.io.parquet import FrameError
+from tests import forked
+from tests.training.conftest import SMALL
+from tests.training.test_runs_end_to_end import TIMES
+
+WORDS = ("+experiment=a_grae", "advantage=a_grae", *SMALL, "train.num_steps=4", "evaluation.at_steps=[2]")
+
+# name → ordinals of its writes; "checkpoint: 1" is the one after step 2
+WRITES = {
+    "config": (1,),
+    "meta": (1, 3, 6),
+    "progress": (2,),
+    "metrics": (1, 3),
+    "rollouts": (1, 3),
+    "checkpoint": (1,),
+    "checkpoint list": (1, 2),
+    "model": (1, 2),
+    "policy": (1,),
+    "chunk": (1, 2),
+    "samples": (1, 2),
+    "manifest": (1,),
+}
+QUICK = [("checkpoint list", 1, "flip"), ("model", 2, "flip"), ("chunk", 1, "torn")]
+ALL = [(name, number, kind) for name, numbers in WRITES.items() for number in numbers for kind in failpoints.KINDS]
+
+
+def train(root: Path, **environment: str):
+    return forked.run("-m", "agrae_lab.train", f"root={root}", *WORDS, env={**os.environ, **environment})
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory) -> runs.Run:
+    root = tmp_path_factory.mktemp("unbroken")
+    ended = train(root)
+    assert ended.returncode == 0, ended.stderr
+    (run,) = runs.list_runs(root)
+    return run
+
+
+@pytest.mark.parametrize(("name", "number", "kind"), QUICK)
+def test_a_run_broken_at_a_write_resumes(unbroken, tmp_path, name, number, kind):
+    check(unbroken, tmp_path, name, number, kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "number", "kind"), [one for one in ALL if one not in QUICK])
+def test_the_walk_through_all_writes(unbroken, tmp_path, name, number, kind):
+    check(unbroken, tmp_path, name, number, kind)
+
+
+def check(unbroken: runs.Run, root: Path, name: str, number: int, kind: str) -> None:
+    broken = train(root, **{failpoints.VARIABLE: f"{name}:{number}:{kind}"})
+    assert broken.returncode != 0, "the failpoint was not reached"
+    resumed = train(root)
+    if resumed.returncode != 0:
+        assert "Traceback" not in resumed.stderr
+        last = resumed.stderr.strip().splitlines()[-1]
+        assert last.startswith("agrae_lab: ")
+        assert failpoints.NAMES[name].strip("*").split("*")[0].removesuffix("-") in last, last
+        return
+    (run,) = runs.list_runs(root)
+    assert run.status == "done"
+    assert [path.name for path in run.rollout_paths()] == [path.name for path in unbroken.rollout_paths()]
+    for mine, theirs in zip(files(run), files(unbroken), strict=True):
+        assert_equal_or_named(mine, theirs)
+
+
+def files(run: runs.Run) -> list[Path]:
+    base = run.base_samples_path("countdown_test")
+    assert base is not None
+    found = [base, run.samples_path("countdown_test"), run.step_samples_path(2, "countdown_test")]
+    return [run.metrics_path, *run.rollout_paths(), *found]
+
+
+def assert_equal_or_named(mine: Path, theirs: Path) -> None:
+    if mine.name == "samples.parquet":
+        fault = None
+        try:
+            read_counts(mine)
+        except FrameError as error:
+            fault = str(error)
+        if fault is not None:
+            assert str(mine) in fault
+            return
+    tables = [pd.read_parquet(path) for path in (mine, theirs)]
+    pd.testing.assert_frame_equal(*(table.drop(columns=TIMES, errors="ignore") for table in tables))
