@@ -29,7 +29,7 @@ from agrae_lab.evaluation.benchmarks import (
     trained_policy,
 )
 from agrae_lab.runs import Run, RunError
-from agrae_lab.runs.processes import is_main, num_processes
+from agrae_lab.runs.processes import is_main, num_processes, strategy
 from agrae_lab.runs.provenance import provenance
 from agrae_lab.runs.saved import check_saved
 from agrae_lab.tasks import count_shared, fingerprint_problems, load_task
@@ -62,7 +62,12 @@ def execute(run_dir: str | Path, *, config: dict[str, Any] | None = None) -> str
         if run.status in runs.FINAL_STATUSES:
             return run.status
         signal.signal(signal.SIGTERM, _raise_terminated)
-        attempt = {"started": datetime.now(UTC).isoformat(timespec="seconds"), **provenance()}
+        attempt = {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "processes": num_processes(),
+            "strategy": strategy(),
+            **provenance(),
+        }
         attempts = [*run.meta.get("attempts", []), attempt]
         runs.update_meta(
             run.path,

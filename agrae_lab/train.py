@@ -9,6 +9,8 @@ One run ends with its status and Pass@1 in words; with --json, with one line of 
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,10 +28,10 @@ from agrae_lab.config.help import help_text
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
 from agrae_lab.models.memory import is_out_of_memory
-from agrae_lab.runs import RunError
+from agrae_lab.runs import RunError, launchers
 from agrae_lab.runs.ending import ending, take_json_flag
 from agrae_lab.runs.hydra_words import for_multirun
-from agrae_lab.runs.processes import is_main
+from agrae_lab.runs.processes import Layout, is_launched, is_main
 from agrae_lab.runs.sentences import leave_errors_to_hydra, let_hydra_raise, one_sentence, was_let_raise
 
 __all__ = ["execute", "freeze", "main"]
@@ -60,6 +62,32 @@ def _join_experiment(config: Mapping[str, Any], run_dir: Path) -> None:
         runs.Experiment(name, question or "", (key,), {key: config["arm"]}, comparison).write(Path(config["root"]))
 
 
+def _launch(config: Mapping[str, Any], run_dir: Path) -> str:
+    """Start a run's processes on this machine by a launcher, and return the run's status once they have ended.
+
+    Raises:
+        RunError: this machine cannot start them.
+    """
+    import torch
+
+    layout = Layout.of(config)
+    if layout.nodes > 1:
+        raise RunError(
+            f"hardware.nodes: a run on {layout.nodes} machines is started by `agrae-lab sweep run` on Slurm or Ray "
+            "(docs/clusters.md), or by a launcher on each machine (docs/scale.md)"
+        )
+    layout.check_machine(torch.cuda.device_count(), device=config["hardware"]["device"])
+    program = ["-m", "agrae_lab.process", "agrae_lab.train", str(run_dir)]
+    process = subprocess.Popen(launchers.command(config, program), env=launchers.environment())
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        process.wait()
+    except KeyboardInterrupt:  # the launcher has received it too
+        process.wait()
+        raise
+    return runs.read_run(run_dir).status
+
+
 def _run() -> None:
     """Call `main`; an error of Hydra before the configuration is composed ends the program with one sentence."""
     let_hydra_raise()
@@ -78,7 +106,7 @@ def main(cfg: DictConfig) -> None:
     try:
         config = freeze(cfg)
         run_dir = _created(config)
-        status = execute(run_dir)
+        status = execute(run_dir) if is_launched() or Layout.of(config).processes == 1 else _launch(config, run_dir)
     except (ConfigError, ModelError, RunError) as error:
         sys.exit(f"agrae_lab: {error}")
     except KeyboardInterrupt:

@@ -121,6 +121,8 @@ def _add_launch_options(parser: argparse.ArgumentParser, *, starts: bool, has_st
     parser.add_argument("--config-dir", "-cd", dest="user_configs", type=Path, metavar="DIR", help=configs)
     slots = "runs at a time (default: the study's resources.slots, else one per GPU, or one per core without GPUs)"
     parser.add_argument("--slots", type=int, help=slots)
+    engine = "where the runs are executed: this machine, a Slurm or a Ray cluster (default: the study's, else local)"
+    parser.add_argument("--engine", choices=("local", "slurm", "ray"), help=engine)
     if has_storage:
         storage = "Optuna storage of a search (default: optuna.db in the study's directory)"
         parser.add_argument("--storage", metavar="URL", help=storage)

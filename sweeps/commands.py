@@ -6,11 +6,14 @@ import json
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from agrae_lab import runs
+from sweeps import engines
 from sweeps.errors import PlanError
 from sweeps.execution.display import make_console
+from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.inspect import preview
 from sweeps.inspect.accuracy import print_accuracy
 from sweeps.inspect.status import Row, as_json, cells_of_root, print_status, status_rows, watch
@@ -38,9 +41,10 @@ def plan(given: Namespace) -> int:
         if not names_study(given.words):
             freeze = load_freeze(given.train_module)  # first: it registers config groups
             cells = experiments.experiment_cells(*split_words(given.words))
-            preview.print_plan(console, make_plan(cells, freeze), num_slots=given.slots)
+            engines.load(given.engine or "local").check({}, RetryPolicy())
+            preview.print_plan(console, make_plan(cells, freeze), num_slots=given.slots, engine=given.engine or "local")
             return 0
-        study, directory = find_study(given.words, given.config_dir)
+        study, directory = _study_to_launch(given)
         study_launch.check_engine(study)
         if study.protocol is not None:
             protocol_launch.print_plan(study, directory, train_module=given.train_module)
@@ -60,7 +64,7 @@ def run(given: Namespace) -> int:
     """Start or resume a study or experiments."""
     with config_dir(given.config_dir, given.user_configs):
         if names_study(given.words):
-            study, directory = find_study(given.words, given.config_dir)
+            study, directory = _study_to_launch(given)
             _refuse_protocol(study)
             code = study_launch.launch_study(study, directory, _launch_options(given))
             if study.search is None:
@@ -72,13 +76,14 @@ def run(given: Namespace) -> int:
         for option in ("storage", "allow_drift"):
             if getattr(given, option):
                 raise PlanError([f"--{option.replace('_', '-')} is for studies; leave it out"])
-        return launch(cells, num_slots=given.slots, train_module=given.train_module, preload=given.preload)
+        options = {"num_slots": given.slots, "engine": given.engine or "local"}
+        return launch(cells, **options, train_module=given.train_module, preload=given.preload)
 
 
 def protocol(given: Namespace) -> int:
     """Tune, freeze and confirm a study with a protocol, or resume it."""
     with config_dir(given.config_dir), _frame_errors_as_run_errors():
-        study, directory = find_study(given.words, given.config_dir)
+        study, directory = _study_to_launch(given)
         if study.protocol is None:
             raise PlanError([f"study {study.name} has no protocol; add one (docs/sweeps.md), or use `run`"])
         return protocol_launch.launch_protocol(study, directory, _launch_options(given))
@@ -87,7 +92,7 @@ def protocol(given: Namespace) -> int:
 def retry(given: Namespace) -> int:
     """Execute the failed runs of a study again, and no others."""
     with config_dir(given.config_dir, given.user_configs):
-        study, directory = find_study(given.words, given.config_dir)
+        study, directory = _study_to_launch(given)
         _refuse_protocol(study)
         return study_launch.retry_study(study, directory, _launch_options(given), diverged=given.diverged)
 
@@ -190,6 +195,14 @@ def _frame_errors_as_run_errors() -> Iterator[None]:
 def _refuse_protocol(study: Study) -> None:
     if study.protocol is not None:
         raise PlanError([f"study {study.name} has a protocol; start or resume it by `python -m sweeps protocol`"])
+
+
+def _study_to_launch(given: Namespace) -> tuple[Study, StudyDirectory]:
+    """Return the study that the words name, on the engine of --engine if that is given, and its directory."""
+    study, directory = find_study(given.words, given.config_dir)
+    if given.engine not in (None, study.resources.engine):  # another engine has other options
+        study = replace(study, resources=replace(study.resources, engine=given.engine, options={}))
+    return study, directory
 
 
 def _launch_options(given: Namespace) -> LaunchOptions:

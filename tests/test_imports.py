@@ -33,6 +33,8 @@ MAY_IMPORT = {
         *("agrae_lab.config", "agrae_lab.evaluation", "agrae_lab.models", "agrae_lab.runs", "agrae_lab.tasks"),
         "agrae_lab.training",
     ),
+    "agrae_lab.node": ("agrae_lab.process", "agrae_lab.runs"),
+    "agrae_lab.process": ("agrae_lab.runs",),  # imports the train module by its name
     "agrae_lab.__main__": (),  # names commands by their modules and imports none
     "agrae_lab.compare": ("agrae_lab.__main__",),
     "agrae_lab.train": (
@@ -87,12 +89,13 @@ MAY_IMPORT = {
         "agrae_lab.advantages",  # own_estimators: the class, or the links of a chain, that a choice names
     ),
     "sweeps.planning": ("agrae_lab.runs", "sweeps.errors", "sweeps.spec"),
-    "sweeps.execution": ("agrae_lab.runs", "sweeps.errors", "sweeps.planning"),
-    "sweeps.engines": ("agrae_lab.runs", "sweeps.errors", "sweeps.execution"),
+    "sweeps.execution": ("agrae_lab.node", "agrae_lab.process", "agrae_lab.runs", "sweeps.errors", "sweeps.planning"),
+    "sweeps.engines": ("agrae_lab.node", "agrae_lab.runs", "sweeps.errors", "sweeps.execution"),
     "sweeps.search": ("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution"),
     "sweeps.inspect": (
         *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.search"),
         *("analysis.io", "analysis.statistics", "analysis.estimates.passk_curves"),
+        "agrae_lab.training.planned_memory",  # of a preview
     ),
     "sweeps.launch": (
         *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.engines"),
@@ -101,7 +104,7 @@ MAY_IMPORT = {
     "sweeps.targets": ("sweeps.errors", "sweeps.spec", "sweeps.planning"),
     "sweeps.commands": (
         *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.inspect"),
-        *("sweeps.launch", "sweeps.targets", "analysis.io"),
+        *("sweeps.engines", "sweeps.launch", "sweeps.targets", "analysis.io"),
     ),
     "sweeps.compare": (
         *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.inspect"),

@@ -19,6 +19,7 @@ from agrae_lab.evaluation.engines.vllm import check_vllm
 from agrae_lab.models.load import fingerprint_model, local_path
 from agrae_lab.models.lora import check_lora
 from agrae_lab.runs import SCHEMA_VERSION, Comparison
+from agrae_lab.runs.processes import Layout
 from agrae_lab.tasks import (
     fingerprint_problems,
     is_control,
@@ -317,6 +318,8 @@ def _check_batch(config: Mapping[str, Any], *, min_group_size: int) -> None:
             f"hardware.per_device_batch_size = {per_device} does not divide the {batch // minibatches} completions of "
             f"a mini-batch; {_divisors_near(batch // minibatches, per_device)} would"
         )
+    for fault in Layout.of(config).faults(config):
+        raise ConfigError(fault)
 
 
 def _divisors_near(total: int, wish: int) -> str:

@@ -85,6 +85,16 @@ class Hardware:
     gradient_checkpointing: Annotated[
         bool | None, "Recompute layers in the backward pass, to save memory; null: on a GPU."
     ] = None
+    processes: Annotated[Count, OPTIONAL, "Processes of a run, each with a GPU if there is one."] = 1
+    nodes: Annotated[Count, OPTIONAL, "Machines over which the processes are divided; Slurm and Ray alone."] = 1
+    launcher: Annotated[
+        Literal["torchrun", "accelerate"] | None, OPTIONAL, "Program that starts several processes; null: as needed."
+    ] = None
+    strategy: Annotated[
+        Literal["ddp", "fsdp", "deepspeed"],
+        OPTIONAL,
+        "Several processes: each with the whole model (ddp), or parameters, gradients and optimiser spread over them.",
+    ] = "ddp"
     vllm: Vllm = dataclasses.field(default_factory=Vllm)
 
 

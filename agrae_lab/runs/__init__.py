@@ -42,6 +42,7 @@ from agrae_lab.runs.files import (
     hand_over_lock,
     has_inherited_lock,
     lock,
+    read_json_if_any,
     replacing,
     write_json,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "lock",
     "protocol_dir",
     "read_frozen",
+    "read_json_if_any",
     "read_looks",
     "read_run",
     "replacing",

@@ -14,6 +14,7 @@ import yaml
 
 from agrae_lab.runs.files import RunBusyError, RunError, is_locked, lock, read_json_if_any, replacing, write_json
 from agrae_lab.runs.identity import MACHINE_SECTIONS, same_evaluation, training_hash, training_identity
+from agrae_lab.runs.processes import Layout, is_launched, num_processes, resume_fault, strategy
 
 logger = logging.getLogger(__name__)
 
@@ -124,12 +125,16 @@ def is_finished(run: Run, config: Mapping[str, Any]) -> bool:
 
 
 def check_same_run(run: Run, config: Mapping[str, Any]) -> None:
-    """Raise RunError unless a run's config has the training identity of `config`."""
+    """Raise RunError unless a run's config has the training identity of `config`, and can resume with its processes."""
     if training_hash(run.config) != training_hash(config):
         raise RunError(
             f"{run.path} belongs to another configuration (its config.yaml was edited by hand, or two configurations "
             "share an 8-digit hash). Move that directory away, or choose another root"
         )
+    has_checkpoint = any((run.path / "checkpoints").glob("checkpoint-*/.complete"))
+    layout = Layout(num_processes(), strategy=strategy()) if is_launched() else Layout.of(config)
+    if has_checkpoint and (fault := resume_fault(layout, run.meta.get("attempts") or [])):
+        raise RunError(f"{run.path}: {fault}")
 
 
 def _write_config(path: Path, config: Mapping[str, Any]) -> None:

@@ -25,14 +25,14 @@ from agrae_lab.models.memory import (
     weights_for_sampling,
 )
 from agrae_lab.runs import Run
-from agrae_lab.runs.processes import is_main, num_processes
+from agrae_lab.runs.processes import is_main
 from agrae_lab.tasks import Problem, load_task
 from agrae_lab.tasks.encoding import encode, tokenizer_of
 from agrae_lab.tasks.prompts import render as render_prompts
 from agrae_lab.training.devices import (
+    Place,
     device_memory,
     divide_minibatch,
-    num_shards,
     runs_on_cpu,
     uses_checkpointing,
 )
@@ -105,23 +105,29 @@ def check_fit(config: Mapping[str, Any], model: PretrainedConfig, work: Workload
         )
 
 
-def workload(config: Mapping[str, Any], *, prompt_length: int, image_numbers: int = 0) -> Workload:
-    """Return the sizes that decide how much memory this process needs, under the launcher that has started it."""
+def workload(
+    config: Mapping[str, Any], *, prompt_length: int, image_numbers: int = 0, place: Place | None = None
+) -> Workload:
+    """Return the sizes that decide how much memory a process needs.
+
+    Args:
+        place: of the run; None: under the launcher that has started this process.
+    """
+    place = Place.here(config) if place is None else place
     train, lora = config["train"], config["model"].get("lora")
-    per_process, per_device = divide_minibatch(config)
-    parameter_shards, optimizer_shards = num_shards()
+    per_process, per_device = divide_minibatch(config, processes=place.num_processes)
     return Workload(
         prompt_length=prompt_length,
         completion_length=train["max_completion_length"],
         micro_batch=per_device,
         sampled_at_once=0 if config["engine"] == "vllm" else per_process * train["num_minibatches"],
-        bfloat16=not runs_on_cpu(config) and config["model"]["dtype"] == "bfloat16",
-        gradient_checkpointing=uses_checkpointing(config),
+        bfloat16=not place.on_cpu and config["model"]["dtype"] == "bfloat16",
+        gradient_checkpointing=uses_checkpointing(config, on_cpu=place.on_cpu),
         lora_rank=None if lora is None else lora["rank"],
         reference_model=config["loss"]["kl_coefficient"] > 0 and lora is None,
-        num_processes=num_processes(),
-        parameter_shards=parameter_shards,
-        optimizer_shards=optimizer_shards,
+        num_processes=place.num_processes,
+        parameter_shards=place.parameter_shards,
+        optimizer_shards=place.optimizer_shards,
         image_numbers=image_numbers,
         images_held=per_process * train["num_minibatches"],
     )

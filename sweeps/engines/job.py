@@ -23,7 +23,7 @@ from sweeps.execution.display import LineDisplay
 from sweeps.execution.executor import run_all
 from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.execution.run_status import BUSY
-from sweeps.execution.slots import Slot
+from sweeps.execution.slots import Slot, preload_for
 from sweeps.execution.worker import BUSY_EXIT
 
 IGNORED = (signal.SIGTERM, signal.SIGUSR2)  # sent by Slurm; the owner gets them too and acts on them
@@ -95,11 +95,12 @@ def main(argv: Sequence[str]) -> int:
     threading.Thread(target=_stop_when_released, args=[released], daemon=True).start()
     raw = json.loads(argv[0])
     job = Job(**{**raw, "preload": tuple(raw["preload"])})
+    run = runs.read_run(job.run_dir)
     outcomes, _ = run_all(
-        [runs.read_run(job.run_dir)],
+        [run],
         slots=[Slot(job.num_threads, gpu=None)],  # the cluster sets CUDA_VISIBLE_DEVICES
         train_module=job.train_module,
-        preload=job.preload,
+        preload=preload_for([run.config], job.preload),
         display=LineDisplay(sys.stdout, num_runs=1),
         retry_policy=RetryPolicy(retries=job.retries, timeout_seconds=job.timeout_seconds),
     )

@@ -10,7 +10,7 @@ from sweeps.engines import check_options
 from sweeps.execution import executor
 from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.execution.run_status import Outcome
-from sweeps.execution.slots import make_slots
+from sweeps.execution.slots import largest_layout, make_slots, preload_for
 
 
 def check(options: Mapping[str, Any], retry_policy: RetryPolicy) -> None:
@@ -29,7 +29,8 @@ def run_all(
     retry_policy: RetryPolicy,
 ) -> tuple[list[Outcome], bool]:
     """Implement sweeps.engines.Engine.run_all."""
-    slots = make_slots(len(todo), num_slots=num_slots)
+    preload = preload_for((run.config for run in todo), preload)
+    slots = make_slots(len(todo), num_slots=num_slots, layout=largest_layout(run.config for run in todo))
     return executor.run_all(
         todo, slots=slots, train_module=train_module, preload=preload, display=display, retry_policy=retry_policy
     )

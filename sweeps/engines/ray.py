@@ -4,8 +4,11 @@ The local executor starts a process for each run, as always; this process only s
 So retries, stop rules, displays and Ctrl-C work as in any sweep. Ray fixes the versions of many packages and needs an
 environment of its own: this project with its extra `ray`, on every machine, with one shared disk.
 
+A run on several machines gets a placement group, a bundle on each: the task on the first executes the run with its
+share of the processes, those on the others start a launcher each.
+
 `resources.options`: address (of a cluster; else the one in RAY_ADDRESS, else this machine), num_cpus and num_gpus of a
-run (num_gpus may be a fraction).
+process (num_gpus may be a fraction; by default one where a run has several processes that are not on the CPU).
 """
 
 from __future__ import annotations
@@ -15,12 +18,17 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from agrae_lab import runs
+from agrae_lab.node import ADDRESS_VARIABLE, node_command
+from agrae_lab.runs import launchers
+from agrae_lab.runs.processes import Layout
 from sweeps.engines import check_options, job
 from sweeps.errors import PlanError
 from sweeps.execution import executor
@@ -71,9 +79,13 @@ def run_all(
     context = ray.init(address=settings["address"], log_to_driver=False)
     try:
         needs = {name: settings[name] for name in ("num_cpus", "num_gpus")}
-        task = {"address": context.address_info["gcs_address"], "needs": needs}
+        task = {"address": context.address_info["gcs_address"], "needs": needs, "gpus_given": "num_gpus" in options}
         task_json = json.dumps({**task, "train_module": train_module, "preload": list(preload)})
-        slots = [_ClusterSlot(1, gpu=None, task=task_json)] * (num_slots or _num_slots(ray.cluster_resources(), needs))
+        todo = list(todo)
+        largest = max((node_needs(run.config, task) for run in todo), key=lambda one: sum(one.values()), default=needs)
+        num_nodes = max((Layout.of(run.config).nodes for run in todo), default=1)
+        room = max(1, _num_slots(ray.cluster_resources(), largest) // num_nodes)
+        slots = [_ClusterSlot(1, gpu=None, task=task_json)] * (num_slots or room)
         return executor.run_all(
             todo, slots=slots, train_module=__name__, preload=(), display=display, retry_policy=retry_policy
         )
@@ -86,9 +98,10 @@ class _ClusterSlot(Slot):
     """Slot on the cluster. Its process on this machine gets the task's settings by an environment variable."""
 
     task: str = ""
+    is_elsewhere = True
 
-    def environment(self) -> dict[str, str]:
-        return {**super().environment(), TASK_VARIABLE: self.task}
+    def environment(self, processes: int = 1) -> dict[str, str]:
+        return {**super().environment(processes), TASK_VARIABLE: self.task}
 
 
 def execute(run_dir: str) -> str:
@@ -102,18 +115,29 @@ def execute(run_dir: str) -> str:
     from ray.exceptions import RayError
 
     settings = json.loads(os.environ[TASK_VARIABLE])
+    config = runs.read_run(run_dir).config
     num_threads = max(1, int(settings["needs"]["num_cpus"]))
     one = job.Job(run_dir, settings["train_module"], settings["preload"], num_threads, retries=0, timeout_seconds=None)
     ray.init(address=settings["address"], log_to_driver=False)
     signal.signal(signal.SIGTERM, _raise_stopped)  # in place of Ray's own
-    task = ray.remote(max_retries=0, **settings["needs"])(run_job).remote(one)
+    tasks: list[Any] = []
+    group = None
     try:
-        code = ray.get(task)
+        if Layout.of(config).nodes == 1:
+            tasks = [ray.remote(max_retries=0, **node_needs(config, settings))(run_job).remote(one)]
+        else:
+            group = _placement_group(config, settings)
+            tasks = _start_on_machines(one, group, config, settings)
+        code = ray.get(tasks[0])
     except RayError as error:
         raise ConnectionError(f"the Ray cluster has lost the run: {_first_line(error)}") from error
     finally:
-        ray.cancel(task)
-        ray.wait([task], timeout=GRACE_SECONDS)
+        for task in tasks:
+            ray.cancel(task)
+        if tasks:
+            ray.wait(tasks, num_returns=len(tasks), timeout=GRACE_SECONDS)
+        if group is not None:
+            ray.util.remove_placement_group(group)
     if code == BUSY_EXIT:
         raise runs.RunBusyError(f"{run_dir}: another process is running it")
     if code != 0:
@@ -121,8 +145,69 @@ def execute(run_dir: str) -> str:
     return runs.read_run(run_dir).status
 
 
-def run_job(one: job.Job) -> int:
-    """Execute a job in a worker of the cluster and return its exit code."""
+def node_needs(config: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, float]:
+    """Return what a run takes of each of its machines, by the names of Ray's options."""
+    layout, needs = Layout.of(config), settings["needs"]
+    on_cpu = (config.get("hardware") or {}).get("device") == "cpu"
+    num_gpus = 1 if layout.processes > 1 and not on_cpu and not settings["gpus_given"] else needs["num_gpus"]
+    return {"num_cpus": needs["num_cpus"] * layout.per_node, "num_gpus": num_gpus * layout.per_node}
+
+
+def _placement_group(config: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
+    """Reserve a bundle on each of the run's machines, and wait for them."""
+    import ray
+
+    needs = node_needs(config, settings)
+    bundle = {name: amount for name, amount in (("CPU", needs["num_cpus"]), ("GPU", needs["num_gpus"])) if amount}
+    group = ray.util.placement_group([bundle] * Layout.of(config).nodes, strategy="STRICT_SPREAD")
+    ray.get(group.ready())
+    return group
+
+
+def _start_on_machines(one: job.Job, group: Any, config: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Any]:
+    """Start the run on the first machine of a placement group, and a launcher on each other; return their tasks."""
+    import ray
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    def on_machine(node: int, function: Callable[..., Any]) -> Any:
+        place = PlacementGroupSchedulingStrategy(placement_group=group, placement_group_bundle_index=node)
+        return ray.remote(max_retries=0, scheduling_strategy=place, **node_needs(config, settings))(function)
+
+    address = ray.get(on_machine(0, free_address).remote())
+    main = on_machine(0, run_job).remote(one, address)
+    program = ["-m", "agrae_lab.process", one.train_module, one.run_dir]
+    nodes = range(1, Layout.of(config).nodes)
+    return [main, *(on_machine(i, run_node).remote(one.run_dir, i, address, program) for i in nodes)]
+
+
+def free_address() -> str:
+    """Return `<host>:<port>` of a free port of the machine that executes this task."""
+    import ray
+
+    return f"{ray.util.get_node_ip_address()}:{launchers.free_port()}"
+
+
+def run_node(run_dir: str, node: int, address: str, program: list[str]) -> int:
+    """Start a further machine's launcher in a worker of the cluster and return its exit code."""
+    with (Path(run_dir) / "log.txt").open("ab") as log:
+        words = node_command(run_dir, node, address, program)
+        process = subprocess.Popen(words, env=launchers.environment(), stdout=log, stderr=log)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # ray.cancel
+        process.terminate()
+        process.wait()
+        raise
+
+
+def run_job(one: job.Job, address: str | None = None) -> int:
+    """Execute a job in a worker of the cluster and return its exit code.
+
+    Args:
+        address: of machine 0, which this is, for runs on several machines.
+    """
+    if address is not None:
+        os.environ[ADDRESS_VARIABLE] = address
     process = job.start(one)
     try:
         return job.wait(process)

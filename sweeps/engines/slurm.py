@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agrae_lab import runs
+from agrae_lab.runs.processes import Layout
 from sweeps.engines import check_options, job
 from sweeps.errors import PlanError
 from sweeps.execution.executor import Display
@@ -38,7 +39,7 @@ FIXED_PARAMETERS = (
     "array_parallelism",
     "nodes",
     "ntasks_per_node",
-)  # set by resources.slots, and by one process per run
+)  # set by resources.slots and by the processes of a run
 SIGNAL_DELAY = 90  # submitit's default of signal_delay_s
 NUM_REQUEUES = 10  # of a run, before the user has to submit it again
 ANSWER_SECONDS = 60
@@ -109,19 +110,40 @@ def run_all(
     outcomes, unqueued = split_queued(todo, queued_tasks())
     if not unqueued:
         return outcomes, False
-    settings = {**DEFAULTS, **options, **({} if num_slots is None else {"array_parallelism": num_slots})}
+    chosen = {**DEFAULTS, **options, **({} if num_slots is None else {"array_parallelism": num_slots})}
     job_settings = {
         "train_module": train_module,
         "preload": preload,
-        "num_threads": settings["cpus_per_task"],
+        "num_threads": chosen["cpus_per_task"],
         "retry_policy": retry_policy,
     }
-    tasks = submit_arrays(
-        todo[0].root / "slurm", settings, [(run.path, job.Job.for_run(run, **job_settings)) for run in unqueued]
-    )
+    alike: dict[str, list[tuple[Path, job.Job]]] = {}  # the elements of an array take the same machines
+    for run in unqueued:
+        settings = json.dumps(run_settings(run, chosen))
+        alike.setdefault(settings, []).append((run.path, job.Job.for_run(run, **job_settings)))
+    tasks = []
+    for settings, jobs in alike.items():
+        tasks += submit_arrays(todo[0].root / "slurm", json.loads(settings), jobs)
     print(f"submitted {len(unqueued)} runs to Slurm ({tasks[0]} to {tasks[-1]}). After their end,")
     print(f"the same command submits the unfinished ones; `python -m sweeps status {todo[0].root}` shows their status")
     return [*outcomes, *(Outcome(run, QUEUED, 0.0) for run in unqueued)], False
+
+
+def run_settings(run: runs.Run, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return submitit's parameters for a run: a task on each of its machines' first, with all their GPUs and cores.
+
+    Args:
+        settings: of one process; cpus_per_task counts for each process of a run.
+    """
+    layout = Layout.of(run.config)
+    if layout.processes == 1:
+        return dict(settings)
+    own = {**settings, "cpus_per_task": settings["cpus_per_task"] * layout.per_node}
+    if (run.config.get("hardware") or {}).get("device") != "cpu":
+        own.setdefault("gpus_per_node", layout.per_node)
+    if layout.nodes > 1:  # the task on the first machine starts a launcher on each by an srun of its own
+        own |= {"nodes": layout.nodes, "ntasks_per_node": 1, "srun_args": ["--nodes=1", "--ntasks=1"]}
+    return own
 
 
 def queued_tasks() -> frozenset[str]:

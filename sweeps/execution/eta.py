@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agrae_lab import runs
+from agrae_lab.runs.processes import Layout
+
+PROBLEMS = 1000  # of a benchmark without a limit, all alike where two runs name the same benchmarks
 
 
 def recorded_seconds(run: runs.Run) -> float | None:
@@ -26,7 +29,8 @@ def typical_seconds(finished: Sequence[runs.Run]) -> float | None:
 def expected_seconds(run: runs.Run, finished: Sequence[runs.Run]) -> float | None:
     """Return the expected duration of a run, from finished ones of its model, task and engine; None without any.
 
-    Training seconds scale with steps and completions, evaluation seconds with samples of a problem.
+    Training and evaluation each scale with their completions times the tokens of a completion at most, and inversely
+    with the processes.
     """
     alike = [one for one in finished if one.meta.get("timings") and _kind(one.config) == _kind(run.config)]
     estimates = [_scaled_seconds(run, one) for one in alike]
@@ -39,7 +43,7 @@ def _scaled_seconds(run: runs.Run, finished: runs.Run) -> float:
     for name, seconds in finished.meta["timings"].items():
         work = _evaluation_work if name == "evaluate_seconds" else _training_work
         total += (seconds or 0.0) * work(run.config) / work(finished.config)
-    return total
+    return total * Layout.of(finished.config).processes / Layout.of(run.config).processes
 
 
 def _kind(config: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -49,12 +53,15 @@ def _kind(config: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _training_work(config: Mapping[str, Any]) -> float:
     train = config.get("train") or {}
-    return float(math.prod(train.get(key) or 1 for key in ("num_steps", "num_prompts", "num_generations")))
+    sizes = ("num_steps", "num_prompts", "num_generations", "max_completion_length")
+    return float(math.prod(train.get(key) or 1 for key in sizes))
 
 
 def _evaluation_work(config: Mapping[str, Any]) -> float:
     evaluation = config.get("evaluation") or {}
-    return float((evaluation.get("num_samples") or 1) * max(1, len(evaluation.get("benchmarks") or ())))
+    benchmarks = (evaluation.get("benchmarks") or {}).values()
+    problems = sum((one or {}).get("limit") or PROBLEMS for one in benchmarks)
+    return float((problems or 1) * (evaluation.get("num_samples") or 1) * (evaluation.get("max_new_tokens") or 1))
 
 
 def run_remaining(progress: Mapping[str, Any], *, elapsed: float, typical: float | None) -> float | None:

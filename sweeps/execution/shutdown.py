@@ -96,11 +96,23 @@ def exit_code(process: ForkServerProcess) -> int | None:
 
 
 def waiting_for_locks() -> set[int]:
-    """Return the ids of the processes that wait for a file lock; empty where the kernel does not list them.
+    """Return the ids of the processes that wait for a file lock, and of those above them.
+
+    Empty where the kernel does not list them.
 
     A run waits like this while another run makes the base model's evaluation for both.
     """
     path = Path("/proc/locks")
     lines = path.read_text().splitlines() if path.exists() else []
     words = [line.split() for line in lines]  # 2: -> FLOCK ADVISORY WRITE 4711 fe:00:1532028 0 EOF
-    return {int(word[5]) for word in words if word[1] == "->"}
+    return {above for word in words if word[1] == "->" for above in _line_of_parents(int(word[5]))}
+
+
+def _line_of_parents(pid: int) -> Iterator[int]:
+    """Yield a process's id, its parent's, and so on: a run's worker is above its launcher and its processes."""
+    while pid > 1:
+        yield pid
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has ended
+            return

@@ -1,4 +1,4 @@
-"""Slots of this machine: the number of runs at a time, with the cores and the GPU of each.
+"""Slots of this machine: the number of runs at a time, with the cores and the GPUs of each.
 
 Everything is read from the environment and the driver, never from torch: the controller must not touch CUDA.
 """
@@ -9,9 +9,13 @@ import itertools
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
+from agrae_lab import runs
+from agrae_lab.runs.processes import Layout
 from sweeps.errors import PlanError
 
 
@@ -19,26 +23,33 @@ from sweeps.errors import PlanError
 class Slot:
     """Resources of one run at a time."""
 
-    num_threads: int
-    gpu: str | None  # for CUDA_VISIBLE_DEVICES; None on a machine without GPUs
+    num_threads: int  # of each process of the run
+    gpu: str | None  # for CUDA_VISIBLE_DEVICES, one for each process; None on a machine without GPUs
     cores: tuple[int, ...] = ()  # exclusive to the slot; (): left to the kernel
+    is_elsewhere = False  # a run's own processes are on another machine
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment variables of a run's process."""
+    def environment(self, processes: int = 1) -> dict[str, str]:
+        """Return the environment variables of a run of so many processes, which sees as many GPUs."""
         threads = str(self.num_threads)
         shared = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
-        return shared if self.gpu is None else {**shared, "CUDA_VISIBLE_DEVICES": self.gpu}
+        return (
+            shared
+            if self.gpu is None
+            else {**shared, "CUDA_VISIBLE_DEVICES": ",".join(self.gpu.split(",")[:processes])}
+        )
 
-    def apply(self) -> None:
+    def apply(self, processes: int = 1) -> None:
         """Confine this process, and all that it will start, to the slot."""
-        os.environ.update(self.environment())
+        os.environ.update(self.environment(processes))
         if self.cores:
             with suppress(OSError):  # the cores may have been taken away meanwhile
                 os.sched_setaffinity(0, self.cores)
 
 
-def make_slots(num_runs: int, *, num_slots: int | None = None) -> list[Slot]:
+def make_slots(num_runs: int, *, num_slots: int | None = None, layout: Layout = Layout()) -> list[Slot]:  # noqa: B008
     """Return slots for `num_runs` runs: one per visible GPU, else one per core that this process may use.
+
+    A run of several processes takes as many GPUs or cores.
 
     All slots have the same number of threads, which decides a result's last bits. Without GPUs, the cores are divided
     between the slots; a run on a GPU is left to the kernel, which places it near its GPU if it can.
@@ -47,27 +58,31 @@ def make_slots(num_runs: int, *, num_slots: int | None = None) -> list[Slot]:
         num_runs: the largest number of slots. Without `num_slots`, few runs get more threads each.
         num_slots: the number of runs at a time instead. Beyond the number of GPUs, runs share them. It decides the
             threads of each run, even if fewer runs are left: give the same number to all launches of a sweep.
+        layout: processes of the largest run.
 
     Raises:
-        PlanError: num_slots below 1.
+        PlanError: num_slots below 1, or too few GPUs for a run.
     """
     if num_slots is not None and num_slots < 1:
         raise PlanError([f"slots is {num_slots}, but must be at least 1"])
-    cores = sorted(os.sched_getaffinity(0))
-    gpus = visible_gpus()
-    at_once = num_slots or max(1, min(len(gpus) or len(cores), num_runs))
-    num_threads = max(1, len(cores) // at_once)
+    cores, size = sorted(os.sched_getaffinity(0)), layout.per_node
+    visible = visible_gpus()
+    if visible:
+        _check_gpus(layout, len(visible))
+    gpus = [",".join(visible[i : i + size]) for i in range(0, len(visible) - size + 1, size)]
+    at_once = num_slots or max(1, min(len(gpus) or len(cores) // size, num_runs))
+    num_threads = max(1, len(cores) // (at_once * size))
     count = max(1, min(at_once, num_runs))
     if gpus:
         return [Slot(num_threads, gpus[i % len(gpus)]) for i in range(count)]
-    if at_once == 1 or at_once > len(cores):
+    if at_once == 1 or at_once * size > len(cores):
         return [Slot(num_threads, None)] * count
     ends = [i * len(cores) // at_once for i in range(at_once + 1)]
     parts = [tuple(cores[start:end]) for start, end in itertools.pairwise(ends)]
     return [Slot(num_threads, None, part) for part in parts[:count]]
 
 
-def num_sweep_slots(num_runs: int, *, num_slots: int | None = None) -> int:
+def num_sweep_slots(num_runs: int, *, num_slots: int | None = None, layout: Layout = Layout()) -> int:  # noqa: B008
     """Return the number of runs at a time of a sweep.
 
     Without `num_slots` it follows from all its runs, not only those left: a resumed sweep then gives each run the same
@@ -75,8 +90,41 @@ def num_sweep_slots(num_runs: int, *, num_slots: int | None = None) -> int:
 
     Args:
         num_runs: all runs of the sweep.
+        layout: as in make_slots.
     """
-    return len(make_slots(num_runs)) if num_slots is None else num_slots
+    return len(make_slots(num_runs, layout=layout)) if num_slots is None else num_slots
+
+
+def largest_layout(configs: Iterable[Mapping[str, Any]]) -> Layout:
+    """Return the layout with the most processes on a machine; each run of a launch fits into its slots."""
+    return max((Layout.of(config) for config in configs), key=lambda one: one.per_node, default=Layout())
+
+
+def preload_for(configs: Iterable[Mapping[str, Any]], preload: Sequence[str]) -> Sequence[str]:
+    """Return the modules that the fork server loads: none if a launcher loads them anew for every process."""
+    return preload if any(Layout.of(config).processes == 1 for config in configs) else ()
+
+
+def check_here(configs: Iterable[Mapping[str, Any]]) -> None:
+    """Check that this machine can start the processes of these runs.
+
+    Raises:
+        PlanError: a run needs several machines, or more GPUs than there are.
+    """
+    num_gpus = len(visible_gpus())
+    for layout, device in {(Layout.of(one), (one.get("hardware") or {}).get("device", "auto")) for one in configs}:
+        if layout.nodes > 1:
+            raise PlanError(
+                [f"hardware.nodes: a run on {layout.nodes} machines needs resources.engine slurm or ray (--engine)"]
+            )
+        _check_gpus(layout, num_gpus, device=device)
+
+
+def _check_gpus(layout: Layout, num_gpus: int, *, device: str = "auto") -> None:
+    try:
+        layout.check_machine(num_gpus, device=device)
+    except runs.RunError as error:
+        raise PlanError([str(error)]) from error
 
 
 def visible_gpus() -> list[str]:

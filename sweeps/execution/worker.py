@@ -1,4 +1,4 @@
-"""Worker: the process of one run. It sets its environment, then calls the train module.
+"""Worker: the process of one run. It sets its environment, then calls the train module, or a launcher that does.
 
 A worker stops itself when its controller dies, so that no run stays on a GPU unwatched; the run resumes from its last
 checkpoint like any stopped run.
@@ -22,25 +22,30 @@ from pathlib import Path
 from typing import NoReturn
 
 from agrae_lab import runs
+from agrae_lab.process import BUSY_EXIT, WATCHED_PARENT
+from agrae_lab.runs.processes import Layout
+from sweeps.execution import process_group
 from sweeps.execution.failures import INFRASTRUCTURE_EXIT
 from sweeps.execution.slots import Slot
 
 GRACE_SECONDS = 20.0  # from SIGTERM to SIGKILL: time to end a step and write a checkpoint
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-WATCHED_PARENT = "AGRAE_WATCHED_PARENT"  # as agrae_lab.evaluate reads it
-BUSY_EXIT = 75  # EX_TEMPFAIL
 
 
 def run_in_child(run_dir: str, train_module: str, slot: Slot) -> None:
     """Execute one run; exit code 0, BUSY_EXIT if its lock was held, INFRASTRUCTURE_EXIT after an OSError, else 1."""
     os.setsid()  # keeps Ctrl-C from the run, and lets a stop reach all its processes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    slot.apply()
     try:
         _redirect_output(Path(run_dir) / "log.txt")
+        layout = Layout() if slot.is_elsewhere else Layout.of(runs.read_run(run_dir).config)
+        slot.apply(layout.per_node)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # blocked since the server started
         threading.Thread(target=_stop_with_parent, daemon=True).start()
         os.environ[WATCHED_PARENT] = str(os.getppid())  # for a program that replaces this one by exec
+        if layout.processes > 1:
+            print(f"=== {process_group.execute(run_dir, train_module)}")
+            return
         if "torch" in sys.modules:  # preloaded before OMP_NUM_THREADS was set
             sys.modules["torch"].set_num_threads(slot.num_threads)
         status = importlib.import_module(train_module).execute(run_dir)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agrae_lab import runs
+from agrae_lab.runs.processes import Layout
 from sweeps.execution import eta
 from sweeps.execution.display import duration
-from sweeps.execution.slots import make_slots
+from sweeps.execution.slots import largest_layout, make_slots, visible_gpus
 from sweeps.planning.freeze import Freeze, Plan
 from sweeps.planning.plan import StudyPlan
 from sweeps.planning.run_dirs import list_run_dirs, read_run_meta, shown_status
@@ -31,22 +33,62 @@ def print_study(console: Console, planned: StudyPlan, *, num_slots: int | None) 
     """Print the cells of a study with their seeds' status, the number and duration of unfinished runs, and drift."""
     print_cells(console, planned.cells, planned.run_by_key)
     print(f"{planned.num_new} of {len(planned.cells)} pairs of cell and seed are new")
-    _print_counts(planned.all_runs, num_slots=planned.study.resources.slots if num_slots is None else num_slots)
+    resources = planned.study.resources
+    num_slots = resources.slots if num_slots is None else num_slots
+    _print_counts(planned.all_runs, num_slots=num_slots, engine=resources.engine)
+    print_needs(planned.all_runs, engine=resources.engine)
     if planned.warning:
         print(f"warning: {planned.warning}")
     for sentence in planned.drift:
         print(f"changed since the freeze of this study: {sentence}")
 
 
-def print_plan(console: Console, plan: Plan, *, num_slots: int | None) -> None:
+def print_plan(console: Console, plan: Plan, *, num_slots: int | None, engine: str = "local") -> None:
     """Print the cells of experiments, the number of unfinished runs, and their duration."""
     by_cell: dict[str, list[runs.Run]] = {}
     for run in plan.planned:
         by_cell.setdefault(run.path.parent.name, []).append(run)
     _print_table(console, by_cell)
-    _print_counts(plan.planned, num_slots=num_slots)
+    _print_counts(plan.planned, num_slots=num_slots, engine=engine)
+    print_needs(plan.planned, engine=engine)
     for sentence in plan.warnings:
         print(f"warning: {sentence}")
+
+
+def print_needs(planned: Sequence[runs.Run], *, engine: str) -> None:
+    """Print processes, memory and hours of the unfinished runs of each model that take several processes."""
+    todo = [run for run in planned if run.status not in runs.FINAL_STATUSES and Layout.of(run.config).processes > 1]
+    by_kind: dict[tuple[str, Layout], list[runs.Run]] = {}
+    for run in todo:
+        by_kind.setdefault((str((run.config.get("model") or {}).get("path")), Layout.of(run.config)), []).append(run)
+    finished = [read_run_meta(path) for path in list_run_dirs(todo[0].root)] if by_kind else []
+    done = [runs.read_run(run.path) for run in finished if run.status == "done"]
+    for (model, layout), some in by_kind.items():
+        config = some[0].config
+        on_cpu = _on_cpu(config, layout, engine=engine)
+        device = "CPU processes" if on_cpu else "GPUs"
+        where = f"on {layout.nodes} machines" if layout.nodes > 1 else "of one machine"
+        how = f"{layout.strategy}, by {layout.launcher}"
+        print(f"{model}: {len(some)} runs, each {layout.processes} {device} {where} ({how})")
+        if "model" in config:
+            from agrae_lab.training.planned_memory import planned_memory  # torch takes seconds
+
+            print(f"  memory: {planned_memory(config, on_cpu=on_cpu)}")
+        seconds = eta.expected_seconds(some[0], done)
+        if seconds is None:
+            print("  hours: not known; no run of this model has finished in this root")
+            continue
+        hours = seconds / 3600
+        total = hours * layout.processes * len(some)
+        print(f"  hours: about {hours:.1f} a run, {total:.0f} {device.removesuffix(' processes')}-hours in all, by")
+        print("    tokens from the finished runs of this model")
+
+
+def _on_cpu(config: Mapping[str, Any], layout: Layout, *, engine: str) -> bool:
+    """Return whether a run will train on CPUs, as far as this machine can tell: a cluster has GPUs."""
+    device = config["hardware"].get("device", "auto")
+    needs_gpu = device == "cuda" or layout.launcher == "accelerate" or engine != "local"
+    return device == "cpu" or not (needs_gpu or visible_gpus())
 
 
 def print_search(
@@ -139,7 +181,7 @@ def _print_table(console: Console, by_cell: Mapping[str, Sequence[runs.Run]]) ->
     console.print(table)
 
 
-def _print_counts(planned: Sequence[runs.Run], *, num_slots: int | None) -> None:
+def _print_counts(planned: Sequence[runs.Run], *, num_slots: int | None, engine: str) -> None:
     """Print the numbers of finished and unfinished runs, and the duration of the unfinished ones."""
     todo = [run for run in planned if run.status not in runs.FINAL_STATUSES]
     print(f"{len(planned)} runs: {len(planned) - len(todo)} finished, {len(todo)} to do")
@@ -148,7 +190,8 @@ def _print_counts(planned: Sequence[runs.Run], *, num_slots: int | None) -> None
     finished, scope = _with_configs(run.path for run in planned if run.status == "done"), "of them"
     if not finished:
         finished, scope = _with_configs(list_run_dirs(todo[0].root)), "in this root"
-    print(_duration_sentence(todo, finished, scope, num_slots=num_slots))
+    layout = largest_layout(run.config for run in todo) if engine == "local" else Layout()
+    print(_duration_sentence(todo, finished, scope, num_slots=num_slots, layout=layout))
 
 
 def _with_configs(paths: Iterable[Path]) -> list[runs.Run]:
@@ -162,7 +205,7 @@ def _with_configs(paths: Iterable[Path]) -> list[runs.Run]:
 
 
 def _duration_sentence(
-    todo: Sequence[runs.Run], finished: Sequence[runs.Run], scope: str, *, num_slots: int | None
+    todo: Sequence[runs.Run], finished: Sequence[runs.Run], scope: str, *, num_slots: int | None, layout: Layout
 ) -> str:
     """Return a sentence about the duration of runs, as scaled from finished runs like them."""
     expected = [eta.expected_seconds(run, finished) for run in todo]
@@ -170,7 +213,7 @@ def _duration_sentence(
     if len(known) < len(todo):
         lacking = "" if not known else f" of {len(todo) - len(known)} of the {len(todo)} runs"
         return f"duration{lacking} not known: no run of that model, task and engine has finished {scope}"
-    num_at_once = len(make_slots(len(todo), num_slots=num_slots))
+    num_at_once = len(make_slots(len(todo), num_slots=num_slots, layout=layout))
     left = eta.in_order_seconds(known, num_slots=num_at_once)
     typical = statistics.median(known)
     basis = f"from {len(finished)} finished {scope}, scaled by steps, completions and samples"

@@ -7,13 +7,15 @@ import sys
 from collections.abc import Sequence
 
 from agrae_lab import runs
+from sweeps import engines
+from sweeps.engines.slurm import QUEUED
 from sweeps.errors import PlanError, refusing_disk_errors
 from sweeps.execution.display import make_console, make_display, print_summary
-from sweeps.execution.executor import run_all
+from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.execution.run_status import Outcome
-from sweeps.execution.slots import make_slots, num_sweep_slots
+from sweeps.execution.slots import check_here, largest_layout, make_slots, num_sweep_slots
 from sweeps.inspect.accuracy import print_accuracy
-from sweeps.planning.freeze import Freeze, make_plan
+from sweeps.planning.freeze import Freeze, Plan, make_plan
 from sweeps.planning.run_dirs import check_root
 from sweeps.spec.experiments import Cell
 
@@ -30,19 +32,21 @@ def launch(
     cells: Sequence[Cell],
     *,
     num_slots: int | None = None,
+    engine: str = "local",
     train_module: str = TRAIN_MODULE,
     preload: Sequence[str] = PRELOAD,
 ) -> int:
-    """Execute all unfinished cells.
+    """Execute all unfinished cells on an engine, with its default options.
 
     Returns:
-        0: all done; 1: some failed, diverged, or are busy elsewhere; 2: a bad cell, nothing was started or written;
+        0: all done, or queued; 1: some failed, diverged, or are busy elsewhere; 2: a bad cell, nothing was started;
         130: stopped on request.
     """
     try:
+        chosen = engines.load(engine)
+        chosen.check({}, RetryPolicy())
         plan = make_plan(cells, load_freeze(train_module))
-        num_slots = num_sweep_slots(len(plan.planned), num_slots=num_slots)
-        slots = make_slots(len(plan.todo), num_slots=num_slots)
+        num_slots, num_at_once = _num_slots(plan, engine, num_slots=num_slots)
         with refusing_disk_errors():
             for root in {run.root for run in plan.todo} | {root for root, _ in plan.experiments}:
                 check_root(root)
@@ -55,29 +59,50 @@ def launch(
     interrupted = False
     console = make_console()
     if plan.todo:
-        counts = f"{len(plan.todo)} to do, {len(plan.finished)} finished before, {len(slots)} at a time"
         for sentence in plan.warnings:
             print(f"warning: {sentence}")
-        print(f"runs: {counts}", flush=True)
+        at_once = f", {num_at_once} at a time" if engine == "local" else ""
+        print(f"runs: {len(plan.todo)} to do, {len(plan.finished)} finished before{at_once}", flush=True)
         with make_display(
             console,
             num_runs=len(plan.todo),
             finished_before=plan.finished,
-            num_slots=len(slots),
+            num_slots=num_at_once,
             planned=plan.planned,
         ) as display:
             try:
-                outcomes, interrupted = run_all(
-                    plan.todo, slots=slots, train_module=train_module, preload=preload, display=display
+                outcomes, interrupted = chosen.run_all(
+                    plan.todo,
+                    num_slots=num_slots,
+                    options={},
+                    train_module=train_module,
+                    preload=preload,
+                    display=display,
+                    retry_policy=RetryPolicy(),
                 )
             except runs.RunError as error:  # the fork server cannot load its modules
                 print(error, file=sys.stderr)
                 return SOME_NOT_DONE
+        outcomes = [outcome for outcome in outcomes if outcome.status != QUEUED]
     if outcomes or plan.finished:
         print_summary(console, outcomes, plan.finished)
     print_accuracy(console, [*plan.finished, *(outcome.run for outcome in outcomes)])
     ended = [run.status for run in plan.finished] + [outcome.status for outcome in outcomes]
     return exit_code(ended, interrupted=interrupted)
+
+
+def _num_slots(plan: Plan, engine: str, *, num_slots: int | None) -> tuple[int | None, int]:
+    """Return the number of runs at a time for the engine, and for the display.
+
+    Raises:
+        PlanError: this machine cannot start a run's processes.
+    """
+    if engine != "local":
+        return num_slots, num_slots or len(plan.todo)
+    check_here(run.config for run in plan.todo)
+    layout = largest_layout(run.config for run in plan.planned)
+    num_slots = num_sweep_slots(len(plan.planned), num_slots=num_slots, layout=layout)
+    return num_slots, len(make_slots(len(plan.todo), num_slots=num_slots, layout=layout))
 
 
 def load_freeze(train_module: str) -> Freeze:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from agrae_lab import runs
+from agrae_lab.runs.processes import Layout
 from sweeps import engines
 from sweeps.engines.slurm import QUEUED
 from sweeps.errors import PlanError, refusing_disk_errors
@@ -19,7 +20,7 @@ from sweeps.execution.event_log import LoggedDisplay
 from sweeps.execution.executor import Display
 from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.execution.run_status import Outcome
-from sweeps.execution.slots import make_slots, num_sweep_slots
+from sweeps.execution.slots import check_here, largest_layout, make_slots, num_sweep_slots
 from sweeps.inspect.preview import num_trials_left, print_cells, print_front, read_trials
 from sweeps.launch.cells import ALL_DONE, PRELOAD, TRAIN_MODULE, exit_code, load_freeze
 from sweeps.planning.drift import Code, code_changes, read_code
@@ -68,6 +69,8 @@ def launch_study(
     planned = plan_study(study, directory, train_module=options.train_module, code=code, retry=keys)
     plan = planned.launch_plan if not retry else _only_retries(planned.launch_plan, keys)
     check_drift(planned.drift if plan.todo else (), options)
+    if study.resources.engine == "local":
+        check_here(run.config for run in plan.todo)
     with directory.controller_lock():
         with refusing_disk_errors():
             _requeue(directory, retry)
@@ -76,11 +79,11 @@ def launch_study(
             directory.record(study, planned.cells, code)
         if options.warns and planned.warning:
             print(f"warning: {planned.warning}", flush=True)
-        shown = _display(
-            study, directory, options, num_runs=len(plan.todo), finished=plan.finished, planned=plan.planned
-        )
-        with shown as display:
-            run_all = _bind_engine(study, options, num_runs=len(planned.all_runs))
+        layout = largest_layout(run.config for run in planned.all_runs)
+        slots = _num_slots(study, options) or len(make_slots(len(plan.todo), layout=layout))
+        facts = (len(plan.todo), slots, plan.finished, plan.planned)
+        with _display(directory, *facts) as display:
+            run_all = _bind_engine(study, options, num_runs=len(planned.all_runs), layout=layout)
             outcomes, interrupted = run_all(plan.todo, display=display) if plan.todo else ([], False)
         now = {one.run.key: replace(one.run, meta={**one.run.meta, "status": one.status}) for one in outcomes}
         print_cells(make_console(), planned.cells, {**planned.run_by_key, **now})
@@ -157,9 +160,12 @@ def _launch_search(
     num_runs = num_trials_left(study.search, directory, failed_too=failed_too) * len(study.seeds)
     if num_runs:
         check_drift(code_drift(directory.frozen_cells().values(), directory.codes(), code), options)
+    check_here([space.machine])
+    layout = largest_layout([space.machine])
+    slots = make_slots(max(1, num_runs), num_slots=_num_slots(study, options), layout=layout)
     run_all = partial(
         executor.run_all,
-        slots=make_slots(max(1, num_runs), num_slots=_num_slots(study, options)),
+        slots=slots,
         train_module=options.train_module,
         preload=options.preload,
         retry_policy=make_retry_policy(study.stop),
@@ -167,7 +173,7 @@ def _launch_search(
     with directory.controller_lock():
         with refusing_disk_errors():
             directory.record(study, (), code)
-        with _display(study, directory, options, num_runs=num_runs, finished=()) as display:
+        with _display(directory, num_runs, len(slots), ()) as display:
             outcomes, interrupted = run_search(
                 study,
                 space,
@@ -221,11 +227,13 @@ def _num_slots(study: Study, options: LaunchOptions) -> int | None:
     return study.resources.slots if options.num_slots is None else options.num_slots
 
 
-def _bind_engine(study: Study, options: LaunchOptions, *, num_runs: int) -> Callable[..., tuple[list[Outcome], bool]]:
+def _bind_engine(
+    study: Study, options: LaunchOptions, *, num_runs: int, layout: Layout
+) -> Callable[..., tuple[list[Outcome], bool]]:
     """Return the run_all of the study's engine, with all arguments but the runs and the display."""
     num_slots = _num_slots(study, options)
     if study.resources.engine == "local":
-        num_slots = num_sweep_slots(num_runs, num_slots=num_slots)
+        num_slots = num_sweep_slots(num_runs, num_slots=num_slots, layout=layout)
     return partial(
         engines.load(study.resources.engine).run_all,
         num_slots=num_slots,
@@ -252,20 +260,17 @@ def _log_exit_code(directory: StudyDirectory, ended: Sequence[str], *, interrupt
 
 @contextmanager
 def _display(
-    study: Study,
     directory: StudyDirectory,
-    options: LaunchOptions,
-    *,
     num_runs: int,
+    num_slots: int,
     finished: Sequence[runs.Run],
     planned: Sequence[runs.Run] = (),
 ) -> Iterator[Display]:
     """Show the events of a launch, and log them in the study's directory."""
-    num_slots = _num_slots(study, options) or len(make_slots(num_runs))
     facts = {"to_do": num_runs, "finished": len(finished), "pid": os.getpid(), "host": platform.node()}
     directory.log("launched", **facts)
     if num_runs:
-        print(f"{study.name}: {num_runs} runs to do, {len(finished)} finished before", flush=True)
+        print(f"{directory.path.name}: {num_runs} runs to do, {len(finished)} finished before", flush=True)
     with make_display(
         make_console(), num_runs=num_runs, finished_before=finished, num_slots=num_slots, planned=planned
     ) as shown:

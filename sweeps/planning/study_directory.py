@@ -95,7 +95,7 @@ class StudyDirectory:
             return
         if (known.search is None) != (study.search is None):
             difference = "one is a search and the other is not"
-        elif sorted(known.base) != sorted(study.base):
+        elif _result_words(known.base) != _result_words(study.base):
             difference = f"its base is [{', '.join(known.base)}], not [{', '.join(study.base)}]"
         elif study.search is None and not self.frozen_cells().keys() & set(cells):
             difference = "the two have no cell in common"
@@ -191,3 +191,8 @@ def _json_or_none(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return None
+
+
+def _result_words(base: Sequence[str]) -> list[str]:
+    """Return the overrides that may change a result: a study may resume on other machines."""
+    return sorted(word for word in base if word.lstrip("+~").split(".")[0] not in runs.NOT_RESULT_SECTIONS)

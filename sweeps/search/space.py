@@ -63,6 +63,12 @@ class Space:
         """
         return self.freeze(self.compose({**params, "seed": seed}))
 
+    @property
+    def machine(self) -> dict[str, Any]:
+        """Section `hardware` of all trials, which no trial varies."""
+        template = next(iter(self.templates.values()))
+        return {"hardware": OmegaConf.to_container(template.hardware, resolve=True)} if "hardware" in template else {}
+
     def corners(self) -> Iterator[dict[str, Any]]:
         """Yield parameters that cover every bound and every choice at least once."""
         for choices, template in self.templates.items():
@@ -90,7 +96,7 @@ def make_space(study: Study, freeze: Freeze, *, root: Path) -> Space:
         _check_choices(key, dimension, known[key])
     groups = [key for key in dimensions if known[key]]
     combinations = itertools.product(*([(key, choice) for choice in dimensions[key].choices] for key in groups))
-    composer = Composer(study.base)
+    composer = Composer(study.shared_overrides)
 
     def compose(settings: Settings) -> DictConfig:
         config = composer.compose(settings)

@@ -154,10 +154,34 @@ class Resources:
 
     engine: Annotated[Literal["local", "slurm", "ray"], "This machine, a Slurm cluster, or a Ray cluster."] = "local"
     slots: Annotated[int | None, Ge(1), "Runs at a time; null: one per GPU, or one per core if there is no GPU."] = None
+    gpus_per_run: Annotated[
+        int | None, Ge(1), "GPUs of a run, on all its machines together, with a process each; null: hardware.processes."
+    ] = None
+    nodes_per_run: Annotated[
+        int | None, Ge(1), "Machines of a run, with slurm and ray; null: as hardware.nodes says."
+    ] = None
+    launcher: Annotated[
+        Literal["torchrun", "accelerate"] | None, "Program that starts a run's processes; null: hardware.launcher."
+    ] = None
+    strategy: Annotated[
+        Literal["ddp", "fsdp", "deepspeed"] | None, "How they share the model; null: as hardware.strategy says."
+    ] = None
     options: Annotated[Mapping[str, Any], "Options of the engine, listed in docs/clusters.md."] = field(
         default_factory=dict
     )
     __pydantic_config__: ClassVar = _CLOSED
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """The processes of a run as Hydra overrides; GPUs are asked for, so that no run ends up on a CPU."""
+        keys = {
+            "hardware.processes": self.gpus_per_run,
+            "hardware.device": None if self.gpus_per_run is None else "cuda",
+            "hardware.nodes": self.nodes_per_run,
+            "hardware.launcher": self.launcher,
+            "hardware.strategy": self.strategy,
+        }
+        return tuple(f"{key}={value}" for key, value in keys.items() if value is not None)
 
 
 @dataclass(frozen=True)
@@ -185,6 +209,11 @@ class Study:
     stop: Stop = field(default_factory=Stop)
     resources: Resources = field(default_factory=Resources)
     __pydantic_config__: ClassVar = _CLOSED
+
+    @property
+    def shared_overrides(self) -> tuple[str, ...]:
+        """Hydra overrides of all cells: the processes of `resources`, then the base, which may say otherwise."""
+        return (*self.resources.overrides, *self.base)
 
     @property
     def comparison(self) -> Comparison | None:

@@ -33,7 +33,7 @@ arm: ok
 seed: 0
 train: {num_steps: 2, step_seconds: 0.0}
 experiment: {name: null, question: null}
-hardware: {device: cpu}
+hardware: {device: cpu, processes: 1, nodes: 1, launcher: null, strategy: ddp}
 """
 
 EXPERIMENT = """\

@@ -255,7 +255,7 @@ def test_hardware_settings_are_no_drift(night: StudyLab) -> None:
     config = night.conf / "config.yaml"
     config.write_text(config.read_text().replace("device: cpu", "device: cuda"))
     assert night.do("run") == 1
-    assert night.by_settings()["raise 2 0"].config["hardware"] == {"device": "cuda"}
+    assert night.by_settings()["raise 2 0"].config["hardware"]["device"] == "cuda"
 
 
 def test_retry_takes_what_failed_and_on_request_what_diverged(
