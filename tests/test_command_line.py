@@ -133,7 +133,7 @@ def test_one_run_from_the_command_line(tmp_path):
         (["train.num_minibatches=7"], "train.num_minibatches = 7 does not divide the 512 completions"),
         (["model.path=./nowhere"], "model.path './nowhere' does not exist"),
         (["advantage=grp"], "Could not find 'advantage/grp'"),
-        (["train.lr=1"], "Key 'lr' is not in struct"),
+        (["train.lr=1"], "Could not override 'train.lr'"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(tmp_path, arguments, message):

@@ -21,6 +21,7 @@ from agrae_lab.advantages.presets import preset_names
 from agrae_lab.advantages.simulator.__main__ import parse as parse_simulation
 from agrae_lab.difficulty import parse as parse_difficulty
 from agrae_lab.evaluate import parse_overrides
+from agrae_lab.track import KEYS as TRACK_KEYS
 from analysis import audit
 from analysis.arguments import FLAGS, read_words
 from sweeps import compare
@@ -173,8 +174,16 @@ def check_difficulty(words):
     parse_difficulty(words)
 
 
+def check_track(words):
+    assert words[0] == "push"
+    given = [word for word in words[1:] if "=" in word]
+    assert len(given) < len(words) - 1, "no run is named"
+    assert {word.partition("=")[0] for word in given} <= set(TRACK_KEYS)
+
+
 CHECKS = {
     "difficulty": check_difficulty,
+    "track": check_track,
     **{"train": check_train, "sweep": check_sweep, "compare": check_compare, "analyze": check_analyze},
     **{"evaluate": check_evaluate, "estimators": check_estimators, "simulate": check_simulate, "audit": check_audit},
 }

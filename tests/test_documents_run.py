@@ -79,7 +79,10 @@ def accuracy_reward(completions, answer, **columns):
     return [float(str(right) in text) for text, right in zip(completions, answer, strict=True)]
 
 
-@pytest.mark.parametrize("snippet", TRL + [one for one in documents.snippets("python") if "trl" in one.text.lower()])
+@pytest.mark.parametrize(
+    "snippet",
+    TRL + [one for one in documents.snippets("python") if "trl" in one.text.lower() and not one.text.startswith(">>>")],
+)
 def test_the_trl_snippets_use_arguments_of_trl(snippet):
     """Also those of the snippets that cannot run here."""
     for call in (node for node in ast.walk(ast.parse(snippet.text)) if isinstance(node, ast.Call)):

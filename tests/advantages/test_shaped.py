@@ -19,7 +19,7 @@ INVALID = torch.zeros_like(CORRECT, dtype=torch.bool)
 INVALID[3, 2] = True
 ACCURACY = CORRECT.masked_fill(INVALID, NAN)
 MIXTURES = {"code": (0.9, 0.1), "paper": (0.1, 0.9)}
-ACCURACY_ALONE = ("powers", "psr", "nsr", "w_reinforce", "maclaurin", "passk_training", "pkpo")
+ACCURACY_ALONE = ("powers", "psr", "nsr", "w_reinforce", "maclaurin", "passk_training", "pkpo", "zero")
 
 
 def shaped(name="code"):

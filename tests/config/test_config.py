@@ -46,7 +46,7 @@ def test_experiments_compose_and_name_their_command(name):
     assert config["experiment"]["name"] == name
     assert config["experiment"]["question"].endswith("?")
     axes = yaml.safe_load(text)["hydra"]["sweeper"]["params"]
-    for advantage in axes["advantage"].split(","):
+    for advantage in axes.get("advantage", "grpo").split(","):  # the axis of `controls` is `method`
         assert advantage in advantages.preset_names()
 
 

@@ -95,7 +95,7 @@ def with_tiny_model(problems, tiny_model, root):
     small = [f"{section}.{key}={value}" for section, keys in sizes.items() for key, value in keys.items()]
     small += ["train.max_completion_length=16", "train.learning_rate=1e-3", "train.validate_every=0"]
     limits = [f"+evaluation.benchmarks.{name}.limit=4" for name in BENCHMARKS]
-    hardware = ["hardware.device=cpu", "hardware.per_device_batch_size=null"]
+    hardware = ["hardware.device=cpu", "hardware.processes=1", "hardware.per_device_batch_size=null"]
     return [*on_file(problems), *small, *limits, *hardware, f"model.path={tiny_model}", f"root={root}"]
 
 
@@ -107,7 +107,7 @@ def test_all_are_here():
 @pytest.mark.parametrize("name", PAPER)
 def test_an_experiment_names_its_command(name):
     text = (CONF_DIR / "experiment" / "paper" / f"{name}.yaml").read_text()
-    assert text.splitlines()[1] == f"# python -m agrae_lab.train -m +experiment=paper/{name}"
+    assert text.splitlines()[1].startswith(f"# python -m sweeps run paper/{name} ")
 
 
 @pytest.fixture(scope="module")

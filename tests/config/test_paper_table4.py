@@ -69,7 +69,7 @@ def on_file(name, problems):
 @pytest.mark.parametrize("name", TABLE_4)
 def test_an_experiment_names_its_command(name):
     text = (CONF_DIR / "experiment" / "paper" / f"{name}.yaml").read_text()
-    assert text.splitlines()[1] == f"# python -m agrae_lab.train -m +experiment=paper/{name}"
+    assert text.splitlines()[1].startswith(f"# python -m sweeps run paper/{name} ")
 
 
 @pytest.mark.parametrize("name", TABLE_4)
@@ -94,7 +94,13 @@ def tiny_arms(real_problems, tiny_model, tmp_path_factory):
     small = ["num_steps=2", "num_prompts=4", "num_generations=4", "num_minibatches=1", "max_completion_length=24"]
     small = [f"train.{setting}" for setting in [*small, "learning_rate=1e-3"]]
     small += ["evaluation.num_samples=2", "evaluation.max_new_tokens=8", "evaluation.batch_size=16"]
-    small += ["hardware.device=cpu", "hardware.per_device_batch_size=null", f"model.path={tiny_model}", f"root={root}"]
+    small += [
+        "hardware.device=cpu",
+        "hardware.processes=1",
+        "hardware.per_device_batch_size=null",
+        f"model.path={tiny_model}",
+        f"root={root}",
+    ]
     found = {}
     for name in TABLE_4:
         limits = [f"+evaluation.benchmarks.{benchmark}.limit=2" for benchmark in TABLE_4[name][2]]
