@@ -101,7 +101,7 @@ def _run() -> None:
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> None:
-    """Train and evaluate one run in this process."""
+    """Train and evaluate one run, in this process or in several that a launcher starts."""
     leave_errors_to_hydra()
     try:
         config = freeze(cfg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,10 +17,10 @@ from sweeps.execution.display import make_console
 from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.inspect import preview
 from sweeps.inspect.accuracy import print_accuracy
-from sweeps.inspect.status import Row, as_json, cells_of_root, print_status, status_rows, watch
+from sweeps.inspect.status import UNREADABLE, Row, as_json, cells_of_root, print_status, status_rows, watch
 from sweeps.launch import protocol as protocol_launch
 from sweeps.launch import study as study_launch
-from sweeps.launch.cells import launch, load_freeze
+from sweeps.launch.cells import ALL_DONE, SOME_NOT_DONE, launch, load_freeze
 from sweeps.launch.study import LaunchOptions
 from sweeps.planning.drift import read_code
 from sweeps.planning.freeze import make_plan
@@ -98,7 +99,7 @@ def retry(given: Namespace) -> int:
 
 
 def status(given: Namespace) -> int:
-    """Print the status of a study's runs, or of all runs in a root."""
+    """Print the status of a study's runs, or of all runs in a root; return 1 if one cannot be read."""
     console = make_console()
     where, _, _ = _directories(given)
     if given.watch:
@@ -111,11 +112,11 @@ def status(given: Namespace) -> int:
         print_status(console, rows)
     else:
         print(f"there are no runs in {where}")
-    return 0
+    return SOME_NOT_DONE if any(row.status == UNREADABLE for row in rows) else ALL_DONE
 
 
 def collect(given: Namespace) -> int:
-    """Write all runs as one table."""
+    """Write all runs as one table; return 1 if one cannot be read."""
     from sweeps.inspect.collect import collect, write_table
 
     where, found, cells = _directories(given)
@@ -126,7 +127,10 @@ def collect(given: Namespace) -> int:
         table = collect(found, cells=cells)
     write_table(table, out)
     print(f"{out}: {len(table)} runs, {len(table.columns)} columns")
-    return 0
+    unreadable = table[table["status"] == UNREADABLE] if len(table) else table
+    for error in unreadable["error"] if len(unreadable) else ():
+        print(f"unreadable: {error}", file=sys.stderr)
+    return SOME_NOT_DONE if len(unreadable) else ALL_DONE
 
 
 def compare(given: Namespace) -> int:

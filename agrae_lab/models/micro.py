@@ -10,7 +10,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from torch.utils.data import IterableDataset
 from transformers import Qwen2Config, Qwen2ForCausalLM, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
+from agrae_lab.models.imitation import run_command, save
 from agrae_lab.models.nano import encode_pairs, make_tokenizer, unseen_pairs
 from agrae_lab.tasks.text.countdown import random_solved_problems
 from agrae_lab.tasks.text.countdown_micro import NUM_DIGITS, TARGETS, splits
@@ -89,17 +89,9 @@ def make(
         data_collator=lambda pairs: encode_pairs(tokenizer, pairs),
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
+    save(model, tokenizer, path)
     shutil.rmtree(checkpoints)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--path", type=Path, default=PATH, help="the model directory to write")
-    parser.add_argument("--num-steps", type=int, default=NUM_STEPS, help="number of training steps")
-    parser.add_argument("--seed", type=int, default=SEED, help="seed of weights and problems")
-    options = parser.parse_args()
-    make(options.path, num_steps=options.num_steps, seed=options.seed)
-    print(f"wrote {options.path}")
+    run_command(make, __doc__, path=PATH, num_steps=NUM_STEPS, seed=SEED)

@@ -11,7 +11,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from agrae_lab.models.imitation import fit
+from agrae_lab.models.imitation import fit, run_command, save
 from agrae_lab.tasks.base import Problem
 from agrae_lab.tasks.text.countdown import TASK, make_splits, random_solved_problems
 
@@ -101,16 +100,8 @@ def make(path: Path, *, num_steps: int = NUM_STEPS, seed: int = SEED) -> None:
     tokenizer = make_tokenizer()
     model = Qwen2ForCausalLM(make_config(tokenizer))
     imitate(model, tokenizer, num_steps=num_steps, rng=random.Random(seed))
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
+    save(model, tokenizer, path)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--path", type=Path, default=PATH, help="the model directory to write")
-    parser.add_argument("--num-steps", type=int, default=NUM_STEPS, help="number of training steps")
-    parser.add_argument("--seed", type=int, default=SEED, help="seed of weights and problems")
-    arguments = parser.parse_args()
-    make(arguments.path, num_steps=arguments.num_steps, seed=arguments.seed)
-    print(f"wrote {arguments.path}")
+    run_command(make, __doc__, path=PATH, num_steps=NUM_STEPS, seed=SEED)

@@ -11,7 +11,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import string
@@ -24,7 +23,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from agrae_lab.models.imitation import fit
+from agrae_lab.models.imitation import fit, run_command
 from agrae_lab.models.load import load_processing
 from agrae_lab.tasks import Problem
 from agrae_lab.tasks.encoding import images_in
@@ -166,11 +165,5 @@ def make(path: Path, *, num_steps: int = NUM_STEPS, seed: int = SEED) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--path", type=Path, default=PATH, help="the model directory to write")
-    parser.add_argument("--num-steps", type=int, default=NUM_STEPS, help="number of training steps")
-    parser.add_argument("--seed", type=int, default=SEED, help="seed of weights and problems")
-    arguments = parser.parse_args()
     torch.set_num_threads(1)  # more threads would change the order of sums, and the last bits of the weights
-    make(arguments.path, num_steps=arguments.num_steps, seed=arguments.seed)
-    print(f"wrote {arguments.path}")
+    run_command(make, __doc__, path=PATH, num_steps=NUM_STEPS, seed=SEED)

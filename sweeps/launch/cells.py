@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from rich.console import Console
 
 from agrae_lab import runs
 from sweeps import engines
@@ -55,40 +58,44 @@ def launch(
         return print_refusal(error)
     except runs.RunError as error:  # for example a manifest that cannot be read
         return print_refusal(PlanError([str(error)]))
+    console = make_console()
     outcomes: list[Outcome] = []
     interrupted = False
-    console = make_console()
-    if plan.todo:
-        for sentence in plan.warnings:
-            print(f"warning: {sentence}")
-        at_once = f", {num_at_once} at a time" if engine == "local" else ""
-        print(f"runs: {len(plan.todo)} to do, {len(plan.finished)} finished before{at_once}", flush=True)
-        with make_display(
-            console,
-            num_runs=len(plan.todo),
-            finished_before=plan.finished,
-            num_slots=num_at_once,
-            planned=plan.planned,
-        ) as display:
-            try:
-                outcomes, interrupted = chosen.run_all(
-                    plan.todo,
-                    num_slots=num_slots,
-                    options={},
-                    train_module=train_module,
-                    preload=preload,
-                    display=display,
-                    retry_policy=RetryPolicy(),
-                )
-            except runs.RunError as error:  # the fork server cannot load its modules
-                print(error, file=sys.stderr)
-                return SOME_NOT_DONE
-        outcomes = [outcome for outcome in outcomes if outcome.status != QUEUED]
+    try:
+        if plan.todo:
+            run_all = partial(chosen.run_all, num_slots=num_slots, train_module=train_module, preload=preload)
+            outcomes, interrupted = _run_all(plan, run_all, console, engine=engine, num_at_once=num_at_once)
+    except runs.RunError as error:  # the fork server cannot load its modules
+        print(error, file=sys.stderr)
+        return SOME_NOT_DONE
     if outcomes or plan.finished:
         print_summary(console, outcomes, plan.finished)
     print_accuracy(console, [*plan.finished, *(outcome.run for outcome in outcomes)])
     ended = [run.status for run in plan.finished] + [outcome.status for outcome in outcomes]
     return exit_code(ended, interrupted=interrupted)
+
+
+def _run_all(
+    plan: Plan, run_all: Callable[..., tuple[list[Outcome], bool]], console: Console, *, engine: str, num_at_once: int
+) -> tuple[list[Outcome], bool]:
+    """Run what is to do under a display; return the outcomes, and True if the user stopped it.
+
+    Raises:
+        RunError: as `run_all`.
+    """
+    for sentence in plan.warnings:
+        print(f"warning: {sentence}")
+    at_once = f", {num_at_once} at a time" if engine == "local" else ""
+    print(f"runs: {len(plan.todo)} to do, {len(plan.finished)} finished before{at_once}", flush=True)
+    with make_display(
+        console,
+        num_runs=len(plan.todo),
+        finished_before=plan.finished,
+        num_slots=num_at_once,
+        planned=plan.planned,
+    ) as display:
+        outcomes, interrupted = run_all(plan.todo, options={}, display=display, retry_policy=RetryPolicy())
+    return [outcome for outcome in outcomes if outcome.status != QUEUED], interrupted
 
 
 def _num_slots(plan: Plan, engine: str, *, num_slots: int | None) -> tuple[int | None, int]:

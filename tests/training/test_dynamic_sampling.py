@@ -154,15 +154,20 @@ def test_omega_is_of_all_that_was_sampled(resampled):
         assert own["advantage"].to_numpy() == pytest.approx(expected.numpy(), abs=1e-5), step
 
 
-def test_a_killed_run_with_several_rounds_ends_as_an_uninterrupted_one(resampled, tmp_path):
-    words = ["advantage=a_grae", "loss=dapo", *ROUNDS]
-    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, *words))
+def killed_and_resumed(root, words, *, at_step):
+    """A run that was killed once a step's rollouts were there, and then resumed to its end."""
+    run_dir = runs.create_run(compose_config(f"root={root}", *SMALL, *words))
     process = start(run_dir)
-    wait_for(run_dir / "rollouts" / "step-000004.parquet", process)
+    wait_for(run_dir / "rollouts" / f"step-{at_step:06d}.parquet", process)
     process.kill()
     process.wait()
     assert start(run_dir).wait(timeout=240) == 0
-    resumed = runs.read_run(run_dir)
+    return runs.read_run(run_dir)
+
+
+def test_a_killed_run_with_several_rounds_ends_as_an_uninterrupted_one(resampled, tmp_path):
+    words = ["advantage=a_grae", "loss=dapo", *ROUNDS]
+    resumed = killed_and_resumed(tmp_path, words, at_step=4)
     pd.testing.assert_frame_equal(rollouts(resumed), rollouts(resampled))
     pd.testing.assert_frame_equal(dropped(resumed), dropped(resampled))
     pd.testing.assert_frame_equal(metrics(resumed).drop(columns=TIMES), metrics(resampled).drop(columns=TIMES))
@@ -198,13 +203,7 @@ def test_a_killed_run_remembers_what_it_passes_over(small_run, tmp_path):
     few.write_text("".join(json.dumps(row) + "\n" for row in problem_sets(compose_config())["train"][:40]))
     words = [f"task.train_file={few}", "train.skip_window=2", "train.num_steps=8", "train.sampling_rounds=2"]
     unbroken = small_run(*words)
-    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, *words))
-    process = start(run_dir)
-    wait_for(run_dir / "rollouts" / "step-000006.parquet", process)
-    process.kill()
-    process.wait()
-    assert start(run_dir).wait(timeout=240) == 0
-    resumed = runs.read_run(run_dir)
+    resumed = killed_and_resumed(tmp_path, words, at_step=6)
     pd.testing.assert_frame_equal(rollouts(resumed), rollouts(unbroken))
     pd.testing.assert_frame_equal(metrics(resumed).drop(columns=TIMES), metrics(unbroken).drop(columns=TIMES))
 

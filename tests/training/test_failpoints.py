@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -68,7 +69,8 @@ def check(unbroken: runs.Run, root: Path, name: str, number: int, kind: str) -> 
     if resumed.returncode != 0:
         assert "Traceback" not in resumed.stderr
         said = resumed.stderr + resumed.stdout  # a multirun's sentences stand in the table at its end
-        assert failpoints.NAMES[name].strip("*").split("*")[0].removesuffix("-") in said, said
+        file = failpoints.NAMES[name].strip("*").split("*")[0].removesuffix("-")
+        assert re.search(rf"Error: {re.escape(str(root))}/\S*{re.escape(file)}", said), said
         return
     (run,) = runs.list_runs(root)
     assert run.status == "done"

@@ -226,8 +226,11 @@ def test_one_unreadable_meta_json_costs_its_row_only(night: StudyLab, capsys: py
     assert table.loc[torn.key, "status"] == "unreadable"
     assert len(table) == len(rows)
     assert all(item.path != torn.path for item in find_removable(night.root, [torn.path], everything=True))
-    assert night.do("status") == 0
-    assert "unreadable" in capsys.readouterr().out
+    capsys.readouterr()
+    assert night.do("status") == 1
+    assert "meta.json is not readable as JSON" in " ".join(capsys.readouterr().out.split())
+    assert night.do("collect") == 1
+    assert "meta.json is not readable as JSON" in capsys.readouterr().err
 
 
 def test_status_of_a_root_says_which_settings_a_hash_stands_for(

@@ -128,7 +128,7 @@ def test_status_of_a_root_of_another_version_is_one_sentence(lab: Lab, capsys: p
     meta = lab.runs()["ok 0"].path / "meta.json"
     meta.write_text(meta.read_text().replace('"schema_version": 1', '"schema_version": 2'))
     capsys.readouterr()
-    assert main(["status", str(lab.root), "--json"]) == 0
+    assert main(["status", str(lab.root), "--json"]) == 1
     (row,) = json.loads(capsys.readouterr().out)
     assert row["status"] == "unreadable"
     assert "was written by schema version 2, but this agrae_lab reads version 1" in row["error"]
