@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -112,7 +112,7 @@ def status(given: Namespace) -> int:
         print_status(console, rows)
     else:
         print(f"there are no runs in {where}")
-    return SOME_NOT_DONE if any(row.status == UNREADABLE for row in rows) else ALL_DONE
+    return _report_unreadable(str(row.error) for row in rows if row.status == UNREADABLE)
 
 
 def collect(given: Namespace) -> int:
@@ -127,10 +127,15 @@ def collect(given: Namespace) -> int:
         table = collect(found, cells=cells)
     write_table(table, out)
     print(f"{out}: {len(table)} runs, {len(table.columns)} columns")
-    unreadable = table[table["status"] == UNREADABLE] if len(table) else table
-    for error in unreadable["error"] if len(unreadable) else ():
-        print(f"unreadable: {error}", file=sys.stderr)
-    return SOME_NOT_DONE if len(unreadable) else ALL_DONE
+    return _report_unreadable(table.loc[table["status"] == UNREADABLE, "error"] if len(table) else ())
+
+
+def _report_unreadable(errors: Iterable[str]) -> int:
+    """Print why runs cannot be read, in full, and return the exit code."""
+    found = list(errors)
+    for error in found:
+        print(error, file=sys.stderr)
+    return SOME_NOT_DONE if found else ALL_DONE
 
 
 def compare(given: Namespace) -> int:

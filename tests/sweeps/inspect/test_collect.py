@@ -228,7 +228,7 @@ def test_one_unreadable_meta_json_costs_its_row_only(night: StudyLab, capsys: py
     assert all(item.path != torn.path for item in find_removable(night.root, [torn.path], everything=True))
     capsys.readouterr()
     assert night.do("status") == 1
-    assert "meta.json is not readable as JSON" in " ".join(capsys.readouterr().out.split())
+    assert "meta.json is not readable as JSON" in capsys.readouterr().err
     assert night.do("collect") == 1
     assert "meta.json is not readable as JSON" in capsys.readouterr().err
 

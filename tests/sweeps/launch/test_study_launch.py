@@ -359,7 +359,7 @@ def test_a_run_that_ruins_its_books_costs_the_others_nothing(
     assert night.do("run") == 1
     assert [event["status"] for event in night.happened("ended")].count("done") == 1
     assert night.do("status") == 1
-    assert "meta.json is not readable as JSON" in " ".join(capsys.readouterr().out.split())
+    assert "meta.json is not readable as JSON" in capsys.readouterr().err
 
 
 def test_a_stopped_study_says_so_in_its_events_and_goes_on(night: StudyLab) -> None:
