@@ -42,10 +42,9 @@ from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
 from agrae_lab.runs import Run, RunError
 from agrae_lab.runs.ending import ending, take_json_flag
-from agrae_lab.runs.processes import is_main
+from agrae_lab.runs.processes import WATCHED_PARENT, is_main
 
 SECTIONS = ("evaluation", "hardware")
-WATCHED_PARENT = "AGRAE_WATCHED_PARENT"  # id of the controller's process, with which a run in a sweep ends
 _POLL_SECONDS = 1.0
 
 

@@ -31,7 +31,7 @@ from agrae_lab.evaluation.benchmarks import (
 from agrae_lab.runs import Run, RunError
 from agrae_lab.runs.processes import is_main, num_processes, strategy
 from agrae_lab.runs.provenance import provenance
-from agrae_lab.runs.saved import check_saved
+from agrae_lab.runs.saved_policies import check_saved
 from agrae_lab.tasks import count_shared, fingerprint_problems, load_task
 
 logger = logging.getLogger(__name__)

@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from agrae_lab import runs
-from agrae_lab.runs.processes import is_main, num_processes, rank
+from agrae_lab.runs.processes import WATCHED_PARENT, is_main, num_processes, rank
 
 RECORDS = "processes"  # folder in a run directory
-WATCHED_PARENT = "AGRAE_WATCHED_PARENT"  # as agrae_lab.evaluate reads it
 BUSY_EXIT = 75  # EX_TEMPFAIL
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 

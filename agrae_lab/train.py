@@ -30,9 +30,9 @@ from agrae_lab.models.load import ModelError
 from agrae_lab.models.memory import is_out_of_memory
 from agrae_lab.runs import RunError, launchers
 from agrae_lab.runs.ending import ending, take_json_flag
-from agrae_lab.runs.hydra_words import for_multirun
+from agrae_lab.runs.hydra_errors import leave_errors_to_hydra, let_hydra_raise, one_sentence, was_let_raise
+from agrae_lab.runs.hydra_overrides import for_multirun
 from agrae_lab.runs.processes import Layout, is_launched, is_main
-from agrae_lab.runs.sentences import leave_errors_to_hydra, let_hydra_raise, one_sentence, was_let_raise
 
 __all__ = ["execute", "freeze", "main"]
 

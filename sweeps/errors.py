@@ -11,7 +11,7 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from agrae_lab.runs.sentences import one_sentence
+from agrae_lab.runs.hydra_errors import one_sentence
 
 __all__ = [
     "CONFIG_ERRORS",

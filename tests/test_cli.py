@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agrae_lab.__main__ import COMMANDS, main
-from agrae_lab.runs.hydra_words import for_hydra, for_multirun
+from agrae_lab.runs.hydra_overrides import for_hydra, for_multirun
 from tests import forked
 
 ROOT = Path(__file__).resolve().parents[1]

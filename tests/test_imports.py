@@ -83,7 +83,7 @@ MAY_IMPORT = {
     ),
     # sweeps: errors ← spec ← planning ← execution ← engines, search ← inspect ← launch ← commands
     "sweeps": (),
-    "sweeps.errors": ("agrae_lab.runs.sentences",),
+    "sweeps.errors": ("agrae_lab.runs.hydra_errors",),
     "sweeps.spec": (
         *("agrae_lab.runs", "sweeps.errors", "analysis.io", "analysis.statistics"),
         "agrae_lab.advantages",  # own_estimators: the class, or the links of a chain, that a choice names
@@ -111,7 +111,13 @@ MAY_IMPORT = {
         *("sweeps.launch", "sweeps.targets"),
     ),
     "sweeps.__main__": ("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.launch", "sweeps.commands"),
-    "sweeps.plugins": ("agrae_lab.runs.sentences", "sweeps.launch", "sweeps.planning", "sweeps.spec", "sweeps.errors"),
+    "sweeps.plugins": (
+        "agrae_lab.runs.hydra_errors",
+        "sweeps.launch",
+        "sweeps.planning",
+        "sweeps.spec",
+        "sweeps.errors",
+    ),
     "benchmarks": ("agrae_lab", "sweeps", "analysis"),
 }
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from agrae_lab.runs.files import RunError
 
+WATCHED_PARENT = "AGRAE_WATCHED_PARENT"  # variable with the id of the process that a run ends with, such as a sweep's
+
 
 def rank() -> int:
     """Return this process's number among all processes of the run."""

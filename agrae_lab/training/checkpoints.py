@@ -19,8 +19,8 @@ from safetensors import safe_open
 from transformers import TrainerCallback
 
 from agrae_lab.runs import RunError, replacing
-from agrae_lab.runs.contents import Listed, fault_of, list_files
 from agrae_lab.runs.failpoints import failpoint
+from agrae_lab.runs.file_lists import Listed, fault_of, list_files
 
 logger = logging.getLogger(__name__)
 

@@ -22,10 +22,10 @@ from agrae_lab.models.load import load_model
 from agrae_lab.models.lora import lora_config, merge_adapter
 from agrae_lab.models.memory import advise_when_out_of_memory, is_out_of_memory
 from agrae_lab.runs import Run, update_meta
-from agrae_lab.runs.contents import list_files
 from agrae_lab.runs.failpoints import failpoint
+from agrae_lab.runs.file_lists import list_files
 from agrae_lab.runs.processes import is_main
-from agrae_lab.runs.saved import record_saved
+from agrae_lab.runs.saved_policies import record_saved
 from agrae_lab.tasks import Problem, Task, load_task
 from agrae_lab.tasks.prompts import drop_overlong
 from agrae_lab.training.checkpoints import (

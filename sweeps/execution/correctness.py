@@ -12,7 +12,7 @@ class Correctness:
         self._read: dict[str, tuple[int, str]] = {}  # run key → modification time, text
 
     def latest(self, run: runs.Run) -> str:
-        """Return `31.2 % (step 40)`: of the last validation, or of the last step's completions; "" before."""
+        """Return `31.2 % (validation, step 40)`, or (training, step 41) before any validation; "" before both."""
         path = run.metrics_path
         try:
             changed = path.stat().st_mtime_ns

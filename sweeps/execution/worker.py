@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from agrae_lab import runs
-from agrae_lab.process import BUSY_EXIT, WATCHED_PARENT
-from agrae_lab.runs.processes import Layout
+from agrae_lab.process import BUSY_EXIT
+from agrae_lab.runs.processes import WATCHED_PARENT, Layout
 from sweeps.execution import process_group
 from sweeps.execution.failures import INFRASTRUCTURE_EXIT
 from sweeps.execution.slots import Slot

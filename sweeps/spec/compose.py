@@ -16,7 +16,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
-from agrae_lab.runs.hydra_words import for_hydra, is_whole_link, with_chains
+from agrae_lab.runs.hydra_overrides import for_hydra, is_whole_link, with_chains
 from agrae_lab.runs.suggestions import close_match
 from sweeps.errors import PlanError, one_sentence, reraise_if_full_error, unknown_override
 from sweeps.spec.axes import Settings, override

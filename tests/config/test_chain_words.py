@@ -6,7 +6,7 @@ import pytest
 
 from agrae_lab import advantages
 from agrae_lab.config import freeze
-from agrae_lab.runs.hydra_words import with_chains
+from agrae_lab.runs.hydra_overrides import with_chains
 from analysis.report.html.reproduce import overrides as repeated
 from sweeps.spec.compose import CONFIG_DIR, Composer, compose, config_dir
 from sweeps.spec.experiments import experiment_cells

@@ -33,7 +33,7 @@ class AgraeSweeper(Sweeper):
         Raises:
             SystemExit: an override that cannot be read or has no list of values, after one sentence about it.
         """
-        from agrae_lab.runs.sentences import leave_errors_to_hydra
+        from agrae_lab.runs.hydra_errors import leave_errors_to_hydra
         from sweeps.errors import CONFIG_ERRORS, PlanError, one_sentence, reraise_if_full_error
         from sweeps.launch.cells import print_refusal
         from sweeps.spec.experiments import multirun_points

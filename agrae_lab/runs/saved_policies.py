@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agrae_lab.runs.contents import Listed, fault_of
 from agrae_lab.runs.directory import Run, read_run, update_meta
+from agrae_lab.runs.file_lists import Listed, fault_of
 from agrae_lab.runs.files import RunError
 
 
