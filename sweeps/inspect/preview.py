@@ -18,6 +18,7 @@ from agrae_lab import runs
 from agrae_lab.runs.processes import Layout
 from sweeps.execution import eta
 from sweeps.execution.display import duration
+from sweeps.execution.names import RunNames
 from sweeps.execution.slots import largest_layout, make_slots, visible_gpus
 from sweeps.planning.freeze import Freeze, Plan
 from sweeps.planning.plan import StudyPlan
@@ -173,11 +174,12 @@ def print_cells(console: Console, cells: Sequence[FrozenCell], run_by_key: Mappi
 
 def _print_table(console: Console, by_cell: Mapping[str, Sequence[runs.Run]]) -> None:
     table = Table("cell", "arm", "seeds", "state", box=None, pad_edge=False)
+    names = RunNames(run for cell_runs in by_cell.values() for run in cell_runs)
     for name, cell_runs in by_cell.items():
         states = Counter(shown_status(run) for run in cell_runs)
         seeds = " ".join(str(run.seed) for run in cell_runs)
         states_text = ", ".join(state if len(states) == 1 else f"{number} {state}" for state, number in states.items())
-        table.add_row(Text(name), Text(cell_runs[0].arm), seeds, states_text)
+        table.add_row(Text(name), Text(names.cell(cell_runs[0])), seeds, states_text)
     console.print(table)
 
 
