@@ -99,16 +99,16 @@ class LineDisplay:
         self._print(f"{self._names.run(run)}: started, log in {run.path / 'log.txt'}")
 
     def tick(self, active: Collection[ActiveRun], num_waiting: int) -> None:
-        for one in active:
-            progress = read_progress(one.run)
+        for active_run in active:
+            progress = read_progress(active_run.run)
             if progress.get("phase") != "train" or not progress.get("total"):
                 continue
             reached = max((m for m in _MARKS if 100 * progress["done"] >= m * progress["total"]), default=0)
-            if reached > self._printed.get(one.run.key, 0):
-                self._printed[one.run.key] = reached
-                elapsed = duration(time.monotonic() - one.started)
+            if reached > self._printed.get(active_run.run.key, 0):
+                self._printed[active_run.run.key] = reached
+                elapsed = duration(time.monotonic() - active_run.started)
                 steps = f"step {progress['done']} of {progress['total']}"
-                self._print(f"{self._names.run(one.run)}: {reached} % ({steps}, {elapsed})")
+                self._print(f"{self._names.run(active_run.run)}: {reached} % ({steps}, {elapsed})")
 
     def stopping(self, level: StopLevel, num_active: int, reason: str) -> None:
         self._print(_stop_sentence(level, num_active, reason))
@@ -170,16 +170,16 @@ class LiveDisplay:
 
     def _render(self, active: Collection[ActiveRun], num_waiting: int) -> RenderableType:
         table = Table("arm", "seed", "phase", "", "done", "accuracy", "elapsed", "left", box=None, pad_edge=False)
-        progresses = [read_progress(one.run) for one in active]
-        seconds = [time.monotonic() - one.started for one in active]
+        progresses = [read_progress(active_run.run) for active_run in active]
+        seconds = [time.monotonic() - active_run.started for active_run in active]
         left_list, all_left = self._time_left.estimate(
-            [one.run for one in active], progresses, seconds, num_waiting=num_waiting
+            [active_run.run for active_run in active], progresses, seconds, num_waiting=num_waiting
         )
-        for one, progress, elapsed, left in zip(active, progresses, seconds, left_list, strict=True):
+        for active_run, progress, elapsed, left in zip(active, progresses, seconds, left_list, strict=True):
             done, total = progress.get("done", 0), progress.get("total") or 0
             bar = ProgressBar(total=total or 1, completed=done, width=20)
-            name = (Text(self._names.cell(one.run)), str(one.run.seed), progress.get("phase", "start"))
-            count, accuracy = f"{done}/{total}" if total else "", self._correctness.latest(one.run)
+            name = (Text(self._names.cell(active_run.run)), str(active_run.run.seed), progress.get("phase", "start"))
+            count, accuracy = f"{done}/{total}" if total else "", self._correctness.latest(active_run.run)
             table.add_row(*name, bar, count, accuracy, duration(elapsed), duration(left))
         counts = "".join(f", {number} {status}" for status, number in sorted(self._counts.items()))
         line = f"{len(active)} running, {num_waiting} waiting{counts}"

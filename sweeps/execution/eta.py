@@ -11,6 +11,7 @@ from typing import Any
 from agrae_lab import runs
 from agrae_lab.runs.processes import Layout
 
+BEFORE_TRAINING = ("load", "evaluate base")  # phases of a run
 PROBLEMS = 1000  # of a benchmark without a limit, all alike where two runs name the same benchmarks
 
 
@@ -32,8 +33,8 @@ def expected_seconds(run: runs.Run, finished: Sequence[runs.Run]) -> float | Non
     Training and evaluation each scale with their completions times the tokens of a completion at most, and inversely
     with the processes.
     """
-    alike = [one for one in finished if one.meta.get("timings") and _kind(one.config) == _kind(run.config)]
-    estimates = [_scaled_seconds(run, one) for one in alike]
+    alike = [other for other in finished if other.meta.get("timings") and _kind(other.config) == _kind(run.config)]
+    estimates = [_scaled_seconds(run, other) for other in alike]
     return statistics.median(estimates) if estimates else None
 
 
@@ -43,8 +44,8 @@ def expected_beside(run: runs.Run, active: Sequence[tuple[runs.Run, float]]) -> 
     Args:
         active: runs with their expected durations, which scale with the work of training.
     """
-    alike = [(one, seconds) for one, seconds in active if _kind(one.config) == _kind(run.config)]
-    return max((s * _training_work(run.config) / _training_work(one.config) for one, s in alike), default=None)
+    alike = [(other, seconds) for other, seconds in active if _kind(other.config) == _kind(run.config)]
+    return max((s * _training_work(run.config) / _training_work(other.config) for other, s in alike), default=None)
 
 
 def _scaled_seconds(run: runs.Run, finished: runs.Run) -> float:
@@ -70,7 +71,7 @@ def _training_work(config: Mapping[str, Any]) -> float:
 def _evaluation_work(config: Mapping[str, Any]) -> float:
     evaluation = config.get("evaluation") or {}
     benchmarks = (evaluation.get("benchmarks") or {}).values()
-    problems = sum((one or {}).get("limit") or PROBLEMS for one in benchmarks)
+    problems = sum((benchmark or {}).get("limit") or PROBLEMS for benchmark in benchmarks)
     sizes = (problems, evaluation.get("num_samples"), evaluation.get("max_new_tokens"), _num_policies(config))
     return float(math.prod(size or 1 for size in sizes))
 
@@ -85,9 +86,13 @@ def _num_policies(config: Mapping[str, Any]) -> int:
 
 
 def run_remaining(progress: Mapping[str, Any], *, elapsed: float, typical: float | None) -> float | None:
-    """Return the seconds left of one run: at its present phase's speed, but at least those of a typical run."""
+    """Return the seconds left of one run: at its present phase's speed, but at least those of a typical run.
+
+    The speed of a phase before training says nothing of the rest.
+    """
     left = []
-    if progress.get("done") and progress.get("total") and progress.get("seconds"):
+    is_early = progress.get("phase") in BEFORE_TRAINING
+    if not is_early and progress.get("done") and progress.get("total") and progress.get("seconds"):
         left.append(progress["seconds"] / progress["done"] * (progress["total"] - progress["done"]))
     if typical is not None:
         left.append(max(0.0, typical - elapsed))
@@ -114,7 +119,10 @@ def sweep_remaining(active: Sequence[float | None], *, waiting: Sequence[float |
         active: seconds left of each active run; None where not known.
         waiting: seconds of each waiting run.
     """
-    left, rest = [one for one in active if one is not None], [one for one in waiting if one is not None]
+    left, rest = (
+        [number for number in active if number is not None],
+        [number for number in waiting if number is not None],
+    )
     if len(left) + len(rest) < len(active) + len(waiting):
         return None
     return in_order_seconds(rest, num_slots=num_slots, free_at=left)

@@ -106,17 +106,20 @@ def print_search(
     directory.check_same(study, ())
     make_space(study, freeze, root=directory.root)
     table = Table("searched", "values", box=None, pad_edge=False)
-    for key, one in study.search.space.items():
-        values = ", ".join(map(str, one.choices)) or f"{one.low} to {one.high}{', log' if one.log else ''}"
-        table.add_row(Text(key), Text(f"{one.kind}: {values}"))
+    for key, dimension in study.search.space.items():
+        values = (
+            ", ".join(map(str, dimension.choices))
+            or f"{dimension.low} to {dimension.high}{', log' if dimension.log else ''}"
+        )
+        table.add_row(Text(key), Text(f"{dimension.kind}: {values}"))
     console.print(table)
     states = Counter(trial["status"] for trial in read_trials(directory))
     states_text = ", ".join(f"{number} {state}" for state, number in states.items()) or "none started yet"
     print(f"{study.search.num_trials} trials by {study.search.sampler}, each with seeds {study.seeds}: {states_text}")
     done = [
         run
-        for one in directory.frozen_cells().values()
-        if (run := read_run_meta(directory.root / one.run)).status == "done"
+        for cell in directory.frozen_cells().values()
+        if (run := read_run_meta(directory.root / cell.run)).status == "done"
     ]
     left = num_trials_left(study.search, directory) * len(study.seeds)
     slots = study.resources.slots if num_slots is None else num_slots

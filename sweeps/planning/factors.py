@@ -66,7 +66,7 @@ def warning(arms: Mapping[str, Sequence[Factors]], reference: str) -> str | None
         return None
     by_factors: dict[tuple[str, ...], list[str]] = {}
     for arm, configurations in arms.items():
-        nearest = [min((differing(at, one) for at in arms[reference]), key=len) for one in configurations]
+        nearest = [min((differing(at, factors) for at in arms[reference]), key=len) for factors in configurations]
         if arm != reference and len(least := min(nearest, key=len)) > 1:
             by_factors.setdefault(least, []).append(arm)
     if not by_factors:

@@ -42,6 +42,8 @@ def test_a_typical_run_is_the_median_and_unknown_before_the_first_has_finished()
         ({"done": 10, "total": 40, "seconds": 20}, 20, None, 60),  # 2 s a step, 30 steps left
         ({"done": 10, "total": 40, "seconds": 20}, 20, 200, 180),  # an evaluation will follow
         ({"done": 0, "total": 40, "seconds": 1}, 20, None, None),
+        ({"phase": "evaluate base", "done": 2, "total": 2, "seconds": 9}, 20, None, None),  # training will follow
+        ({"phase": "load", "done": 1, "total": 1, "seconds": 9}, 20, 200, 180),
         ({}, 250, 200, 0),  # longer than typical: no negative time
     ],
 )
