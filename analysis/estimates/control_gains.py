@@ -43,7 +43,7 @@ class ControlGain:
 
     @property
     def is_beyond(self) -> bool:
-        """Whether the gain is clearly beyond that of every control."""
+        """True if the gain is clearly beyond that of every control."""
         return self.passed == self.controls
 
 

@@ -43,7 +43,7 @@ class Quantity:
 
     @property
     def is_share(self) -> bool:
-        """Whether the value is a share, shown in percent."""
+        """True for a share, which is shown in percent."""
         return self.axis.endswith("(%)")
 
 
