@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
 from analysis.estimates.step_series import series_table
 from analysis.figures._steps import describe_steps, draw_steps, summarize_steps
@@ -65,7 +65,8 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     else:
         ax.set_ylabel("Σ|A|")
     low, high = ax.get_ylim()
-    ax.yaxis.set_major_locator(LogLocator(subs=_COARSE if high > _DECADE * low else _FINE))
+    around = LogLocator(subs=_COARSE if high > _DECADE * low else _FINE).tick_values(low, high)
+    ax.yaxis.set_major_locator(FixedLocator(around[(around >= low) & (around <= high)]))
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
     return ax
