@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
@@ -65,8 +66,8 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     else:
         ax.set_ylabel("Σ|A|")
     low, high = ax.get_ylim()
-    around = LogLocator(subs=_COARSE if high > _DECADE * low else _FINE).tick_values(low, high)
-    ax.yaxis.set_major_locator(FixedLocator(around[(around >= low) & (around <= high)]))
+    around = np.asarray(LogLocator(subs=_COARSE if high > _DECADE * low else _FINE).tick_values(low, high))
+    ax.yaxis.set_major_locator(FixedLocator(around[(around >= low) & (around <= high)].tolist()))
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
     return ax
