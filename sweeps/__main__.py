@@ -75,9 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     def command(name: str, metavar: str, summary: str, examples: tuple[str, str], more: str = "") -> Any:
         lines = "".join(f"\n  python -m sweeps {name} {words}" for words in examples)
         text = f"Examples:{lines}\n{_WORDS}{more}"
-        one = parsers.add_parser(name, help=summary, description=f"{summary}.", epilog=text, formatter_class=raw)
-        one.add_argument("words", nargs="+", metavar=metavar)
-        return one
+        made = parsers.add_parser(name, help=summary, description=f"{summary}.", epilog=text, formatter_class=raw)
+        made.add_argument("words", nargs="+", metavar=metavar)
+        return made
 
     to_launch, to_inspect = "STUDY|EXPERIMENT|KEY=VALUE", "STUDY|ROOT|KEY=VALUE"
     keys = "\nKeys of a study, each with its type and default:\n\n" + "\n".join(describe_keys())
@@ -111,8 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     gc = command("gc", to_inspect, f"List what can be removed: {listed}", examples)
     gc.add_argument("--yes", action="store_true", help="remove all that is listed, whole runs included")
-    for one in (plan, run, retry, protocol):
-        _add_launch_options(one, starts=one is not plan, has_storage=one in (run, retry))
+    for launching in (plan, run, retry, protocol):
+        _add_launch_options(launching, starts=launching is not plan, has_storage=launching in (run, retry))
     return parser
 
 

@@ -254,7 +254,7 @@ def _cells(study: Study, directory: StudyDirectory) -> dict[str, str]:
     if study.search is None and study.protocol is None:
         wanted = [cell_id(settings, seed) for settings in study_cells(study) for seed in study.seeds]
         frozen = {cell: frozen[cell] for cell in wanted if cell in frozen}
-    return {one.run: label(one.settings) for one in frozen.values()}
+    return {cell.run: label(cell.settings) for cell in frozen.values()}
 
 
 def _not_launched(study: Study, directory: StudyDirectory) -> str:

@@ -51,7 +51,7 @@ def link_settings(slot: str, settings: Any) -> list[Any]:
     if isinstance(settings, str):
         parts: list[Any] = [{"name": name} for name in settings.split(SEPARATOR)]
     elif isinstance(settings, (list, tuple)):
-        parts = [{"name": one} if isinstance(one, str) else one for one in settings]
+        parts = [{"name": entry} if isinstance(entry, str) else entry for entry in settings]
     elif isinstance(settings, Mapping) and SEPARATOR in str(settings.get("name")) and not settings.get("_target_"):
         parts = _sections(slot, settings)
     else:

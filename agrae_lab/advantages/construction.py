@@ -19,9 +19,9 @@ def make_slot(slot: str, settings: Any, *, flavor: str = "paper") -> Any:
     Raises:
         ValueError: as `make_link` and `link_settings`.
     """
-    links_made = [make_link(slot, one, flavor=flavor) for one in link_settings(slot, settings)]
-    if len({one.name for one in links_made}) < len(links_made):
-        names = SEPARATOR.join(one.name for one in links_made)
+    links_made = [make_link(slot, entry, flavor=flavor) for entry in link_settings(slot, settings)]
+    if len({link_made.name for link_made in links_made}) < len(links_made):
+        names = SEPARATOR.join(link_made.name for link_made in links_made)
         raise ValueError(f"advantage.{slot} = {names}: a link can stand in a chain once; name each once")
     return as_chain(links_made)
 
@@ -67,10 +67,10 @@ def with_fields(slot: str, slot_value: Any, values: Mapping[str, Any]) -> Any:
         ValueError: a value out of bounds, or no number for a number's field.
     """
     changed = []
-    for one in links_in(slot_value):
-        given = {f: values[f] for f in field_names(one) if f in values}
-        fields = {f: getattr(one, f) for f in field_names(one)} | given
-        changed.append(_construct(slot, type(one), fields) if given else one)
+    for link in links_in(slot_value):
+        given = {f: values[f] for f in field_names(link) if f in values}
+        fields = {f: getattr(link, f) for f in field_names(link)} | given
+        changed.append(_construct(slot, type(link), fields) if given else link)
     return as_chain(changed)
 
 

@@ -100,7 +100,7 @@ def _rules_of(files: Iterable[Path]) -> set[Path]:
 def _task_files(name: str, section: Mapping[str, Any]) -> set[Path]:
     task: Any = load_task(name, section)
     judging = [task, vars(task).get("_task", task)]  # a mixture of rewards wraps the task whose verdicts it uses
-    found = _imported_by((_file_of(type(one)) for one in judging), within="agrae_lab.tasks")
+    found = _imported_by((_file_of(type(judge)) for judge in judging), within="agrae_lab.tasks")
     verifier = set((PACKAGE / "verify").glob("*.py"))
     return found | (verifier if any("agrae_lab.verify" in _imports(path) for path in found) else set())
 

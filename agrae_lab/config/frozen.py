@@ -70,6 +70,7 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         config["advantage"] = estimator.settings()
         config["loss"] = losses.checked(config["loss"])
         known = canonical(estimator)
+        _check_overlong(config["train"])
         changes = _method_words(config)
         config["method"] = _name_of(known, changes)
         if config["arm"] is None:
@@ -163,8 +164,21 @@ def _method_words(config: Mapping[str, Any]) -> list[str]:
                 f"verifier's verdicts. Set train.{key}=null"
             )
     keys = {"resampled": "sampling_rounds", "skipping": "skip_window", "listed": "prompt_order"}
+    keys |= {"overlong": "overlong_share"}
     sampling = [word for word, key in keys.items() if train.get(key) is not None]
     return [*losses.loss_label(config["loss"]), *control, *sampling]
+
+
+def _check_overlong(train: dict[str, Any]) -> None:
+    """Check the soft overlong penalty's weight; remove a weight of 1, so that it has one spelling."""
+    weight = train.get("overlong_weight")
+    if weight is not None and train.get("overlong_share") is None:
+        raise ConfigError(
+            f"train.overlong_weight = {weight:g} would have no effect without train.overlong_share. Set "
+            "train.overlong_share, or train.overlong_weight=null"
+        )
+    if weight == 1:
+        del train["overlong_weight"]
 
 
 def _name_of(estimator: advantages.Estimator, changes: Sequence[str]) -> str:

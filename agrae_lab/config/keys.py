@@ -184,6 +184,13 @@ class Train:
         "Steps for which a problem is passed over, and another takes its place, after a group of it that was all "
         "correct or all incorrect; null: none is.",
     ] = None
+    overlong_share: Annotated[
+        Share | None,
+        OPTIONAL,
+        "Share of max_completion_length, its last tokens, over which the reward falls: DAPO's soft overlong penalty, "
+        "from 0 to −1, which takes 0.2; null: no penalty.",
+    ] = None
+    overlong_weight: Annotated[Positive | None, OPTIONAL, "Weight of the soft overlong penalty; null: 1."] = None
     validate_on: Annotated[str | None, OPTIONAL, "Benchmark of validation; null: the only one."] = None
     validate_samples: Annotated[
         int, at_least(0), OPTIONAL, "Samples of each problem of validation, for avg@n and Pass@k."

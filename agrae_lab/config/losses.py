@@ -68,7 +68,9 @@ def checked(section: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"loss.{key} is missing from the config: loss.name = {name} needs it")
     for key in LOSS_KEYS:
         if key in section and key not in (*kind.needs, *kind.takes):
-            users = ", ".join(other for other, one in LOSSES.items() if key in (*one.needs, *one.takes))
+            users = ", ".join(
+                other for other, other_kind in LOSSES.items() if key in (*other_kind.needs, *other_kind.takes)
+            )
             raise ValueError(
                 f"loss.{key} = {section[key]} would have no effect: loss.name = {name} does not use it, {users} do. "
                 f"Set loss.{key}=null or choose another loss"

@@ -56,6 +56,30 @@ A key that is set here is part of the arm's name, as in `grpo+delta=4.0`, and of
   Metrics record it as `entropy_coefficient`.
 - **`delta`** is INTELLECT-2's (arXiv 2505.07291, which takes 4), **`top_entropy_quantile`** that of arXiv 2506.01939,
   which takes 0.2.
+
+## Length
+
+DAPO has two remedies for completions that are too long (arXiv 2503.14476, section 3.4). The second is a reward
+component, not a loss; it goes with every loss and advantage.
+
+| setting | what differs from `grpo` |
+|---|---|
+| `loss.mask_truncated=true` | The overlong filter: the loss leaves completions without an end token out. |
+| `train.overlong_share=0.2` | The soft overlong penalty: the reward falls over the last fifth of the tokens allowed. |
+
+The penalty of a completion y is DAPO's equation 13, computed by TRL's `get_soft_overlong_punishment`, with L_max =
+`train.max_completion_length` and L_cache = `train.overlong_share` · L_max in whole tokens:
+
+    R(y) = 0 if |y| ≤ L_max − L_cache;  ((L_max − L_cache) − |y|) / L_cache up to L_max, where it is −1
+
+The reward is the verifier's plus `train.overlong_weight` (1 if not set) times R. DAPO's rewards are 1 and −1 with a
+weight of 1. Ours are 1 and 0, so a weight of 0.5 gives DAPO's advantages: an advantage that divides by the standard
+deviation does not see shift and scale. `method=dapo_resampled_overlong` sets it so.
+
+R is a reward component of its own: `reward_overlong` in the rollouts and its mean `mean_overlong` in the metrics are
+without the weight, `reward` and `mean_reward` with it. `correct`, p and ω stay the verifier's, in the records and for
+the estimator, and dynamic sampling chooses its groups by them. A group that is all correct or all incorrect may then
+have advantages, by its lengths. `task.reward=constant` beside it is a control: training sees the penalty alone.
 """
 
 

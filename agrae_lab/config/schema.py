@@ -60,7 +60,7 @@ def _rule(annotation: Any, default: Any) -> Rule:
     kind, extras = _unwrapped(annotation)
     allows_none = NoneType in get_args(kind)
     if allows_none:
-        kind, more = _unwrapped(next(one for one in get_args(kind) if one is not NoneType))
+        kind, more = _unwrapped(next(choice for choice in get_args(kind) if choice is not NoneType))
         extras = more + extras
     bounds = [extra for extra in extras if isinstance(extra, Bound)]
     kept_as: type | None
@@ -102,7 +102,7 @@ def _rules(section: Any, prefix: str = "") -> Iterator[tuple[str, Rule]]:
     hints = get_type_hints(section, include_extras=True)
     for field in dataclasses.fields(section):
         kind, _ = _unwrapped(hints[field.name])
-        inner = next((one for one in (kind, *get_args(kind)) if dataclasses.is_dataclass(one)), None)
+        inner = next((part for part in (kind, *get_args(kind)) if dataclasses.is_dataclass(part)), None)
         if inner is not None:
             yield from _rules(inner, f"{prefix}{field.name}.")
         else:

@@ -96,7 +96,7 @@ def failpoint(path: Path) -> Failpoint:
     name, ordinal, kind = armed.split(":")
     if name not in NAMES or kind not in KINDS:
         raise ValueError(f"{VARIABLE}={armed}: there is no such failpoint")
-    found = next((one for one, pattern in NAMES.items() if fnmatch.fnmatch(path.name, pattern)), None)
+    found = next((known for known, pattern in NAMES.items() if fnmatch.fnmatch(path.name, pattern)), None)
     if found is None:
         raise ValueError(f"{path.name} has no failpoint; add its name to {__name__}.NAMES")
     _num_writes[found] += 1
@@ -106,7 +106,7 @@ def failpoint(path: Path) -> Failpoint:
 def _damage(path: Path, *, torn: bool) -> None:
     """Cut a file in half, or change one bit in its middle; of a folder, its largest file."""
     if path.is_dir():
-        path = max((one for one in path.rglob("*") if one.is_file()), key=lambda one: one.stat().st_size)
+        path = max((file for file in path.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
     if not torn and content:

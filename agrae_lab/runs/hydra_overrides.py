@@ -89,9 +89,9 @@ def _one_value_sweep(word: str) -> str:
     if not _DOTTED.match(word) or word.startswith("hydra."):
         return word.removeprefix("+") if word.startswith("+method=") else word
     key, _, value = word.partition("=")
-    one = f"{key}=choice({value})"
+    sweep = f"{key}=choice({value})"
     try:
-        (before,), (after,) = (OverridesParser.create().parse_overrides([text]) for text in (word, one))
+        (before,), (after,) = (OverridesParser.create().parse_overrides([text]) for text in (word, sweep))
     except OverrideParseException:
         return word
-    return word if before.is_sweep_override() or not after.is_sweep_override() else one
+    return word if before.is_sweep_override() or not after.is_sweep_override() else sweep

@@ -14,6 +14,7 @@ from torch import Tensor
 from agrae_lab.advantages.adapters.trl import ScoredBatch
 from agrae_lab.tasks import Verdict
 from agrae_lab.training.dynamic_sampling import Draw, Sampled
+from agrae_lab.training.overlong import OverlongPenalty
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -26,6 +27,7 @@ class GenerationBatch(ScoredBatch):
 
     step: int  # counted from 1
     problem_ids_n: list[str]
+    overlong: OverlongPenalty | None = None
     metrics: dict[str, Any] = field(default_factory=dict)  # the step's row, as far as it is known
     prompts_n: list[Any] = field(init=False)  # _make_prompts: with images
     sampled: Sampled | None = None  # _draw_groups: with train.sampling_rounds; of all processes
@@ -46,6 +48,16 @@ class GenerationBatch(ScoredBatch):
     def dropped_draws(self) -> list[Draw]:
         """Completions that were sampled in this step and are not trained on."""
         return [draw for group in (self.sampled.dropped if self.sampled else ()) for draw in group.draws]
+
+    def reward(self, verdict: Verdict, num_tokens: int) -> float | None:
+        """Return the reward in training of a completion: the verdict's and the length's; None if it is invalid."""
+        if not verdict.valid:
+            return None
+        return verdict.reward + (self.overlong.weight * self.overlong(num_tokens) if self.overlong else 0.0)
+
+    def overlong_penalty(self, verdict: Verdict, num_tokens: int) -> float | None:
+        """Return a completion's soft overlong penalty, without the weight; None without one, or if it is invalid."""
+        return self.overlong(num_tokens) if self.overlong and verdict.valid else None
 
     def add_seconds(self, name: str, start: float) -> None:
         """Add the seconds since `start` to a metric."""

@@ -77,7 +77,7 @@ def replace_skipped(
     Where too few others are left, the first of them keep their places.
     """
     places = [i for i, problem_id in enumerate(prompts_P) if problem_id in skipped]
-    left = [one for one in problem_ids if one not in skipped and one not in set(prompts_P)]
+    left = [problem_id for problem_id in problem_ids if problem_id not in skipped and problem_id not in set(prompts_P)]
     others = random.Random(f"{seed} {step} 0").sample(left, min(len(places), len(left)))
     replaced = dict(zip(places[len(places) - len(others) :], others, strict=True))
     return [replaced.get(i, problem_id) for i, problem_id in enumerate(prompts_P)]

@@ -46,7 +46,7 @@ class LossStages:
             return inputs
         num_passes, all_passes = self.args.gradient_accumulation_steps, self.args.steps_per_generation
         first = self._step % all_passes // num_passes * num_passes
-        own = sum(policy_mask(one).sum() for one in self._buffered_inputs[first : first + num_passes])
+        own = sum(policy_mask(micro_batch).sum() for micro_batch in self._buffered_inputs[first : first + num_passes])
         inputs = {**inputs, "update_tokens": self.accelerator.gather(own).sum()}
         if divides_by_own:  # TRL divides by an equal share of the step's tokens
             inputs["num_items_in_batch"] = inputs["update_tokens"] * all_passes / num_passes

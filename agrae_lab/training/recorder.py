@@ -19,7 +19,7 @@ import torch
 from agrae_lab.advantages import diagnose
 from agrae_lab.runs import SCHEMA_VERSION, RunError, read_run, replacing, update_meta
 from agrae_lab.training.batch import GenerationBatch
-from agrae_lab.training.dynamic_sampling import completion_text, sampling_metrics
+from agrae_lab.training.dynamic_sampling import Draw, completion_text, sampling_metrics
 
 # Column of metrics.parquet → TRL's name for it.
 _TRL_METRICS = {
@@ -45,6 +45,9 @@ def rollout_table(batch: GenerationBatch) -> pa.Table:
     n, g = len(batch.completions_N), batch.rewards_PG.shape[1]
     component_names = sorted({name for v in batch.verdicts_N for name in v.components})
     components = {f"reward_{name}": [v.components.get(name) for v in batch.verdicts_N] for name in component_names}
+    if batch.overlong is not None:
+        pairs = zip(batch.verdicts_N, batch.num_tokens_N.tolist(), strict=True)
+        components["reward_overlong"] = [batch.overlong_penalty(verdict, num_tokens) for verdict, num_tokens in pairs]
     return pa.table(
         {
             "schema_version": [SCHEMA_VERSION] * n,
@@ -81,7 +84,8 @@ def dropped_table(batch: GenerationBatch) -> pa.Table:
             "sample": j,
             "completion": completion_text(draw.completion),
             "n_tokens": len(draw.completion_ids),
-            "reward": draw.verdict.reward if draw.verdict.valid else None,
+            "reward": batch.reward(draw.verdict, len(draw.completion_ids)),
+            **_overlong_cell(batch, draw),
             "correct": draw.verdict.correct,
             "valid": draw.verdict.valid,
             "rule": draw.verdict.rule,
@@ -92,12 +96,18 @@ def dropped_table(batch: GenerationBatch) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
+def _overlong_cell(batch: GenerationBatch, draw: Draw) -> dict[str, float | None]:
+    """Return the column of the soft overlong penalty, in runs that have it."""
+    return {"reward_overlong": batch.overlong_penalty(draw.verdict, len(draw.completion_ids))} if batch.overlong else {}
+
+
 def step_metrics(batch: GenerationBatch, *, is_shaped: bool) -> dict[str, Any]:
     """Return the numbers of a step's rollouts.
 
     entropy: nats; mean over all tokens trained on of the full-softmax entropy of the policy that sampled them, at the
     sampling temperature. omega: mean accuracy of the valid completions (ω); NaN if there is none. mean_reward: mean
-    reward of the valid completions, where rewards are shaped and so differ from accuracy. fully_solved and
+    reward of the valid completions, where rewards are shaped and so differ from accuracy. mean_overlong: mean soft
+    overlong penalty of the valid completions, without its weight, in runs that have it. fully_solved and
     fully_unsolved: prompts with a valid completion whose valid completions are all correct, or all incorrect.
     undecided_count: invalid completions. p_histogram[k]: prompts with k of G completions correct.
 
@@ -112,8 +122,8 @@ def step_metrics(batch: GenerationBatch, *, is_shaped: bool) -> dict[str, Any]:
     valid_P = [sum(v.valid for v in group) for group in groups]
     correct, invalid = sum(solved_P), n - sum(valid_P)
     tokens = batch.num_tokens_N.sum()
-    accuracy_N = torch.tensor([float(v.correct) if v.valid else math.nan for v in verdicts_N])
-    reward_N = torch.tensor([v.reward if v.valid else math.nan for v in verdicts_N])
+    lengths_N = [*batch.num_tokens_N.tolist(), *(len(draw.completion_ids) for draw in dropped)]
+    judged_N = list(zip(verdicts_N, lengths_N, strict=True))
     return {
         "step": batch.step,
         "num_prompts": n // g,
@@ -125,16 +135,24 @@ def step_metrics(batch: GenerationBatch, *, is_shaped: bool) -> dict[str, Any]:
         "fully_unsolved": sum(k == 0 < d for k, d in zip(solved_P, valid_P, strict=True)),
         "solved_at_least_once": sum(k > 0 for k in solved_P),
         "p_histogram": [sum(k == solved for solved in solved_P) for k in range(g + 1)],
-        "omega": float(accuracy_N.nanmean()),
-        **({"mean_reward": float(reward_N.nanmean())} if is_shaped else {}),
+        "omega": _mean([float(v.correct) if v.valid else None for v in verdicts_N]),
+        **({"mean_reward": _mean([batch.reward(*judged) for judged in judged_N])} if is_shaped else {}),
+        **(
+            {"mean_overlong": _mean([batch.overlong_penalty(*judged) for judged in judged_N])} if batch.overlong else {}
+        ),
         "entropy": float((batch.mean_entropy_N * batch.num_tokens_N).sum() / tokens),
         **asdict(diagnose(batch.advantages_PG.cpu(), batch.grpo_PG.cpu())),
         "mean_length": float(batch.num_tokens_N.float().mean()),
         "max_length": float(batch.num_tokens_N.max()),
         "truncated_share": float(batch.truncated_N.float().mean()),
-        "num_tokens": int(tokens) + sum(len(draw.completion_ids) for draw in dropped),  # the recorder adds them up
+        "num_tokens": sum(lengths_N),  # the recorder adds them up
         **(sampling_metrics(batch.sampled) if batch.sampled else {}),
     }
+
+
+def _mean(values: list[float | None]) -> float:
+    """Return the mean of the values that are not None; NaN without any."""
+    return float(torch.tensor([math.nan if value is None else value for value in values]).nanmean())
 
 
 def update_metrics(logs: Mapping[str, Any], *, use_vllm: bool) -> dict[str, float | None]:

@@ -36,6 +36,7 @@ from agrae_lab.training.checkpoints import (
     remove_torn,
 )
 from agrae_lab.training.memory_advice import update_advice
+from agrae_lab.training.overlong import OverlongPenalty
 from agrae_lab.training.recorder import Recorder
 from agrae_lab.training.tracking import Mirror, make_mirror
 from agrae_lab.training.trainer import AdvantageTrainer
@@ -179,6 +180,7 @@ def build_trainer(
             on_step=on_step if is_main() else None,
             sampling_rounds=config["train"].get("sampling_rounds", 1),
             skip_window=config["train"].get("skip_window", 0),
+            overlong=OverlongPenalty.of_config(config),
             loss=config["loss"],
             callbacks=[MarkComplete()],
         )

@@ -69,9 +69,9 @@ class Mirror(ABC):
     def _log_through(self, step: int, row: Row) -> None:
         self._ensure_open()
         missing = recorded_rows(self._run.metrics_path, first=self._next, last=step - 1) if self._next < step else []
-        for one in (*missing, row):
-            self._log(one)
-            self._next = one["step"] + 1
+        for recorded in (*missing, row):
+            self._log(recorded)
+            self._next = recorded["step"] + 1
 
     def _ensure_open(self) -> None:
         if not self._is_open:

@@ -8,7 +8,7 @@ through all stages of a step, in this order:
         _draw_groups                    with `sampling_rounds`: completions and verdicts of several rounds of prompts
         _make_prompts                   prompts, with their images
         _tokenize_prompts, _generate    completions          } TRL's own method calls these three
-        _verify                         verdicts and rewards }
+        _verify                         verdicts and rewards, with the length's penalty, if overlong_share }
         _find_token_stats               log-probs and entropies of the policy that sampled
         _replace_advantages             the estimator's advantages in the place of TRL's
         _measure                        lengths, truncation, GRPO's advantages for comparison, metrics
@@ -48,10 +48,12 @@ from agrae_lab.advantages.statistics import mean_over_tokens
 from agrae_lab.models.memory import advise_when_out_of_memory
 from agrae_lab.tasks import Problem, Task, Verdict, drawn, is_control, is_shaped
 from agrae_lab.tasks.encoding import map_images
+from agrae_lab.training import overlong
 from agrae_lab.training.batch import GenerationBatch
 from agrae_lab.training.dynamic_sampling import completion_text
 from agrae_lab.training.loss_stages import LossStages
 from agrae_lab.training.memory_advice import sampling_advice
+from agrae_lab.training.overlong import OverlongPenalty
 from agrae_lab.training.recorder import Recorder, step_metrics, update_metrics
 from agrae_lab.training.sampling_stages import SamplingStages
 from agrae_lab.training.shared_prompts import shared_prompts
@@ -80,6 +82,7 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         on_step: called with each finished row of metrics.
         sampling_rounds: rounds of dynamic sampling at most (dynamic_sampling.py); 1: each step takes what comes.
         skip_window: steps for which a problem is passed over after a group that was not mixed; 0: none is.
+        overlong: the soft overlong penalty (overlong.py); None: a reward is the verifier's alone.
         loss: the config's section `loss`, for what TRL's arguments do not say of it.
     """
 
@@ -99,6 +102,7 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         on_step: Callable[[dict[str, Any]], None] | None = None,
         sampling_rounds: int = 1,
         skip_window: int = 0,
+        overlong: OverlongPenalty | None = None,
         loss: Mapping[str, Any] | None = None,
         **trl_arguments: Any,
     ) -> None:
@@ -111,6 +115,7 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         self._on_step = on_step
         self.sampling_rounds, self.skip_window = sampling_rounds, skip_window
         self.last_unmixed = {}
+        self.overlong = overlong
         self.loss_section = loss or {"name": "grpo"}
         self._num_batches_like_grpo: int | None = 0  # None: the estimator has differed from plain GRPO
 
@@ -125,7 +130,8 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         TRL makes completions, rewards and advantages in this one method, without a hook for advantages.
         """
         step = self.state.global_step // self._updates_per_step + 1
-        batch = self._batch = GenerationBatch(step=step, problem_ids_n=[row["problem_id"] for row in inputs])
+        problem_ids_n = [row["problem_id"] for row in inputs]
+        batch = self._batch = GenerationBatch(step=step, problem_ids_n=problem_ids_n, overlong=self.overlong)
         self._validate_policy(batch)
         self._draw_groups(batch)
         rows = self._make_prompts(batch)
@@ -175,12 +181,14 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         self._batch.add_seconds("seconds_sampling", start)
         return generated
 
-    def _verify(self, *, completions: list[Any], problem_id: list[str], **unused: Any) -> list[float | None]:
+    def _verify(
+        self, *, completions: list[Any], completion_ids: list[list[int]], problem_id: list[str], **unused: Any
+    ) -> list[float | None]:
         """Return a reward for each completion of this process, None where it is invalid: TRL's reward function."""
         draws_n = self._batch.draws_n
         verdicts = self._judge(completions, problem_id) if draws_n is None else [draw.verdict for draw in draws_n]
         self._batch.verdicts_N = gather_object(verdicts)
-        return [verdict.reward if verdict.valid else None for verdict in verdicts]
+        return [self._batch.reward(verdict, len(ids)) for verdict, ids in zip(verdicts, completion_ids, strict=True)]
 
     def _judge(self, completions: list[Any], problem_ids: list[str]) -> list[Verdict]:
         """Return the task's verdicts, timed."""
@@ -203,11 +211,14 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         return batch.rewards_NF.new_tensor(correct).view(-1, self.num_generations)
 
     def _reward_components(self, batch: GenerationBatch) -> Mapping[str, Tensor]:  # type: ignore[override]
-        """Return the components of the verdicts' rewards, name → [P, G]; NaN where a completion is invalid."""
+        """Return the components of the rewards, name → [P, G]; NaN where a completion is invalid."""
         columns = {
             name: [v.components[name] if v.valid else math.nan for v in batch.verdicts_N]
             for name in self._task.components
         }
+        if batch.overlong is not None:
+            lengths_N = self.accelerator.gather(policy_mask(batch.loss_inputs).sum(dim=1)).tolist()
+            columns[overlong.NAME] = [batch.overlong(length) for length in lengths_N]
         new_tensor = batch.rewards_NF.new_tensor
         return {name: new_tensor(column).view(-1, self.num_generations) for name, column in columns.items()}
 
@@ -231,7 +242,7 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         batch.problem_ids_N = gather_object(batch.problem_ids_n)
         batch.completions_N = [completion_text(c) for c in self._logs["completion"]]  # one batch long, gathered by TRL
         batch.grpo_PG = self._grpo(batch.rewards_PG)
-        batch.metrics |= step_metrics(batch, is_shaped=is_shaped(self._task))
+        batch.metrics |= step_metrics(batch, is_shaped=self.overlong is not None or is_shaped(self._task))
 
     def _record(self, batch: GenerationBatch) -> None:
         """Write the batch's rollouts; warn once if the estimator has given plain GRPO's advantages so far."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.io.study import ACCURACY, Study, reward_name
+from analysis.io.study import Study, has_binary_rewards
 from analysis.io.training_records import read_known_groups
 from analysis.presentation.captions import each
 from analysis.presentation.style import colour, dash, label, line_style, sort_arms
@@ -40,7 +40,7 @@ def table(study: Study) -> pd.DataFrame:
         frames.append(measured.assign(arm=arm, kind="measured"))
         omega = float(groups.groupby("step")["p"].mean().median())
         advantage, size = runs[0].config["advantage"], int(groups["size"].iloc[0])
-        if reward_name(runs[0]) == ACCURACY:  # the closed forms hold for rewards of 0 and 1
+        if has_binary_rewards(runs[0]):
             frames.append(closed_form(arm, advantage, group_size=size, omega=omega))
     if not frames:
         return pd.DataFrame()

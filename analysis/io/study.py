@@ -154,6 +154,11 @@ def reward_name(run: Run) -> str:
     return str((run.config.get("task") or {}).get("reward") or ACCURACY)
 
 
+def has_binary_rewards(run: Run) -> bool:
+    """Return whether a run's rewards are 0 and 1, for which alone closed forms of Σ|A| hold."""
+    return reward_name(run) == ACCURACY and (run.config.get("train") or {}).get("overlong_share") is None
+
+
 def split_by_model(study: Study) -> list[Study]:
     """Return one study per start model: Pass@k of different models is neither pooled nor compared."""
     if len(study.models) < 2:

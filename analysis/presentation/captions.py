@@ -44,18 +44,26 @@ def stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def describe_reward(runs: Sequence[Run]) -> str:
     """Return a sentence on the reward in training, or "" where it was accuracy only."""
-    pairs = list(dict.fromkeys((run.arm, reward_name(run)) for run in runs))
+    pairs = list(dict.fromkeys((run.arm, _reward_words(run)) for run in runs))
     several = {arm for arm, count in Counter(arm for arm, _ in pairs).items() if count > 1}
     arms: dict[
         str, dict[str, None]
-    ] = {}  # reward → its arms; an arm with several rewards is named by its configurations
+    ] = {}  # words of a reward → its arms; an arm with several rewards is named by its configurations
     for run in runs:
-        arms.setdefault(reward_name(run), {})[run.path.parent.name if run.arm in several else run.arm] = None
-    if not arms.keys() - {ACCURACY}:
+        arms.setdefault(_reward_words(run), {})[run.path.parent.name if run.arm in several else run.arm] = None
+    if not arms.keys() - {REWARDS[ACCURACY]}:
         return ""
-    named_arms = {name: "" if len(arms) == 1 else f" in {', '.join(map(label, own))}" for name, own in arms.items()}
-    rewards = "; ".join(f"{REWARDS.get(name, name)}{named}" for name, named in named_arms.items())
+    named_arms = {words: "" if len(arms) == 1 else f" in {', '.join(map(label, own))}" for words, own in arms.items()}
+    rewards = "; ".join(f"{words}{named}" for words, named in named_arms.items())
     return f"Reward in training: {rewards}. Pass@k, p, ω and what is called correct are of accuracy alone."
+
+
+def _reward_words(run: Run) -> str:
+    """Return a run's reward in words."""
+    name, train = reward_name(run), run.config.get("train") or {}
+    share, weight = train.get("overlong_share"), train.get("overlong_weight", 1.0)
+    penalty = "" if share is None else f" + {weight:g}·(soft overlong penalty of the last {share:.0%} of the tokens)"
+    return f"{REWARDS.get(name, name)}{penalty}"
 
 
 def describe_setting(table: pd.DataFrame) -> str:

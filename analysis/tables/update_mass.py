@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from agrae_lab.runs import Run
-from analysis.io.study import ACCURACY, Study, reward_name
+from analysis.io.study import Study, has_binary_rewards
 from analysis.io.training_records import read_groups
 from analysis.presentation.captions import each
 from analysis.presentation.style import label, sort_arms
@@ -52,7 +52,7 @@ def _arm_rows(arm: str, runs: Sequence[Run]) -> list[dict[str, Any]]:
         "seeds": len(groups),
         "unfinished": not done,
     }
-    formulas = (None if _is_shaped(runs[0]) else update_mass.formulas(advantage)) or (None, None)
+    formulas = (None if not has_binary_rewards(runs[0]) else update_mass.formulas(advantage)) or (None, None)
     rows = []
     for (quantity, column), formula in zip(_COLUMNS.items(), formulas, strict=True):
         interval = _over_steps([frame.groupby("step")[column].mean() for frame in groups.values()])
@@ -82,7 +82,7 @@ def _mixed_groups(run: Run) -> pd.DataFrame:
     mixed = (groups["invalid"] == 0) & (groups["p"] > 0) & (groups["p"] < 1)
     kept = groups[mixed]
     forms = None
-    if len(kept) and not _is_shaped(run):
+    if len(kept) and has_binary_rewards(run):
         forms = update_mass.masses(
             run.config["advantage"],
             kept["p"].to_numpy(),
@@ -91,11 +91,6 @@ def _mixed_groups(run: Run) -> pd.DataFrame:
         )
     positive, negative = forms or (np.nan, np.nan)
     return kept.assign(closed_adv_sum=positive - negative, closed_adv_abs_sum=positive + negative)
-
-
-def _is_shaped(run: Run) -> bool:
-    """Return True if rewards are not 0 and 1, for which alone the closed forms hold."""
-    return reward_name(run) != ACCURACY
 
 
 def _over_steps(by_step: Sequence[pd.Series]) -> Interval:

@@ -82,7 +82,9 @@ def run_all(
         task = {"address": context.address_info["gcs_address"], "needs": needs, "gpus_given": "num_gpus" in options}
         task_json = json.dumps({**task, "train_module": train_module, "preload": list(preload)})
         todo = list(todo)
-        largest = max((node_needs(run.config, task) for run in todo), key=lambda one: sum(one.values()), default=needs)
+        largest = max(
+            (node_needs(run.config, task) for run in todo), key=lambda needed: sum(needed.values()), default=needs
+        )
         num_nodes = max((Layout.of(run.config).nodes for run in todo), default=1)
         room = max(1, _num_slots(ray.cluster_resources(), largest) // num_nodes)
         slots = [_ClusterSlot(1, gpu=None, task=task_json)] * (num_slots or room)
@@ -117,17 +119,19 @@ def execute(run_dir: str) -> str:
     settings = json.loads(os.environ[TASK_VARIABLE])
     config = runs.read_run(run_dir).config
     num_threads = max(1, int(settings["needs"]["num_cpus"]))
-    one = job.Job(run_dir, settings["train_module"], settings["preload"], num_threads, retries=0, timeout_seconds=None)
+    job_of_run = job.Job(
+        run_dir, settings["train_module"], settings["preload"], num_threads, retries=0, timeout_seconds=None
+    )
     ray.init(address=settings["address"], log_to_driver=False)
     signal.signal(signal.SIGTERM, _raise_stopped)  # in place of Ray's own
     tasks: list[Any] = []
     group = None
     try:
         if Layout.of(config).nodes == 1:
-            tasks = [ray.remote(max_retries=0, **node_needs(config, settings))(run_job).remote(one)]
+            tasks = [ray.remote(max_retries=0, **node_needs(config, settings))(run_job).remote(job_of_run)]
         else:
             group = _placement_group(config, settings)
-            tasks = _start_on_machines(one, group, config, settings)
+            tasks = _start_on_machines(job_of_run, group, config, settings)
         code = ray.get(tasks[0])
     except RayError as error:
         raise ConnectionError(f"the Ray cluster has lost the run: {_first_line(error)}") from error
@@ -164,7 +168,9 @@ def _placement_group(config: Mapping[str, Any], settings: Mapping[str, Any]) -> 
     return group
 
 
-def _start_on_machines(one: job.Job, group: Any, config: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Any]:
+def _start_on_machines(
+    job_of_run: job.Job, group: Any, config: Mapping[str, Any], settings: Mapping[str, Any]
+) -> list[Any]:
     """Start the run on the first machine of a placement group, and a launcher on each other; return their tasks."""
     import ray
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -174,10 +180,10 @@ def _start_on_machines(one: job.Job, group: Any, config: Mapping[str, Any], sett
         return ray.remote(max_retries=0, scheduling_strategy=place, **node_needs(config, settings))(function)
 
     address = ray.get(on_machine(0, free_address).remote())
-    main = on_machine(0, run_job).remote(one, address)
-    program = ["-m", "agrae_lab.process", one.train_module, one.run_dir]
+    main = on_machine(0, run_job).remote(job_of_run, address)
+    program = ["-m", "agrae_lab.process", job_of_run.train_module, job_of_run.run_dir]
     nodes = range(1, Layout.of(config).nodes)
-    return [main, *(on_machine(i, run_node).remote(one.run_dir, i, address, program) for i in nodes)]
+    return [main, *(on_machine(i, run_node).remote(job_of_run.run_dir, i, address, program) for i in nodes)]
 
 
 def free_address() -> str:
@@ -200,7 +206,7 @@ def run_node(run_dir: str, node: int, address: str, program: list[str]) -> int:
         raise
 
 
-def run_job(one: job.Job, address: str | None = None) -> int:
+def run_job(job_of_run: job.Job, address: str | None = None) -> int:
     """Execute a job in a worker of the cluster and return its exit code.
 
     Args:
@@ -208,7 +214,7 @@ def run_job(one: job.Job, address: str | None = None) -> int:
     """
     if address is not None:
         os.environ[ADDRESS_VARIABLE] = address
-    process = job.start(one)
+    process = job.start(job_of_run)
     try:
         return job.wait(process)
     except KeyboardInterrupt:  # ray.cancel

@@ -193,7 +193,7 @@ def submit_arrays(folder: Path, settings: Mapping[str, Any], todo: Sequence[tupl
     for at in range(0, len(todo), MAX_ARRAY):
         part = todo[at : at + MAX_ARRAY]
         try:
-            submitted = submit(executor, [one for _, one in part])
+            submitted = submit(executor, [array_job for _, array_job in part])
         except FailedJobError as error:
             raise PlanError([f"Slurm refuses the jobs: {_last_line(str(error))}"]) from error
         for (run_dir, _), task in zip(part, submitted, strict=True):
@@ -206,8 +206,8 @@ def submit_arrays(folder: Path, settings: Mapping[str, Any], todo: Sequence[tupl
 def submit(executor: submitit.Executor, jobs: Sequence[job.Job]) -> list[str]:
     """Submit the jobs together through submitit and return their ids."""
     with executor.batch():
-        submitted = [executor.submit(ArrayTask(one)) for one in jobs]
-    return [one.job_id for one in submitted]
+        submitted = [executor.submit(ArrayTask(array_job)) for array_job in jobs]
+    return [sent.job_id for sent in submitted]
 
 
 class ArrayTask:

@@ -20,6 +20,7 @@ from sweeps.execution.executor import ActiveRun
 from sweeps.execution.names import RunNames
 from sweeps.execution.run_status import BUSY, Outcome
 from sweeps.execution.shutdown import StopLevel
+from sweeps.execution.time_left import TimeLeft
 from sweeps.execution.worker import GRACE_SECONDS
 
 _STYLES = {"done": "green", "failed": "red", "diverged": "red"} | dict.fromkeys(
@@ -72,10 +73,10 @@ def make_display(
     Args:
         planned: all runs of the sweep, as far as they are known, for their names.
     """
-    names = RunNames(planned)
+    planned = list(planned)
     if console.is_terminal:
-        return LiveDisplay(console, num_slots=num_slots, finished_before=finished_before, names=names)
-    return LineDisplay(console.file, num_runs=num_runs, names=names)
+        return LiveDisplay(console, num_slots=num_slots, finished_before=finished_before, planned=planned)
+    return LineDisplay(console.file, num_runs=num_runs, names=RunNames(planned))
 
 
 class LineDisplay:
@@ -98,16 +99,16 @@ class LineDisplay:
         self._print(f"{self._names.run(run)}: started, log in {run.path / 'log.txt'}")
 
     def tick(self, active: Collection[ActiveRun], num_waiting: int) -> None:
-        for one in active:
-            progress = read_progress(one.run)
+        for active_run in active:
+            progress = read_progress(active_run.run)
             if progress.get("phase") != "train" or not progress.get("total"):
                 continue
             reached = max((m for m in _MARKS if 100 * progress["done"] >= m * progress["total"]), default=0)
-            if reached > self._printed.get(one.run.key, 0):
-                self._printed[one.run.key] = reached
-                elapsed = duration(time.monotonic() - one.started)
+            if reached > self._printed.get(active_run.run.key, 0):
+                self._printed[active_run.run.key] = reached
+                elapsed = duration(time.monotonic() - active_run.started)
                 steps = f"step {progress['done']} of {progress['total']}"
-                self._print(f"{self._names.run(one.run)}: {reached} % ({steps}, {elapsed})")
+                self._print(f"{self._names.run(active_run.run)}: {reached} % ({steps}, {elapsed})")
 
     def stopping(self, level: StopLevel, num_active: int, reason: str) -> None:
         self._print(_stop_sentence(level, num_active, reason))
@@ -127,13 +128,17 @@ class LiveDisplay:
     """Display for terminals: a table of the active runs with their phases, and the remaining time of the sweep."""
 
     def __init__(
-        self, console: Console, *, num_slots: int, finished_before: Sequence[runs.Run], names: RunNames | None = None
+        self,
+        console: Console,
+        *,
+        num_slots: int,
+        finished_before: Sequence[runs.Run],
+        planned: Sequence[runs.Run] = (),
     ) -> None:
         self._console = console
-        self._names, self._correctness = names or RunNames(), Correctness()
+        self._names, self._correctness = RunNames(planned), Correctness()
         self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._num_slots = num_slots
-        self._finished = list(finished_before)
+        self._time_left = TimeLeft(num_slots, finished_before, planned)
         self._counts: Counter[str] = Counter(run.status for run in finished_before)
         self._notice = Text()
 
@@ -146,7 +151,7 @@ class LiveDisplay:
         self._live.__exit__(*exception)
 
     def started(self, run: runs.Run) -> None:
-        pass  # the next tick shows it
+        self._time_left.take(run)  # the next tick shows it
 
     def tick(self, active: Collection[ActiveRun], num_waiting: int) -> None:
         self._live.update(self._render(active, num_waiting), refresh=True)
@@ -155,39 +160,30 @@ class LiveDisplay:
         self._notice = Text(_stop_sentence(level, num_active, reason), "yellow")  # the next tick shows it
 
     def retrying(self, outcome: Outcome, pause: float) -> None:
+        self._time_left.put_back(outcome.run)
         self._console.print(Text(_retry_sentence(outcome, pause, self._names), "yellow"))
 
     def ended(self, outcome: Outcome) -> None:
         self._counts[outcome.status] += 1
-        if outcome.status == "done":
-            self._finished.append(outcome.run)
+        self._time_left.take(outcome.run, has_finished=outcome.status == "done")
         self._console.print(Text(_end_sentence(outcome, self._names), _STYLES.get(outcome.status, "")))
 
     def _render(self, active: Collection[ActiveRun], num_waiting: int) -> RenderableType:
         table = Table("arm", "seed", "phase", "", "done", "accuracy", "elapsed", "left", box=None, pad_edge=False)
-        typical = eta.typical_seconds(self._finished)
-        elapsed_list: list[float] = []
-        left_list: list[float | None] = []
-        for one in active:
-            progress = read_progress(one.run)
-            done, total = progress.get("done", 0), progress.get("total") or 0
-            elapsed = time.monotonic() - one.started
-            left = eta.run_remaining(progress, elapsed=elapsed, typical=typical)
-            bar = ProgressBar(total=total or 1, completed=done, width=20)
-            name = (Text(self._names.cell(one.run)), str(one.run.seed), progress.get("phase", "start"))
-            count, accuracy = f"{done}/{total}" if total else "", self._correctness.latest(one.run)
-            table.add_row(*name, bar, count, accuracy, duration(elapsed), duration(left))
-            elapsed_list.append(elapsed)
-            left_list.append(left)
-        all_left = eta.sweep_remaining(
-            left_list,
-            num_waiting=num_waiting,
-            typical=typical if self._finished else eta.longest_seconds(elapsed_list, left_list),
-            num_slots=self._num_slots,
+        progresses = [read_progress(active_run.run) for active_run in active]
+        seconds = [time.monotonic() - active_run.started for active_run in active]
+        left_list, all_left = self._time_left.estimate(
+            [active_run.run for active_run in active], progresses, seconds, num_waiting=num_waiting
         )
+        for active_run, progress, elapsed, left in zip(active, progresses, seconds, left_list, strict=True):
+            done, total = progress.get("done", 0), progress.get("total") or 0
+            bar = ProgressBar(total=total or 1, completed=done, width=20)
+            name = (Text(self._names.cell(active_run.run)), str(active_run.run.seed), progress.get("phase", "start"))
+            count, accuracy = f"{done}/{total}" if total else "", self._correctness.latest(active_run.run)
+            table.add_row(*name, bar, count, accuracy, duration(elapsed), duration(left))
         counts = "".join(f", {number} {status}" for status, number in sorted(self._counts.items()))
         line = f"{len(active)} running, {num_waiting} waiting{counts}"
-        line += "" if all_left is None else f"; about {duration(all_left)} left"
+        line += "; time left not known" if all_left is None else f"; about {duration(all_left)} left"
         return Group(table, Text(line), *([self._notice] if self._notice else []))
 
 

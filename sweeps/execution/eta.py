@@ -11,6 +11,7 @@ from typing import Any
 from agrae_lab import runs
 from agrae_lab.runs.processes import Layout
 
+BEFORE_TRAINING = ("load", "evaluate base")  # phases of a run
 PROBLEMS = 1000  # of a benchmark without a limit, all alike where two runs name the same benchmarks
 
 
@@ -32,9 +33,19 @@ def expected_seconds(run: runs.Run, finished: Sequence[runs.Run]) -> float | Non
     Training and evaluation each scale with their completions times the tokens of a completion at most, and inversely
     with the processes.
     """
-    alike = [one for one in finished if one.meta.get("timings") and _kind(one.config) == _kind(run.config)]
-    estimates = [_scaled_seconds(run, one) for one in alike]
+    alike = [other for other in finished if other.meta.get("timings") and _kind(other.config) == _kind(run.config)]
+    estimates = [_scaled_seconds(run, other) for other in alike]
     return statistics.median(estimates) if estimates else None
+
+
+def expected_beside(run: runs.Run, active: Sequence[tuple[runs.Run, float]]) -> float | None:
+    """Return the expected duration of a run while none like it has finished: the longest, from active runs like it.
+
+    Args:
+        active: runs with their expected durations, which scale with the work of training.
+    """
+    alike = [(other, seconds) for other, seconds in active if _kind(other.config) == _kind(run.config)]
+    return max((s * _training_work(run.config) / _training_work(other.config) for other, s in alike), default=None)
 
 
 def _scaled_seconds(run: runs.Run, finished: runs.Run) -> float:
@@ -60,46 +71,58 @@ def _training_work(config: Mapping[str, Any]) -> float:
 def _evaluation_work(config: Mapping[str, Any]) -> float:
     evaluation = config.get("evaluation") or {}
     benchmarks = (evaluation.get("benchmarks") or {}).values()
-    problems = sum((one or {}).get("limit") or PROBLEMS for one in benchmarks)
-    return float((problems or 1) * (evaluation.get("num_samples") or 1) * (evaluation.get("max_new_tokens") or 1))
+    problems = sum((benchmark or {}).get("limit") or PROBLEMS for benchmark in benchmarks)
+    sizes = (problems, evaluation.get("num_samples"), evaluation.get("max_new_tokens"), _num_policies(config))
+    return float(math.prod(size or 1 for size in sizes))
+
+
+def _num_policies(config: Mapping[str, Any]) -> int:
+    """Return the number of a run's policies that are evaluated: the last one, and those of evaluation.at_steps."""
+    at_steps = (config.get("evaluation") or {}).get("at_steps")
+    last = (config.get("train") or {}).get("num_steps") or 1
+    if isinstance(at_steps, int):
+        return -(-last // at_steps)
+    return len({last if step == "last" else step for step in at_steps or ()} | {last})
 
 
 def run_remaining(progress: Mapping[str, Any], *, elapsed: float, typical: float | None) -> float | None:
-    """Return the seconds left of one run: at its present phase's speed, but at least those of a typical run."""
+    """Return the seconds left of one run: at its present phase's speed, but at least those of a typical run.
+
+    The speed of a phase before training says nothing of the rest.
+    """
     left = []
-    if progress.get("done") and progress.get("total") and progress.get("seconds"):
+    is_early = progress.get("phase") in BEFORE_TRAINING
+    if not is_early and progress.get("done") and progress.get("total") and progress.get("seconds"):
         left.append(progress["seconds"] / progress["done"] * (progress["total"] - progress["done"]))
     if typical is not None:
         left.append(max(0.0, typical - elapsed))
     return max(left, default=None)
 
 
-def longest_seconds(elapsed: Sequence[float], left: Sequence[float | None]) -> float | None:
-    """Return the longest expected duration of the active runs, in place of a typical one while none has finished."""
-    return max((e + rest for e, rest in zip(elapsed, left, strict=True) if rest is not None), default=None)
-
-
-def in_order_seconds(expected: Sequence[float], *, num_slots: int) -> float:
-    """Return the seconds until the last of these runs has ended, if each starts in order on the first free slot."""
-    free_at = [0.0] * num_slots
-    for seconds in expected:
-        heapq.heapreplace(free_at, free_at[0] + seconds)
-    return max(free_at)
-
-
-def sweep_remaining(
-    active: Sequence[float | None], *, num_waiting: int, typical: float | None, num_slots: int
-) -> float | None:
-    """Return the seconds until the last slot is free, if each waiting run starts on the first free slot.
+def in_order_seconds(expected: Sequence[float], *, num_slots: int, free_at: Sequence[float] = ()) -> float:
+    """Return the seconds until the last of these runs has ended, if each starts in order on the first free slot.
 
     Args:
-        active: seconds left of each active run.
-        typical: seconds of a whole run, assumed for each waiting one.
+        free_at: seconds until each slot in use is free; the others are free now.
     """
-    if None in active or (num_waiting and typical is None):
+    slots = [*free_at, *[0.0] * (num_slots - len(free_at))]
+    heapq.heapify(slots)
+    for seconds in expected:
+        heapq.heapreplace(slots, slots[0] + seconds)
+    return max(slots)
+
+
+def sweep_remaining(active: Sequence[float | None], *, waiting: Sequence[float | None], num_slots: int) -> float | None:
+    """Return the seconds until the last slot is free, if each waiting run starts in order on the first free slot.
+
+    Args:
+        active: seconds left of each active run; None where not known.
+        waiting: seconds of each waiting run.
+    """
+    left, rest = (
+        [number for number in active if number is not None],
+        [number for number in waiting if number is not None],
+    )
+    if len(left) + len(rest) < len(active) + len(waiting):
         return None
-    free_at = [seconds or 0.0 for seconds in active] + [0.0] * (num_slots - len(active))
-    heapq.heapify(free_at)
-    for _ in range(num_waiting):
-        heapq.heapreplace(free_at, free_at[0] + (typical or 0.0))
-    return max(free_at)
+    return in_order_seconds(rest, num_slots=num_slots, free_at=left)

@@ -50,9 +50,15 @@ class RunNames:
         return " ".join([arm, *words, *more, f"({folder.rpartition('-')[2]})"])
 
 
-def _settings(run: runs.Run) -> Mapping[str, Any]:
-    if run.config.keys() <= {"arm", "seed"}:  # read without its config
+def with_config(run: runs.Run) -> runs.Run:
+    """Return the run with its whole config, if it was read without; itself where that cannot be read."""
+    if run.config.keys() <= {"arm", "seed"}:
         with suppress(runs.RunError):
-            run = runs.read_run(run.path)
+            return runs.read_run(run.path)
+    return run
+
+
+def _settings(run: runs.Run) -> Mapping[str, Any]:
+    run = with_config(run)
     left_out = {*runs.NOT_RESULT_SECTIONS, *runs.DERIVED, "arm", "seed"}
     return {key: value for key, value in runs.leaves(run.config) if key.partition(".")[0] not in left_out}

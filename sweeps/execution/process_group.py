@@ -93,13 +93,13 @@ def _exit_after_failure(run: runs.Run, code: int, *, out_of_memory: bool) -> Non
     if any(record["end"] == "busy" for record in found.values()):
         raise runs.RunBusyError(f"{run.path}: another process is running it")
     number = Layout.of(run.config).processes
-    own = {i: one for i, one in found.items() if one["error"] and not one["error"].startswith(LOST)}
+    own = {i: record for i, record in found.items() if record["error"] and not record["error"].startswith(LOST)}
     if own:
         first = min(own, key=lambda i: own[i]["time"])
         if first != 0:
             _record_failure(run.path, f"{own[first]['error']} (process {first} of {number})")
         sys.exit(1)
-    if killed := sorted(i for i, one in found.items() if one["end"] is None):
+    if killed := sorted(i for i, record in found.items() if record["end"] is None):
         why = (
             "killed: the machine is out of memory" if out_of_memory else "ended by a signal that the sweep did not send"
         )
@@ -107,7 +107,7 @@ def _exit_after_failure(run: runs.Run, code: int, *, out_of_memory: bool) -> Non
         sys.exit(128 + signal.SIGKILL)
     if code < 0:  # the launcher itself
         sys.exit(128 - code)
-    terminated = any(one["end"] == "terminated" for one in found.values())
+    terminated = any(record["end"] == "terminated" for record in found.values())
     sys.exit(128 + signal.SIGTERM if terminated and runs.read_run(run.path).status == "interrupted" else 1)
 
 

@@ -97,7 +97,7 @@ def num_sweep_slots(num_runs: int, *, num_slots: int | None = None, layout: Layo
 
 def largest_layout(configs: Iterable[Mapping[str, Any]]) -> Layout:
     """Return the layout with the most processes on a machine; each run of a launch fits into its slots."""
-    return max((Layout.of(config) for config in configs), key=lambda one: one.per_node, default=Layout())
+    return max((Layout.of(config) for config in configs), key=lambda layout: layout.per_node, default=Layout())
 
 
 def preload_for(configs: Iterable[Mapping[str, Any]], preload: Sequence[str]) -> Sequence[str]:
@@ -112,7 +112,9 @@ def check_here(configs: Iterable[Mapping[str, Any]]) -> None:
         PlanError: a run needs several machines, or more GPUs than there are.
     """
     num_gpus = len(visible_gpus())
-    for layout, device in {(Layout.of(one), (one.get("hardware") or {}).get("device", "auto")) for one in configs}:
+    for layout, device in {
+        (Layout.of(config), (config.get("hardware") or {}).get("device", "auto")) for config in configs
+    }:
         if layout.nodes > 1:
             raise PlanError(
                 [f"hardware.nodes: a run on {layout.nodes} machines needs resources.engine slurm or ray (--engine)"]

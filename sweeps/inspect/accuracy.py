@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agrae_lab import runs
+from sweeps.execution.names import RunNames
 
 
 def print_accuracy(console: Console, found: Iterable[runs.Run], *, experiment: str = "") -> None:
@@ -34,7 +35,7 @@ def _print_root(console: Console, done: list[runs.Run]) -> None:
     from analysis.io.study import Study
     from analysis.statistics.contrasts import contrast_intervals
 
-    study = Study("sweep", "", tuple(done))
+    study, names = Study("sweep", "", tuple(done)), RunNames(done)
     for benchmark in study.benchmarks:
         try:
             evaluations = collect(study, benchmark)
@@ -49,5 +50,6 @@ def _print_root(console: Console, done: list[runs.Run]) -> None:
             share = bounded_share(interval, evaluations.num_problems)
             bounds = f"[{100 * share.lo:.1f}, {100 * share.hi:.1f}]" if share.lo == share.lo else "–"
             seeds = str(len(evaluations.seeds.get(arm, ())) or "–")
-            table.add_row(escape(arm), seeds, f"{100 * share.estimate:.1f}", escape(bounds))
+            name = names.cell(study.arms[arm][0]) if arm in study.arms else arm
+            table.add_row(escape(name), seeds, f"{100 * share.estimate:.1f}", escape(bounds))
         console.print(table)

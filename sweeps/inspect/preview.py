@@ -18,6 +18,7 @@ from agrae_lab import runs
 from agrae_lab.runs.processes import Layout
 from sweeps.execution import eta
 from sweeps.execution.display import duration
+from sweeps.execution.names import RunNames
 from sweeps.execution.slots import largest_layout, make_slots, visible_gpus
 from sweeps.planning.freeze import Freeze, Plan
 from sweeps.planning.plan import StudyPlan
@@ -105,17 +106,20 @@ def print_search(
     directory.check_same(study, ())
     make_space(study, freeze, root=directory.root)
     table = Table("searched", "values", box=None, pad_edge=False)
-    for key, one in study.search.space.items():
-        values = ", ".join(map(str, one.choices)) or f"{one.low} to {one.high}{', log' if one.log else ''}"
-        table.add_row(Text(key), Text(f"{one.kind}: {values}"))
+    for key, dimension in study.search.space.items():
+        values = (
+            ", ".join(map(str, dimension.choices))
+            or f"{dimension.low} to {dimension.high}{', log' if dimension.log else ''}"
+        )
+        table.add_row(Text(key), Text(f"{dimension.kind}: {values}"))
     console.print(table)
     states = Counter(trial["status"] for trial in read_trials(directory))
     states_text = ", ".join(f"{number} {state}" for state, number in states.items()) or "none started yet"
     print(f"{study.search.num_trials} trials by {study.search.sampler}, each with seeds {study.seeds}: {states_text}")
     done = [
         run
-        for one in directory.frozen_cells().values()
-        if (run := read_run_meta(directory.root / one.run)).status == "done"
+        for cell in directory.frozen_cells().values()
+        if (run := read_run_meta(directory.root / cell.run)).status == "done"
     ]
     left = num_trials_left(study.search, directory) * len(study.seeds)
     slots = study.resources.slots if num_slots is None else num_slots
@@ -173,11 +177,12 @@ def print_cells(console: Console, cells: Sequence[FrozenCell], run_by_key: Mappi
 
 def _print_table(console: Console, by_cell: Mapping[str, Sequence[runs.Run]]) -> None:
     table = Table("cell", "arm", "seeds", "state", box=None, pad_edge=False)
+    names = RunNames(run for cell_runs in by_cell.values() for run in cell_runs)
     for name, cell_runs in by_cell.items():
         states = Counter(shown_status(run) for run in cell_runs)
         seeds = " ".join(str(run.seed) for run in cell_runs)
         states_text = ", ".join(state if len(states) == 1 else f"{number} {state}" for state, number in states.items())
-        table.add_row(Text(name), Text(cell_runs[0].arm), seeds, states_text)
+        table.add_row(Text(name), Text(names.cell(cell_runs[0])), seeds, states_text)
     console.print(table)
 
 

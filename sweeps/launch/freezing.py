@@ -212,9 +212,9 @@ def _problem_sets(config: Config) -> dict[str, tuple[tuple[Any, Any], Any]]:
     benchmarks = (config.get("evaluation") or {}).get("benchmarks") or {}
     fingerprints = config.get("data_fingerprints") or {}
     return {
-        name: ((one.get("task"), one.get("file")), fingerprints.get(name))
-        for name, one in benchmarks.items()
-        if one is not None
+        name: ((benchmark.get("task"), benchmark.get("file")), fingerprints.get(name))
+        for name, benchmark in benchmarks.items()
+        if benchmark is not None
     }
 
 

@@ -51,7 +51,7 @@ class Question:
     @property
     def identity(self) -> str:
         """Return the digest of everything that the decisions depend on."""
-        return runs.digest({**asdict(self), "arms": {arm: dict(one) for arm, one in self.arms.items()}})
+        return runs.digest({**asdict(self), "arms": {arm: dict(settings) for arm, settings in self.arms.items()}})
 
     def seeds(self, num_seeds: int) -> tuple[int, ...]:
         """Return the first seeds."""
@@ -115,7 +115,7 @@ def run_looks(
             "num_seeds": num_seeds,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "code": read_code(options.train_module).fingerprint,
-            "comparisons": [_compare(question, found, *one) for one in still_open],
+            "comparisons": [_compare(question, found, *pair) for pair in still_open],
         }
         looks = [*looks, look]
         runs.write_looks(folder, identity, looks)
@@ -127,10 +127,13 @@ def run_looks(
 def open_comparisons(question: Question, looks: Sequence[Look]) -> list[tuple[str, str]]:
     """Return the (candidate, metric) that the looks so far have left open."""
     decided = {
-        (one["candidate"], one["metric"]) for look in looks for one in look["comparisons"] if one["decision"] != OPEN
+        (comparison["candidate"], comparison["metric"])
+        for look in looks
+        for comparison in look["comparisons"]
+        if comparison["decision"] != OPEN
     }
     every = [(candidate, metric) for candidate in question.candidates for metric in question.metrics]
-    return [one for one in every if one not in decided]
+    return [pair for pair in every if pair not in decided]
 
 
 def name_arms(question: Question, study: Study, directory: StudyDirectory) -> None:
@@ -162,7 +165,7 @@ def _runs(question: Question, directory: StudyDirectory, arm: str, num_seeds: in
     """Return the arm's runs in the order of their seeds."""
     frozen = directory.frozen_cells()
     cells = (frozen[cell_id(question.arms[arm], seed)] for seed in question.seeds(num_seeds))
-    return [read_run_meta(directory.root / one.run) for one in cells]
+    return [read_run_meta(directory.root / cell.run) for cell in cells]
 
 
 def _compare(

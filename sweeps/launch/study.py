@@ -85,10 +85,16 @@ def launch_study(
         with _display(directory, *facts) as display:
             run_all = _bind_engine(study, options, num_runs=len(planned.all_runs), layout=layout)
             outcomes, interrupted = run_all(plan.todo, display=display) if plan.todo else ([], False)
-        now = {one.run.key: replace(one.run, meta={**one.run.meta, "status": one.status}) for one in outcomes}
+        now = {
+            outcome.run.key: replace(outcome.run, meta={**outcome.run.meta, "status": outcome.status})
+            for outcome in outcomes
+        }
         print_cells(make_console(), planned.cells, {**planned.run_by_key, **now})
         _print_unfinished(outcomes, plan.finished)
-        ended = [*(run.status for run in plan.finished), *(one.status for one in outcomes if one.status != QUEUED)]
+        ended = [
+            *(run.status for run in plan.finished),
+            *(outcome.status for outcome in outcomes if outcome.status != QUEUED),
+        ]
         return _log_exit_code(directory, ended, interrupted=interrupted)
 
 
@@ -103,7 +109,7 @@ def retry_study(study: Study, directory: StudyDirectory, options: LaunchOptions,
             ["a diverged trial is a result of a search and is not retried; --diverged is for other studies"]
         )
     statuses = ("failed", "diverged") if diverged else ("failed",)
-    found = {one.run: read_run_meta(directory.root / one.run) for one in directory.frozen_cells().values()}
+    found = {cell.run: read_run_meta(directory.root / cell.run) for cell in directory.frozen_cells().values()}
     retry = [run for run in found.values() if run.status in statuses]
     if not retry:
         print(f"nothing to retry: no run of {study.name} is {' or '.join(statuses)}")
@@ -144,7 +150,7 @@ def check_drift(drift: Iterable[str], options: LaunchOptions) -> None:
     """
     if (sentences := list(drift)) and not options.allow_drift:
         hint = "undo these changes, give the study another name, or run with --allow-drift, which records them"
-        raise PlanError([*(f"since runs of this study were frozen, {one}" for one in sentences), hint])
+        raise PlanError([*(f"since runs of this study were frozen, {sentence}" for sentence in sentences), hint])
 
 
 def _launch_search(
@@ -187,7 +193,7 @@ def _launch_search(
         keys = tuple(dict.fromkeys(cell.run for cell in directory.frozen_cells().values()))
         runs.Experiment(study.name, study.question, keys, comparison=study.comparison).write(directory.root)
         print_front(make_console(), directory)
-        _print_unfinished([one for one in outcomes if "pruned" not in read_run_meta(one.run.path).meta], ())
+        _print_unfinished([outcome for outcome in outcomes if "pruned" not in read_run_meta(outcome.run.path).meta], ())
         return _log_exit_code(directory, [trial["status"] for trial in read_trials(directory)], interrupted=interrupted)
 
 
@@ -245,7 +251,7 @@ def _bind_engine(
 
 
 def _print_unfinished(outcomes: Sequence[Outcome], finished: Sequence[runs.Run]) -> None:
-    outcomes = [one for one in outcomes if one.status != "done"]
+    outcomes = [outcome for outcome in outcomes if outcome.status != "done"]
     finished = [run for run in finished if run.status != "done"]
     if outcomes or finished:
         print_summary(make_console(), outcomes, finished)

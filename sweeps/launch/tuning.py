@@ -62,7 +62,7 @@ def choose_settings(tuning: Study, place: StudyDirectory, arm: str) -> Choice:
     best = next((row for row in rows if row["front"] == "yes"), None)
     if best is None:
         raise PlanError([f"no trial of {arm} has a value, so nothing can be chosen; see {place.path / 'trials.csv'}"])
-    cells: dict[str, Any] = {one.run: one.settings for one in place.frozen_cells().values()}
+    cells: dict[str, Any] = {cell.run: cell.settings for cell in place.frozen_cells().values()}
     settings = cells[best["runs"].split()[0]]
     without = sum(row[f"maximize {metric}"] == "" for row in rows)
     return Choice(settings, metric, float(best[f"maximize {metric}"]), tuning.seeds, len(rows), without)

@@ -12,6 +12,7 @@ Factors = Mapping[str, Any]  # factor → its value
 
 # Sections of a config that are one factor each; of `train`, and of a control's reward, each key is one.
 _WHOLE = ("advantage", "loss", "model", "task", "engine")
+_PART_OF = {"train.overlong_weight": "train.overlong_share"}  # key → the key without which it has no effect
 _NAMED = 3  # arms that a sentence names
 
 
@@ -41,7 +42,7 @@ def factors_of_config(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(found.get("task"), Mapping):
         found["task.reward"] = found["task"].get("reward")
         found["task"] = [{k: v for k, v in found["task"].items() if k != "reward"}, identity.get("data_fingerprints")]
-    return found | dict(runs.leaves(identity.get("train", {}), "train."))
+    return found | factors_of_settings(dict(runs.leaves(identity.get("train", {}), "train.")))
 
 
 def factors_of_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def factors_of_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in settings.items():
         section = key.replace("/", ".").split(".")[0]
         is_whole = section in _WHOLE and key != "task.reward"
-        found.setdefault(section if is_whole else key, {})[key] = value
+        found.setdefault(section if is_whole else _PART_OF.get(key, key), {})[key] = value
     return found
 
 
@@ -65,7 +66,7 @@ def warning(arms: Mapping[str, Sequence[Factors]], reference: str) -> str | None
         return None
     by_factors: dict[tuple[str, ...], list[str]] = {}
     for arm, configurations in arms.items():
-        nearest = [min((differing(at, one) for at in arms[reference]), key=len) for one in configurations]
+        nearest = [min((differing(at, factors) for at in arms[reference]), key=len) for factors in configurations]
         if arm != reference and len(least := min(nearest, key=len)) > 1:
             by_factors.setdefault(least, []).append(arm)
     if not by_factors:

@@ -44,9 +44,9 @@ class Plan:
         """Return the warnings of experiments whose arms differ from the reference in several factors."""
         by_key = {run.key: run for run in self.planned}
         found = [
-            warning_of_runs([by_key[key] for key in one.runs], one.comparison)
-            for _, one in self.experiments
-            if any(run.key in one.runs for run in self.todo)
+            warning_of_runs([by_key[key] for key in experiment.runs], experiment.comparison)
+            for _, experiment in self.experiments
+            if any(run.key in experiment.runs for run in self.todo)
         ]
         return [sentence for sentence in found if sentence is not None]
 

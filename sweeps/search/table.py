@@ -77,7 +77,7 @@ def _row(study: Study, trial: FrozenTrial, *, front: set[int], requeued: bool) -
     for key, dimension in study.search.space.items():
         row[f"param {key}"] = rounded_value(dimension, params[key]) if key in params else ""
     row |= {f"{o.direction} {o.metric}": _mean(values.get(o.metric)) for o in study.objective}
-    row |= {f"constraint {one.metric}": _mean(values.get(one.metric)) for one in study.constraints}
+    row |= {f"constraint {constraint.metric}": _mean(values.get(constraint.metric)) for constraint in study.constraints}
     for metric in study_metrics(study):
         for i, seed in enumerate(study.seeds):
             known = values.get(metric, ())

@@ -35,7 +35,7 @@ def study_cells(study: Study) -> list[Settings]:
             faults.append(f"exclude[{i}] excludes no cell; correct it, or leave it out")
     if faults:
         raise PlanError(faults)
-    kept = [settings for settings in cells if not any(_excludes(one, settings) for one in study.exclude)]
+    kept = [settings for settings in cells if not any(_excludes(excluded, settings) for excluded in study.exclude)]
     if not kept:
         raise PlanError([f"exclude leaves none of the {len(cells)} cells; make it exclude fewer"])
     return kept

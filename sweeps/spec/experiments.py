@@ -61,7 +61,7 @@ def experiment_names(folder: str = "") -> list[str]:
     group = f"experiment/{folder}".rstrip("/")
     names = [f"{folder}/{name}".lstrip("/") for name in loader.get_group_options(group)]
     folders = loader.get_group_options(group, results_filter=ObjectType.GROUP)
-    return [*names, *(name for one in folders for name in experiment_names(f"{folder}/{one}".lstrip("/")))]
+    return [*names, *(name for inner in folders for name in experiment_names(f"{folder}/{inner}".lstrip("/")))]
 
 
 def multirun_points(axes: Sequence[str], overrides: Sequence[str]) -> list[list[str]]:
@@ -95,14 +95,17 @@ def expand(overrides: Sequence[str]) -> list[list[str]]:
     """
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     by_key: dict[object, list[Override]] = {}
-    for one in parser.parse_overrides(list(overrides)):
-        before = by_key.setdefault((one.key_or_group, one.package), [])
-        before[:] = [*filter(_is_dictionary, before if _is_dictionary(one) else ()), one]
-    return [list(point) for point in itertools.product(*(_values(one) for ones in by_key.values() for one in ones))]
+    for override in parser.parse_overrides(list(overrides)):
+        before = by_key.setdefault((override.key_or_group, override.package), [])
+        before[:] = [*filter(_is_dictionary, before if _is_dictionary(override) else ()), override]
+    return [
+        list(point)
+        for point in itertools.product(*(_values(override) for ones in by_key.values() for override in ones))
+    ]
 
 
-def _is_dictionary(one: Override) -> bool:
-    return not one.is_sweep_override() and isinstance(one.value(), dict)
+def _is_dictionary(override: Override) -> bool:
+    return not override.is_sweep_override() and isinstance(override.value(), dict)
 
 
 def _values(override: Override) -> list[str]:

@@ -119,7 +119,9 @@ def check_study_metrics(study: Study, configs: Iterable[Mapping[str, Any]]) -> N
 
 def study_metrics(study: Study) -> list[str]:
     """Return the metrics of a study's objectives and constraints, each once."""
-    names = [objective.metric for objective in study.objective] + [one.metric for one in study.constraints]
+    names = [objective.metric for objective in study.objective] + [
+        constraint.metric for constraint in study.constraints
+    ]
     return list(dict.fromkeys(names))
 
 

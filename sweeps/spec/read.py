@@ -87,7 +87,7 @@ def _sentence(fault: Mapping[str, Any]) -> str:
     where = _dotted(fault["loc"])
     if fault["type"] == "unexpected_keyword_argument":
         section = next((part for part in reversed(above) if part in _CLASSES), "")
-        known = [one.name for one in fields(_CLASSES[section])]
+        known = [field.name for field in fields(_CLASSES[section])]
         hint = close_match(str(last), known) or f"it has {', '.join(known)}"
         return f"{_dotted(above) or 'a study'} has no key {last!r}; {hint}"
     if fault["type"] == "missing":

@@ -22,7 +22,7 @@ GROUP = {"grpo", "positive_dominant", "negative_dominant"}
 SAMPLE = {"grpo", "easy_focused", "hard_focused"}
 BASELINES = {"grpo", "grpo+dapo", "dr_grpo+dr_grpo"}
 ON_BASELINES = {"a_grae", "a_grae+dapo", "a_grae+dr_grpo+dr_grpo"}
-RIVALS = {"grpo_lead", "w_reinforce", "grpo+dapo+resampled"}  # the last is not in the paper
+RIVALS = {"grpo_lead", "w_reinforce", "grpo+dapo+resampled+overlong"}  # the last is not in the paper
 PARTS = {"a_grae_sample_only", "a_grae_group_only"}
 # experiment → its world and arms, and how many of its runs no experiment above it has
 PAPER = {

@@ -110,12 +110,14 @@ class VllmEngine:
 
     def _generate(self, prompts: Sequence[Any], settings: Sequence[Any]) -> Completions:
         inputs = [self._vllm_prompt(prompt) for prompt in prompts]
-        drawn = [one.outputs[0] for one in self._llm.generate(inputs, settings, use_tqdm=False)]
+        drawn = [request.outputs[0] for request in self._llm.generate(inputs, settings, use_tqdm=False)]
         return Completions(
             # as transformers.py does; vLLM's own text lacks an end token that is not special
-            texts=self._tokenizer.batch_decode([list(one.token_ids) for one in drawn], skip_special_tokens=True),
-            num_tokens=[len(one.token_ids) for one in drawn],
-            truncated=[one.finish_reason == "length" for one in drawn],
+            texts=self._tokenizer.batch_decode(
+                [list(completion.token_ids) for completion in drawn], skip_special_tokens=True
+            ),
+            num_tokens=[len(completion.token_ids) for completion in drawn],
+            truncated=[completion.finish_reason == "length" for completion in drawn],
         )
 
     def _vllm_prompt(self, prompt: Any) -> dict[str, Any]:

@@ -75,6 +75,19 @@ def test_the_words_are_the_trainers_numbers() -> None:
         assert said == weights
 
 
+def test_an_overlong_penalty_is_part_of_the_reward(tmp_path: Path) -> None:
+    root = Root(tmp_path, num_problems=10, num_samples=8, num_steps=3)
+    train = root.config("grpo", 0)["train"]
+    changes = {"train": {**train, "overlong_share": 0.2, "overlong_weight": 0.5}}
+    run = root.run("grpo", 0, **changes)
+    assert describe_reward([run]).startswith(
+        "Reward in training: accuracy + 0.5·(soft overlong penalty of the last 20% of the tokens). Pass@k, p, ω"
+    )
+    study = study_of(root, [run])
+    assert set(mass_vs_p.table(study)["kind"]) == {"measured"}  # closed forms are of rewards 0 and 1
+    assert update_mass.table(study)["closed_form"].isna().all()
+
+
 def test_table_4_has_pass_at_1_with_intervals_by_domain_beside_the_published_numbers(
     table4: Study, tmp_path: Path
 ) -> None:

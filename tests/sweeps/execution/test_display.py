@@ -25,10 +25,10 @@ def test_a_runs_rest_is_its_phases_rest_or_what_a_typical_run_has_left() -> None
 
 def test_waiting_runs_start_on_the_first_free_slot() -> None:
     # slots free at 10 and 40; three runs of 20 s: 10-30, 30-50, 40-60
-    assert sweep_remaining([10.0, 40.0], num_waiting=3, typical=20.0, num_slots=2) == 60.0
-    assert sweep_remaining([10.0], num_waiting=0, typical=None, num_slots=2) == 10.0
-    assert sweep_remaining([10.0, None], num_waiting=0, typical=None, num_slots=2) is None
-    assert sweep_remaining([10.0], num_waiting=1, typical=None, num_slots=1) is None
+    assert sweep_remaining([10.0, 40.0], waiting=[20.0] * 3, num_slots=2) == 60.0
+    assert sweep_remaining([10.0], waiting=[], num_slots=2) == 10.0
+    assert sweep_remaining([10.0, None], waiting=[], num_slots=2) is None
+    assert sweep_remaining([10.0], waiting=[None], num_slots=1) is None
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ def planned(*rows: list[str]) -> list[runs.Run]:
 
 def test_arms_that_differ_in_one_factor_are_no_warning() -> None:
     one = [["advantage=a_grae"], ["loss=gspo"], ["advantage=a_grae", "advantage/match=l1"], ["task.reward=random"]]
+    one += [["train.overlong_share=0.2", "train.overlong_weight=0.5"]]  # the weight has no effect by itself
     assert warning_of_runs(planned([], *one, ["seed=1"]), None) is None
 
 
