@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation, Transform
@@ -29,11 +30,18 @@ def draw_intervals(rows: pd.DataFrame, x: str, ax: Axes, *, colour: str, transfo
     """Draw each row's pointwise interval, and as a thinner line its simultaneous one; dotted for unfinished arms.
 
     The automatic limits of the axes enclose estimates and pointwise intervals: a simultaneous one may be far wider.
+
+    Shapes: R rows.
     """
-    for end in ("estimate", "lo", "hi"):  # Matplotlib finds no limits behind a shifted transform
-        ax.update_datalim(rows[[x, end]].dropna().to_numpy(dtype=float))
+    x_R, *ends = (rows[name].to_numpy(dtype=float) for name in (x, "estimate", "lo", "hi"))
+    for end_R in ends:  # Matplotlib finds no limits behind a shifted transform
+        known_R = ~np.isnan(end_R)
+        ax.update_datalim(np.column_stack([x_R[known_R], end_R[known_R]]))
     dotted: dict[str, Any] = {"linestyle": ":"} if "unfinished" in rows and rows["unfinished"].any() else {}
     for low, high, width in (("band_lo", "band_hi", _SIMULTANEOUS), ("lo", "hi", _POINTWISE)):
-        if low in rows and len(known := rows.dropna(subset=[low, high])):
-            ends = known[x], known[low], known[high]
-            ax.vlines(*ends, color=colour, linewidth=width, transform=transform, **dotted)
+        if low not in rows:
+            continue
+        low_R, high_R = rows[low].to_numpy(dtype=float), rows[high].to_numpy(dtype=float)
+        if (known_R := ~np.isnan(low_R + high_R)).any():
+            drawn = x_R[known_R], low_R[known_R], high_R[known_R]
+            ax.vlines(*drawn, color=colour, linewidth=width, transform=transform, **dotted)

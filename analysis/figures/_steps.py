@@ -169,7 +169,7 @@ def _draw_others(others: pd.DataFrame, ax: Axes, arm: str, *, beside_main: bool,
 
 def _finish_steps(table: pd.DataFrame, ax: Axes) -> None:
     mark_collapses(table, ax)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.set_xlabel(STEP_AXIS)
 
 

@@ -107,7 +107,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
             end: dict[str, Any] = {"marker": ""} if status == "done" else {"marker": "x", "markevery": [-1]}
             ax.plot(run["step"], run["value"], label=name, **(line_style(arm) | end | weight))
     mark_collapses(table, ax)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.set_xlabel(STEP_AXIS)
     if table["panel"].iloc[0] == _ACCURACY:
         ax.yaxis.set_major_formatter(PERCENT)

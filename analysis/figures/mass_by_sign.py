@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
 from analysis.estimates.step_series import series_table
 from analysis.figures._steps import describe_steps, draw_steps, summarize_steps
@@ -65,7 +66,8 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     else:
         ax.set_ylabel("Σ|A|")
     low, high = ax.get_ylim()
-    ax.yaxis.set_major_locator(LogLocator(subs=_COARSE if high > _DECADE * low else _FINE))
+    around = np.asarray(LogLocator(subs=_COARSE if high > _DECADE * low else _FINE).tick_values(low, high))
+    ax.yaxis.set_major_locator(FixedLocator(around[(around >= low) & (around <= high)].tolist()))
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
     return ax

@@ -101,8 +101,8 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     place = ax.get_subplotspec()
     if place is None or place.is_last_col():
         ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0.0, 0.045, 1.0)), label="Prompts")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.grid(visible=False)
     ax.set_xlabel(STEP_AXIS)
     ax.set_ylabel("c of G correct")

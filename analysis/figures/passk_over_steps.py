@@ -98,7 +98,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     if is_difference:
         ax.axhline(0.0, color="0.4", linewidth=0.8, zorder=1)
     ax.yaxis.set_major_formatter(PERCENT)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     ax.set_xlabel(STEP_AXIS)
     ax.set_ylabel("Difference (pp)" if is_difference else "Pass@k (%)")
     return ax

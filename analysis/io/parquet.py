@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -87,9 +87,23 @@ def scan(path: Path, columns: Mapping[str, str], *, encoded: tuple[str, ...] = (
     """
     with _open_checked(path, columns, encoded) as file:
         # no threads: the columns are few and cheap, and several processes draw figures at once
-        for batch in file.iter_batches(_ROWS, columns=["schema_version", *columns], use_threads=False):
+        for batch in _joined(file.iter_batches(_ROWS, columns=["schema_version", *columns], use_threads=False)):
             _check_rows(path, batch, columns)
             yield batch.select(list(columns))
+
+
+def _joined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows in batches of about _ROWS: encoded columns come in one small batch for each row group."""
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        rows += batch.num_rows
+        if held and rows > _ROWS:
+            yield pa.concat_batches(held)
+            held, rows = [], batch.num_rows
+        held.append(batch)
+    if held:
+        yield pa.concat_batches(held)
 
 
 def check_marks(path: Path, rows: pa.Table | pa.RecordBatch) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats as scipy_stats
 
+from analysis.statistics.intervals import sign_test_p
 from analysis.statistics.passk import fail_table
 
 
@@ -109,13 +110,12 @@ def solved_sets(correct_P: np.ndarray, reference_P: np.ndarray) -> SolvedSets:
     """Return the problems that a model gains and loses against a reference with the same n."""
     solved_P, before_P = correct_P > 0, reference_P > 0
     gained, lost = int((solved_P & ~before_P).sum()), int((~solved_P & before_P).sum())
-    discordant = gained + lost
     return SolvedSets(
         both=int((solved_P & before_P).sum()),
         gained=gained,
         lost=lost,
         neither=int((~solved_P & ~before_P).sum()),
-        p_value=float(scipy_stats.binomtest(gained, discordant).pvalue) if discordant else math.nan,
+        p_value=sign_test_p(gained, lost) if gained + lost else math.nan,
     )
 
 

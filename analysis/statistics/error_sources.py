@@ -9,7 +9,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats as scipy_stats
 
 from analysis.io.parquet import FrameError
 from analysis.io.study import BASE
@@ -39,7 +38,7 @@ from analysis.statistics.evaluations import (
     is_single_share,
     score_by_problem,
 )
-from analysis.statistics.intervals import welch
+from analysis.statistics.intervals import sign_test_p, welch
 from analysis.statistics.passk import effective_problems, within_problem_covariance
 
 
@@ -168,7 +167,7 @@ def _exact_p(problem_P: np.ndarray) -> float:
     if np.abs(problem_P - whole_P).max() > ROUNDING or np.abs(whole_P).max() > 1:
         return np.nan
     above, below = int((whole_P > 0).sum()), int((whole_P < 0).sum())
-    return float(scipy_stats.binomtest(above, above + below).pvalue)
+    return sign_test_p(above, below)
 
 
 def _over_seeds(

@@ -135,6 +135,11 @@ def half_width(parts: Sequence[tuple[np.ndarray, np.ndarray]], tail_X: np.ndarra
     return np.sqrt(np.sum(squares, axis=0))
 
 
+def sign_test_p(above: int, below: int) -> float:
+    """Return the two-sided p-value of the exact sign test (McNemar's test of paired outcomes); 1 without a change."""
+    return min(1.0, 2 * float(special.bdtr(min(above, below), above + below, 0.5)))
+
+
 def wilson_interval(successes: float, trials: int) -> tuple[float, float]:
     """Return Wilson's bounds of a proportion, which are proper even where all or none succeed."""
     z = float(scipy_stats.norm.ppf(0.5 + LEVEL / 2))

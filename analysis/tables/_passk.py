@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -172,16 +172,16 @@ def lines(rows: pd.DataFrame, across: str, values: Sequence[Any]) -> tuple[Row, 
             beneath = source == PUBLISHED and len(parts[0]) > 0
             if source == PUBLISHED:
                 name = "published" if beneath else f"{name}, published"
-            cells = tuple(_cell(own[own[across] == value]) for value in values)
+            by_value = {row[across]: row for row in own.to_dict("records")}
+            cells = tuple(_cell(by_value.get(value)) for value in values)
             found.append(Row(name, cells, published=source == PUBLISHED, beneath=beneath))
     return tuple(found)
 
 
-def _cell(rows: pd.DataFrame) -> Cell:
-    """Return the cell of at most one row; – without a row or an estimate."""
-    if rows.empty or np.isnan(rows["estimate"].iloc[0]):
+def _cell(row: Mapping[Hashable, Any] | None) -> Cell:
+    """Return the cell of a row; – without a row or an estimate."""
+    if row is None or np.isnan(row["estimate"]):
         return Cell()
-    row = rows.iloc[0]
     if row["source"] == PUBLISHED:
         return Cell(percent(row["estimate"]), "" if np.isnan(row["plus_minus"]) else f"± {percent(row['plus_minus'])}")
     return share_cell(row["estimate"], row["lo"], row["hi"], row["mark"])

@@ -233,9 +233,16 @@ def _choose_rows(table: pa.Table, num: int, *, seed: int) -> pd.DataFrame:
 def _groups_with(file: pq.ParquetFile, decoding: str) -> dict[int, int]:
     """Return row group → number of its rows of this decoding, without groups that have none."""
     found = {}
+    place = {name: i for i, name in enumerate(file.schema.names)}["decoding"]
     for group in range(file.num_row_groups):
-        column = file.read_row_group(group, ["decoding"], use_threads=False)["decoding"]
-        if count := pc.sum(pc.equal(column, decoding)).as_py():
+        about = file.metadata.row_group(group)
+        ends = about.column(place).statistics
+        if ends is not None and ends.has_min_max and ends.min == ends.max and not ends.null_count:  # all rows alike
+            count = about.num_rows if ends.min == decoding else 0
+        else:
+            column = file.read_row_group(group, ["decoding"], use_threads=False)["decoding"]
+            count = pc.sum(pc.equal(column, decoding)).as_py()
+        if count:
             found[group] = count
     return found
 

@@ -10,6 +10,7 @@ from analysis.statistics.intervals import (
     Interval,
     block_interval,
     long_run_variance,
+    sign_test_p,
     t_interval,
     t_p_value,
     welch,
@@ -109,3 +110,9 @@ def test_a_constant_or_short_series_gives_no_interval(series: np.ndarray) -> Non
     estimate, lo, hi = block_interval(series, window_difference(len(series)))
     assert np.isfinite(estimate)
     assert np.isnan([lo, hi]).all()
+
+
+@pytest.mark.parametrize(("above", "below"), [(0, 0), (0, 6), (3, 3), (17, 4), (2, 190), (256, 250)])
+def test_the_sign_test_is_scipys_binomial_test(above: int, below: int) -> None:
+    expected = scipy_stats.binomtest(above, above + below).pvalue if above + below else 1.0
+    assert sign_test_p(above, below) == pytest.approx(expected, rel=1e-9)
