@@ -45,10 +45,10 @@ def foreign_benchmarks(config: Mapping[str, Any]) -> str | None:
     columns = load_task(section["name"], section).columns
     if any(load_task(benchmark["task"], section).columns == columns for benchmark in benchmarks.values()):
         return None
-    name = section["name"]
+    name, are = section["name"], "is" if len(benchmarks) == 1 else "are"
     removed = " ".join(f"evaluation.benchmarks.{benchmark}=null" for benchmark in benchmarks)
     return (
-        f"evaluation.benchmarks: {', '.join(benchmarks)} is of another kind of problems than {name}, which is "
+        f"evaluation.benchmarks: {', '.join(benchmarks)} {are} of another kind of problems than {name}, which is "
         "trained on, so its accuracy says nothing of them. Set "
         f"'+evaluation.benchmarks.{name}_test={{task: {name}}}' {removed} train.validate_on={name}_test, or "
         "task.held_out=0.1"
