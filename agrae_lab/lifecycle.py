@@ -20,6 +20,7 @@ from typing import Any
 from agrae_lab import runs
 from agrae_lab.config import ConfigError, estimator_of, problem_sets
 from agrae_lab.config.code_fingerprints import changed_files, training_code
+from agrae_lab.config.held_out import foreign_benchmarks
 from agrae_lab.evaluation.benchmarks import (
     check_kept,
     evaluate_base,
@@ -255,6 +256,8 @@ def _report_overlap(run: Run, sets: Mapping[str, Problems]) -> None:
                 *(name, shared, len(sets[name])),
             )
     runs.update_meta(run.path, train_test_overlap=overlap)
+    if warning := foreign_benchmarks(run.config):
+        logger.warning("%s", warning)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agrae_lab import advantages
-from agrae_lab.config import losses, schema
+from agrae_lab.config import held_out, losses, schema
 from agrae_lab.config.code_fingerprints import evaluation_code, training_code
 from agrae_lab.evaluation.engines.vllm import check_vllm
 from agrae_lab.models.load import fingerprint_model, local_path
@@ -58,9 +58,10 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         ConfigError: anything that could not run.
     """
     try:
+        _name_own_task(config)
+        held_out.evaluate_held_out(config)
         _fill_in_benchmarks(config)
         _leave_out_unset(config)
-        _name_own_task(config)
         schema.check(config)
         _check_comparison(config)
         settings = task_settings(config["task"], [b["task"] for b in _benchmarks_of(config)])
@@ -105,6 +106,7 @@ def with_evaluation(
         tasks = [b["task"] for b in _benchmarks_of(changed)]
         used = [settings_of_task(name, changed["task"]) for name in (changed["task"]["name"], *tasks)]
         kept = ("name", *(["_target_"] if "_target_" in changed["task"] else []), "train_file")
+        kept += ("held_out",) if "held_out" in changed["task"] else ()
         section = {key: changed["task"][key] for key in (*kept, *dict.fromkeys(k for u in used for k in u))}
         changed["task"] = section | task_settings(section, tasks)
         sets = problem_sets(changed)
@@ -254,7 +256,12 @@ def problem_sets(
     task = load_task(section["name"], section)
     report = partial(on_bad_rows, "train")
     sets = {"train": load_problems(task, "train", file=section["train_file"], data_dir=folder, on_bad_rows=report)}
+    if (share := section.get("held_out")) is not None:
+        sets["train"], held = held_out.divide(sets["train"], share)
     for name, benchmark in config["evaluation"]["benchmarks"].items():
+        if share is not None and name == held_out.NAME:
+            sets[name] = held
+            continue
         task = load_task(benchmark["task"], section)
         report, limit = partial(on_bad_rows, name), benchmark["limit"]
         sets[name] = load_problems(

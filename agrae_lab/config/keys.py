@@ -125,6 +125,14 @@ class Model:
 class Task:
     name: Annotated[str, "Task of the training problems."]
     train_file: Annotated[str | None, "Training problems, JSONL or Parquet; null: the file that ships with the task."]
+    held_out: Annotated[
+        float | None,
+        above(0),
+        at_most(0.5),
+        OPTIONAL,
+        "Share of the training problems that are not trained on, and are the benchmark held_out in the place of the "
+        "world's; null: none.",
+    ] = None
     prompt_template: Annotated[
         str | None, OPTIONAL, "Prompt of a mathematics task: chat, plain, qwen_boxed, llama or deepseek."
     ] = None

@@ -23,8 +23,12 @@ NO_ADVANTAGE = "zero"
 class ControlGain:
     """Gain of one arm over the base model on one benchmark at one k, beside the control that comes nearest to it.
 
-    control_gain: of the control over the base model. has_gain: its interval is above 0. beyond: Pass@k of the arm minus
-    the control's. is_beyond: the interval of this difference is above 0 for every control.
+    The nearest control is one that the arm's gain is not clearly beyond, if there is any; of several, one with a gain
+    of its own; of these, the one with the lowest bound of the difference.
+
+    controls: all of them. passed: those that the arm's gain is clearly beyond: the interval of Pass@k of the arm minus
+    the control's is above 0. control_gain: of the nearest control over the base model. has_gain: its interval is above
+    0. beyond: Pass@k of the arm minus the nearest control's.
     """
 
     benchmark: str
@@ -34,7 +38,13 @@ class ControlGain:
     control_gain: Interval
     has_gain: bool
     beyond: Interval
-    is_beyond: bool
+    controls: tuple[str, ...]
+    passed: tuple[str, ...]
+
+    @property
+    def is_beyond(self) -> bool:
+        """True if the gain is clearly beyond that of every control."""
+        return self.passed == self.controls
 
 
 def is_control(config: Mapping[str, Any]) -> bool:
@@ -65,16 +75,24 @@ def control_gains(study: Study) -> list[ControlGain]:
         controls = [arm for arm in named if arm in evaluations.correct]
         arms = [arm for arm in evaluations.correct if arm not in (BASE, *named)]
         ks = question_ks(evaluations.num_samples, study.comparison)
+        smallest = study.comparison.smallest_share
+        own = {control: _differences(evaluations, control, BASE, ks) for control in controls}
+        has_gain = {(control, k): word_of(own[control][k], smallest) == BETTER for control in controls for k in ks}
         for arm in sort_arms(arms) if controls else ():
-            smallest = study.comparison.smallest_share
             gains = _differences(evaluations, arm, BASE, ks)
             for k in [k for k in ks if word_of(gains[k], smallest) == BETTER]:
                 beyond = {control: _differences(evaluations, arm, control, [k])[k] for control in controls}
-                nearest = min(beyond, key=lambda control: beyond[control].lo)
-                is_beyond = all(word_of(interval, smallest) == BETTER for interval in beyond.values())
-                own = _differences(evaluations, nearest, BASE, [k])[k]
-                has_gain = word_of(own, smallest) == BETTER
-                found.append(ControlGain(benchmark, arm, k, nearest, own, has_gain, beyond[nearest], is_beyond))
+                passed = tuple(control for control in controls if word_of(beyond[control], smallest) == BETTER)
+                left = [control for control in controls if control not in passed] or controls
+                near = [control for control in left if has_gain[control, k]] or left
+                nearest = min(near, key=lambda control: beyond[control].lo)
+                found.append(
+                    ControlGain(
+                        *(benchmark, arm, k, nearest, own[nearest][k], has_gain[nearest, k], beyond[nearest]),
+                        controls=tuple(controls),
+                        passed=passed,
+                    )
+                )
     return found
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
+from agrae_lab.runs import Run
 from analysis.io.parquet import FrameError
 from analysis.io.study import Study
 from analysis.io.training_records import read_metrics
@@ -28,7 +31,15 @@ def series_table(study: Study, column: str, *, over: str | None = None) -> pd.Da
     Raises:
         FrameError: a run's metrics cannot be read, or study.view.smooth is not an odd number of at least 3.
     """
-    table = recorded(study, column, over=over)
+    return with_means(study, recorded(study, column, over=over))
+
+
+def with_means(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of single runs (columns arm, seed, status, step, value) as series_table does, with means over seeds.
+
+    Raises:
+        FrameError: as `series_table`.
+    """
     means = [
         _mean_over_seeds(wide).assign(arm=arm, seed=MEAN, status="done", seeds=wide.shape[1])
         for arm, runs in study.arms.items()
@@ -51,16 +62,26 @@ def recorded(study: Study, column: str, *, over: str | None = None) -> pd.DataFr
     Raises:
         FrameError: a run's metrics cannot be read.
     """
+
+    def value_of(run: Run) -> pd.Series:
+        frame = read_metrics(run, [column, *([over] if over else [])]).set_index("step")
+        return frame[column] / frame[over].where(frame[over] != 0) if over else frame[column]
+
+    return rows_of(study, value_of)
+
+
+def rows_of(study: Study, value_of: Callable[[Run], pd.Series]) -> pd.DataFrame:
+    """Return a value of every run by step: columns arm, seed, status, step, value; without the missing values.
+
+    Args:
+        value_of: a run → its values, with the steps as index.
+    """
     lines = []
     for arm, runs in study.arms.items():
         for run in runs:
-            frame = read_metrics(run, [column, *([over] if over else [])])
-            value = frame[column] / frame[over].where(frame[over] != 0) if over else frame[column]
-            known_T = value.notna().to_numpy()
-            if known_T.any():
-                lines.append(
-                    (arm, str(run.seed), run.status, frame["step"].to_numpy()[known_T], value.to_numpy()[known_T])
-                )
+            value = value_of(run).dropna()
+            if len(value):
+                lines.append((arm, str(run.seed), run.status, value.index.to_numpy(), value.to_numpy()))
     names = ("arm", "seed", "status", "step", "value")
     if not lines:
         return pd.DataFrame({name: pd.Series(dtype=float) for name in names})

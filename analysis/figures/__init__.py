@@ -4,6 +4,7 @@ NAME        File name without ending.
 QUESTION    The question that the figure answers, one sentence.
 PAPER       Optional. The paper's figures that it regenerates, such as "Figures 2, 4, 7 and 8"; "" if none.
 COLUMNS     Optional. Panels side by side; by default the number of panels decides.
+EMPTY       Optional. The reason why a study has no such figure, where its runs have records and the table no rows.
 table(study) -> DataFrame       All drawn values, intervals included; all statistics happen here. A column `panel`
                                 splits the figure into panels. No rows: there is no data yet.
 caption(table) -> str           At most two sentences: the drawn quantity, then n, seeds, scope, interval.

@@ -12,7 +12,7 @@ from analysis.estimates.answers import candidates
 from analysis.estimates.passk_curves import collect, gain_table
 from analysis.io.study import Study
 from analysis.presentation.captions import describe_missing, describe_setting, summarize_setting
-from analysis.presentation.style import PERCENT, colour, label, marker
+from analysis.presentation.style import PERCENT, colour, label, marker, minus
 
 NAME = "gain"
 QUESTION = "At which k is a candidate better than the reference?"
@@ -37,7 +37,7 @@ def table(study: Study) -> pd.DataFrame:
         low, high = float(ends.min().min()), float(ends.max().max())
         margin = 0.05 * (high - low) or 0.01
         place = f" on {benchmark}" if len(study.benchmarks) > 1 else ""
-        names = [f"{label(arm)} − {label(study.reference)}{place}" for arm in rows["arm"]]
+        names = [f"{minus(arm, study.reference)}{place}" for arm in rows["arm"]]
         frames.append(rows.assign(panel=names, low=min(low, 0.0) - margin, high=max(high, 0.0) + margin))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 

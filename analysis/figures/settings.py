@@ -11,13 +11,14 @@ from matplotlib.axes import Axes
 from agrae_lab.runs import Run, leaves
 from analysis.estimates.answers import answers
 from analysis.io.study import Study
-from analysis.presentation.style import PERCENT, colour, label, marker
+from analysis.presentation.style import PERCENT, colour, label, marker, minus
 from analysis.statistics.intervals import FEW_SEEDS
 
 NAME = "settings"
 QUESTION = "Under which settings is a candidate better than the reference?"
 PAPER = ""
 COLUMNS = 2
+EMPTY = "the study has one setting"
 
 _SECTIONS = ("world", "train", "task", "model", "evaluation")  # of a config, beside the method and the seed
 _APART = 0.22  # between the k of one setting, whose heights are 1 apart
@@ -28,7 +29,7 @@ def table(study: Study) -> pd.DataFrame:
     parts = by_setting(study)
     rows = [
         {
-            "panel": f"{label(answer.arm)} − {label(answer.reference)}"
+            "panel": minus(answer.arm, answer.reference)
             + (f" on {answer.benchmark}" if len(study.benchmarks) > 1 else ""),
             "benchmark": answer.benchmark,
             "arm": answer.arm,

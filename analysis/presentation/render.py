@@ -156,7 +156,13 @@ def _table(module: Drawable, study: Study | Simulation) -> tuple[pd.DataFrame | 
     except FrameError as error:
         return None, replace(about, reason=str(error), refused=True)
     about = replace(about, left_out=tuple(left_out))
-    return (None, replace(about, reason="no data yet")) if table.empty else (table, about)
+    return (None, replace(about, reason=_reason_for_none(module, study))) if table.empty else (table, about)
+
+
+def _reason_for_none(module: Drawable, study: Study | Simulation) -> str:
+    """Return the reason for an empty table: the module's own (EMPTY) if the study has recorded something."""
+    is_recorded = any(run.metrics_path.is_file() for run in getattr(study, "runs", ()))
+    return module.EMPTY if is_recorded and hasattr(module, "EMPTY") else "no data yet"
 
 
 def _write_csv(table: pd.DataFrame, target: Path) -> bool:

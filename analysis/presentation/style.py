@@ -121,6 +121,7 @@ PERCENT = FuncFormatter(lambda share, _: f"{100 * share:g}".replace("-", "−"))
 def label(arm: object) -> str:
     """Return an arm's display name: `a_grae` → A-GRAE, `grpo-1a2b3c4d` → GRPO (1a2b3c4d), `a_grae+l1` → A-GRAE + l1.
 
+    Of a name with several differences, the longest known beginning counts: `grpo+dapo+resampled` → DAPO + resampled.
     An unknown arm keeps its name, with spaces for underscores.
     """
     if (known := LABELS.get(str(arm))) is not None:
@@ -128,10 +129,17 @@ def label(arm: object) -> str:
     name, _, digest = str(arm).rpartition("-")
     if name in LABELS:
         return f"{LABELS[name]} ({digest})"
-    preset, *differences = str(arm).replace(f"_{_MATCHED}", f"+{_MATCHED}").split("+")
-    if preset in LABELS and differences:
-        return " + ".join([LABELS[preset], *differences])
+    parts = str(arm).replace(f"_{_MATCHED}", f"+{_MATCHED}").split("+")
+    for num in range(len(parts) - 1, 0, -1):
+        if (known := LABELS.get("+".join(parts[:num]))) is not None:
+            return " + ".join([known, *parts[num:]])
     return str(arm).replace("_", " ")
+
+
+def minus(arm: object, reference: object) -> str:
+    """Return the name of a difference between two arms: `A-GRAE − GRPO`, `GRPO − (GRPO + reward=random)`."""
+    other = label(reference)
+    return f"{label(arm)} − {f'({other})' if ' + ' in other else other}"
 
 
 def look(arm: str) -> Look:

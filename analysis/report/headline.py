@@ -17,7 +17,7 @@ from analysis.estimates.answers import (
 )
 from analysis.estimates.control_gains import ControlGain
 from analysis.presentation.render import Rendered
-from analysis.presentation.style import label
+from analysis.presentation.style import label, minus
 from analysis.report.result import Result
 from analysis.statistics.evaluations import CHECKPOINTS
 from analysis.statistics.intervals import Interval
@@ -31,8 +31,12 @@ def headline(result: Result) -> list[str]:
     smallest = f"{100 * comparison.smallest_share:g} pp"
     sentences = [_sentence(answer, smallest, all_ks=bool(comparison.ks), named=several)
                  for answer in found]  # fmt: skip
-    beside = [_beside_control(gain, named=several) for gain in result.control_gains]
-    return [*sentences, *beside, *(without_answer(result.study) if result.study.benchmarks else ())]
+    found_gains = result.control_gains
+    beside = [_beside_control(gain, named=several) for gain in found_gains]
+    are_controls = {answer.arm for answer in found} <= {control for gain in found_gains for control in gain.controls}
+    # the question of a study of controls is the gain beside theirs
+    ordered = [*beside, *sentences] if are_controls else [*sentences, *beside]
+    return [*ordered, *(without_answer(result.study) if result.study.benchmarks else ())]
 
 
 def skipped(rendered: Iterable[Rendered]) -> str:
@@ -48,7 +52,7 @@ def skipped(rendered: Iterable[Rendered]) -> str:
 def _sentence(answer: Answer, smallest: str, *, all_ks: bool, named: bool) -> str:
     """Return such as `A-GRAE − GRPO at k = 1: −1.3 pp [−2.7, +0.1]; …; 1 seed, 128 problems: …`."""
     shown = answer.differences if all_ks else _ends(answer.differences)
-    names = f"{label(answer.arm)} − {label(answer.reference)}"
+    names = minus(answer.arm, answer.reference)
     ways = "; ".join(f"at k = {one.k}: {points(one.interval)}" for one in shown)
     place = f"on {answer.benchmark}, " if named else ""
     basis = f"{answer.num_seeds} seed{'s' * (answer.num_seeds != 1)}, {answer.num_problems} problems"
@@ -60,10 +64,11 @@ def _beside_control(gain: ControlGain, *, named: bool) -> str:
     """Return such as `The gain of GRPO over the base model at k = 1 is also had by a control, …`."""
     place = f" on {gain.benchmark}" if named else ""
     ours = f"The gain of {label(gain.arm)} over the base model{place} at k = {gain.k}"
-    control, more = label(gain.control), f"{label(gain.arm)} − {label(gain.control)}: {points(gain.beyond)}"
-    scope = "; this is of these checkpoints alone" if gain.beyond.speaks_of == CHECKPOINTS else ""
+    control, more = label(gain.control), f"{minus(gain.arm, gain.control)}: {points(gain.beyond)}"
+    passed = f"; it is more than that of {', '.join(map(label, gain.passed))}" if gain.passed else ""
+    scope = passed + ("; this is of these checkpoints alone" if gain.beyond.speaks_of == CHECKPOINTS else "")
     if gain.is_beyond:
-        return f"{ours} is more than that of any control (the nearest: {more}){scope}."
+        return f"{ours} is more than that of any control (the nearest: {more}){scope.removeprefix(passed)}."
     if gain.has_gain:
         own = points(gain.control_gain)
         return f"{ours} is also had by a control, so that it is no evidence: {control} gains {own}; {more}{scope}."

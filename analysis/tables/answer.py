@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.estimates.answers import Answer, answers
 from analysis.io.study import Study
 from analysis.presentation.captions import describe_missing
-from analysis.presentation.style import label
+from analysis.presentation.style import minus
 from analysis.presentation.table_layout import Block, Cell, Layout, Row, share_cell
 
 NAME = "table_answer"
@@ -79,5 +79,5 @@ def _line(rows: pd.DataFrame, ks: list[int]) -> Row:
     by_k = {row["k"]: row for row in rows.to_dict("records")}
     cells = [share_cell(*(by_k[k][name] for name in ("estimate", "lo", "hi"))) if k in by_k else Cell() for k in ks]
     first = rows.iloc[0]
-    name = f"{label(first['arm'])} − {label(first['reference'])}{' (unfinished)' if first['unfinished'] else ''}"
+    name = minus(first["arm"], first["reference"]) + (" (unfinished)" if first["unfinished"] else "")
     return Row(name, (*cells, Cell(str(rows["seeds"].min())), Cell(first["speaks_of"])))

@@ -244,7 +244,7 @@ def repeat(run_dir: str, source: str) -> None:
 def test_two_processes_keep_and_drop_as_one_does(small_run, tmp_path):
     """5 prompts of 4: both processes sample a half of the third group of each round."""
     words = ["advantage=a_grae", "loss=dapo", "train.sampling_rounds=3", "train.num_prompts=5", "train.num_steps=4"]
-    words += ["train.skip_window=3"]
+    words += ["train.skip_window=3", "train.overlong_share=0.3"]
     words += ["train.num_minibatches=1", "train.learning_rate=1.5e-4"]
     one = small_run(*words)
     two = runs.read_run(runs.create_run(compose_config(f"root={tmp_path}", *SMALL, *words)))

@@ -68,7 +68,7 @@ def check(study: Study) -> set[str]:
 def test_captions_have_two_sentences(demo_root: Root, several_seeds: Study) -> None:
     names = check(one_seed(demo_root)) | check(several_seeds)
     everything = {one.NAME for one in (*figures.discover(), *tables.discover())}
-    assert everything - names <= {"majority", "seeds_needed", "settings"}, everything - names
+    assert everything - names <= {"dropped", "majority", "seeds_needed", "settings"}, everything - names
 
 
 def test_the_caption_of_a_grid_of_settings_has_two_sentences(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_names_for_readers() -> None:
         "a_grae+dr_grpo+dr_grpo": "Dr.GRPO + A-GRAE",
         "a_grae+dapo-1a2b3c4d": "DAPO + A-GRAE (1a2b3c4d)",
         "grpo+l1+dapo": "GRPO + l1 + dapo",
+        "grpo+dapo+resampled+overlong": "DAPO + resampled + overlong",
     }
     assert {arm: label(arm) for arm in names} == names
     assert len(set(LABELS.values())) == len(LABELS)

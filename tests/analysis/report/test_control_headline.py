@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,40 @@ def test_a_gain_beyond_all_controls_is_said_so(tmp_path: Path) -> None:
         runs.append(run)
     (sentence,) = [s for s in sentences(study_of(root, runs)) if "at k = 1 " in s]
     assert "is more than that of any control (the nearest: A-GRAE − zero: +" in sentence
+
+
+def test_each_control_is_weighed_by_itself(tmp_path: Path) -> None:
+    """A control that gains as much counts before one that wavers; those that are passed are named."""
+    root = Root(tmp_path, num_samples=64)
+    runs = [root.run("a_grae", seed) for seed in range(3)]
+    likes = {"alike": "a_grae", "wavering": "hard_focused", "behind": "negative_dominant"}
+    for arm, like in likes.items():
+        runs += [controlled(root, arm, like, seed, task={"reward": "random"}) for seed in range(3)]
+    root.samples("base", 90, runs[3 + 3].samples_path("countdown_test"))  # a seed of the second control learns nothing
+    for seed in range(3):  # none of the third
+        root.samples("base", 80 + seed, runs[9 + seed].samples_path("countdown_test"))
+    study = study_of(root, runs)
+    (gain,) = [gain for gain in control_gains(study) if gain.k == 1]
+    assert (gain.control, gain.has_gain, gain.passed) == ("alike", True, ("behind",))
+    assert gain.controls == ("alike", "behind", "wavering")
+    (sentence,) = [s for s in sentences(study) if "at k = 1 " in s]
+    assert "is also had by a control, so that it is no evidence: alike gains +" in sentence
+    assert sentence.endswith("; it is more than that of behind.")
+    study = replace(study, runs=tuple(run for run in study.runs if run.arm != "alike"))
+    (sentence,) = [s for s in sentences(study) if "at k = 1 " in s]
+    assert "cannot be told from that of a control, wavering: A-GRAE − wavering: " in sentence
+    assert sentence.endswith("; it is more than that of behind.")
+
+
+def test_the_answer_of_a_study_of_controls_comes_first(tmp_path: Path) -> None:
+    """Its other arms are the reference alone; a difference from an arm with a + in its name has brackets."""
+    root = Root(tmp_path, num_samples=64)
+    runs = [root.run("grpo", seed) for seed in range(3)]
+    runs += [controlled(root, "grpo+reward=random", "grpo", seed, task={"reward": "random"}) for seed in range(3)]
+    said = headline(evaluate(study_of(root, runs)))
+    assert said[0].startswith("The gain of GRPO over the base model at k = 1 is also had by a control")
+    assert "GRPO − (GRPO + reward=random): " in said[0]
+    assert said[-1].startswith("GRPO + reward=random − GRPO at k = 1: ")
 
 
 def test_a_study_without_controls_says_nothing_of_them(tmp_path: Path) -> None:
