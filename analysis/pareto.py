@@ -130,29 +130,42 @@ def table(trials: Trials) -> pd.DataFrame:
 
 
 def caption(table: pd.DataFrame) -> str:
+    """Return the marks and the number of trials, then the value of a trial."""
     first = table.iloc[0]
+    of_seeds = f"the mean over {first['seeds']} training seeds" if first["seeds"] > 1 else "that of one training seed"
+    crosses = "; crosses: those that break a constraint" if (table["group"] == "infeasible").any() else ""
+    return (
+        f"Trials of the search {first['search']}, {first['done']} of {first['trials']} with values: filled and "
+        f"numbered the front, hollow those that another dominates{crosses}. A trial's value is {of_seeds}."
+    )
+
+
+def details(table: pd.DataFrame) -> Sequence[str]:
+    """Return the front's bias, then the intervals."""
     front = table[table["group"] == "front"]
     methods = sorted({*front["x_method"], *front["y_method"]} - {""})
     sentences = [
-        f"Search {first['search']}: {first['done']} of {first['trials']} trials have values.",
-        f"A trial's value is the mean over its {first['seeds']} training seeds."
-        if first["seeds"] > 1
-        else "A trial has one training seed.",
-        "Filled and numbered: the front; hollow: trials that another dominates.",
-        f"Bars: 95 % intervals of single trials ({'; '.join(methods)}), cut off at the frame."
-        if methods
-        else "No intervals.",
         "The front was selected by these same values, so they overstate its points: before any comparison, run these "
-        "settings again with other seeds and evaluate them on other problems.",
+        "settings again with other seeds and evaluate them on other problems."
     ]
-    if 1 < first["seeds"] < FEW_SEEDS:
+    if not methods:
+        sentences.append("No intervals.")
+    elif not _draws_intervals(table):
+        sentences.append(f"95 % intervals ({'; '.join(methods)}) are in the CSV only: two seeds make them very wide.")
+    else:
+        sentences.append(f"Bars: 95 % intervals of single trials ({'; '.join(methods)}), cut off at the frame.")
+    if 1 < table["seeds"].iloc[0] < FEW_SEEDS:
         sentences.append(f"Fewer than {FEW_SEEDS} seeds: read intervals over seeds with care.")
-    if (table["group"] == "infeasible").any():
-        sentences.append("Crosses: trials that break a constraint.")
-    return " ".join(sentences)
+    return sentences
+
+
+def _draws_intervals(table: pd.DataFrame) -> bool:
+    """Return True unless the intervals are of two seeds, whose t has one degree of freedom."""
+    return bool(table["seeds"].iloc[0] != 2)
 
 
 def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw the trials of one pair of objectives, the line of the front, and the base model."""
     ax.margins(0.15)
     front = table[table["group"] == "front"].sort_values(["x", "y"])
     ax.plot(front["x"], front["y"], color="0.5", linewidth=0.6, zorder=1)
@@ -168,12 +181,14 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
         ax.plot([], [], marker="o", color=colour, linestyle="none", label=name)
     ax.autoscale_view()
     ax.autoscale(False)  # an interval of few seeds may be far wider than the front
-    style = {"fmt": "none", "ecolor": "0.55", "elinewidth": 0.5, "zorder": 1}
-    ax.errorbar(
-        front["x"], front["y"], xerr=front[["x_below", "x_above"]].T, yerr=front[["y_below", "y_above"]].T, **style
-    )
-    for _, row in front.iterrows():
-        ax.annotate(row["trial"], (row["x"], row["y"]), (3, 3), textcoords="offset points", fontsize=6, color="0.25")
+    if _draws_intervals(table):
+        style = {"fmt": "none", "ecolor": "0.55", "elinewidth": 0.5, "zorder": 1}
+        x_bars, y_bars = (front[[f"{axis}_below", f"{axis}_above"]].T for axis in "xy")
+        ax.errorbar(front["x"], front["y"], xerr=x_bars, yerr=y_bars, **style)
+    sides: Any = itertools.cycle([((3, 3), "left"), ((-3, -7), "right")])  # neighbours are close: names take turns
+    text: dict[str, Any] = {"textcoords": "offset points", "fontsize": 6, "color": "0.25"}
+    for ((x, y), rows), (offset, side) in zip(front.groupby(["x", "y"]), sides, strict=False):
+        ax.annotate(", ".join(map(str, rows["trial"])), (x, y), offset, horizontalalignment=side, **text)
     for axis, metric in ((ax.xaxis, table["x_metric"].iloc[0]), (ax.yaxis, table["y_metric"].iloc[0])):
         if _PASS.fullmatch(metric):
             axis.set_major_formatter(PERCENT)
@@ -231,15 +246,15 @@ def _pass_estimates(study: Study, metric: str) -> dict[str, Estimate]:
     intervals = contrast_intervals(evaluations, [{arm: {int(passed[1]): 1.0}} for arm in arms], bands=False)
     shares = [bounded_share(interval, evaluations.num_problems) for interval in intervals]
     return {
-        arm: Estimate(one.estimate, one.lo, one.hi, one.method if np.isfinite(one.lo) else "")
-        for arm, one in zip(arms, shares, strict=True)
+        arm: Estimate(share.estimate, share.lo, share.hi, share.method if np.isfinite(share.lo) else "")
+        for arm, share in zip(arms, shares, strict=True)
     }
 
 
-def _axis_columns(axis: str, one: Estimate) -> dict[str, Any]:
-    below, above = one.value - one.lo, one.hi - one.value
-    bounds = {f"{axis}_lo": one.lo, f"{axis}_hi": one.hi, f"{axis}_below": below, f"{axis}_above": above}
-    return {axis: one.value, **bounds, f"{axis}_method": one.method}
+def _axis_columns(axis: str, found: Estimate) -> dict[str, Any]:
+    below, above = found.value - found.lo, found.hi - found.value
+    bounds = {f"{axis}_lo": found.lo, f"{axis}_hi": found.hi, f"{axis}_below": below, f"{axis}_above": above}
+    return {axis: found.value, **bounds, f"{axis}_method": found.method}
 
 
 def _trial_columns(done: pd.DataFrame, name: str, choice: str | None) -> dict[str, str]:

@@ -20,7 +20,6 @@ from matplotlib.gridspec import GridSpec
 
 PAD = 3 / 72  # about the figure's edge
 _GAP = 11 / 72  # between the margins of two panels
-_ROUNDS = 2  # the choice of ticks depends on the size of the panel
 
 
 def place_panels(figure: Figure, grid: GridSpec, *, above: float = 0.0) -> None:
@@ -33,7 +32,7 @@ def place_panels(figure: Figure, grid: GridSpec, *, above: float = 0.0) -> None:
     width, height = figure.get_size_inches()
     panels = [(ax, place) for ax in figure.axes if (place := ax.get_subplotspec()) is not None]
     margins = np.full((len(panels), 4), 0.3)
-    for _ in range(_ROUNDS):
+    for last in (False, True):  # the choice of ticks depends on the size of the panel
         columns, rows = (
             _spans(length, [margin[[near, far]] for margin in margins], places, num)
             for length, (near, far), places, num in (
@@ -45,7 +44,8 @@ def place_panels(figure: Figure, grid: GridSpec, *, above: float = 0.0) -> None:
             (left, right), (top, bottom) = columns[place.colspan.start], rows[place.rowspan.start]
             low = height - above - bottom
             ax.set_position((left / width, low / height, (right - left) / width, (bottom - top) / height))
-        margins = np.array([_margins(ax, renderer) for ax, _ in panels])
+        if not last:
+            margins = np.array([_margins(ax, renderer) for ax, _ in panels])
 
 
 def _spans(length: float, margins: list[Any], places: list[int], num: int) -> list[tuple[float, float]]:

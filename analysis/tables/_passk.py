@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -95,7 +95,7 @@ def _recorded(
 def _marks(evaluations: Evaluations, rows: pd.DataFrame) -> list[str]:
     """Return BEST, SECOND or "" for each row; unfinished arms do not compete."""
     competing = rows[rows["estimate"].notna() & ~rows["arm"].isin(list(evaluations.unfinished))]
-    estimates = {int(k): competing[competing["k"] == k].set_index("arm")["estimate"] for k in competing["k"].unique()}
+    estimates = {cast(int, k): column for k, column in competing.set_index("arm").groupby("k", sort=False)["estimate"]}
     best = _leaders(evaluations, estimates)
     second = _leaders(evaluations, {k: column.drop(list(best[k])) for k, column in estimates.items()})
     return [
@@ -163,16 +163,17 @@ def caption(title: str, rows: pd.DataFrame) -> str:
 def lines(rows: pd.DataFrame, across: str, values: Sequence[Any]) -> tuple[Row, ...]:
     """Return a row for each arm in display order, its published row beneath; a cell for each value of `across`."""
     found = []
+    parts: dict[tuple[str, str], dict[Any, Mapping[Hashable, Any]]] = {}
+    for row in rows.to_dict("records"):
+        parts.setdefault((row["arm"], row["source"]), {})[row[across]] = row
     for arm in sort_arms(list(rows["arm"].unique())):
-        parts = [rows[(rows["arm"] == arm) & (rows["source"] == source)] for source in (RECORDED, PUBLISHED)]
-        for source, own in zip((RECORDED, PUBLISHED), parts, strict=True):
-            if own.empty:
+        for source in (RECORDED, PUBLISHED):
+            if (by_value := parts.get((arm, source))) is None:
                 continue
-            name = label(arm) + (" (unfinished)" if own["unfinished"].any() else "")
-            beneath = source == PUBLISHED and len(parts[0]) > 0
+            name = label(arm) + (" (unfinished)" if any(row["unfinished"] is True for row in by_value.values()) else "")
+            beneath = source == PUBLISHED and (arm, RECORDED) in parts
             if source == PUBLISHED:
                 name = "published" if beneath else f"{name}, published"
-            by_value = {row[across]: row for row in own.to_dict("records")}
             cells = tuple(_cell(by_value.get(value)) for value in values)
             found.append(Row(name, cells, published=source == PUBLISHED, beneath=beneath))
     return tuple(found)

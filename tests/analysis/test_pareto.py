@@ -87,7 +87,22 @@ def test_several_seeds_give_intervals_over_seeds_also_without_the_runs(new_root:
     assert set(trials_only["x_method"]) == {"t over seeds and over problems"}
     assert (without["x_lo"].to_numpy() > trials_only["x_lo"].to_numpy()).all()  # there the problems vary too
     assert "3 training seeds" in pareto.caption(with_runs)
-    assert "Fewer than 5 seeds" in pareto.caption(with_runs)
+    assert "Fewer than 5 seeds" in " ".join(pareto.details(with_runs))
+
+
+def drawn_texts_and_bars(table: pd.DataFrame) -> tuple[set[str], int]:
+    with mpl.rc_context(STYLE):
+        (ax,) = build(pareto, table).axes
+    return {text.get_text() for text in ax.texts}, len(ax.collections)
+
+
+def test_trials_of_equal_values_have_one_name_and_two_seeds_no_bars(new_root: Callable[..., Root]) -> None:
+    path = write_search(new_root(), ["grpo", "a_grae", "easy_focused"], seeds=[0], front=[0, 1])
+    table = pareto.table(pareto.load_trials(path))
+    assert drawn_texts_and_bars(table) == ({"0", "1"}, 2)
+    alike = table.assign(**{axis: table[axis].where(table["trial"] != "1", table[axis].iloc[0]) for axis in "xy"})
+    assert drawn_texts_and_bars(alike.assign(seeds=2)) == ({"0, 1"}, 0)
+    assert "in the CSV only" in " ".join(pareto.details(alike.assign(seeds=2)))
 
 
 def test_the_command_draws_and_what_is_drawn_is_in_the_csv(
@@ -98,7 +113,7 @@ def test_the_command_draws_and_what_is_drawn_is_in_the_csv(
     assert str(path / "figures" / "pareto.png") in capsys.readouterr().out
     for ending in ("png", "pdf", "csv", "md"):
         assert (path / "figures" / f"pareto.{ending}").stat().st_size > 100
-    assert "3 of 4 trials have values" in (path / "figures" / "pareto.md").read_text()
+    assert "3 of 4 with values" in (path / "figures" / "pareto.md").read_text()
     csv = pd.read_csv(path / "figures" / "pareto.csv")
     with mpl.rc_context(STYLE):
         figure = build(pareto, csv)
