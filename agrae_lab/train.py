@@ -32,9 +32,18 @@ from agrae_lab.runs import RunError, launchers
 from agrae_lab.runs.ending import ending, take_json_flag
 from agrae_lab.runs.hydra_errors import leave_errors_to_hydra, let_hydra_raise, one_sentence, was_let_raise
 from agrae_lab.runs.hydra_overrides import for_multirun
+from agrae_lab.runs.packages import check_packages
 from agrae_lab.runs.processes import Layout, is_launched, is_main
 
 __all__ = ["execute", "freeze", "main"]
+
+
+def _check_packages(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError if this machine lacks a package that the run needs."""
+    try:
+        check_packages(config)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _created(config: Mapping[str, Any]) -> Path:
@@ -105,6 +114,7 @@ def main(cfg: DictConfig) -> None:
     leave_errors_to_hydra()
     try:
         config = freeze(cfg)
+        _check_packages(config)
         run_dir = _created(config)
         status = execute(run_dir) if is_launched() or Layout.of(config).processes == 1 else _launch(config, run_dir)
     except (ConfigError, ModelError, RunError) as error:

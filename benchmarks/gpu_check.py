@@ -30,8 +30,8 @@ from rich.table import Table
 
 from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, freeze, problem_sets
-from agrae_lab.evaluation.engines.vllm import check_vllm
 from agrae_lab.models.load import load_processing
+from agrae_lab.runs.packages import check_vllm
 from agrae_lab.runs.provenance import provenance
 from agrae_lab.training.session import build_trainer
 from benchmarks.trainer_step import pair_quartiles, take_turns

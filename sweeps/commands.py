@@ -15,6 +15,7 @@ from sweeps import engines
 from sweeps.errors import PlanError
 from sweeps.execution.display import make_console
 from sweeps.execution.retry_policy import RetryPolicy
+from sweeps.execution.slots import check_installed
 from sweeps.inspect import preview
 from sweeps.inspect.accuracy import print_accuracy
 from sweeps.inspect.status import UNREADABLE, Row, as_json, cells_of_root, print_status, status_rows, watch
@@ -23,7 +24,7 @@ from sweeps.launch import study as study_launch
 from sweeps.launch.cells import ALL_DONE, SOME_NOT_DONE, launch, load_freeze
 from sweeps.launch.study import LaunchOptions
 from sweeps.planning.drift import read_code
-from sweeps.planning.freeze import make_plan
+from sweeps.planning.freeze import Plan, make_plan
 from sweeps.planning.plan import plan_study
 from sweeps.planning.run_dirs import list_run_dirs, read_run_meta
 from sweeps.planning.study_directory import StudyDirectory, cell_id
@@ -43,7 +44,9 @@ def plan(given: Namespace) -> int:
             freeze = load_freeze(given.train_module)  # first: it registers config groups
             cells = experiments.experiment_cells(*split_words(given.words))
             engines.load(given.engine or "local").check({}, RetryPolicy())
-            preview.print_plan(console, make_plan(cells, freeze), num_slots=given.slots, engine=given.engine or "local")
+            launch_plan = make_plan(cells, freeze)
+            _check_installed(launch_plan, given.engine or "local")
+            preview.print_plan(console, launch_plan, num_slots=given.slots, engine=given.engine or "local")
             return 0
         study, directory = _study_to_launch(given)
         study_launch.check_engine(study)
@@ -57,8 +60,15 @@ def plan(given: Namespace) -> int:
             return 0
         code = read_code(given.train_module)
         planned = plan_study(study, directory, train_module=given.train_module, code=code)
+        _check_installed(planned.launch_plan, study.resources.engine)
         preview.print_study(console, planned, num_slots=given.slots)
     return 0
+
+
+def _check_installed(launch_plan: Plan, engine: str) -> None:
+    """Check that this machine has the packages of the unfinished runs, if it is to execute them."""
+    if engine == "local":
+        check_installed(run.config for run in launch_plan.todo)
 
 
 def run(given: Namespace) -> int:

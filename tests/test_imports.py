@@ -21,10 +21,7 @@ MAY_IMPORT = {
     "agrae_lab.models": ("agrae_lab.tasks",),
     "agrae_lab.runs": ("agrae_lab.tasks",),
     "agrae_lab.evaluation": ("agrae_lab.models", "agrae_lab.runs", "agrae_lab.tasks"),
-    "agrae_lab.config": (
-        *("agrae_lab.advantages", "agrae_lab.models", "agrae_lab.runs", "agrae_lab.tasks"),
-        "agrae_lab.evaluation.engines.vllm",
-    ),
+    "agrae_lab.config": ("agrae_lab.advantages", "agrae_lab.models", "agrae_lab.runs", "agrae_lab.tasks"),
     "agrae_lab.training": (
         *("agrae_lab.advantages", "agrae_lab.config", "agrae_lab.evaluation", "agrae_lab.models", "agrae_lab.runs"),
         "agrae_lab.tasks",

@@ -15,9 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from agrae_lab import advantages
 from agrae_lab.config import held_out, losses, schema
 from agrae_lab.config.code_fingerprints import evaluation_code, training_code
-from agrae_lab.evaluation.engines.vllm import check_vllm
 from agrae_lab.models.load import fingerprint_model, local_path
-from agrae_lab.models.lora import check_lora
 from agrae_lab.runs import SCHEMA_VERSION, Comparison
 from agrae_lab.runs.processes import Layout
 from agrae_lab.tasks import (
@@ -80,9 +78,6 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         _check_steps(config)
         _check_batch(config, min_group_size=estimator.min_group_size)
         config["model_fingerprint"] = _fingerprint_local(config["model"]["path"])
-        check_lora(config)
-        if config["engine"] == "vllm":
-            check_vllm()
         sets = problem_sets(config)
         config["data_fingerprints"] = {name: fingerprint_problems(problems) for name, problems in sets.items()}
         config["code"] = {"training": training_code(config, estimator), "evaluation": evaluation_code(config)}

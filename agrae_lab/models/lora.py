@@ -7,7 +7,6 @@ float32.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +14,6 @@ from agrae_lab.models.load import load_model
 
 if TYPE_CHECKING:
     from peft import LoraConfig
-
-
-def check_lora(config: Mapping[str, Any]) -> None:
-    """Raise ValueError if a run's config needs LoRA and peft is not installed."""
-    if config["model"].get("lora") is not None and find_spec("peft") is None:
-        raise ValueError(
-            "model.lora needs the package peft, which is not installed: pip install 'agrae-lab[lora]', or set "
-            "model.lora=null"
-        )
 
 
 def lora_config(config: Mapping[str, Any]) -> LoraConfig | None:

@@ -104,7 +104,8 @@ class Layout:
                 f"on each of {self.processes} processes. Choose a divisor of {share}"
             )
         parallel = vllm["tensor_parallel"]
-        if config["engine"] == "vllm" and vllm["server"] is None and self.per_node % parallel:
+        shared = vllm["server"] is None or self.per_node > 1  # else the evaluation has GPUs that no process trains on
+        if config["engine"] == "vllm" and shared and self.per_node % parallel:
             yield (
                 f"hardware.vllm.tensor_parallel: {parallel} does not divide the {self.per_node} processes of a "
                 "machine. Choose a divisor, or set hardware.processes"

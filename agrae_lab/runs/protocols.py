@@ -2,7 +2,7 @@
 
 <root>/protocols/<name>/
     frozen-<date>.json   written once; holds the digest of its own content, and is read-only
-    looks.json           the looks so far, with the identity of the design that they belong to
+    looks.json           the looks so far with their digest, and the identity of the design that they belong to
 """
 
 from __future__ import annotations
@@ -59,14 +59,15 @@ def read_frozen(folder: Path) -> dict[str, Any] | None:
 
 def write_looks(folder: Path, identity: str, looks: Sequence[Mapping[str, Any]]) -> None:
     """Write the looks so far, with the identity of the design that they belong to, such as a frozen file's digest."""
-    write_json(folder / "looks.json", {"schema_version": SCHEMA_VERSION, "design": identity, "looks": list(looks)})
+    value = {"schema_version": SCHEMA_VERSION, "design": identity, "looks": list(looks)}
+    write_json(folder / "looks.json", {**value, "digest": digest(value["looks"])})
 
 
 def read_looks(folder: Path, identity: str) -> list[dict[str, Any]]:
     """Return the looks so far, [] before the first one.
 
     Raises:
-        RunError: the file cannot be read, or its looks belong to another design.
+        RunError: the file cannot be read, has been changed, or its looks belong to another design.
     """
     path = folder / "looks.json"
     if not path.is_file():
@@ -78,7 +79,9 @@ def read_looks(folder: Path, identity: str) -> list[dict[str, Any]]:
             f"{path} has looks of another design (arms, metrics, rule or seeds). Restore the design, or move that file "
             "away to start again"
         )
-    looks: list[dict[str, Any]] = content["looks"]
+    looks: list[dict[str, Any]] = content.get("looks", [])
+    if content.get("digest", digest(looks)) != digest(looks):  # files of before have none
+        raise RunError(f"{path} has been changed since it was written. Restore it, or move it away to look again")
     return looks
 
 

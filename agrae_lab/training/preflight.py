@@ -25,6 +25,7 @@ from agrae_lab.models.memory import (
     weights_for_sampling,
 )
 from agrae_lab.runs import Run
+from agrae_lab.runs.packages import check_packages
 from agrae_lab.runs.processes import is_main
 from agrae_lab.tasks import Problem, load_task
 from agrae_lab.tasks.encoding import encode, tokenizer_of
@@ -45,12 +46,14 @@ def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
     """Refuse a run that cannot work, warn of one that may not, and log generation habits and a memory estimate.
 
     Raises:
-        ValueError: hardware.device asks for a GPU and there is none, or one without bfloat16; chat prompts for a model
+        ValueError: a package that the run needs is not installed; hardware.device asks for a GPU and there is none, or
+            one without bfloat16; chat prompts for a model
             without a chat template, or images for one that reads text alone; images of too many tokens; too few prompts
             within train.max_prompt_length; parameters, gradients and optimiser larger than the device; a group of
             completions larger than the KV cache.
     """
     config = run.config
+    check_packages(config)
     _check_device(config)
     model, processing = load_config(config["model"]["path"]), load_processing(config["model"]["path"])
     _check_tokens(model, processing)

@@ -4,7 +4,7 @@
     <root>/pictures/<fingerprint>/index.json     of a set of problems: id → the names of its thumbnails, in order
 
 The fingerprint is the set's, as in the config of every run on it (`data_fingerprints`). Ids are untrusted text, so they
-appear in the index alone, never in a file name. A set whose index exists is done.
+appear in the index alone, never in a file name. A set whose index can be read is done.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agrae_lab.runs import SCHEMA_VERSION, Run, RunBusyError, lock, replacing, write_json
+from agrae_lab.runs import SCHEMA_VERSION, Run, RunBusyError, RunError, lock, read_json_if_any, replacing, write_json
 from agrae_lab.tasks import Problem, Task, load_task
 from agrae_lab.tasks.encoding import images_in
 
@@ -28,8 +29,15 @@ def keep_thumbnails(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> 
     for name, problems in problem_sets.items():
         task = load_task(section["name"] if name == "train" else benchmarks[name]["task"], section)
         index = run.root / "pictures" / run.config["data_fingerprints"][name] / "index.json"
-        if not index.is_file() and _images(task, problems[0]):
+        if not _is_readable(index) and _images(task, problems[0]):
             _write_set(task, problems, index)
+
+
+def _is_readable(index: Path) -> bool:
+    """Return whether a set's index is there, and whole as far as its JSON tells."""
+    with suppress(RunError):
+        return bool(read_json_if_any(index))
+    return False
 
 
 def _write_set(task: Task, problems: Sequence[Problem], index: Path) -> None:
@@ -59,7 +67,7 @@ def _write_thumbnail(image: Any, folder: Path) -> str:
     small.save(encoded, format="PNG")
     name = hashlib.sha256(encoded.getvalue()).hexdigest()
     path = folder / f"{name}.png"
-    if not path.is_file():
+    if not path.is_file() or path.read_bytes() != encoded.getvalue():  # torn by a crash
         with replacing(path) as temporary:
             temporary.write_bytes(encoded.getvalue())
     return name

@@ -4,6 +4,7 @@
 
 A worker has a limit on processor time per answer (the kernel's SIGPROF ends it even inside one endless operation in C)
 and on memory. An answer that ends its worker is invalid; the next answer gets a new worker, forked in milliseconds.
+A worker that is killed from outside says nothing about its answer, which another worker gets, once.
 The limit is processor time, not wall time, so that a busy machine gives the same verdicts as an idle one.
 
 The server ends by itself when its client's end of the socket closes.
@@ -59,6 +60,10 @@ class Queue:
     def __bool__(self) -> bool:
         return bool(self._by_gold)
 
+    def put_back(self, number: int, comparison: Comparison) -> None:
+        """Add a comparison that was taken in vain."""
+        self._by_gold.setdefault(comparison[0], []).append((number, comparison))
+
     def take(self, gold: str) -> tuple[int, Comparison]:
         """Remove and return a comparison with this gold answer, else one with the gold answer begun longest ago."""
         if gold not in self._by_gold:
@@ -88,6 +93,7 @@ class Workers:
         """
         todo = Queue(comparisons)
         replies: dict[int, Reply] = {}
+        killed: set[int] = set()  # comparisons whose worker was killed from outside
         while todo or self._busy:
             while todo and len(self._busy) < self._num_workers:
                 worker = self._idle.pop() if self._idle else self._fork()
@@ -97,7 +103,12 @@ class Workers:
             if self._client in ready:  # a client that waits sends nothing, so its end is closed
                 raise EOFError
             for worker in [self._busy[c] for c in ready if isinstance(c, Connection)]:
-                replies[worker.number] = self._receive(worker)
+                reply = self._receive(worker)
+                if reply is None and worker.number not in killed:
+                    killed.add(worker.number)
+                    todo.put_back(worker.number, comparisons[worker.number])
+                else:
+                    replies[worker.number] = reply or ("crash", "crash")
             for worker in [w for w in self._busy.values() if w.deadline <= time.monotonic()]:
                 os.kill(worker.pid, signal.SIGKILL)
                 self._remove(worker)
@@ -115,14 +126,16 @@ class Workers:
         with suppress(OSError):  # a dead worker is noticed when its reply is read
             worker.connection.send(comparison)
 
-    def _receive(self, worker: Worker) -> Reply:
-        """Return a worker's reply; for a worker that died, the cause."""
+    def _receive(self, worker: Worker) -> Reply | None:
+        """Return a worker's reply; for a worker that died, the cause; None if it was killed from outside."""
         try:
             reply: Reply = worker.connection.recv()
         except (EOFError, OSError):
             status = self._remove(worker)
-            timed_out = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
-            reason = "timeout" if timed_out else "crash"
+            number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            if number == signal.SIGKILL:
+                return None
+            reason = "timeout" if number == signal.SIGPROF else "crash"
             return reason, reason
         if worker.num_answers >= MAX_ANSWERS:
             os.kill(worker.pid, signal.SIGKILL)

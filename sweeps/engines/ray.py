@@ -39,6 +39,7 @@ from sweeps.execution.worker import BUSY_EXIT, GRACE_SECONDS
 
 OPTIONS: Mapping[str, Any] = {"address": None, "num_cpus": 1, "num_gpus": 0}
 ANSWER_SECONDS = 10.0
+LOSS_SECONDS = 10.0  # within which the other processes of a run notice that one is lost
 TASK_VARIABLE = "AGRAE_LAB_RAY"  # environment variable with the cluster's address and the settings of its tasks
 
 
@@ -132,7 +133,7 @@ def execute(run_dir: str) -> str:
         else:
             group = _placement_group(config, settings)
             tasks = _start_on_machines(job_of_run, group, config, settings)
-        code = ray.get(tasks[0])
+        code = _wait(tasks)
     except RayError as error:
         raise ConnectionError(f"the Ray cluster has lost the run: {_first_line(error)}") from error
     finally:
@@ -147,6 +148,24 @@ def execute(run_dir: str) -> str:
     if code != 0:
         sys.exit(code)
     return runs.read_run(run_dir).status
+
+
+def _wait(tasks: Sequence[Any]) -> int:
+    """Return the exit code of a run's first task; 128 + SIGKILL if it does not notice the failure of another's.
+
+    The tasks of further machines have launchers alone: their processes are lost with them.
+    """
+    import ray
+
+    left = list(tasks)
+    while True:
+        ended, left = ray.wait(left)
+        code: int = ray.get(ended[0])
+        if ended[0] == tasks[0]:
+            return code
+        if code != 0:
+            noticed, _ = ray.wait([tasks[0]], timeout=LOSS_SECONDS)
+            return int(ray.get(tasks[0])) if noticed else 128 + signal.SIGKILL
 
 
 def node_needs(config: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, float]:

@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,14 +167,20 @@ def split_queued(todo: Sequence[runs.Run], queued: Collection[str]) -> tuple[lis
     """Return the outcomes of the runs that are queued or in progress, and the other runs, which are to be submitted."""
     outcomes, unqueued = [], []
     for run in todo:
-        record = run.path / TASK_FILE
-        if record.is_file() and json.loads(record.read_text())["element"] in queued:
+        if _recorded_task(run) in queued:
             outcomes.append(Outcome(run, QUEUED, 0.0))
         elif run.is_locked():
             outcomes.append(Outcome(run, BUSY, 0.0))
         else:
             unqueued.append(run)
     return outcomes, unqueued
+
+
+def _recorded_task(run: runs.Run) -> str | None:
+    """Return the task last submitted for a run; None without a record, or where a crash has damaged it."""
+    with suppress(runs.RunError):
+        return runs.read_json_if_any(run.path / TASK_FILE).get("element")
+    return None
 
 
 def submit_arrays(folder: Path, settings: Mapping[str, Any], todo: Sequence[tuple[Path, job.Job]]) -> list[str]:

@@ -19,8 +19,10 @@ from sweeps.execution.worker import STOP_SIGNALS
 def load(preload: Sequence[str]) -> ForkServerContext:
     """Start the server and wait until it has loaded its modules (seconds).
 
+    A server that is killed meanwhile, or cannot be forked, starts again with each run, which fails if that fails too.
+
     Raises:
-        RunError: a module of `preload` cannot be loaded; its traceback, if there is one, is on stderr by then.
+        RunError: a module of `preload` cannot be loaded; its traceback is on stderr by then.
     """
     # Without this, torch.cuda.is_available() in some module's import would spoil CUDA for all forks.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
@@ -28,11 +30,22 @@ def load(preload: Sequence[str]) -> ForkServerContext:
     context.set_forkserver_preload([*preload, "sweeps.execution.worker"])
     try:
         first = start(context, _do_nothing)  # returns when the modules are loaded
+    except OSError:
+        return context
     except EOFError as error:
-        how = "the error is printed above, unless the server was killed. No run was started; the same command resumes"
+        if _was_killed():
+            return context
+        how = "the error is printed above. No run was started; the same command resumes"
         raise RunError(f"loading {', '.join(preload)} failed: {how}") from error
     first.join()
     return context
+
+
+def _was_killed() -> bool:
+    """Return whether the server, which has ended, was ended by a signal."""
+    server: Any = forkserver._forkserver
+    ended = os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOWAIT)  # its owner still has to reap it
+    return ended is not None and ended.si_code != os.CLD_EXITED
 
 
 def start(context: ForkServerContext, target: Callable[..., None], *args: Any) -> ForkServerProcess:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agrae_lab import runs
+from agrae_lab.runs.packages import check_packages
 from agrae_lab.runs.processes import Layout
 from sweeps.errors import PlanError
 
@@ -109,9 +110,10 @@ def check_here(configs: Iterable[Mapping[str, Any]]) -> None:
     """Check that this machine can start the processes of these runs.
 
     Raises:
-        PlanError: a run needs several machines, or more GPUs than there are.
+        PlanError: a run needs several machines, more GPUs than there are, or a package that is not installed.
     """
-    num_gpus = len(visible_gpus())
+    num_gpus, configs = len(visible_gpus()), list(configs)
+    check_installed(configs)
     for layout, device in {
         (Layout.of(config), (config.get("hardware") or {}).get("device", "auto")) for config in configs
     }:
@@ -120,6 +122,19 @@ def check_here(configs: Iterable[Mapping[str, Any]]) -> None:
                 [f"hardware.nodes: a run on {layout.nodes} machines needs resources.engine slurm or ray (--engine)"]
             )
         _check_gpus(layout, num_gpus, device=device)
+
+
+def check_installed(configs: Iterable[Mapping[str, Any]]) -> None:
+    """Check that this machine has the packages that these runs need; on a cluster, each run's machine checks it.
+
+    Raises:
+        PlanError: one is not installed.
+    """
+    for config in configs:
+        try:
+            check_packages(config)
+        except ValueError as error:
+            raise PlanError([str(error)]) from error
 
 
 def _check_gpus(layout: Layout, num_gpus: int, *, device: str = "auto") -> None:

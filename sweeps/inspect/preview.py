@@ -19,7 +19,7 @@ from agrae_lab.runs.processes import Layout
 from sweeps.execution import eta
 from sweeps.execution.display import duration
 from sweeps.execution.names import RunNames
-from sweeps.execution.slots import largest_layout, make_slots, visible_gpus
+from sweeps.execution.slots import check_installed, largest_layout, make_slots, visible_gpus
 from sweeps.planning.freeze import Freeze, Plan
 from sweeps.planning.plan import StudyPlan
 from sweeps.planning.run_dirs import list_run_dirs, read_run_meta, shown_status
@@ -104,7 +104,7 @@ def print_search(
 
     assert study.search is not None
     directory.check_same(study, ())
-    make_space(study, freeze, root=directory.root)
+    check_installed([make_space(study, freeze, root=directory.root).machine])
     table = Table("searched", "values", box=None, pad_edge=False)
     for key, dimension in study.search.space.items():
         values = (

@@ -10,6 +10,7 @@ from typing import Any
 
 from agrae_lab import runs
 from sweeps.errors import PlanError
+from sweeps.execution.slots import check_installed
 from sweeps.launch.cells import load_freeze
 from sweeps.launch.study import LaunchOptions, check_drift
 from sweeps.launch.tuning import Choice, tuning_directory, tuning_root
@@ -40,6 +41,8 @@ def check_design(study: Study, directory: StudyDirectory, freeze: Freeze) -> Non
     for metric in protocol.metrics:
         check_metric(metric, next(iter(configs.values())))
     _check_different(configs)
+    if study.resources.engine == "local":
+        check_installed(configs.values())
     if protocol.tune is None:
         return
     from sweeps.search.space import make_space

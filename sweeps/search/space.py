@@ -65,9 +65,13 @@ class Space:
 
     @property
     def machine(self) -> dict[str, Any]:
-        """Section `hardware` of all trials, which no trial varies."""
+        """Needs of all trials, which no trial varies: the engine and the sections `hardware` and `model`."""
         template = next(iter(self.templates.values()))
-        return {"hardware": OmegaConf.to_container(template.hardware, resolve=True)} if "hardware" in template else {}
+        found = {key: template[key] for key in ("engine", "hardware", "model") if key in template}
+        return {
+            key: OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig) else value
+            for key, value in found.items()
+        }
 
     def corners(self) -> Iterator[dict[str, Any]]:
         """Yield parameters that cover every bound and every choice at least once."""

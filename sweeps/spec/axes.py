@@ -14,7 +14,7 @@ from sweeps.spec.study import Axes, Study
 
 Settings = Mapping[str, Any]
 
-_PLAIN_WORD = re.compile(r"[A-Za-z_][\w./-]*")
+_PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _RESERVED_WORDS = ("true", "false", "null", "nan", "inf")  # words with a meaning of their own in Hydra's grammar
 
 

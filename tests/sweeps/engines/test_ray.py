@@ -1,4 +1,4 @@
-"""A Ray cluster of one machine, where Ray is installed: it needs an environment of its own."""
+"""A Ray cluster of one machine, or of two nodes on it, where Ray is installed: it needs an environment of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from sweeps.errors import PlanError
 from sweeps.execution.display import LineDisplay
 from sweeps.execution.executor import ActiveRun
 from sweeps.execution.retry_policy import RetryPolicy
+from tests.training.conftest import compose_config
+from tests.training.groups_lab import SETTINGS
 
 
 def test_without_ray_a_study_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,3 +97,73 @@ def test_a_stopped_sweep_leaves_no_run_on_the_cluster(lab: Lab, run_on_ray: Call
     run_on_ray("hang", retry_policy=RetryPolicy(retries=0), display=StopWhenAtWork)
     assert lab.statuses() == {"hang 0": "interrupted"}
     assert not lab.runs()["hang 0"].is_locked()
+
+
+@pytest.fixture
+def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A Ray cluster of two nodes on this machine, with a core each; its address."""
+    pytest.importorskip("ray", reason="ray is not installed (extra: ray, in an environment of its own)")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    try:
+        cluster.wait_for_nodes()
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+
+
+HARDWARE = {"device": "cpu", "processes": 2, "nodes": 2, "launcher": None, "strategy": "ddp"}
+
+
+@pytest.mark.slow
+def test_a_placement_group_over_two_nodes_executes_a_run_of_two_processes(lab: Lab, two_nodes: str) -> None:
+    """Done, failed, and resumed after the loss of the process on the other node."""
+    fixed = {"schema_version": 1, "root": str(lab.root), "hardware": HARDWARE}
+    arms = {"ok": 0.2, "lost_once": 5.0, "raise": 0.2}  # seconds of a step: the loss must be noticed before the end
+    dirs = [
+        runs.create_run({**fixed, "arm": arm, "seed": seed, "train": {"num_steps": 6, "step_seconds": seconds}})
+        for seed, (arm, seconds) in enumerate(arms.items())
+    ]
+    out = io.StringIO()
+    engine.run_all(
+        [runs.read_run(path) for path in dirs],
+        num_slots=1,
+        options={"address": two_nodes},
+        train_module="fake_group_train",
+        preload=(),
+        display=LineDisplay(out, num_runs=len(arms)),
+        retry_policy=RetryPolicy(retries=1),
+    )
+    assert lab.statuses() == {"ok 0": "done", "lost_once 1": "done", "raise 2": "failed"}, out.getvalue()
+    assert "RuntimeError: the reward is on fire" in out.getvalue()
+    by_name = lab.runs()
+    for name, attempts in (("ok 0", 1), ("lost_once 1", 2)):
+        assert [step for step, _ in steps(by_name[name].path)] == [1, 2, 3, 4, 5, 6]
+        assert len(by_name[name].meta["attempts"]) == attempts
+    log = (by_name["ok 0"].path / "log.txt").read_text()
+    assert "=== process 0 of 2: pid" in log
+    assert "=== process 1 of 2: pid" in log
+
+
+@pytest.mark.slow
+def test_a_real_run_on_two_nodes_of_ray(tmp_path: Path, two_nodes: str) -> None:
+    words = (*SETTINGS, "train.num_steps=2", "hardware.processes=2", "hardware.nodes=2")
+    run = runs.read_run(runs.create_run(compose_config(f"root={tmp_path}", *words)))
+    out = io.StringIO()
+    engine.run_all(
+        [run],
+        num_slots=1,
+        options={"address": two_nodes},
+        train_module="agrae_lab.train",
+        preload=(),
+        display=LineDisplay(out, num_runs=1),
+        retry_policy=RetryPolicy(retries=0),
+    )
+    done = runs.read_run(run.path)
+    assert done.status == "done", out.getvalue()
+    assert [attempt["processes"] for attempt in done.meta["attempts"]] == [2]
+    assert len(done.rollout_paths()) == 2

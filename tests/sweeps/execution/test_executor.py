@@ -204,6 +204,34 @@ def test_a_module_that_cannot_be_preloaded_is_told_before_anything_starts(lab: L
     assert lab.statuses() == {"ok 0": "pending"}
 
 
+MORTAL = """\
+import os, pathlib, signal
+deaths = pathlib.Path(__file__).with_name("deaths")
+deaths.write_text((deaths.read_text() if deaths.exists() else "") + "x")
+if len(deaths.read_text()) <= {number}:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_server_that_is_killed_while_it_loads_is_started_again(lab: Lab) -> None:
+    (lab.conf / "mortal_preload.py").write_text(MORTAL.format(number=2))
+    controller = lab.start("plain", preload="mortal_preload")
+    output, _ = controller.communicate(timeout=60)
+    assert controller.returncode == 0, output
+    assert lab.statuses() == {"ok 0": "done"}
+    assert (lab.conf / "deaths").read_text() == "xxx"
+
+
+def test_a_server_that_cannot_load_for_kills_is_an_infrastructure_failure(lab: Lab) -> None:
+    (lab.conf / "mortal_preload.py").write_text(MORTAL.format(number=99))
+    controller = lab.start("plain", preload="mortal_preload")
+    output, _ = controller.communicate(timeout=60)
+    assert controller.returncode == 1
+    assert "the fork server of the runs has died" in output
+    assert lab.statuses() == {"ok 0": "failed"}
+    assert failures(lab) == {"ok 0": ("infrastructure", 2)}
+
+
 def test_ctrl_c_while_modules_are_loaded_ends_quietly(lab: Lab) -> None:
     loading = lab.conf / "loading"
     text = f"import pathlib, time\npathlib.Path({str(loading)!r}).touch()\ntime.sleep(2)\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +66,9 @@ def test_a_search_with_failures_says_so_and_retries_them(lab: SearchLab, capsys:
     lab.make_storage()
     assert _do(lab, "run", "train.mood=raise", "seed=0") == 1
     assert [row["status"] for row in lab.table()] == ["failed", "failed"]
+    output = capsys.readouterr().out
+    for number in (0, 1):
+        assert re.search(rf"trial {number} failed: \S+ failed: RuntimeError: the reward is on fire", output), output
     assert _do(lab, "run", "train.mood=raise", "seed=0") == 1  # a failed trial is an answer, and no success
     assert len(lab.table()) == 2
     assert _do(lab, "retry", "train.mood=raise", "seed=0") == 1

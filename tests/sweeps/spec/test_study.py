@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sweeps.__main__ import main
@@ -67,6 +67,36 @@ def test_a_study_is_read_whole_and_survives_being_written(tmp_path: Path) -> Non
     assert parse_study(yaml.safe_load(yaml.safe_dump(as_data(study)))) == study
 
 
+def test_the_processes_of_a_run_are_overrides_that_the_base_may_change() -> None:
+    resources = {"gpus_per_run": 16, "nodes_per_run": 2, "launcher": "accelerate", "strategy": "fsdp"}
+    study = parse_study({"name": "wide", "base": ["hardware.strategy=deepspeed"], "resources": resources})
+    assert study.shared_overrides == (
+        *("hardware.processes=16", "hardware.device=cuda", "hardware.nodes=2", "hardware.launcher=accelerate"),
+        *("hardware.strategy=fsdp", "hardware.strategy=deepspeed"),
+    )
+    assert parse_study({"name": "plain", "resources": {"slots": 2}}).shared_overrides == ()
+
+
+@pytest.mark.parametrize(
+    ("resources", "sentence"),
+    [
+        (
+            {"gpus_per_run": 3, "nodes_per_run": 2, "engine": "ray"},
+            r"3 processes do not divide over hardware\.nodes = 2",
+        ),
+        ({"gpus_per_run": 2, "launcher": "torchrun", "strategy": "fsdp"}, "torchrun cannot set up fsdp"),
+        ({"gpus_per_run": 7}, "a mini-batch of 256 completions does not divide over 7 processes"),
+    ],
+)
+def test_processes_that_do_not_fit_together_are_refused(resources: dict[str, Any], sentence: str) -> None:
+    from agrae_lab.config import ConfigError
+    from tests.training.conftest import compose_config
+
+    study = parse_study({"name": "wide", "base": ["world=nano"], "resources": resources})
+    with pytest.raises(ConfigError, match=sentence):
+        compose_config(*study.shared_overrides)
+
+
 def test_a_study_of_nothing_is_the_base_with_one_seed_under_the_files_name(tmp_path: Path) -> None:
     study = _read(tmp_path, "seeds: [0]")
     assert study == Study("mine")
@@ -94,6 +124,15 @@ def test_a_search_is_read(tmp_path: Path) -> None:
         ("stop: {retries: x}", "stop.retries must be a valid integer, got 'x'"),
         ("stop: {retries: -1}", "stop.retries must be greater than or equal to 0, got -1"),
         ("resources: {engine: slrum}", "resources.engine must be 'local', 'slurm' or 'ray', got 'slrum'"),
+        ("resources: {slots: 0}", "resources.slots must be greater than or equal to 1, got 0"),
+        ("resources: {gpus_per_run: 0}", "resources.gpus_per_run must be greater than or equal to 1, got 0"),
+        ("resources: {gpus_per_run: eight}", "resources.gpus_per_run must be a valid integer, got 'eight'"),
+        ("resources: {gpus_per_run: 2.5}", "resources.gpus_per_run must be a valid integer, got 2.5"),
+        ("resources: {nodes_per_run: 0}", "resources.nodes_per_run must be greater than or equal to 1, got 0"),
+        ("resources: {launcher: mpirun}", "resources.launcher must be 'torchrun' or 'accelerate', got 'mpirun'"),
+        ("resources: {strategy: zero3}", "resources.strategy must be 'ddp', 'fsdp' or 'deepspeed', got 'zero3'"),
+        ("resources: {gpu_per_run: 8}", "resources has no key 'gpu_per_run'; did you mean 'gpus_per_run'?"),
+        ("resources: {options: [time]}", "resources.options must be a section, got ['time']"),
         ("seeds: 3", "seeds must be a valid list, got 3"),
         ("seeds: []", "seeds is empty, so there is no run; give at least one"),
         ("seeds: [0, 1, 0]", "seeds lists 0 more than once"),
@@ -231,6 +270,7 @@ def test_exclusions_that_cannot_be_meant_are_refused(exclude: list[dict[str, Any
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text("aZ9 '\\,=:${}[]()é/.-+~")
 
 
+@example("Zé")
 @given(scalars | st.lists(scalars, max_size=3))
 def test_hydra_reads_every_value_back_as_it_is(value: Any) -> None:
     read = OverridesParser.create().parse_override(override("a.b", value)).value()
