@@ -19,7 +19,7 @@ PROTOCOLS = sorted(path.parent for path in RECORDS.glob("*/looks.json"))
 
 
 def test_there_are_records() -> None:
-    assert {"evidence", "evidence_matched"} <= {folder.name for folder in PROTOCOLS}
+    assert {"evidence", "evidence_matched", "curve_confirm"} <= {folder.name for folder in PROTOCOLS}
 
 
 @pytest.mark.parametrize("folder", PROTOCOLS, ids=lambda folder: folder.name)
