@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from agrae_lab import runs
-from agrae_lab.runs.processes import WATCHED_PARENT, is_main, num_processes, rank
+from agrae_lab.runs.processes import LAUNCHED_BY, WATCHED_PARENT, is_main, num_processes, rank
 
 RECORDS = "processes"  # folder in a run directory
 BUSY_EXIT = 75  # EX_TEMPFAIL
@@ -33,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     """Execute this process's share of a run; return its exit code."""
     module, run_dir = argv
     end_with_parent()
+    _end_without_launcher()
     os.environ[WATCHED_PARENT] = str(os.getppid())  # for a program that replaces this one by exec
     signal.signal(signal.SIGTERM, _terminated)
     name = f"process {rank()} of {num_processes()}"
@@ -67,6 +68,15 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:  # it has ended meanwhile
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _end_without_launcher() -> None:
+    """Kill this process if its launcher has ended while Python started, before `end_with_parent` (Linux)."""
+    launcher, owner = os.getppid(), os.environ.get(LAUNCHED_BY)
+    with suppress(OSError):
+        launched_by = int(Path(f"/proc/{launcher}/stat").read_text().rpartition(")")[2].split()[1])
+        if owner is not None and int(owner) not in (launcher, launched_by):
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _write(record: Path, end: str | None, error: str | None = None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agrae_lab.runs.processes import Layout
+from agrae_lab.runs.processes import LAUNCHED_BY, Layout
 
 ACCELERATE_DIR = Path(__file__).resolve().parents[2] / "conf" / "accelerate"
 _PYTHON = (sys.executable, "-P")  # -P: a folder agrae_lab/ in the working directory is not taken for ours
@@ -39,8 +39,9 @@ def command(
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment, with which a launched Python imports the same modules as this one."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    """Return this process's environment, with which a launched Python imports the same modules and knows its owner."""
+    modules = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    return {**os.environ, "PYTHONPATH": modules, LAUNCHED_BY: str(os.getpid())}
 
 
 def free_port() -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 from agrae_lab.runs.files import RunError
 
+LAUNCHED_BY = "AGRAE_LAUNCHED_BY"  # variable with the id of the process that has started a launcher, or became it
 WATCHED_PARENT = "AGRAE_WATCHED_PARENT"  # variable with the id of the process that a run ends with, such as a sweep's
 
 

@@ -68,11 +68,13 @@ class Groups:
     def stop(self) -> None:
         """End what a failed test has left."""
         for process in self._started:
-            for one in everything_below(process.pid):
+            if process.poll() is not None:
+                continue
+            for descendant in everything_below(process.pid):
                 with suppress(psutil.NoSuchProcess):
-                    one.kill()
+                    descendant.kill()
             process.kill()
-            process.communicate()
+            process.wait()
 
 
 def environment() -> dict[str, str]:

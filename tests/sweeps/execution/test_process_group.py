@@ -164,3 +164,32 @@ def test_a_checkpoint_limits_the_processes_that_may_resume_it():
     )
     assert resume_fault(Layout(4, strategy="deepspeed"), deep) is None
     assert resume_fault(Layout(2), [{}]) is None  # an attempt of an earlier version
+
+
+ORPHAN = """
+import subprocess, sys
+command = "sleep 1; exec " + sys.executable + " -P -m agrae_lab.process late_train " + sys.argv[1]
+print(subprocess.Popen(["sh", "-c", command], start_new_session=True, stdout=2).pid)
+"""
+
+
+def test_a_process_whose_launcher_ended_while_python_started_ends_too(tmp_path):
+    """Else it would wait for the others of its group, for half an hour, and keep the run's lock."""
+    (tmp_path / "late_train.py").write_text(
+        "from pathlib import Path\n\n\ndef execute(run_dir):\n    (Path(run_dir) / 'executed').touch()\n"
+    )
+    variables = launchers.environment() | {"RANK": "0", "WORLD_SIZE": "2"}
+    variables["PYTHONPATH"] = os.pathsep.join([str(tmp_path), variables["PYTHONPATH"]])
+
+    def launch(script: str) -> int:
+        ended = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path)], env=variables, stdout=subprocess.PIPE, text=True, check=True
+        )
+        return int(ended.stdout)
+
+    launch(ORPHAN.replace("sleep 1; ", "").replace(".pid)", ".wait())"))  # the launcher lives: it is executed
+    assert (tmp_path / "executed").exists()
+    (tmp_path / "executed").unlink()
+    pid = launch(ORPHAN)
+    wait_until(lambda: not is_alive(pid), seconds=60)
+    assert not (tmp_path / "executed").exists()
