@@ -226,4 +226,4 @@ def test_twenty_kills_at_random_points_change_nothing(tmp_path: Path) -> None:
     finally:
         broken.stop()
     assert_same_results(broken.runs(), Groups(tmp_path / "unbroken", **settings).finish(seconds=1800))
-    assert sum(len(run.meta["attempts"]) for run in broken.runs()) > 2 + 4
+    assert sum(len(run.meta["attempts"]) for run in broken.runs()) > 2  # a kill during the start is no attempt yet
