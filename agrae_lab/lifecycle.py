@@ -132,6 +132,8 @@ def _prepare(run: Run, *, is_trained: bool) -> dict[str, Problems]:
     _check_unchanged(run, sets, is_trained=is_trained)
     if is_main():
         _report_overlap(run, sets)
+        if warning := foreign_benchmarks(run.config):
+            logger.warning("%s", warning)
     from agrae_lab.training.preflight import preflight  # trl takes seconds to import
     from agrae_lab.training.thumbnails import keep_thumbnails
 
@@ -256,8 +258,6 @@ def _report_overlap(run: Run, sets: Mapping[str, Problems]) -> None:
                 *(name, shared, len(sets[name])),
             )
     runs.update_meta(run.path, train_test_overlap=overlap)
-    if warning := foreign_benchmarks(run.config):
-        logger.warning("%s", warning)
 
 
 @contextmanager

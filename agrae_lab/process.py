@@ -71,7 +71,10 @@ def end_with_parent() -> None:
 
 
 def _end_without_launcher() -> None:
-    """Kill this process if its launcher has ended while Python started, before `end_with_parent` (Linux)."""
+    """Kill this process if its launcher has ended while Python started, or the launcher's owner has (Linux).
+
+    `end_with_parent` sees only what happens after it.
+    """
     launcher, owner = os.getppid(), os.environ.get(LAUNCHED_BY)
     with suppress(OSError):
         launched_by = int(Path(f"/proc/{launcher}/stat").read_text().rpartition(")")[2].split()[1])

@@ -39,7 +39,7 @@ def freeze(cfg: DictConfig) -> dict[str, Any]:
     """Resolve and check a composed config; return plain data with everything that decides the run.
 
     Raises:
-        ConfigError: anything that could not run.
+        ConfigError: anything that could not run. Packages are checked where a run is executed (runs/packages.py).
     """
     try:
         ours = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
@@ -53,7 +53,7 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     """Check a resolved config, fill in its defaults, and add the fingerprints of model, problems and code.
 
     Raises:
-        ConfigError: anything that could not run.
+        ConfigError: anything that could not run. Packages are checked where a run is executed (runs/packages.py).
     """
     try:
         _name_own_task(config)
@@ -255,7 +255,7 @@ def problem_sets(
         sets["train"], held = held_out.divide(sets["train"], share)
     for name, benchmark in config["evaluation"]["benchmarks"].items():
         if share is not None and name == held_out.NAME:
-            sets[name] = held
+            sets[name] = held[: benchmark["limit"]]
             continue
         task = load_task(benchmark["task"], section)
         report, limit = partial(on_bad_rows, name), benchmark["limit"]

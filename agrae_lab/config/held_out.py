@@ -1,7 +1,7 @@
 """Held-out part of the training problems, which is a benchmark, and benchmarks that do not fit the task.
 
 `task.held_out: 0.1` takes a tenth of the training problems out of training. They are the benchmark `held_out`, in the
-place of the world's benchmarks, which are of other problems.
+place of all others: the world's are of other problems. Their accuracy is what train.validate_on asks for.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ NAME = "held_out"  # of the benchmark
 
 
 def evaluate_held_out(config: Mapping[str, Any]) -> None:
-    """Put the held-out problems in the place of a config's benchmarks, if it holds some out."""
+    """Make the held-out problems a config's only benchmark, if it holds some out, with its settings for them."""
     section, train, evaluation = (config.get(key) for key in ("task", "train", "evaluation"))
     if not (isinstance(section, dict) and isinstance(train, dict) and isinstance(evaluation, dict)):
         return  # the check of the schema names it
     if section.get("held_out") is None:
         return
-    benchmark = {"task": section.get("name"), "file": section.get("train_file"), "limit": None}
+    given = (evaluation.get("benchmarks") or {}).get(NAME) or {}
+    benchmark = {"task": section.get("name"), "file": section.get("train_file"), "limit": given.get("limit")}
     evaluation["benchmarks"] = {NAME: benchmark}
     train["validate_on"] = NAME
 

@@ -130,8 +130,8 @@ class Task:
         above(0),
         at_most(0.5),
         OPTIONAL,
-        "Share of the training problems that are not trained on, and are the benchmark held_out in the place of the "
-        "world's; null: none.",
+        "Share of the training problems that are not trained on, and are the benchmark held_out, the only "
+        "one; null: none.",
     ] = None
     prompt_template: Annotated[
         str | None, OPTIONAL, "Prompt of a mathematics task: chat, plain, qwen_boxed, llama or deepseek."

@@ -22,11 +22,11 @@ from agrae_lab.evaluation.streams import BASE_STREAM, policy_stream
 from agrae_lab.models.load import fingerprint_model
 from agrae_lab.models.memory import advise_when_out_of_memory, evaluation_advice
 from agrae_lab.runs import Run, RunBusyError, RunError
+from agrae_lab.runs.evaluated_steps import kept_steps
 from agrae_lab.runs.processes import is_main, local_rank, num_local_processes, num_processes, rank
 from agrae_lab.tasks import Problem, load_task
 
 Sets = Mapping[str, Sequence[Problem]]
-LAST = "last"
 
 
 @dataclass(frozen=True)
@@ -216,22 +216,6 @@ def _launch_id() -> str:
     names = ("MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID")
     one_machine = num_local_processes() == num_processes()
     return " ".join([*(os.environ.get(name, "") for name in names), str(os.getppid()) if one_machine else ""])
-
-
-def steps_to_evaluate(config: Mapping[str, Any]) -> list[int]:
-    """Return the steps of evaluation.at_steps in order; step 0 is the base model."""
-    chosen, last = config["evaluation"].get("at_steps"), config["train"]["num_steps"]
-    if chosen is None:
-        return []
-    steps = (
-        {*range(0, last + 1, chosen), last} if isinstance(chosen, int) else {last if s == LAST else s for s in chosen}
-    )
-    return sorted(steps)
-
-
-def kept_steps(config: Mapping[str, Any]) -> list[int]:
-    """Return the steps whose policies training must keep: all but the base model and the last."""
-    return [step for step in steps_to_evaluate(config) if 0 < step < config["train"]["num_steps"]]
 
 
 def shard_of(config: Mapping[str, Any]) -> tuple[int, int] | None:

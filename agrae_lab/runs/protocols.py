@@ -79,8 +79,8 @@ def read_looks(folder: Path, identity: str) -> list[dict[str, Any]]:
             f"{path} has looks of another design (arms, metrics, rule or seeds). Restore the design, or move that file "
             "away to start again"
         )
-    looks: list[dict[str, Any]] = content.get("looks", [])
-    if content.get("digest", digest(looks)) != digest(looks):  # files of before have none
+    looks: list[dict[str, Any]] | None = content.get("looks")
+    if looks is None or content.get("digest", found := digest(looks)) != found:  # files of before have no digest
         raise RunError(f"{path} has been changed since it was written. Restore it, or move it away to look again")
     return looks
 

@@ -47,10 +47,9 @@ def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
 
     Raises:
         ValueError: a package that the run needs is not installed; hardware.device asks for a GPU and there is none, or
-            one without bfloat16; chat prompts for a model
-            without a chat template, or images for one that reads text alone; images of too many tokens; too few prompts
-            within train.max_prompt_length; parameters, gradients and optimiser larger than the device; a group of
-            completions larger than the KV cache.
+            one without bfloat16; chat prompts for a model without a chat template, or images for one that reads text
+            alone; images of too many tokens; too few prompts within train.max_prompt_length; parameters, gradients and
+            optimiser larger than the device; a group of completions larger than the KV cache.
     """
     config = run.config
     check_packages(config)

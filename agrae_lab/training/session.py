@@ -17,11 +17,11 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 from agrae_lab.config import estimator_of
-from agrae_lab.evaluation.benchmarks import kept_steps
 from agrae_lab.models.load import load_model
 from agrae_lab.models.lora import lora_config, merge_adapter
 from agrae_lab.models.memory import advise_when_out_of_memory, is_out_of_memory
 from agrae_lab.runs import Run, update_meta
+from agrae_lab.runs.evaluated_steps import kept_steps
 from agrae_lab.runs.failpoints import failpoint
 from agrae_lab.runs.file_lists import list_files
 from agrae_lab.runs.processes import is_main

@@ -218,7 +218,10 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         }
         if batch.overlong is not None:
             lengths_N = self.accelerator.gather(policy_mask(batch.loss_inputs).sum(dim=1)).tolist()
-            columns[overlong.NAME] = [batch.overlong(length) for length in lengths_N]
+            columns[overlong.NAME] = [
+                batch.overlong(length) if v.valid else math.nan
+                for v, length in zip(batch.verdicts_N, lengths_N, strict=True)
+            ]
         new_tensor = batch.rewards_NF.new_tensor
         return {name: new_tensor(column).view(-1, self.num_generations) for name, column in columns.items()}
 

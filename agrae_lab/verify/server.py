@@ -55,13 +55,12 @@ class Queue:
     def __init__(self, comparisons: list[Comparison]) -> None:
         self._by_gold: OrderedDict[str, list[tuple[int, Comparison]]] = OrderedDict()
         for number, comparison in enumerate(comparisons):
-            self._by_gold.setdefault(comparison[0], []).append((number, comparison))
+            self.add(number, comparison)
 
     def __bool__(self) -> bool:
         return bool(self._by_gold)
 
-    def put_back(self, number: int, comparison: Comparison) -> None:
-        """Add a comparison that was taken in vain."""
+    def add(self, number: int, comparison: Comparison) -> None:
         self._by_gold.setdefault(comparison[0], []).append((number, comparison))
 
     def take(self, gold: str) -> tuple[int, Comparison]:
@@ -96,7 +95,7 @@ class Workers:
         killed: set[int] = set()  # comparisons whose worker was killed from outside
         while todo or self._busy:
             while todo and len(self._busy) < self._num_workers:
-                worker = self._idle.pop() if self._idle else self._fork()
+                worker = self._take_idle() or self._fork()
                 self._send(worker, *todo.take(worker.gold))
             soonest = min(worker.deadline for worker in self._busy.values())
             ready = wait([*self._busy, self._client], timeout=max(0.0, soonest - time.monotonic()))
@@ -106,7 +105,7 @@ class Workers:
                 reply = self._receive(worker)
                 if reply is None and worker.number not in killed:
                     killed.add(worker.number)
-                    todo.put_back(worker.number, comparisons[worker.number])
+                    todo.add(worker.number, comparisons[worker.number])
                 else:
                     replies[worker.number] = reply or ("crash", "crash")
             for worker in [w for w in self._busy.values() if w.deadline <= time.monotonic()]:
@@ -118,6 +117,15 @@ class Workers:
     def close(self) -> None:
         for worker in [*self._idle, *self._busy.values()]:
             os.kill(worker.pid, signal.SIGKILL)
+
+    def _take_idle(self) -> Worker | None:
+        """Return an idle worker that is alive, None without one."""
+        while self._idle:
+            worker = self._idle.pop()
+            if not worker.connection.poll():  # an idle worker sends nothing, so its end is closed
+                return worker
+            self._reap(worker)
+        return None
 
     def _send(self, worker: Worker, number: int, comparison: Comparison) -> None:
         worker.number, worker.gold, worker.deadline = number, comparison[0], time.monotonic() + WALL_SECONDS
@@ -148,6 +156,9 @@ class Workers:
     def _remove(self, worker: Worker) -> int:
         """Remove a dead or dying worker; return its wait status."""
         del self._busy[worker.connection]
+        return self._reap(worker)
+
+    def _reap(self, worker: Worker) -> int:
         worker.connection.close()
         return os.waitpid(worker.pid, 0)[1]
 

@@ -112,7 +112,7 @@ _OTHER_COLOURS = ("#882255", "#2A8C80", "#332288", "#AA4499", "#117733", "#7F7F1
 _OTHER_MARKERS = "<>d8*H"
 _OTHER_DASHES = (_LONG, _DASH_DOT_DOT, _DASH_DOT, _DASHED)
 
-_MATCHED = "l1"  # ends the names of arms that are scaled to GRPO's update mass
+_MATCHED = re.compile(r"[+_]l1$")  # in the names of arms that are scaled to GRPO's update mass
 
 # Axis labels in percent for values in [0, 1].
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:g}".replace("-", "−"))
@@ -129,7 +129,7 @@ def label(arm: object) -> str:
     name, _, digest = str(arm).rpartition("-")
     if name in LABELS:
         return f"{LABELS[name]} ({digest})"
-    parts = str(arm).replace(f"_{_MATCHED}", f"+{_MATCHED}").split("+")
+    parts = _MATCHED.sub("+l1", str(arm)).split("+")
     for num in range(len(parts) - 1, 0, -1):
         if (known := LABELS.get("+".join(parts[:num]))) is not None:
             return " + ".join([known, *parts[num:]])
@@ -149,7 +149,7 @@ def look(arm: str) -> Look:
     """
     if (known := _LOOKS.get(arm)) is not None:
         return known
-    if arm.endswith(_MATCHED) and (known := _LOOKS.get(arm.removesuffix(_MATCHED)[:-1])) is not None:
+    if (known := _LOOKS.get(_MATCHED.sub("", arm))) is not None:
         return replace(known, dash=_LOOSE if known.dash != _LOOSE else _DOTTED)
     ahead, back = zlib.crc32(arm.encode()), zlib.crc32(arm.encode()[::-1])
     colour = _OTHER_COLOURS[ahead % len(_OTHER_COLOURS)]

@@ -66,13 +66,13 @@ def _beside_control(gain: ControlGain, *, named: bool) -> str:
     ours = f"The gain of {label(gain.arm)} over the base model{place} at k = {gain.k}"
     control, more = label(gain.control), f"{minus(gain.arm, gain.control)}: {points(gain.beyond)}"
     passed = f"; it is more than that of {', '.join(map(label, gain.passed))}" if gain.passed else ""
-    scope = passed + ("; this is of these checkpoints alone" if gain.beyond.speaks_of == CHECKPOINTS else "")
+    scope = "; this is of these checkpoints alone" if gain.beyond.speaks_of == CHECKPOINTS else ""
     if gain.is_beyond:
-        return f"{ours} is more than that of any control (the nearest: {more}){scope.removeprefix(passed)}."
+        return f"{ours} is more than that of any control (the nearest: {more}){scope}."
     if gain.has_gain:
-        own = points(gain.control_gain)
-        return f"{ours} is also had by a control, so that it is no evidence: {control} gains {own}; {more}{scope}."
-    return f"{ours} cannot be told from that of a control, {control}: {more}{scope}."
+        had = f"is also had by a control, so that it is no evidence: {control} gains {points(gain.control_gain)}"
+        return f"{ours} {had}; {more}{passed}{scope}."
+    return f"{ours} cannot be told from that of a control, {control}: {more}{passed}{scope}."
 
 
 def _ends(differences: Sequence[Difference]) -> list[Difference]:

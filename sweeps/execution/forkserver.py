@@ -19,7 +19,8 @@ from sweeps.execution.worker import STOP_SIGNALS
 def load(preload: Sequence[str]) -> ForkServerContext:
     """Start the server and wait until it has loaded its modules (seconds).
 
-    A server that is killed meanwhile, or cannot be forked, starts again with each run, which fails if that fails too.
+    A server that is killed meanwhile, or that this process cannot start, starts again with each run, which fails if
+    that fails too.
 
     Raises:
         RunError: a module of `preload` cannot be loaded; its traceback is on stderr by then.

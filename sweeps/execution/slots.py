@@ -130,7 +130,11 @@ def check_installed(configs: Iterable[Mapping[str, Any]]) -> None:
     Raises:
         PlanError: one is not installed.
     """
-    for config in configs:
+    distinct = {
+        (config.get("engine"), bool((config.get("model") or {}).get("lora")), Layout.of(config).strategy): config
+        for config in configs
+    }
+    for config in distinct.values():
         try:
             check_packages(config)
         except ValueError as error:

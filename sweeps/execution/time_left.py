@@ -18,19 +18,19 @@ class TimeLeft:
         self._num_slots = num_slots
         self._finished = [with_config(run) for run in finished if run.status == "done"]
         waiting = (run for run in planned if run.status not in runs.FINAL_STATUSES)
-        self._waiting = {run.path: with_config(run) for run in waiting}  # in the order in which they start
+        self._waiting = {run.path: run for run in waiting}  # in the order in which they start
         self._expected: dict[Path, float | None] = {}  # from the finished runs
 
     def take(self, run: runs.Run, *, has_finished: bool = False) -> None:
         """Take a run that has started or ended out of the waiting ones."""
         self._waiting.pop(run.path, None)
         if has_finished:
-            self._finished.append(with_config(run))
+            self._finished.append(run)
             self._expected.clear()
 
     def put_back(self, run: runs.Run) -> None:
         """Let a run wait again."""
-        self._waiting[run.path] = with_config(run)
+        self._waiting[run.path] = run
 
     def estimate(
         self,
@@ -52,7 +52,7 @@ class TimeLeft:
             for run, progress, seconds in zip(active, progresses, elapsed, strict=True)
         ]
         pairs = zip(active, elapsed, left, strict=True)
-        known = [(with_config(run), seconds + rest) for run, seconds, rest in pairs if rest is not None]
+        known = [(run, seconds + rest) for run, seconds, rest in pairs if rest is not None]
         waiting = [
             self._expected_seconds(run) or eta.expected_beside(run, known)
             for run in list(self._waiting.values())[:num_waiting]
@@ -64,5 +64,5 @@ class TimeLeft:
     def _expected_seconds(self, run: runs.Run) -> float | None:
         """Return a run's expected duration by the finished runs like it; None without any."""
         if run.path not in self._expected:
-            self._expected[run.path] = eta.expected_seconds(with_config(run), self._finished)
+            self._expected[run.path] = eta.expected_seconds(run, self._finished)
         return self._expected[run.path]

@@ -104,7 +104,7 @@ def print_search(
 
     assert study.search is not None
     directory.check_same(study, ())
-    check_installed([make_space(study, freeze, root=directory.root).machine])
+    check_installed(make_space(study, freeze, root=directory.root).corner_configs)
     table = Table("searched", "values", box=None, pad_edge=False)
     for key, dimension in study.search.space.items():
         values = (

@@ -166,8 +166,8 @@ def _launch_search(
     num_runs = num_trials_left(study.search, directory, failed_too=failed_too) * len(study.seeds)
     if num_runs:
         check_drift(code_drift(directory.frozen_cells().values(), directory.codes(), code), options)
-    check_here([space.machine])
-    layout = largest_layout([space.machine])
+    check_here(space.corner_configs)
+    layout = largest_layout(space.corner_configs)
     slots = make_slots(max(1, num_runs), num_slots=_num_slots(study, options), layout=layout)
     run_all = partial(
         executor.run_all,

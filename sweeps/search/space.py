@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class Space:
     templates: Mapping[Choices, DictConfig]
     compose: Callable[[Settings], DictConfig]
     freeze: Freeze
+    corner_configs: tuple[dict[str, Any], ...] = ()  # frozen: every bound and every choice at least once
 
     @property
     def groups(self) -> list[str]:
@@ -62,16 +63,6 @@ class Space:
             ValueError: these values do not fit together.
         """
         return self.freeze(self.compose({**params, "seed": seed}))
-
-    @property
-    def machine(self) -> dict[str, Any]:
-        """Needs of all trials, which no trial varies: the engine and the sections `hardware` and `model`."""
-        template = next(iter(self.templates.values()))
-        found = {key: template[key] for key in ("engine", "hardware", "model") if key in template}
-        return {
-            key: OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig) else value
-            for key, value in found.items()
-        }
 
     def corners(self) -> Iterator[dict[str, Any]]:
         """Yield parameters that cover every bound and every choice at least once."""
@@ -116,8 +107,7 @@ def make_space(study: Study, freeze: Freeze, *, root: Path) -> Space:
         raise PlanError([one_sentence(error)]) from error
     space = Space(dimensions, templates, compose, freeze)
     _check_keys(space)
-    _check_corners(space, study)
-    return space
+    return replace(space, corner_configs=tuple(_checked_corners(space, study)))
 
 
 def rounded_value(dimension: Dimension, proposed: Any) -> Any:
@@ -218,7 +208,8 @@ def _check_keys(space: Space) -> None:
         )
 
 
-def _check_corners(space: Space, study: Study) -> None:
+def _checked_corners(space: Space, study: Study) -> Iterator[dict[str, Any]]:
+    """Yield the frozen config of every corner; raise PlanError for one that cannot run or lacks a metric."""
     for params in space.corners():
         try:
             config = space.config(params, seed=study.seeds[0])
@@ -227,6 +218,7 @@ def _check_corners(space: Space, study: Study) -> None:
             raise PlanError([f"search.space: {label(params)}: {one_sentence(error)}"]) from error
         for metric in study_metrics(study):
             check_metric(metric, config)
+        yield config
 
 
 def _has(config: DictConfig, key: str) -> bool:

@@ -52,6 +52,12 @@ def test_a_run_is_evaluated_on_the_held_out_problems(mine, tmp_path):
     assert runs.training_hash(other) != runs.training_hash(config)
 
 
+def test_a_limit_of_the_held_out_problems_holds(mine):
+    words = [f"task.train_file={mine}", "task.held_out=0.25", "train.num_prompts=4"]
+    config = compose_config(*NO_LIMIT, *words, "+evaluation.benchmarks.held_out={limit: 3}")
+    assert len(problem_sets(config)["held_out"]) == 3
+
+
 @pytest.mark.parametrize("share", ["0", "0.6", "-0.1"])
 def test_a_share_that_cannot_be_is_refused(mine, share):
     with pytest.raises(ConfigError, match=r"task\.held_out must be a number above 0 and at most 0\.5, or null"):

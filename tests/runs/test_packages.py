@@ -96,6 +96,13 @@ seeds: [1000]
 objective: [{metric: pass@1/countdown_tune, direction: maximize}]
 search: {sampler: random, num_trials: 1, space: {train.learning_rate: {kind: float, low: 1e-4, high: 1e-3}}}
 """
+VARYING = """\
+question: Does one of the engines need vLLM?
+base: [world=nano_tune]
+seeds: [1000]
+objective: [{metric: pass@1/countdown_tune, direction: maximize}]
+search: {sampler: random, num_trials: 1, space: {engine: {kind: categorical, choices: [transformers, vllm]}}}
+"""
 PROTOCOL = """\
 question: Does it need vLLM?
 base: [world=nano, engine=vllm]
@@ -110,7 +117,16 @@ protocol:
 
 @pytest.mark.parametrize(
     ("text", "command"),
-    [(STUDY, "plan"), (STUDY, "run"), (SEARCH, "plan"), (SEARCH, "run"), (PROTOCOL, "plan"), (PROTOCOL, "protocol")],
+    [
+        (VARYING, "plan"),
+        (VARYING, "run"),
+        (STUDY, "plan"),
+        (STUDY, "run"),
+        (SEARCH, "plan"),
+        (SEARCH, "run"),
+        (PROTOCOL, "plan"),
+        (PROTOCOL, "protocol"),
+    ],
 )
 def test_studies_searches_and_protocols_refuse_the_same(installed, tmp_path, capsys, text, command):
     file = tmp_path / "quest.yaml"

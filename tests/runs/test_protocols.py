@@ -52,6 +52,9 @@ def test_looks_belong_to_one_design(tmp_path: Path) -> None:
     (tmp_path / "looks.json").write_text(changed)
     with pytest.raises(runs.RunError, match=r"looks\.json has been changed since it was written"):
         runs.read_looks(tmp_path, "a")
+    (tmp_path / "looks.json").write_text(json.dumps({"schema_version": runs.SCHEMA_VERSION, "design": "a"}))
+    with pytest.raises(runs.RunError, match=r"looks\.json has been changed since it was written"):
+        runs.read_looks(tmp_path, "a")
     (tmp_path / "looks.json").write_text(json.dumps({"schema_version": 99, "design": "a", "looks": []}))
     with pytest.raises(runs.RunError):
         runs.read_looks(tmp_path, "a")

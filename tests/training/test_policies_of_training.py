@@ -7,8 +7,8 @@ from safetensors.torch import load_file
 
 from agrae_lab import evaluate, runs
 from agrae_lab.config import ConfigError
-from agrae_lab.evaluation.benchmarks import kept_steps, steps_to_evaluate
 from agrae_lab.lifecycle import execute
+from agrae_lab.runs.evaluated_steps import kept_steps, steps_to_evaluate
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_interruptions import start, wait_for
 from tests.training.test_runs_end_to_end import metrics

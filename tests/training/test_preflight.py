@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-from transformers import Qwen2Config
 
 from agrae_lab import runs
 from agrae_lab.config import ConfigError
@@ -19,17 +18,10 @@ from agrae_lab.tasks.text.countdown import TASK
 from agrae_lab.training.preflight import check_fit, workload
 from sweeps.execution.failures import classify
 from tests import forked
+from tests.models.test_memory import SEVEN_B
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_runs_end_to_end import rollouts
 
-SEVEN_B = Qwen2Config(
-    hidden_size=3584,
-    intermediate_size=18944,
-    num_hidden_layers=28,
-    num_attention_heads=28,
-    num_key_value_heads=4,
-    vocab_size=152064,
-)
 FULL = Workload(1024, 3072, 4, 0, bfloat16=True, gradient_checkpointing=True, num_processes=8)
 SHARDED = Workload(**(vars(FULL) | {"parameter_shards": 8, "optimizer_shards": 8}))
 

@@ -205,9 +205,16 @@ def test_twenty_kills_at_random_points_change_nothing(tmp_path: Path) -> None:
     """Of the controller, the fork server, workers, launchers and the runs' processes."""
     settings = {"seeds": (0, 1), "num_steps": 30}
     broken, chance = Groups(tmp_path / "broken", **settings), random.Random(0)
+
+    def num_attempts() -> int:
+        return sum(len(run.meta["attempts"]) for run in broken.runs())
+
     try:
         launch = broken.start()
-        for _ in range(20):
+        for i in range(20):
+            begun = num_attempts()
+            if i % 2:  # every other kill meets a run that trains; the others may meet a start
+                wait_until(lambda: num_attempts() > begun or launch.poll() is not None)  # noqa: B023
             time.sleep(chance.uniform(0.0, 10.0))
             if launch.poll() is not None:
                 launch.communicate()
@@ -226,4 +233,4 @@ def test_twenty_kills_at_random_points_change_nothing(tmp_path: Path) -> None:
     finally:
         broken.stop()
     assert_same_results(broken.runs(), Groups(tmp_path / "unbroken", **settings).finish(seconds=1800))
-    assert sum(len(run.meta["attempts"]) for run in broken.runs()) > 2  # a kill during the start is no attempt yet
+    assert num_attempts() > 2 + 4

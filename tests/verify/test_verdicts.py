@@ -154,6 +154,17 @@ def test_the_answer_of_a_worker_that_was_killed_is_asked_once_more(kills, cpu_se
     assert [reply[0] for reply in replies] == ["correct", last]
 
 
+def test_workers_that_are_killed_while_they_wait_see_no_question():
+    pool = Pool(cpu_seconds=600, num_workers=2)
+    assert [reply[0] for reply in pool.ask([("2x", "x+x"), ("3y", "y+y+y")])] == ["correct", "correct"]
+    for worker in children(pool.pid):
+        os.kill(worker, signal.SIGKILL)
+    time.sleep(0.2)
+    assert [reply[0] for reply in pool.ask([("2x", "x+x")])] == ["correct"]
+    assert len(children(pool.pid)) == 1  # the dead are reaped
+    pool.close()
+
+
 def test_a_verifier_that_is_killed_again_and_again_is_a_transient_failure():
     pool, told = Pool(cpu_seconds=600, num_workers=1), []
 

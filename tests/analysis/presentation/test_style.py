@@ -9,7 +9,19 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from analysis.presentation.style import LABELS, STYLE, colour, dark, dash, label, line_style, marker, on_dark, sort_arms
+from analysis.presentation.style import (
+    LABELS,
+    STYLE,
+    colour,
+    dark,
+    dash,
+    label,
+    line_style,
+    look,
+    marker,
+    on_dark,
+    sort_arms,
+)
 
 PAPER = [arm for arm in LABELS if arm not in ("dr_grpo", "rloo")]
 PAIRS = list(combinations(PAPER, 2))
@@ -96,6 +108,8 @@ def test_names_for_readers() -> None:
         "grpo-1a2b3c4d": "GRPO (1a2b3c4d)",
         "my_own_$x$": "my own $x$",
         "a_grae+l1": "A-GRAE + l1",
+        "a_grae_l1": "A-GRAE + l1",
+        "grpo_l1x": "grpo l1x",
         "grpo+dapo": "DAPO",
         "a_grae+dr_grpo+dr_grpo": "Dr.GRPO + A-GRAE",
         "a_grae+dapo-1a2b3c4d": "DAPO + A-GRAE (1a2b3c4d)",
@@ -105,6 +119,13 @@ def test_names_for_readers() -> None:
     assert {arm: label(arm) for arm in names} == names
     assert len(set(LABELS.values())) == len(LABELS)
     assert sort_arms(["zeta", "a_grae", "grpo", "base"]) == ["base", "grpo", "a_grae", "zeta"]
+
+
+def test_an_arm_at_grpos_mass_has_its_methods_colour_and_its_own_dash() -> None:
+    for name in ("a_grae_l1", "a_grae+l1"):
+        assert (look(name).colour, look(name).marker) == (look("a_grae").colour, look("a_grae").marker)
+        assert look(name).dash != look("a_grae").dash
+    assert look("grpo2l1").colour != look("grpo").colour
 
 
 def test_nothing_is_set_globally() -> None:

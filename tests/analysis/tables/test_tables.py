@@ -208,7 +208,6 @@ def test_published_rows_stand_beside_ours_and_are_those_of_the_paper_s_table(stu
         pd.testing.assert_frame_equal(
             theirs[["arm", "k", "estimate"]].reset_index(drop=True),
             paper[["arm", "k", "estimate"]].reset_index(drop=True),
-            check_dtype=False,  # the command keeps text in another way
         )
         assert (theirs["mark"] == "").all()
     layout = ablation.layout(ablation.table(seen))

@@ -85,7 +85,9 @@ def test_runs_start_in_order_on_the_first_free_slot() -> None:
     assert in_order_seconds([], num_slots=2) == 0.0
 
 
-@pytest.mark.parametrize(("at_steps", "times"), [(None, 1), (["last"], 1), ([0, 5, "last"], 3), ([5, 10], 2), (4, 3)])
+@pytest.mark.parametrize(
+    ("at_steps", "times"), [(None, 1), (["last"], 1), ([0, 5, "last"], 2), ([0], 1), ([5, 10], 2), (4, 3)]
+)
 def test_estimates_scale_with_the_policies_that_are_evaluated(tmp_path: Path, at_steps: object, times: int) -> None:
     finished = [run_of(tmp_path, timings={"train_seconds": 100.0, "evaluate_seconds": 20.0})]
     other = run_of(tmp_path)

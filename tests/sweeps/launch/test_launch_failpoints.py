@@ -7,6 +7,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from search_lab import SearchLab, in_lab, quest
@@ -29,11 +30,13 @@ QUICK_PROTOCOL = [("protocol", 1, "torn"), ("looks", 1, "flip")]
 QUICK_SEARCH = [("trial books", 3, "torn"), ("trials", 4, "kill"), ("frozen", 3, "torn")]
 
 
-def all_of(writes: dict[str, tuple[int, ...]], quick: list[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
-    found = [
+def cases(writes: dict[str, tuple[int, ...]], quick: list[tuple[str, int, str]]) -> list[Any]:
+    """Return every kind of break at every write; all but the quick ones are slow."""
+    every = [
         (name, number, kind) for name, numbers in writes.items() for number in numbers for kind in failpoints.KINDS
     ]
-    return [one for one in found if one not in quick]
+    assert set(quick) <= set(every)
+    return [case if case in quick else pytest.param(*case, marks=pytest.mark.slow) for case in every]
 
 
 def test_every_name_of_a_study_or_search_has_its_walk() -> None:
@@ -60,18 +63,8 @@ def night(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> StudyLab:
     return made
 
 
-@pytest.mark.parametrize(("name", "number", "kind"), QUICK)
-def test_a_study_broken_at_a_write_resumes(night, capfd, name, number, kind):
-    check_study(night, capfd, name, number, kind)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "number", "kind"), all_of(OF_STUDY, QUICK))
-def test_the_walk_of_a_study(night, capfd, name, number, kind):
-    check_study(night, capfd, name, number, kind)
-
-
-def check_study(night: StudyLab, capfd, name: str, number: int, kind: str) -> None:
+@pytest.mark.parametrize(("name", "number", "kind"), cases(OF_STUDY, QUICK))
+def test_a_study_broken_at_a_write_resumes(night: StudyLab, capfd, name: str, number: int, kind: str) -> None:
     assert broken(lambda: night.do("run", "--slots", "1"), name, number, kind) != 0, "the failpoint was not reached"
     capfd.readouterr()
     code = night.do("run", "--slots", "1")
@@ -97,18 +90,8 @@ def hunt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SearchLab]
         yield lab
 
 
-@pytest.mark.parametrize(("name", "number", "kind"), QUICK_SEARCH)
-def test_a_search_broken_at_a_write_resumes(hunt, name, number, kind):
-    check_search(hunt, name, number, kind)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "number", "kind"), all_of(OF_SEARCH, QUICK_SEARCH))
-def test_the_walk_of_a_search(hunt, name, number, kind):
-    check_search(hunt, name, number, kind)
-
-
-def check_search(hunt: SearchLab, name: str, number: int, kind: str) -> None:
+@pytest.mark.parametrize(("name", "number", "kind"), cases(OF_SEARCH, QUICK_SEARCH))
+def test_a_search_broken_at_a_write_resumes(hunt: SearchLab, name: str, number: int, kind: str) -> None:
     plain = quest(search={"sampler": "random"})
     assert broken(lambda: hunt.search(plain, inline=True) and 0, name, number, kind) != 0, "not reached"
     fault = ""
@@ -133,18 +116,8 @@ def protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Protoc
         yield ProtocolLab(made.conf, made.root)
 
 
-@pytest.mark.parametrize(("name", "number", "kind"), QUICK_PROTOCOL)
-def test_a_protocol_broken_at_a_write_resumes(protocol, capfd, name, number, kind):
-    check_protocol(protocol, capfd, name, number, kind)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "number", "kind"), all_of(OF_PROTOCOL, QUICK_PROTOCOL))
-def test_the_walk_of_a_protocol(protocol, capfd, name, number, kind):
-    check_protocol(protocol, capfd, name, number, kind)
-
-
-def check_protocol(protocol: ProtocolLab, capfd, name: str, number: int, kind: str) -> None:
+@pytest.mark.parametrize(("name", "number", "kind"), cases(OF_PROTOCOL, QUICK_PROTOCOL))
+def test_a_protocol_broken_at_a_write_resumes(protocol: ProtocolLab, capfd, name: str, number: int, kind: str) -> None:
     study = changed(arms=TWO, looks=[3, 5], smallest_effect="0.001pp")  # no look decides
     assert broken(lambda: protocol.do("protocol", study), name, number, kind) != 0, "the failpoint was not reached"
     capfd.readouterr()
