@@ -104,8 +104,7 @@ def test_a_job_of_a_cluster_starts_in_a_folder_with_packages_of_these_names(fold
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     process = job.start(job.Job(str(folder / "no_run"), "agrae_lab.train", (), 1, 0, None))
-    process.communicate()
-    assert process.returncode == 1
+    assert job.wait(process) == 1  # `communicate` would close the input, which asks the job to stop
     assert "agrae_lab.runs" in capfd.readouterr().err  # it came as far as looking for the run
 
 
