@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agrae_lab.runs import Run
-from analysis.claims.verdicts import NO_DATA, NOT_SUPPORTED, ONE_SEED, SUPPORTED, UNDECIDED, Verdict, describe
+from analysis.claims.verdicts import NO_DATA, Verdict
 from analysis.estimates.answers import Answer
 from analysis.estimates.control_gains import ControlGain
 from analysis.io.study import Study
@@ -55,21 +55,6 @@ class Result:
         """Sentences on data that were left out, a training reward other than accuracy, and differing settings."""
         reward = describe_reward(self.study.runs)
         return [*self.study.not_started, *([reward] if reward else []), *self.study.settings_differ, *self.notes]
-
-
-def verdict_line(verdict: Verdict) -> str:
-    """Return the claim and its verdict, then the deciding part with its interval."""
-    head = f"{verdict.claim} {verdict.verdict.upper()}: {verdict.title}"
-    if verdict.verdict == NO_DATA:
-        return f"{head} ({verdict.text})"
-    subject = "these checkpoints" if verdict.verdict == ONE_SEED else "parts"
-    counts = ", ".join(
-        f"{sum(part.verdict == word for part in verdict.parts)} {word}"
-        for word in (SUPPORTED, NOT_SUPPORTED, UNDECIDED)
-        if any(part.verdict == word for part in verdict.parts)
-    )
-    decided = f"\n    {describe(verdict.deciding)}" if verdict.deciding else ""
-    return f"{head} ({subject}: {counts}){decided}"
 
 
 def claims_line(verdicts: Sequence[Verdict]) -> str:
