@@ -1,11 +1,12 @@
 """Share of deliberate faults that the tests catch, room by room.
 
-    python -m benchmarks mutations          60 faults, about two hours of two cores
+    python -m benchmarks mutations          60 faults, about an hour of two cores
     python -m benchmarks.mutations 12 7     12 faults chosen by seed 7
 
 Each fault changes one expression of one file, in a copy of the repository, and runs the tests of the file's room until
-the first failure. A fault is caught if a test fails or the tests do not end in time; it survives if all of them pass.
-Every survivor is printed with its file, line and change: either a test is missing, or the change means the same.
+the first failure, those named like the file first. A fault is caught if a test fails and survives if all of them pass.
+It is out of time, and does not count as caught, if they do not end. Each is printed with its file, line and change: of
+a survivor either a test is missing, or the change means the same.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import ast
 import itertools
 import os
+import queue
 import random
 import shutil
 import signal
@@ -20,13 +22,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("agrae_lab", "sweeps", "analysis", "conf", "benchmarks", "tests", "docs")
 COPIED_FILES = ("pyproject.toml", "README.md", "Makefile", "constraints.txt", "CITATION.cff")
-SECONDS = 300
+SECONDS = 600
+CAUGHT, SURVIVED, OUT_OF_TIME = "caught", "SURVIVED", "OUT OF TIME"
+
+Fault = tuple[str, Path, ast.AST, ast.AST]  # room, file, node, broken node
 
 # Room → its tests; of rooms that take minutes, a part of them.
 MIRRORED = ("advantages", "tasks", "verify", "models", "runs", "sweeps/engines", "sweeps/search", "sweeps/launch")
@@ -98,21 +104,27 @@ def replaced(text: str, node: ast.AST, new: ast.AST) -> str:
     return b"".join(lines).decode()
 
 
-def survives(copy: Path, tests: tuple[str, ...]) -> bool:
-    """Return True if all tests of a room pass in a copy, within the time."""
-    command = [sys.executable, "-m", "pytest", "-m", "not slow", "-x", "-q", "-p", "no:cacheprovider", *tests]
+def outcome(copy: Path, changed_file: Path, tests: tuple[str, ...]) -> str:
+    """Run a room's tests in a copy until the first failure, and return what became of the fault."""
+    files = [file for name in tests for file in _test_files(copy / name)]
+    files.sort(key=lambda file: changed_file.stem.strip("_") not in file.stem)  # stable
+    command = [sys.executable, "-m", "pytest", "-m", "not slow", "-x", "-q", "-p", "no:cacheprovider", *map(str, files)]
     env = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(command, cwd=copy, env=env, stdout=subprocess.DEVNULL, start_new_session=True) as process:
         try:
-            return process.wait(timeout=SECONDS) == 0
+            return SURVIVED if process.wait(timeout=SECONDS) == 0 else CAUGHT
         except subprocess.TimeoutExpired:
-            return False
+            return OUT_OF_TIME
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def chosen(number: int, seed: int) -> list[tuple[str, Path, ast.AST, ast.AST]]:
+def _test_files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(path.rglob("test_*.py"))
+
+
+def chosen(number: int, seed: int) -> list[Fault]:
     """Return (room, file, node, broken node) of `number` faults, drawn room by room in turn."""
     draw = random.Random(seed)
     rooms = draw.sample(sorted(TESTS), len(TESTS))
@@ -124,24 +136,47 @@ def chosen(number: int, seed: int) -> list[tuple[str, Path, ast.AST, ast.AST]]:
 
 
 def main(number: int = 60, seed: int = 0) -> None:
-    caught: dict[str, list[bool]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder)
-        for name in COPIED:
-            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in COPIED_FILES:
-            shutil.copy(ROOT / name, copy / name)
-        for room, path, node, new in chosen(number, seed):
-            name, text = path.relative_to(ROOT), path.read_text()
-            (copy / name).write_text(replaced(text, node, new))
-            is_caught = not survives(copy, TESTS[room])
-            (copy / name).write_text(text)
-            caught.setdefault(room, []).append(is_caught)
-            change = f"{ast.unparse(node)} → {ast.unparse(new)}"
-            print(f"{'caught' if is_caught else 'SURVIVED':8} {name}:{node.lineno}: {change}", flush=True)  # type: ignore[attr-defined]
-    for room, outcomes in sorted(caught.items()):
-        print(f"{room:24} {sum(outcomes)} of {len(outcomes)} caught")
-    print(f"{sum(map(sum, caught.values()))} of {number} caught (seed {seed})")
+    found: dict[str, list[str]] = {}
+    num_copies = os.cpu_count() or 1
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(num_copies) as threads:
+        copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        for index in range(num_copies):
+            copies.put(_copied(Path(folder) / str(index)))
+
+        def tried(fault: Fault) -> str:
+            copy = copies.get()
+            try:
+                return _tried(copy, fault)
+            finally:
+                copies.put(copy)
+
+        faults_drawn = chosen(number, seed)
+        for (room, path, node, new), end in zip(faults_drawn, threads.map(tried, faults_drawn), strict=True):
+            found.setdefault(room, []).append(end)
+            place = f"{path.relative_to(ROOT)}:{node.lineno}"  # type: ignore[attr-defined]
+            print(f"{end:11} {place}: {ast.unparse(node)} → {ast.unparse(new)}", flush=True)
+    for room, ends in sorted(found.items()):
+        print(f"{room:24} {ends.count(CAUGHT)} of {len(ends)} caught")
+    ends = [end for of_room in found.values() for end in of_room]
+    print(f"{ends.count(CAUGHT)} of {number} caught, {ends.count(OUT_OF_TIME)} out of time (seed {seed})")
+
+
+def _copied(copy: Path) -> Path:
+    for name in COPIED:
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in COPIED_FILES:
+        shutil.copy(ROOT / name, copy / name)
+    return copy
+
+
+def _tried(copy: Path, fault: Fault) -> str:
+    room, path, node, new = fault
+    broken, text = copy / path.relative_to(ROOT), path.read_text()
+    broken.write_text(replaced(text, node, new))
+    try:
+        return outcome(copy, path, TESTS[room])
+    finally:
+        broken.write_text(text)
 
 
 if __name__ == "__main__":
