@@ -46,9 +46,28 @@ def test_the_page_shows_files_that_are_there() -> None:
 def test_the_tables_of_differences_are_the_records(path: Path) -> None:
     """Each row of the page's table of a study has the numbers of its CSV."""
     for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
-        points = [f"{100 * float(row[key]):+.1f}".replace("-", "−") for key in ("estimate", "lo", "hi")]
-        cell = f"{points[0]} [{points[1]}, {points[2]}]"
+        cell = _points(row)
         assert re.search(rf"^\| {re.escape(label(row['arm']))} \|.*{re.escape(cell)}", PAGE, re.M), (row["arm"], cell)
+
+
+def test_the_table_of_settings_is_the_record() -> None:
+    rows = list(csv.DictReader((RECORDS / "phase_diagram" / "settings.csv").read_text(encoding="utf-8").splitlines()))
+    held_out = [row for row in rows if row["benchmark"] == "countdown_tune"]
+    assert len(held_out) == 4 * 3 * 2  # settings × candidates × k
+    for row in held_out:
+        cell = _points(row)
+        assert re.search(rf"^\| k = {row['k']}, {row['setting']} \|.*{re.escape(cell)}", PAGE, re.M), (
+            row["panel"],
+            cell,
+        )
+    excluding = sum(float(row["lo"]) > 0 or float(row["hi"]) < 0 for row in rows)
+    assert f"Of the {len(rows)} intervals, {('no', 'one', 'two', 'three')[excluding]}\nexclude 0" in PAGE
+
+
+def _points(row: dict[str, str]) -> str:
+    """Return a row's difference as the page writes it: `+0.4 [−1.3, +2.1]`."""
+    points = [f"{100 * float(row[key]):+.1f}".replace("-", "−") for key in ("estimate", "lo", "hi")]
+    return f"{points[0]} [{points[1]}, {points[2]}]"
 
 
 def test_records_are_small() -> None:

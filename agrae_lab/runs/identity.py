@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agrae_lab.runs.files import RunError
@@ -34,6 +34,19 @@ def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         return
     for key, value in node.items():
         yield from leaves(value, f"{prefix}{key}.")
+
+
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dotted settings of a config, without its arm, seed, place and machine, and without derived keys."""
+    left_out = (*NOT_RESULT_SECTIONS, *DERIVED, "arm", "seed")
+    return {key: value for key, value in leaves(config) if key.partition(".")[0] not in left_out}
+
+
+def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the settings that are not the same in all configs, in the order of the first that has them."""
+    found = [settings(config) for config in configs]
+    keys = dict.fromkeys(key for one in found for key in one)
+    return [key for key in keys if len({repr(one.get(key)) for one in found}) > 1]
 
 
 def training_hash(config: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> str:

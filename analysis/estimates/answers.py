@@ -6,15 +6,16 @@ Intervals come from contrasts.py, as in all figures, tables and verdicts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from agrae_lab.runs import Comparison
 from analysis.estimates.pairwise import seed_spread
 from analysis.estimates.passk_curves import collect
+from analysis.io.configurations import is_configuration
 from analysis.io.parquet import FrameError
-from analysis.io.study import BASE, Study
+from analysis.io.study import BASE, Study, by_setting
 from analysis.presentation.style import label, sort_arms
 from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.evaluations import CHECKPOINTS, Contrast, Evaluations
@@ -43,7 +44,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Answer:
-    """Differences of one candidate on one benchmark, by k."""
+    """Differences of one candidate on one benchmark, by k; setting: of both, where the reference has several."""
 
     benchmark: str
     arm: str
@@ -52,6 +53,7 @@ class Answer:
     num_problems: int
     num_samples: int
     unfinished: tuple[str, ...]  # which of the two have no finished run
+    setting: str = ""
 
     @property
     def num_seeds(self) -> int:
@@ -67,9 +69,17 @@ class Answer:
 def answers(study: Study) -> list[Answer]:
     """Return the answers of a study, by benchmark and in display order of the candidates.
 
+    If the reference has several configurations, each candidate is compared with it under every setting that both have.
+
     Raises:
         FrameError: an evaluation cannot be read, or two of them cannot be compared.
     """
+    if study.reference not in study.in_several_configurations:
+        return _answers(study)
+    return [replace(one, setting=name) for name, part in by_setting(study).items() for one in _answers(part)]
+
+
+def _answers(study: Study) -> list[Answer]:
     found = []
     for benchmark in study.benchmarks:
         evaluations = collect(study, benchmark)
@@ -80,20 +90,26 @@ def answers(study: Study) -> list[Answer]:
     return found
 
 
-def without_answer(study: Study) -> list[str]:
-    """Return a sentence for the reference or candidate that no evaluation has under its name."""
+def without_answer(study: Study, found: Sequence[Answer]) -> list[str]:
+    """Return a sentence for the reference or candidate that the answers found lack."""
     named = (study.reference, *study.comparison.candidates)
-    wanting = [arm for arm in named if arm != BASE and arm not in study.arms]
-    several = [arm for arm in wanting if any(run.arm == arm for run in study.runs)]
-    sentences = [f"No comparison with {label(arm)}, which has several configurations here." for arm in several]
-    sentences += [f"No comparison with {label(arm)}, which has no run here." for arm in wanting if arm not in several]
+    wanting = [arm for arm in named if arm != BASE and not any(run.arm == arm for run in study.runs)]
+    sentences = [f"No comparison with {label(arm)}, which has no run here." for arm in wanting]
+    if not found and study.reference in study.in_several_configurations:
+        sentences.append(
+            f"No comparison with {label(study.reference)}, which has several configurations here, "
+            "none of them alone under the settings of a candidate."
+        )
     return sentences
 
 
 def candidates(evaluations: Evaluations, comparison: Comparison) -> list[str]:
     """Return the evaluated arms that are compared with the reference, in display order."""
-    chosen = comparison.candidates or [arm for arm in evaluations.correct if arm != BASE]
-    return sort_arms([arm for arm in chosen if arm in evaluations.correct and arm != comparison.reference])
+    named, reference = comparison.candidates, comparison.reference
+    known = [arm for arm in evaluations.correct if not is_configuration(arm, reference)]
+    if named:
+        return sort_arms([arm for arm in known if any(is_configuration(arm, one) for one in named)])
+    return sort_arms([arm for arm in known if arm != BASE])
 
 
 def question_ks(num_samples: int, comparison: Comparison) -> list[int]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from agrae_lab.runs import Run, leaves
 from analysis.estimates.answers import answers
 from analysis.io.study import Study
 from analysis.presentation.style import PERCENT, colour, label, marker, minus
@@ -20,13 +18,13 @@ PAPER = ""
 COLUMNS = 2
 EMPTY = "the study has one setting"
 
-_SECTIONS = ("world", "train", "task", "model", "evaluation")  # of a config, beside the method and the seed
 _APART = 0.22  # between the k of one setting, whose heights are 1 apart
 
 
 def table(study: Study) -> pd.DataFrame:
     """Return a row for each candidate, benchmark, setting and k; height: y. No rows for a single setting."""
-    parts = by_setting(study)
+    found = answers(study)
+    settings = list(dict.fromkeys(answer.setting for answer in found))
     rows = [
         {
             "panel": minus(answer.arm, answer.reference)
@@ -34,7 +32,7 @@ def table(study: Study) -> pd.DataFrame:
             "benchmark": answer.benchmark,
             "arm": answer.arm,
             "reference": answer.reference,
-            "setting": setting,
+            "setting": answer.setting,
             "k": difference.k,
             "estimate": difference.interval.estimate,
             "lo": difference.interval.lo,
@@ -42,38 +40,12 @@ def table(study: Study) -> pd.DataFrame:
             "seeds": difference.interval.num_seeds,
             "method": difference.interval.method,
             "speaks_of": difference.interval.speaks_of,
-            "height": len(parts) - 1 - list(parts).index(setting) - _APART * place,
+            "height": len(settings) - 1 - settings.index(answer.setting) - _APART * place,
         }
-        for setting, part in parts.items()
-        for answer in answers(part)
+        for answer in found
         for place, difference in enumerate(answer.differences)
     ]
-    found = pd.DataFrame(rows)
-    return found if len(rows) and found["setting"].nunique() > 1 else pd.DataFrame()
-
-
-def by_setting(study: Study) -> dict[str, Study]:
-    """Return the part of the study under each setting; a setting is named by the values that differ."""
-    settings = {run.key: _setting(run) for run in study.runs}
-    varied = [
-        key
-        for key in dict.fromkeys(key for setting in settings.values() for key in setting)
-        if len({setting.get(key) for setting in settings.values()}) > 1
-    ]
-    parts: dict[tuple[str, ...], list[Run]] = {}
-    for run in study.runs:
-        parts.setdefault(tuple(settings[run.key].get(key, "–") for key in varied), []).append(run)
-    names = [key.rpartition(".")[2] for key in varied]
-    return {
-        ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True)): replace(
-            study, runs=tuple(runs)
-        )
-        for values, runs in parts.items()
-    }
-
-
-def _setting(run: Run) -> dict[str, str]:
-    return {key: str(value) for key, value in leaves({name: run.config.get(name) for name in _SECTIONS})}
+    return pd.DataFrame(rows if len(settings) > 1 else [])
 
 
 def caption(table: pd.DataFrame) -> str:

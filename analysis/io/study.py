@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agrae_lab.runs import Comparison, Experiment, Run, RunError, leaves, read_run
+from analysis.io.configurations import group_by_arm
 from analysis.io.parquet import AGAIN, FrameError
 
 Answer = TypeVar("Answer")
@@ -16,8 +17,11 @@ Answer = TypeVar("Answer")
 BASE = "base"
 ACCURACY = "accuracy"
 
+_SETTING = ("world", "train", "task", "model", "evaluation")  # sections of a config beside the method and the seed
+
 # Config keys that figures, claims and reports need.
 _LINKS = ("advantage.base.name", "advantage.sample.name", "advantage.group.name")
+_MOST_RUNS = 3  # that a sentence names
 _NEEDED = ("arm", "seed", "advantage.name", "advantage.flavor", *_LINKS)
 
 
@@ -55,15 +59,13 @@ class Study:
 
     @cached_property
     def arms(self) -> dict[str, tuple[Run, ...]]:
-        """Arm → its runs by seed. Two configs under one name are two arms, named with their hash: never pooled."""
-        folders: dict[str, set[str]] = {}
-        for run in self.runs:
-            folders.setdefault(run.arm, set()).add(run.path.parent.name)
-        arms: dict[str, list[Run]] = {}
-        for run in self.runs:
-            key = run.arm if len(folders[run.arm]) == 1 else run.path.parent.name
-            arms.setdefault(key, []).append(run)
-        return {arm: tuple(sorted(runs, key=lambda run: run.seed)) for arm, runs in arms.items()}
+        """Arm → its runs by seed. Two configs under one name are two arms, named by what differs: never pooled."""
+        return group_by_arm(self.runs)
+
+    @property
+    def in_several_configurations(self) -> list[str]:
+        """Arms of which the study has several configurations."""
+        return list(dict.fromkeys(runs[0].arm for arm, runs in self.arms.items() if arm != runs[0].arm))
 
     def without(self, path: Path) -> Study:
         """Return the study without the run in that directory."""
@@ -84,19 +86,22 @@ class Study:
         flat = {run.key: dict(leaves(run.config)) for run in self.runs}
         shared = ("train.", "task.", "model.", "evaluation.")
         keys = sorted({key for config in flat.values() for key in config if key.startswith(shared)})
-        sentences = [
-            f"{arm} is one of several configurations of {runs[0].arm}: each is drawn by itself, and no claim uses them"
-            for arm, runs in self.arms.items()
-            if arm != runs[0].arm
-        ]
+        sentences = []
+        if several := self.in_several_configurations:
+            names = ", ".join(several)
+            sentences.append(f"several configurations of {names}: each is drawn by itself, and no claim uses them")
         for key in keys:
             by_value: dict[str, list[str]] = {}
             for run_key, config in flat.items():
                 by_value.setdefault(str(config.get(key)), []).append(run_key)
             if len(by_value) > 1:
-                parts = (f"{value} in {', '.join(run_keys)}" for value, run_keys in by_value.items())
+                parts = (f"{value} in {_listed(run_keys)}" for value, run_keys in by_value.items())
                 sentences.append(f"{key} is not the same in all runs: {'; '.join(parts)}")
         return sentences
+
+
+def _listed(run_keys: Sequence[str]) -> str:
+    return ", ".join(run_keys) if len(run_keys) <= _MOST_RUNS else f"{len(run_keys)} runs"
 
 
 def load_study(root: Path, experiment: Experiment) -> Study:
@@ -165,6 +170,21 @@ def split_by_model(study: Study) -> list[Study]:
         return [study]
     chosen = {model: tuple(run for run in study.runs if model_name(run) == model) for model in study.models}
     return [replace(study, name=f"{study.name}/{model}", runs=runs) for model, runs in chosen.items()]
+
+
+def by_setting(study: Study) -> dict[str, Study]:
+    """Return the part of the study under each setting: `num_prompts 64, temperature 0.7`, or "" for a single one.
+
+    A setting is everything but the method and the seed.
+    """
+    flat = {run.key: dict(leaves({name: run.config.get(name) for name in _SETTING})) for run in study.runs}
+    keys = dict.fromkeys(key for setting in flat.values() for key in setting)
+    varied = [key for key in keys if len({str(setting.get(key)) for setting in flat.values()}) > 1]
+    parts: dict[str, list[Run]] = {}
+    for run in study.runs:
+        words = (f"{key.rpartition('.')[2]} {flat[run.key].get(key, '–')}" for key in varied)
+        parts.setdefault(", ".join(words), []).append(run)
+    return {name: replace(study, runs=tuple(runs)) for name, runs in parts.items()}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from agrae_lab.runs import Run
+from analysis.io.configurations import group_by_arm
 from analysis.io.study import ACCURACY, reward_name
 from analysis.presentation.style import label
 from analysis.statistics.evaluations import BASE_MODEL
@@ -44,13 +45,11 @@ def stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def describe_reward(runs: Sequence[Run]) -> str:
     """Return a sentence on the reward in training, or "" where it was accuracy only."""
-    pairs = list(dict.fromkeys((run.arm, _reward_words(run)) for run in runs))
+    pairs = {(run.arm, _reward_words(run)) for run in runs}
     several = {arm for arm, count in Counter(arm for arm, _ in pairs).items() if count > 1}
-    arms: dict[
-        str, dict[str, None]
-    ] = {}  # words of a reward → its arms; an arm with several rewards is named by its configurations
-    for run in runs:
-        arms.setdefault(_reward_words(run), {})[run.path.parent.name if run.arm in several else run.arm] = None
+    arms: dict[str, dict[str, None]] = {}  # words of a reward → its arms
+    for name, (run, *_) in group_by_arm(runs).items():
+        arms.setdefault(_reward_words(run), {})[name if run.arm in several else run.arm] = None
     if not arms.keys() - {REWARDS[ACCURACY]}:
         return ""
     named_arms = {words: "" if len(arms) == 1 else f" in {', '.join(map(label, own))}" for words, own in arms.items()}

@@ -119,16 +119,16 @@ PERCENT = FuncFormatter(lambda share, _: f"{100 * share:g}".replace("-", "−"))
 
 
 def label(arm: object) -> str:
-    """Return an arm's display name: `a_grae` → A-GRAE, `grpo-1a2b3c4d` → GRPO (1a2b3c4d), `a_grae+l1` → A-GRAE + l1.
+    """Return an arm's display name: `a_grae+l1` → A-GRAE + l1, `grpo (num_steps 8)` → GRPO (num_steps 8).
 
     Of a name with several differences, the longest known beginning counts: `grpo+dapo+resampled` → DAPO + resampled.
     An unknown arm keeps its name, with spaces for underscores.
     """
     if (known := LABELS.get(str(arm))) is not None:
         return known
-    name, _, digest = str(arm).rpartition("-")
-    if name in LABELS:
-        return f"{LABELS[name]} ({digest})"
+    name, bracket, settings = str(arm).partition(" (")
+    if bracket:
+        return f"{label(name)} ({settings}"
     parts = _MATCHED.sub("+l1", str(arm)).split("+")
     for num in range(len(parts) - 1, 0, -1):
         if (known := LABELS.get("+".join(parts[:num]))) is not None:
@@ -145,20 +145,19 @@ def minus(arm: object, reference: object) -> str:
 def look(arm: str) -> Look:
     """Return an arm's look: fixed for the paper's arms, derived from the name for any other.
 
-    An arm of the paper at GRPO's update mass has that arm's colour, and a dash of its own.
+    An arm of the paper at GRPO's update mass has that arm's colour, and a dash of its own; one of several
+    configurations has a marker of its own as well.
     """
     if (known := _LOOKS.get(arm)) is not None:
         return known
     if (known := _LOOKS.get(_MATCHED.sub("", arm))) is not None:
         return replace(known, dash=_LOOSE if known.dash != _LOOSE else _DOTTED)
     ahead, back = zlib.crc32(arm.encode()), zlib.crc32(arm.encode()[::-1])
-    colour = _OTHER_COLOURS[ahead % len(_OTHER_COLOURS)]
-    return Look(
-        colour,
-        _mirrored(colour),
-        _OTHER_MARKERS[back % len(_OTHER_MARKERS)],
-        _OTHER_DASHES[(ahead ^ back) % len(_OTHER_DASHES)],
-    )
+    colour, marker = _OTHER_COLOURS[ahead % len(_OTHER_COLOURS)], _OTHER_MARKERS[back % len(_OTHER_MARKERS)]
+    dash = _OTHER_DASHES[(ahead ^ back) % len(_OTHER_DASHES)]
+    if (known := _LOOKS.get(arm.partition(" (")[0])) is not None:
+        return replace(known, marker=marker, dash=dash)
+    return Look(colour, _mirrored(colour), marker, dash)
 
 
 def colour(arm: str) -> str:
@@ -185,7 +184,8 @@ def line_style(arm: str) -> dict[str, Any]:
 def sort_arms(arms: list[str]) -> list[str]:
     """Return the arms in display order: base, the paper's arms in the paper's order, others by name."""
     known = list(LABELS)
-    return sorted(arms, key=lambda arm: (known.index(arm) if arm in known else len(known), arm))
+    place = {arm: arm.partition(" (")[0] for arm in arms}
+    return sorted(arms, key=lambda arm: (known.index(place[arm]) if place[arm] in known else len(known), arm))
 
 
 _PAGE, _INK = 0.09, 0.93  # luma of white and of black on a dark page

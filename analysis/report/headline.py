@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from analysis.estimates.answers import (
@@ -29,14 +30,22 @@ def headline(result: Result) -> list[str]:
     comparison, found = result.study.comparison, result.answers
     several = len({answer.benchmark for answer in found}) > 1
     smallest = f"{100 * comparison.smallest_share:g} pp"
-    sentences = [_sentence(answer, smallest, all_ks=bool(comparison.ks), named=several)
-                 for answer in found]  # fmt: skip
+    all_ks = bool(comparison.ks)
+    by_pair: dict[tuple[str, str], list[Answer]] = {}  # benchmark and candidate → an answer for each setting
+    for answer in found:
+        by_pair.setdefault((answer.benchmark, answer.arm), []).append(answer)
+    sentences = [
+        _sentence(one[0], smallest, all_ks=all_ks, named=several)
+        if len(one) == 1
+        else _over_settings(one, smallest, all_ks=all_ks, named=several)
+        for one in by_pair.values()
+    ]
     found_gains = result.control_gains
     beside = [_beside_control(gain, named=several) for gain in found_gains]
     are_controls = {answer.arm for answer in found} <= {control for gain in found_gains for control in gain.controls}
     # the question of a study of controls is the gain beside theirs
     ordered = [*beside, *sentences] if are_controls else [*sentences, *beside]
-    return [*ordered, *(without_answer(result.study) if result.study.benchmarks else ())]
+    return [*ordered, *(without_answer(result.study, found) if result.study.benchmarks else ())]
 
 
 def skipped(rendered: Iterable[Rendered]) -> str:
@@ -54,10 +63,40 @@ def _sentence(answer: Answer, smallest: str, *, all_ks: bool, named: bool) -> st
     shown = answer.differences if all_ks else _ends(answer.differences)
     names = minus(answer.arm, answer.reference)
     ways = "; ".join(f"at k = {one.k}: {points(one.interval)}" for one in shown)
-    place = f"on {answer.benchmark}, " if named else ""
+    place = "".join(
+        f"{word} {name}, " for word, name in (("on", answer.benchmark * named), ("under", answer.setting)) if name
+    )
     basis = f"{answer.num_seeds} seed{'s' * (answer.num_seeds != 1)}, {answer.num_problems} problems"
     marked = f" (unfinished: {', '.join(map(label, answer.unfinished))})" if answer.unfinished else ""
     return f"{names} {place}{ways}; {basis}{marked}: {_conclusion(answer, shown, smallest)}."
+
+
+def _over_settings(found: Sequence[Answer], smallest: str, *, all_ks: bool, named: bool) -> str:
+    """Return such as `A-GRAE − GRPO under 4 settings: at k = 1 from −3.1 pp [−5.2, −1.0] (num_steps 8) to …`."""
+    first = found[0]
+    by_k: dict[int, dict[str, Difference]] = {}
+    for answer in found:
+        for one in answer.differences if all_ks else _ends(answer.differences):
+            by_k.setdefault(one.k, {})[answer.setting] = one
+    ways = []
+    for k, ones in by_k.items():
+        ordered = sorted(ones.items(), key=lambda item: item[1].interval.estimate)
+        ends = " to ".join(
+            f"{points(one.interval)} ({setting})" for setting, one in dict((ordered[0], ordered[-1])).items()
+        )
+        counts = Counter(_words(smallest)[one.word] for one in ones.values())
+        ways.append(f"at k = {k} from {ends}: {', '.join(f'{word} under {count}' for word, count in counts.items())}")
+    place = f"on {first.benchmark} " if named else ""
+    seeds = sorted({answer.num_seeds for answer in found})
+    basis = f"{' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seed{'s' * (seeds[-1] != 1)} each"
+    method = "" if all(answer.speaks_of_method for answer in found) else "; nothing can be said of the method"
+    names = minus(first.arm, first.reference)
+    head = f"{names} {place}under {len(found)} settings"
+    return f"{head}: {'; '.join(ways)}; {basis}, {first.num_problems} problems{method}."
+
+
+def _words(smallest: str) -> dict[str, str]:
+    return {BETTER: "better", WORSE: "worse", ALIKE: f"less than {smallest} apart", UNDECIDED: "undecided"}
 
 
 def _beside_control(gain: ControlGain, *, named: bool) -> str:
@@ -83,10 +122,9 @@ def _ends(differences: Sequence[Difference]) -> list[Difference]:
 def _conclusion(answer: Answer, shown: Sequence[Difference], smallest: str) -> str:
     if not answer.speaks_of_method:
         return "nothing can be said of the method"
-    words = {BETTER: "better", WORSE: "worse", ALIKE: f"less than {smallest} apart", UNDECIDED: "undecided"}
     by_word: dict[str, list[str]] = {}
     for one in shown:
-        by_word.setdefault(words[one.word], []).append(str(one.k))
+        by_word.setdefault(_words(smallest)[one.word], []).append(str(one.k))
     found = "; ".join(f"{word} at k = {' and '.join(ks)}" for word, ks in by_word.items())
     return "; ".join(filter(None, (found, _remedy(answer, shown, smallest))))
 

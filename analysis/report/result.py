@@ -16,7 +16,8 @@ from analysis.presentation.style import label
 from analysis.presentation.table_layout import Layout
 from analysis.statistics.intervals import LEVEL
 
-LEAD_FIGURE, LEAD_TABLE = "gain", "table_answer"
+LEAD_FIGURES = ("gain", "settings")  # the first that was drawn: the second if the reference has several settings
+LEAD_TABLE = "table_answer"
 NOT_EVALUATED = "No data yet: no run has been evaluated."
 NO_ANSWER = "No answer yet: the reference and a candidate have not both been evaluated."
 UNFINISHED = (
@@ -43,7 +44,9 @@ class Result:
     @property
     def lead_figures(self) -> list[Rendered]:
         """The figure that belongs to the answer, if it was drawn."""
-        return [figure for figure in self.figures if figure.name == LEAD_FIGURE and not figure.reason]
+        return [
+            figure for name in LEAD_FIGURES for figure in self.figures if figure.name == name and not figure.reason
+        ][:1]
 
     @property
     def lead_tables(self) -> list[Rendered]:

@@ -19,10 +19,10 @@ PAPER = ""
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Return rows: benchmark, arm, reference, k, Pass@k of the arm minus the reference's (shares), p_value, word.
+    """Return rows: benchmark, setting, arm, reference, k, Pass@k of the arm minus the reference's, p_value, word.
 
-    word: better, worse, alike (smaller than the smallest effect) or undecided. needed: seeds of each arm that find the
-    smallest effect on these problems with power 0.8, where that is undecided and known.
+    Pass@k is a share. word: better, worse, alike (smaller than the smallest effect) or undecided. needed: seeds of each
+    arm that find the smallest effect on these problems with power 0.8, where that is undecided and known.
 
     Raises:
         FrameError: an evaluation cannot be read, or two of them cannot be compared.
@@ -34,6 +34,7 @@ def _rows(answer: Answer) -> Iterator[dict[str, Any]]:
     for difference in answer.differences:
         yield {
             "benchmark": answer.benchmark,
+            "setting": answer.setting,
             "arm": answer.arm,
             "reference": answer.reference,
             "k": difference.k,
@@ -57,9 +58,10 @@ def layout(table: pd.DataFrame) -> Layout:
     """Return candidates down and k across, then seeds and scope."""
     ks = sorted(table["k"].unique())
     blocks = []
-    for benchmark, on in table.groupby("benchmark", sort=False):
+    for (benchmark, setting), on in table.groupby(["benchmark", "setting"], sort=False):
         lines = [_line(rows, ks) for _, rows in on.groupby("arm", sort=False)]
-        title = f"{benchmark} ({on['problems'].iloc[0]} problems, n = {on['n'].iloc[0]})"
+        place = f"{benchmark}, {setting}" if setting else benchmark
+        title = f"{place} ({on['problems'].iloc[0]} problems, n = {on['n'].iloc[0]})"
         blocks.append(Block(title, tuple(lines)))
     cautions = [text for text in table["caution"].unique() if text]
     methods = list(table.loc[table["lo"].notna(), "method"].unique())

@@ -15,7 +15,7 @@ class RunNames:
     """Names of runs. Several cells of one arm are told apart by the settings in which they differ."""
 
     def __init__(self, known: Iterable[runs.Run] = ()) -> None:
-        self._cells: dict[str, dict[str, Mapping[str, Any]]] = {}  # arm → folder of a cell → its settings
+        self._cells: dict[str, dict[str, Mapping[str, Any]]] = {}  # arm → folder of a cell → its config
         self._labels: dict[str, str] = {}
         for run in known:
             self.add(run)
@@ -24,7 +24,7 @@ class RunNames:
         """Take a run into account."""
         cells = self._cells.setdefault(run.arm, {})
         if run.path.parent.name not in cells:
-            cells[run.path.parent.name] = _settings(run)
+            cells[run.path.parent.name] = with_config(run).config
             self._labels.clear()
 
     def cell(self, run: runs.Run) -> str:
@@ -43,9 +43,8 @@ class RunNames:
         cells = self._cells[arm]
         if len(cells) == 1:
             return arm
-        keys = dict.fromkeys(key for settings in cells.values() for key in settings)
-        differ = [key for key in keys if len({repr(settings.get(key)) for settings in cells.values()}) > 1]
-        words = [f"{key.rpartition('.')[2]}={cells[folder].get(key)}" for key in differ[:_MOST_SETTINGS]]
+        differ, own = runs.differing(list(cells.values())), runs.settings(cells[folder])
+        words = [f"{key.rpartition('.')[2]}={own.get(key)}" for key in differ[:_MOST_SETTINGS]]
         more = ["…"] if len(differ) > _MOST_SETTINGS else []
         return " ".join([arm, *words, *more, f"({folder.rpartition('-')[2]})"])
 
@@ -56,9 +55,3 @@ def with_config(run: runs.Run) -> runs.Run:
         with suppress(runs.RunError):
             return runs.read_run(run.path)
     return run
-
-
-def _settings(run: runs.Run) -> Mapping[str, Any]:
-    run = with_config(run)
-    left_out = {*runs.NOT_RESULT_SECTIONS, *runs.DERIVED, "arm", "seed"}
-    return {key: value for key, value in runs.leaves(run.config) if key.partition(".")[0] not in left_out}

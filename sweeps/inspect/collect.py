@@ -61,12 +61,7 @@ def _row(run: runs.Run, cells: Mapping[str, str]) -> dict[str, Any]:
     identity["status"] = shown_status(run)
     ended = {"error": run.meta.get("error"), "failure": failure.get("class")}
     attempts = {"attempts": len(run.meta.get("attempts", ())), **run.meta.get("timings", {})}
-    kept = {
-        key: value
-        for key, value in run.config.items()
-        if key not in (*runs.NOT_RESULT_SECTIONS, *runs.DERIVED, "arm", "seed")
-    }
-    settings = {f"setting {key}": value for key, value in runs.leaves(kept) if value != {}}
+    settings = {f"setting {key}": value for key, value in runs.settings(run.config).items() if value != {}}
     return {**identity, **ended, **attempts, **settings, **_values(run)}
 
 

@@ -7,10 +7,8 @@ from typing import Any
 
 import yaml
 
-from agrae_lab.runs import DERIVED, NOT_RESULT_SECTIONS, leaves
+from agrae_lab.runs import differing, settings
 from analysis.io.study import Study
-
-_NOT_COMPARED = (*NOT_RESULT_SECTIONS, *DERIVED, "seed", "arm")
 
 
 @dataclass(frozen=True)
@@ -28,12 +26,8 @@ def yaml_text(value: Any) -> str:
 
 def differences(study: Study) -> list[Difference]:
     """Return the settings whose values differ between arms, in the config's order; runs of one arm agree."""
-    configs = [dict(leaves(runs[0].config)) for runs in study.arms.values()]
-    found = []
-    for key in dict.fromkeys(key for config in configs for key in config):
-        if key.split(".")[0] in _NOT_COMPARED:
-            continue
-        values = tuple(yaml_text(config[key]) if key in config else None for config in configs)
-        if len(set(values)) > 1:
-            found.append(Difference(key, values))
-    return found
+    configs = [settings(runs[0].config) for runs in study.arms.values()]
+    return [
+        Difference(key, tuple(yaml_text(config[key]) if key in config else None for config in configs))
+        for key in differing([runs[0].config for runs in study.arms.values()])
+    ]

@@ -1,13 +1,18 @@
 """The figure of a grid of settings: each candidate against the reference under the same setting."""
 
+from dataclasses import replace
+
 import pytest
 from analysis_lab import Root, description
 
 from agrae_lab.runs import list_experiments
 from analysis.estimates.answers import answers
 from analysis.figures import find, settings
-from analysis.io.study import load_study
-from analysis.presentation.render import render
+from analysis.io.study import by_setting, load_study
+from analysis.presentation.render import Rendered, render
+from analysis.report.headline import headline, points
+from analysis.report.result import Result
+from analysis.tables import answer as table_answer
 
 
 def study_of(root, rates, arms=("grpo", "hard_focused"), seeds=(0, 1, 2)):
@@ -28,7 +33,7 @@ def test_each_setting_is_a_study_of_its_own(root, tmp_path):
     study = study_of(root, [1e-4, 1e-3])
     table = find("settings").table(study)
     assert list(table["setting"].unique()) == ["learning_rate 0.0001", "learning_rate 0.001"]
-    for setting, part in settings.by_setting(study).items():
+    for setting, part in by_setting(study).items():
         (answer,) = answers(part)
         rows = table[table["setting"] == setting]
         assert list(rows["k"]) == [difference.k for difference in answer.differences]
@@ -37,6 +42,39 @@ def test_each_setting_is_a_study_of_its_own(root, tmp_path):
     assert "2 settings; seeds per arm and setting: 3." in description(settings, table)
     assert render(settings, study, tmp_path).reason == ""
     assert (tmp_path / "settings.svg").is_file()
+
+
+def test_headline_and_table_answer_under_each_setting(root):
+    study = study_of(root, [1e-4, 1e-3])
+    found = answers(study)
+    assert [(one.arm, one.setting) for one in found] == [
+        ("hard_focused", f"learning_rate {rate}") for rate in (0.0001, 0.001)
+    ]
+    (sentence,) = headline(Result(study, answers=found))
+    assert sentence.startswith("Hard-Focused − GRPO under 2 settings: at k = 1 from ")
+    for one in found:
+        assert f"{points(one.differences[0].interval)} ({one.setting})" in sentence
+    assert sentence.endswith("; 3 seeds each, 20 problems.")
+    (title, other) = [block.title for block in table_answer.layout(table_answer.table(study)).blocks]
+    assert (title, other) == tuple(f"countdown_test, {one.setting} (20 problems, n = 32)" for one in found)
+    drawn = Rendered("settings", "", "", "", "")
+    assert Result(study, figures=[Rendered("gain", "", "", "", "no data yet"), drawn]).lead_figures == [drawn]
+
+
+def test_one_shared_setting_is_named_in_the_sentence(root):
+    study = study_of(root, [1e-4, 1e-3])
+    kept = [run for run in study.runs if run.arm == "grpo" or run.config["train"]["learning_rate"] == 1e-3]
+    study = replace(study, runs=tuple(kept))
+    (sentence,) = headline(Result(study, answers=answers(study)))
+    assert sentence.startswith("Hard-Focused − GRPO under learning_rate 0.001, at k = 1: ")
+
+
+def test_a_reference_in_several_configurations_of_its_own_is_not_compared(root):
+    study = study_of(root, [1e-4])
+    other = root.run("grpo", 0, engine="other", train=study.runs[0].config["train"])
+    study = replace(study, runs=(*study.runs, other))
+    (sentence,) = headline(Result(study, answers=answers(study)))
+    assert sentence.startswith("No comparison with GRPO, which has several configurations here, ")
 
 
 def test_arms_that_share_no_setting_are_not_compared(root):

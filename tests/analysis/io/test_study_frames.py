@@ -7,6 +7,7 @@ import yaml
 from analysis_lab import BENCHMARK
 
 from agrae_lab.runs import Experiment, list_experiments
+from analysis.io.configurations import group_by_arm, is_configuration
 from analysis.io.study import load_study, merge_studies, model_name, split_by_model
 
 
@@ -36,8 +37,35 @@ def test_two_configurations_of_an_arm_are_two_arms(new_root) -> None:
     root = new_root()
     a, b = root.run("grpo"), root.run("grpo", engine="other")
     study = load_study(root.path, Experiment("x", "?", (a.key, b.key)))
-    assert sorted(study.arms) == sorted([a.path.parent.name, b.path.parent.name])
-    assert "several configurations of grpo" in study.settings_differ[0]
+    assert sorted(study.arms) == [f"grpo (engine {name})" for name in ("None", "other")]
+    assert "several configurations of grpo: each" in study.settings_differ[0]
+
+
+def test_configurations_are_named_by_what_differs_and_by_their_hash_where_that_is_not_shown(new_root) -> None:
+    root = new_root()
+
+    def named(**changes):
+        runs = [root.run("grpo", train=root.config("grpo", 0)["train"] | change) for change in changes["trains"]]
+        return runs, list(group_by_arm(runs))
+
+    runs, names = named(trains=[{"num_prompts": 8, "temperature": 0.7}, {"num_prompts": 8, "temperature": 1.0}])
+    assert names == ["grpo (temperature 0.7)", "grpo (temperature 1.0)"]
+    assert names[0] in load_study(root.path, Experiment("x", "?", tuple(run.key for run in runs))).arms
+    four = ("num_prompts", "num_generations", "num_steps", "temperature")
+    runs, names = named(trains=[dict.fromkeys(four, 4), dict.fromkeys(four, 2), dict.fromkeys(four[:3], 2)])
+    digests = [run.path.parent.name[-8:] for run in runs]
+    assert len(set(names)) == 3
+    assert [digest in name for digest, name in zip(digests, names, strict=True)] == [False, True, True]
+    assert is_configuration(names[0], "grpo")
+    assert not is_configuration("grpo_lead", "grpo")
+
+
+def test_a_setting_of_many_runs_is_counted(new_root) -> None:
+    root = new_root()
+    trains = [root.config("grpo", 0)["train"] | {"num_prompts": num} for num in (8, 9)]
+    runs = [root.run("grpo", seed, train=train) for train in trains for seed in range(4)]
+    study = load_study(root.path, Experiment("x", "?", tuple(run.key for run in runs)))
+    assert study.settings_differ[1:] == ["train.num_prompts is not the same in all runs: 8 in 4 runs; 9 in 4 runs"]
 
 
 def test_settings_that_differ_are_named(new_root) -> None:

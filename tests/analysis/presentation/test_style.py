@@ -95,7 +95,7 @@ def test_the_paper_s_arms_are_apart_in_grey() -> None:
 
 
 def test_any_other_arm_has_one_look_everywhere() -> None:
-    for arm in ("my_own", "a_grae+l1", "grpo-1a2b3c4d", "dr_grpo"):
+    for arm in ("my_own", "a_grae+l1", "grpo (num_steps 8)", "dr_grpo"):
         assert line_style(arm) == line_style(arm)
         assert contrast(colour(arm), WHITE) > 2.8
         assert contrast(on_dark(colour(arm)), DARK_PAGE) > 3
@@ -105,20 +105,20 @@ def test_any_other_arm_has_one_look_everywhere() -> None:
 def test_names_for_readers() -> None:
     names = {
         "a_grae_sample_only": "A-GRAE (sample level only)",
-        "grpo-1a2b3c4d": "GRPO (1a2b3c4d)",
+        "grpo (num_steps 8, tau 0.5)": "GRPO (num_steps 8, tau 0.5)",
         "my_own_$x$": "my own $x$",
         "a_grae+l1": "A-GRAE + l1",
         "a_grae_l1": "A-GRAE + l1",
         "grpo_l1x": "grpo l1x",
         "grpo+dapo": "DAPO",
         "a_grae+dr_grpo+dr_grpo": "Dr.GRPO + A-GRAE",
-        "a_grae+dapo-1a2b3c4d": "DAPO + A-GRAE (1a2b3c4d)",
+        "a_grae+dapo (num_steps 8)": "DAPO + A-GRAE (num_steps 8)",
         "grpo+l1+dapo": "GRPO + l1 + dapo",
         "grpo+dapo+resampled+overlong": "DAPO + resampled + overlong",
     }
     assert {arm: label(arm) for arm in names} == names
     assert len(set(LABELS.values())) == len(LABELS)
-    assert sort_arms(["zeta", "a_grae", "grpo", "base"]) == ["base", "grpo", "a_grae", "zeta"]
+    assert sort_arms(["zeta", "a_grae", "grpo (k 2)", "base"]) == ["base", "grpo (k 2)", "a_grae", "zeta"]
 
 
 def test_an_arm_at_grpos_mass_has_its_methods_colour_and_its_own_dash() -> None:
@@ -126,6 +126,12 @@ def test_an_arm_at_grpos_mass_has_its_methods_colour_and_its_own_dash() -> None:
         assert (look(name).colour, look(name).marker) == (look("a_grae").colour, look("a_grae").marker)
         assert look(name).dash != look("a_grae").dash
     assert look("grpo2l1").colour != look("grpo").colour
+
+
+def test_configurations_of_an_arm_have_its_colour_and_are_told_apart() -> None:
+    one, other = (look(f"grpo (temperature {value})") for value in (0.7, 1.0))
+    assert one.colour == other.colour == look("grpo").colour
+    assert (one.marker, one.dash) != (other.marker, other.dash)
 
 
 def test_nothing_is_set_globally() -> None:
