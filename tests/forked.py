@@ -1,13 +1,14 @@
 """Python processes of tests, forked from one that has loaded torch, transformers and trl: 0.1 s each instead of 10 s.
 
 `Forked("-m", "agrae_lab.train", "seed=1")` does what `subprocess.Popen([sys.executable, "-m", ...])` does, in a process
-of its own with its own environment, as far as tests need it. Variables that a library reads on import come too late;
-a test of those, or of imports, starts an interpreter.
+of its own with its own environment, as far as tests need it. The first fork server of a sweep in it is forked too.
+Variables that a library reads on import come too late; a test of those, or of imports, starts an interpreter.
 """
 
 from __future__ import annotations
 
 import atexit
+import fcntl
 import functools
 import gc
 import importlib
@@ -16,12 +17,16 @@ import os
 import runpy
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Mapping
+from multiprocessing import util
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 PRELOAD = ("agrae_lab.train", "agrae_lab.training.session", "agrae_lab.training.preflight", "analysis.__main__")
@@ -147,6 +152,7 @@ def _carry_out(request: dict) -> None:
         os.dup2(os.open(f"{request['folder']}/{number}", os.O_WRONLY | os.O_CREAT), number)
     kind, *words = request["command"]
     if kind == "-m":
+        _offer_fork_server()
         sys.argv = words
         sys.modules.pop(words[0], None)
         sys.modules.pop(f"{words[0]}.__main__", None)
@@ -157,6 +163,56 @@ def _carry_out(request: dict) -> None:
     else:
         sys.argv = [kind, *words]
         runpy.run_path(kind, run_name="__main__")
+
+
+def _offer_fork_server() -> None:
+    """Have the first fork server of this process be a fork of it as it is now, with the modules loaded."""
+    ours, its = socket.socketpair()
+    child = os.fork()
+    if not child:
+        ours.close()
+        _serve_forks(its)
+    its.close()
+    spawn, unused = util.spawnv_passfds, [child]
+
+    def spawn_or_use(path: bytes, args: list[str], passed: list[int]) -> int:
+        if not unused or "multiprocessing.forkserver" not in args[-1]:
+            return spawn(path, args, passed)
+        mask = [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
+        place = {"cwd": str(Path.cwd()), "env": dict(os.environ)}
+        message = {"code": args[-1], "descriptors": passed, "mask": mask, **place}
+        socket.send_fds(ours, [json.dumps(message).encode()], passed)
+        ours.close()
+        return unused.pop()
+
+    util.spawnv_passfds = spawn_or_use
+
+
+def _serve_forks(link: socket.socket) -> NoReturn:
+    """Become the fork server that the parent asks for, as if it had started one; end with the parent otherwise."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    content, received, _, _ = socket.recv_fds(link, 1 << 20, 8)
+    if not content:
+        os._exit(0)
+    message = json.loads(content)
+    high = [fcntl.fcntl(number, fcntl.F_DUPFD, 256) for number in received]
+    os.closerange(3, 256)
+    for number, wanted in zip(high, message["descriptors"], strict=True):
+        os.dup2(number, wanted)
+        os.close(number)
+    os.chdir(message["cwd"])
+    os.environ.clear()
+    os.environ.update(message["env"])
+    signal.pthread_sigmask(signal.SIG_SETMASK, message["mask"])
+    code = 0
+    try:
+        exec(message["code"], {"__name__": "__main__"})
+    except SystemExit:
+        pass
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    os._exit(code)
 
 
 if __name__ == "__main__":
