@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -39,6 +40,7 @@ from sweeps.execution.worker import BUSY_EXIT, GRACE_SECONDS
 
 OPTIONS: Mapping[str, Any] = {"address": None, "num_cpus": 1, "num_gpus": 0}
 ANSWER_SECONDS = 10.0
+STEP_SECONDS = 1.0
 LOSS_SECONDS = 10.0  # within which the other processes of a run notice that one is lost
 TASK_VARIABLE = "AGRAE_LAB_RAY"  # environment variable with the cluster's address and the settings of its tasks
 
@@ -218,7 +220,7 @@ def run_node(run_dir: str, node: int, address: str, program: list[str]) -> int:
         words = node_command(run_dir, node, address, program)
         process = subprocess.Popen(words, env=launchers.environment(), stdout=log, stderr=log)
     try:
-        return process.wait()
+        return _wait_in_steps(process)
     except KeyboardInterrupt:  # ray.cancel
         process.terminate()
         process.wait()
@@ -233,12 +235,19 @@ def run_job(job_of_run: job.Job, address: str | None = None) -> int:
     """
     if address is not None:
         os.environ[ADDRESS_VARIABLE] = address
-    process = job.start(job_of_run)
-    try:
-        return job.wait(process)
-    except KeyboardInterrupt:  # ray.cancel
-        job.stop(process)
-        raise
+    with job.start(job_of_run) as process:
+        try:
+            return _wait_in_steps(process)
+        except KeyboardInterrupt:  # ray.cancel
+            job.stop(process)
+            raise
+
+
+def _wait_in_steps(process: subprocess.Popen[bytes]) -> int:
+    """Return a process's exit code. Waits in steps: ray.cancel interrupts Python's code, but no system call."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=STEP_SECONDS)
 
 
 def _num_slots(resources: Mapping[str, float], needs: Mapping[str, float]) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import io
 import os
 import signal
+import subprocess
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -71,6 +74,17 @@ def run_on_ray(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         return out.getvalue()
 
     return run_on_ray
+
+
+def test_a_cancelled_task_ends_its_process(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ray.cancel raises KeyboardInterrupt in Python's code, as interrupt_main does; it wakes no system call."""
+    hanging = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    monkeypatch.setattr(engine.job, "start", lambda _: hanging)
+    monkeypatch.setattr(engine, "STEP_SECONDS", 0.1)
+    threading.Timer(0.3, _thread.interrupt_main).start()
+    with pytest.raises(KeyboardInterrupt):
+        engine.run_job(engine.job.Job(str(lab.root), "fake_train", (), 1, 0, None))
+    assert hanging.poll() is not None
 
 
 @pytest.mark.slow
