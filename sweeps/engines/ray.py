@@ -167,7 +167,11 @@ def _wait(tasks: Sequence[Any]) -> int:
             return code
         if code != 0:
             noticed, _ = ray.wait([tasks[0]], timeout=LOSS_SECONDS)
-            return int(ray.get(tasks[0])) if noticed else 128 + signal.SIGKILL
+            if noticed:
+                return int(ray.get(tasks[0]))
+            lost = f"the processes of machine {tasks.index(ended[0])} ended with exit code {code}"
+            print(f"=== {lost}; those of machine 0 did not notice and are stopped", flush=True)
+            return 128 + signal.SIGKILL
 
 
 def node_needs(config: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, float]:

@@ -269,6 +269,17 @@ def test_names_of_benchmarks_that_mean_something_else_are_refused(name):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(("given", "steps"), [("2", 2), ("[1,3]", [1, 3]), ("[last]", ["last"]), ("null", None)])
+def test_the_steps_of_evaluations_are_a_stride_or_a_list(given, steps):
+    assert compose_config(f"evaluation.at_steps={given}")["evaluation"].get("at_steps") == steps
+
+
+@pytest.mark.parametrize("given", ["0", "[-1]", "[first]", "true"])
+def test_other_steps_of_evaluations_are_refused(given):
+    with pytest.raises(ConfigError, match=r"evaluation\.at_steps must be a number of steps"):
+        compose_config(f"evaluation.at_steps={given}")
+
+
 def test_a_benchmark_called_by_a_number_has_a_name():
     assert set(with_benchmark(2025)["evaluation"]["benchmarks"]) == {"2025"}
 

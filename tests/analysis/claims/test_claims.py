@@ -19,6 +19,7 @@ from analysis.claims.verdicts import (
     ONE_SEED,
     SUPPORTED,
     UNDECIDED,
+    Part,
     Verdict,
     plateau_verdict,
     sign_verdict,
@@ -144,6 +145,11 @@ def collapses(**arms: tuple[int, int]) -> pd.DataFrame:
 )
 def test_c4(negative: tuple, group_only: tuple, expected: str) -> None:
     check(c4(collapses(negative_dominant=negative, a_grae_group_only=group_only)), expected)
+
+
+def test_two_seeds_speak_of_the_method_and_one_does_not() -> None:
+    one, two = (Part("x", Interval(0.1, 0.05, 0.15, "t", "", num), "pp", SUPPORTED) for num in (1, 2))
+    assert (one.one_run, two.one_run) == (True, False)
 
 
 def test_c4_of_the_paper_s_counts_says_which_part_is_open() -> None:

@@ -20,6 +20,7 @@ from analysis.io.study import Study, View, load_study, merge_studies
 from analysis.presentation.render import TABLE_ENDINGS, render_table
 from analysis.presentation.table_layout import Layout
 from analysis.statistics.evaluations import Evaluations
+from analysis.statistics.intervals import t_interval
 from analysis.statistics.passk import pass_at_k
 from analysis.tables import ablation, domains, main, parts, update_mass
 from analysis.tables._passk import _leaders, notes, passk_rows
@@ -301,6 +302,13 @@ def test_update_mass_without_a_closed_form_and_over_seeds(new_root) -> None:
     assert (new["seeds"], new["method"]) == (3, "t over seeds")
     assert new["lo"] < new["estimate"] < new["hi"]
     assert "–: no closed form is known (new, rescaled)." in layout.notes
+
+
+def test_an_interval_over_seeds_is_that_of_the_seeds_means() -> None:
+    steps_by_seed = [pd.Series([1.0, 2.0, 6.0]), pd.Series([3.0, 4.0, 5.0])]
+    found = update_mass._over_steps(steps_by_seed)
+    assert (found.estimate, found.lo, found.hi) == pytest.approx(t_interval(np.array([3.0, 4.0])))
+    assert (found.method, found.num_seeds) == ("t over seeds", 2)
 
 
 def test_files_and_outcomes(demo_root, new_root, tmp_path: Path) -> None:

@@ -158,6 +158,10 @@ def test_a_placement_group_over_two_nodes_executes_a_run_of_two_processes(lab: L
     for name, attempts in (("ok 0", 1), ("lost_once 1", 2)):
         assert [step for step, _ in steps(by_name[name].path)] == [1, 2, 3, 4, 5, 6]
         assert len(by_name[name].meta["attempts"]) == attempts
+    assert (
+        "=== the processes of machine 1 ended with exit code 1; "
+        in (by_name["lost_once 1"].path / "log.txt").read_text()
+    )
     log = (by_name["ok 0"].path / "log.txt").read_text()
     assert "=== process 0 of 2: pid" in log
     assert "=== process 1 of 2: pid" in log
