@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import traceback
 from collections.abc import Callable
+from multiprocessing import forkserver
 
 from agrae_lab.runs import failpoints
 
 SECONDS = 60.0
 
 
-def broken(act: Callable[[], object], name: str, number: int, kind: str) -> int | None:
-    """Act in a forked process with this failpoint and return its exit code: 0 if `act` returned 0, False or None."""
+def broken(act: Callable[[], object], name: str, number: int, kind: str) -> bool:
+    """Act in a forked process with this failpoint; return True if it broke: a signal, or an error on a full disk."""
 
     def child() -> None:
+        forkserver._forkserver.__init__()  # a fork server of its own: that of this process is no child of its fork
         os.environ[failpoints.VARIABLE] = f"{name}:{number}:{kind}"
         code = 1
         try:
@@ -28,4 +31,4 @@ def broken(act: Callable[[], object], name: str, number: int, kind: str) -> int 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
     process.join(SECONDS)
-    return process.exitcode
+    return process.exitcode not in (None, 0) if kind == "full" else process.exitcode == -signal.SIGKILL

@@ -216,6 +216,7 @@ def test_only_training_imports_trl():
         ("agrae_lab.runs", ["torch", "pandas", "pyarrow", "transformers"]),
         ("analysis.__main__", ["torch", "trl", "transformers", "vllm", "wandb"]),
         ("agrae_lab.train", ["trl", "transformers", "datasets"]),
+        ("sweeps.__main__", ["torch", "scipy", "pandas", "optuna", "matplotlib"]),
     ],
 )
 def test_light_rooms_stay_light(module, heavy):

@@ -10,6 +10,8 @@ import numpy as np
 from scipy import special
 from scipy import stats as scipy_stats
 
+from analysis.statistics.spread import varies
+
 LEVEL = 0.95
 FEW_SEEDS = 5  # with fewer, an interval over seeds is valid but wide, and comes with a warning
 
@@ -55,11 +57,6 @@ class Interval:
         if not 1 < self.num_seeds < FEW_SEEDS:
             return ""
         return f"{self.num_seeds} seeds, fewer than {FEW_SEEDS}: read with care"
-
-
-def varies(values: np.ndarray) -> np.ndarray:
-    """Return True where values differ along the first axis by more than rounding."""
-    return np.ptp(values, axis=0) > 1e-12
 
 
 def t_quantile(df: float) -> float:

@@ -19,8 +19,9 @@ from scipy import stats as scipy_stats
 
 from analysis.io.parquet import FrameError
 from analysis.statistics.evaluations import NO_SPREAD, SEEDS, Evaluations
-from analysis.statistics.intervals import LEVEL, Interval, satterthwaite, t_p_value, t_quantile, varies, welch
+from analysis.statistics.intervals import LEVEL, Interval, satterthwaite, t_p_value, t_quantile, welch
 from analysis.statistics.passk import pass_at_k
+from analysis.statistics.spread import varies
 
 NUM_RESAMPLES = 2000
 NUM_EXPERIMENTS = 4000  # power is then known to ±1.2 points

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.statistics.intervals import varies
+from analysis.statistics.spread import varies
 
 BETTER = "better"
 WORSE = "worse"

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
+import pandas  # noqa: F401 - pyarrow imports it to make a table: here once, before the runs are forked
 import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf

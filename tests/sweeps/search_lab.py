@@ -18,7 +18,7 @@ from typing import Any
 import fake_search_train
 import optuna
 import pytest
-from sweep_lab import environment
+from sweep_lab import environment, start_fork_server
 
 from agrae_lab import runs
 from sweeps.execution.executor import ActiveRun, run_all
@@ -90,6 +90,7 @@ def in_lab(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SearchLab]
     """A lab for the life of the block."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    start_fork_server()
     lab = SearchLab(folder / "conf", folder / "root")
     lab.make_configs()
     yield lab

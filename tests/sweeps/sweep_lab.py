@@ -12,12 +12,15 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from agrae_lab import runs
 from sweeps.__main__ import main
+from sweeps.execution import forkserver
 from sweeps.execution.display import LineDisplay, print_summary
 from sweeps.execution.executor import run_all
 from sweeps.execution.retry_policy import RetryPolicy
@@ -56,6 +59,15 @@ sweeps.execution.retry_policy.RETRY_SECONDS = 0.1
 conf, preload, *words = sys.argv[1:]
 sys.exit(main(words, config_dir=Path(conf), train_module="fake_train", preload=preload.split()))
 """
+
+
+@cache
+def start_fork_server() -> None:
+    """Start this process's fork server with all that runs of any lab import; a sweep would start it with less."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment().items():  # Python 3.11's server preloads from PYTHONPATH, not from sys.path
+            patch.setenv(name, value)
+        forkserver.load(("fake_train", "fake_search_train", "fake_protocol_train"))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from tests import forked
 from tests.training.conftest import SMALL
 from tests.training.test_runs_end_to_end import TIMES
 
-WORDS = ("+experiment=a_grae", "advantage=a_grae", *SMALL, "train.num_steps=4", "evaluation.at_steps=[2]")
+ONE = ("advantage=a_grae", *SMALL, "train.num_steps=4", "evaluation.at_steps=[2]")
+SWEEP = ("+experiment=a_grae", *ONE)  # the same run as one of an experiment, by a worker that a sweep starts
 
 # name → ordinals of its writes; "checkpoint: 1" is the one after step 2
 WRITES = {
@@ -40,14 +41,14 @@ QUICK_EVALUATION = [("chunk", 1, "torn"), ("samples", 1, "flip")]
 ALL = [(name, number, kind) for name, numbers in WRITES.items() for number in numbers for kind in failpoints.KINDS]
 
 
-def train(root: Path, **environment: str):
-    return forked.run("-m", "agrae_lab.train", f"root={root}", *WORDS, env={**os.environ, **environment})
+def train(root: Path, *words: str, **environment: str):
+    return forked.run("-m", "agrae_lab.train", f"root={root}", *words, env={**os.environ, **environment})
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory) -> runs.Run:
     root = tmp_path_factory.mktemp("unbroken")
-    ended = train(root)
+    ended = train(root, *ONE)
     assert ended.returncode == 0, ended.stderr
     (run,) = runs.list_runs(root)
     return run
@@ -55,7 +56,7 @@ def unbroken(tmp_path_factory) -> runs.Run:
 
 @pytest.mark.parametrize(("name", "number", "kind"), QUICK)
 def test_a_run_broken_at_a_write_resumes(unbroken, tmp_path, name, number, kind):
-    check(unbroken, tmp_path, name, number, kind)
+    check(unbroken, tmp_path, *ONE, at=(name, number, kind))
 
 
 @pytest.mark.parametrize(("name", "number", "kind"), QUICK_EVALUATION)
@@ -65,26 +66,28 @@ def test_an_evaluation_broken_at_a_write_resumes(unbroken, tmp_path, name, numbe
     run = runs.read_run(tmp_path / unbroken.key)
     shutil.rmtree(run.path / "eval")
     runs.update_meta(run.path, status="interrupted", evaluations={})
-    check(unbroken, tmp_path, name, number, kind)
+    check(unbroken, tmp_path, *ONE, at=(name, number, kind))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "number", "kind"), [one for one in ALL if one not in QUICK])
+@pytest.mark.parametrize(("name", "number", "kind"), ALL)
 def test_the_walk_through_all_writes(unbroken, tmp_path, name, number, kind):
-    check(unbroken, tmp_path, name, number, kind)
+    """In a sweep; tests/sweeps/launch/test_launch_failpoints.py breaks sweeps of runs that train nothing."""
+    check(unbroken, tmp_path, *SWEEP, at=(name, number, kind))
 
 
-def check(unbroken: runs.Run, root: Path, name: str, number: int, kind: str) -> None:
-    before = num_attempts(root)
-    broken = train(root, **{failpoints.VARIABLE: f"{name}:{number}:{kind}"})
+def check(unbroken: runs.Run, root: Path, *words: str, at: tuple[str, int, str]) -> None:
+    """Train with a failpoint at the write `at` (name, ordinal, kind), train again, and compare with `unbroken`."""
+    before, (name, number, kind) = num_attempts(root), at
+    broken = train(root, *words, **{failpoints.VARIABLE: f"{name}:{number}:{kind}"})
     was_retried = num_attempts(root) > before + 1  # by the sweep itself, since a kill is transient
     assert broken.returncode != 0 or was_retried, "the failpoint was not reached"
-    resumed = train(root)
+    resumed = train(root, *words)
     if resumed.returncode != 0:
         assert "Traceback" not in resumed.stderr
         said = resumed.stderr + resumed.stdout  # a multirun's sentences stand in the table at its end
         file = failpoints.NAMES[name].strip("*").split("*")[0].removesuffix("-")
-        assert re.search(rf"Error: {re.escape(str(root))}/\S*{re.escape(file)}", said), said
+        assert re.search(rf"(Error|agrae_lab): {re.escape(str(root))}/\S*{re.escape(file)}", said), said
         return
     (run,) = runs.list_runs(root)
     assert run.status == "done"
