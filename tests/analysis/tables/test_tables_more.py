@@ -314,6 +314,18 @@ def test_aggregates_as_readers_see_them(seeds: Study) -> None:
         assert note in layout.notes
 
 
+def test_aggregates_mark_an_arm_without_a_finished_run(new_root: Callable[..., Root]) -> None:
+    root = new_root(num_problems=20, num_samples=4)
+    runs = [root.run("grpo", seed) for seed in (0, 1)]
+    for seed in (0, 1):
+        cut_off = root.run("a_grae", seed, status="interrupted")
+        root.samples("a_grae", seed, cut_off.samples_path(BENCHMARK))
+        runs.append(cut_off)
+    table = aggregates.table(study_of(*runs))
+    assert dict(zip(table["arm"], table["unfinished"], strict=True)) == {"grpo": False, "a_grae": True}
+    assert list(shown(aggregates.layout(table))) == ["GRPO", "A-GRAE (unfinished)"]
+
+
 def test_five_seeds_need_no_caution_and_no_grpo_is_no_comparison(new_root: Callable[..., Root]) -> None:
     root = new_root(num_problems=20, num_samples=2)
     runs = [root.run("a_grae", seed) for seed in range(5)]
