@@ -96,7 +96,10 @@ def trained_by_other_code(config: Mapping[str, Any]) -> list[tuple[Path, list[st
     wanted = training_identity(config)
     path = run_dir_for(config)
     for other in sorted(path.parents[1].glob(f"{path.parent.name.rpartition('-')[0]}-*/{path.name}/config.yaml")):
-        known = training_identity(yaml.safe_load(other.read_text()))
+        try:
+            known = training_identity(_read_config(other))
+        except (RunError, KeyError, TypeError, AttributeError):  # a damaged file is named when it is that run's turn
+            continue
         before, now = known.pop("code", {}), {**wanted}.pop("code", {})
         if known == {key: value for key, value in wanted.items() if key != "code"} and before != now:
             files = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
@@ -234,12 +237,7 @@ def read_run(path: str | Path) -> Run:
     config_path = path / "config.yaml"
     if not config_path.is_file():
         raise RunError(f"{path} is not a run directory: it has no config.yaml")
-    try:
-        config = yaml.safe_load(config_path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunError(f"{config_path} is not readable as YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(config, dict):
-        raise RunError(f"{config_path} does not hold a config")
+    config = _read_config(config_path)
     meta = read_json_if_any(path / "meta.json")
     check_schema(meta if meta else config, path)
     # made before evaluations had identities of their own
@@ -250,6 +248,22 @@ def read_run(path: str | Path) -> Run:
             f"Analyse it with {revision}, or train anew under another root"
         )
     return Run(path=path, config=config, meta=meta)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Read a config.yaml.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        fault = f"is not readable as YAML: {' '.join(str(error).split())}"
+        raise RunError(f"{path} {fault}. Restore it, or delete the run's directory") from error
+    if not isinstance(config, dict):
+        raise RunError(f"{path} does not hold a config. Restore it, or delete the run's directory")
+    return config
 
 
 def list_runs(root: str | Path) -> list[Run]:

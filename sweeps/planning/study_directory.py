@@ -77,12 +77,11 @@ class StudyDirectory:
 
     def frozen_cells(self) -> dict[str, FrozenCell]:
         """Return cell id → frozen cell, for every cell and seed that this study ever froze."""
-        cells = [FrozenCell(**entry) for entry in self._frozen_file()["cells"]]
-        return {frozen.cell: frozen for frozen in cells}
+        return {frozen.cell: frozen for frozen in self._frozen_file()[1]}
 
     def codes(self) -> dict[str, Code]:
         """Return fingerprint → code, for every code under which some cell is frozen."""
-        return {fingerprint: Code(**code) for fingerprint, code in self._frozen_file()["codes"].items()}
+        return self._frozen_file()[0]
 
     def check_same(self, study: Study, cells: Sequence[str]) -> None:
         """Check that the directory belongs to this study, which may have changed in all but its base.
@@ -166,19 +165,25 @@ class StudyDirectory:
             with self.controller_lock():
                 pass
 
-    def _frozen_file(self) -> dict[str, Any]:
+    def _frozen_file(self) -> tuple[dict[str, Code], list[FrozenCell]]:
+        """Return fingerprint → code, and the cells of frozen.json; nothing before the first launch."""
         path = self.path / "frozen.json"
         if not path.is_file():
-            return {"schema_version": runs.SCHEMA_VERSION, "codes": {}, "cells": []}
+            return {}, []
+        anew = "the next launch then freezes the study again, and finds its finished runs"
+        fault = "is truncated or damaged: it is no whole JSON file of a study"
+        damaged = PlanError([f"{path} {fault}. Restore it, or delete it and study.yaml beside it: {anew}"])
         content: Any = _json_or_none(path.read_text(errors="replace"))
         if not isinstance(content, dict) or content.get("schema_version", 0) == 0:
-            anew = "the next launch then freezes the study again, and finds its finished runs"
-            fault = "is truncated or damaged: it is no whole JSON file of a study"
-            raise PlanError([f"{path} {fault}. Restore it, or delete it and study.yaml beside it: {anew}"])
+            raise damaged
         if (version := content["schema_version"]) != runs.SCHEMA_VERSION:
             fault = f"has schema version {version}, and this agrae_lab reads {runs.SCHEMA_VERSION}"
             raise PlanError([f"{path} {fault}. Use the agrae_lab that wrote it"])
-        return content
+        try:
+            codes = {fingerprint: Code(**code) for fingerprint, code in content["codes"].items()}
+            return codes, [FrozenCell(**entry) for entry in content["cells"]]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise damaged from error
 
 
 def list_study_directories(root: Path) -> list[StudyDirectory]:

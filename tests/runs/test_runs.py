@@ -36,6 +36,22 @@ def test_creating_again_changes_how_an_unfinished_run_goes_on_and_nothing_else(t
         runs.create_run(config(tmp_path))
 
 
+@pytest.mark.parametrize("text", ["a: [", "- 1", "model_fingerprint: x", "task: 3\nadvantage: {base: 7}", "\x00"])
+def test_a_damaged_config_costs_its_own_run_only(tmp_path, text):
+    first = runs.create_run(config(tmp_path))
+    (first / "config.yaml").write_text(text)
+    other = runs.create_run(config(tmp_path, train={"x": 2}))
+    assert runs.read_run(other).config["train"] == {"x": 2}
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "\x00"])
+def test_a_config_that_cannot_be_read_is_named_with_the_remedy(tmp_path, text):
+    path = runs.create_run(config(tmp_path)) / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(RunError, match=rf"{path} .*\. Restore it, or delete the run's directory$"):
+        runs.create_run(config(tmp_path))
+
+
 def test_another_schema_version_is_refused(tmp_path):
     path = runs.create_run(config(tmp_path))
     runs.write_json(path / "meta.json", {"schema_version": 99, "status": "done"})

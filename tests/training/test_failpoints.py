@@ -87,7 +87,8 @@ def check(unbroken: runs.Run, root: Path, *words: str, at: tuple[str, int, str])
         assert "Traceback" not in resumed.stderr
         said = resumed.stderr + resumed.stdout  # a multirun's sentences stand in the table at its end
         file = failpoints.NAMES[name].strip("*").split("*")[0].removesuffix("-")
-        assert re.search(rf"(Error|agrae_lab): {re.escape(str(root))}/\S*{re.escape(file)}", said), said
+        sentence = rf"^(.*(Error|agrae_lab): )?{re.escape(str(root))}/\S*{re.escape(file)}"
+        assert re.search(sentence, said, flags=re.MULTILINE), said
         return
     (run,) = runs.list_runs(root)
     assert run.status == "done"

@@ -79,7 +79,13 @@ def test_a_torn_last_event_is_left_out_and_the_next_stands_on_its_own(directory:
     assert events == ["one", "two", "three"]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 2, "codes": {}, "cells": []}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "[]", '{"schema_version": 2, "codes": {}, "cells": []}', '{"schema_version": 1, "cells": []}'),
+        '{"schema_version": 1, "codes": {}, "cells": [{"settingr": {}}]}',
+    ],
+)
 def test_a_ledger_that_cannot_be_read_is_refused(directory: StudyDirectory, text: str) -> None:
     (directory.path / "frozen.json").write_text(text)
     with pytest.raises(PlanError, match=r"frozen\.json (is truncated or damaged|has schema version 2)"):
