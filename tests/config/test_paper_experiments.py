@@ -45,10 +45,12 @@ ANSWERS = "0123"
 
 @pytest.fixture(scope="module")
 def problems(tmp_path_factory):
-    """Problems for two rounds of the paper's batch, every fourth with the same answer."""
+    """Problems for two rounds of the paper's batch, every fourth with the same answer; and few, in a file beside it."""
     path = tmp_path_factory.mktemp("problems") / "problems.jsonl"
     rows = [{"id": f"p{i}", "problem": f"What is {i} modulo 4?", "answer": str(i % 4)} for i in range(2048)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = [json.dumps(row) + "\n" for row in rows]
+    path.write_text("".join(lines))
+    path.with_name("few.jsonl").write_text("".join(lines[:16]))
     return path
 
 
@@ -83,7 +85,7 @@ def arms(name, *overrides):
 
 def on_file(problems):
     """Without a network and without vLLM: all else is the experiment's own."""
-    files = [f"+evaluation.benchmarks.{name}.file={problems}" for name in BENCHMARKS]
+    files = [f"+evaluation.benchmarks.{name}.file={problems.with_name('few.jsonl')}" for name in BENCHMARKS]
     return ["engine=transformers", f"task.train_file={problems}", *files]
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -131,16 +132,19 @@ for line in sys.stdin:
 
 
 class Copy:
-    """A copy of the package, which a test may edit, with a process that says where configurations would be run."""
+    """A copy of the package, which a test may edit, and a process that says where configurations would be run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         for name in ("agrae_lab", "conf", "sweeps", "tests", "analysis"):
             shutil.copytree(REPOSITORY / name, path / name, ignore=shutil.ignore_patterns("__pycache__"))
         self._environment = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1"}
-        self._places = subprocess.Popen(
+
+    @cached_property
+    def _places(self):
+        return subprocess.Popen(
             [sys.executable, "-c", PLACES],
-            cwd=path,
+            cwd=self.path,
             env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -148,7 +152,8 @@ class Copy:
         )
 
     def close(self):
-        self._places.communicate()
+        if "_places" in vars(self):
+            self._places.communicate()
 
     def edit(self, file, before, after):
         text = (self.path / file).read_text()
@@ -201,19 +206,32 @@ def test_code_that_decides_names_the_run_and_prose_does_not(edited):
     assert edited.place() == known
 
 
+REFUSED_THEN_AGAIN = """
+import os, sys
+from agrae_lab.lifecycle import execute
+from agrae_lab.runs import RunError
+from agrae_lab.train import main
+run_dir = sys.argv.pop(1)
+try:
+    execute(run_dir)
+except RunError as error:
+    print(f"refused: {error}", flush=True)
+assert not os.path.exists(f"{run_dir}/metrics.parquet")
+main()
+"""
+
+
 def test_half_a_run_goes_on_with_no_other_code(edited, tmp_path):
     root = tmp_path / "runs"
-    words = [f"root={root}", *SMALL, "advantage=a_grae", "train.num_steps=2"]
+    words = [f"root={root}", *SMALL, "advantage=a_grae", "train.num_steps=1", "train.validate_every=0"]
     runs.create_run(compose_config(*words))  # the copy holds the same code yet
     (run,) = runs.list_runs(root)
     edited.edit("agrae_lab/advantages/group/attenuate.py", "import torch\n", "import torch\n\nONE = 1\n")
-    refused = edited.call(
-        "-c", "import sys; from agrae_lab.lifecycle import execute; execute(sys.argv[1])", str(run.path)
-    )
-    assert "agrae_lab/advantages/group/attenuate.py changed since" in refused.stderr
-    assert not (run.path / "metrics.parquet").exists()
-    again = edited.call("-m", "agrae_lab.train", *words)
+    again = edited.call("-c", REFUSED_THEN_AGAIN, str(run.path), *words)
     assert again.returncode == 0, again.stderr
+    (refused,) = [line for line in again.stdout.splitlines() if line.startswith("refused: ")]
+    assert "agrae_lab/advantages/group/attenuate.py changed since" in refused
+    assert not (run.path / "metrics.parquet").exists()
     assert "was trained by other code: agrae_lab/advantages/group/attenuate.py has changed since" in again.stdout
     assert len(runs.list_runs(root)) == 2
 

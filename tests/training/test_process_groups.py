@@ -20,6 +20,7 @@ from sweeps.engines import job, slurm
 from sweeps.execution import process_group
 from sweeps.execution.retry_policy import RetryPolicy
 from tests.training.conftest import compose_config
+from tests.training.distributed_lab import EXECUTE, run_processes
 from tests.training.groups_lab import (
     SETTINGS,
     Groups,
@@ -54,13 +55,29 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> list[runs.Run]:
     return Groups(tmp_path_factory.mktemp("unbroken"), seeds=(0, 1)).finish()
 
 
-def test_two_processes_leave_the_records_of_one(groups: Groups, tmp_path: Path) -> None:
+def test_two_processes_leave_the_records_of_one(tmp_path: Path) -> None:
     """The same problems at the same steps, and the same samples of the base model, bit by bit.
 
     Rollouts differ, since each process has a random stream of its own; test_distributed.py trains both on the same.
+    The launcher of a sweep: tests/sweeps/execution/test_process_group.py, and below.
     """
+    two = frozen_run(tmp_path / "two")
+    run_processes(*EXECUTE, two.path)
+    assert_records_of_one(tmp_path / "one", runs.read_run(two.path))
+
+
+@pytest.mark.slow
+def test_two_processes_of_a_sweep_leave_the_records_of_one(groups: Groups, tmp_path: Path) -> None:
     (two,) = groups.finish()
-    one = frozen_run(tmp_path / "one", "hardware.processes=1")
+    assert_records_of_one(tmp_path / "one", two)
+    log = (two.path / "log.txt").read_text()
+    assert "=== process 0 of 2: pid" in log
+    assert "=== process 1 of 2: pid" in log
+
+
+def assert_records_of_one(root: Path, two: runs.Run) -> None:
+    """Check a run of two processes against one of a single process, made under `root`."""
+    one = frozen_run(root, "hardware.processes=1")
     execute(one.path)
     one = runs.read_run(one.path)
     assert two.key == one.key  # the processes are no part of a run's identity
@@ -72,9 +89,6 @@ def test_two_processes_leave_the_records_of_one(groups: Groups, tmp_path: Path) 
     mine, base = (pd.read_parquet(path) for path in samples(two))
     pd.testing.assert_frame_equal(base, pd.read_parquet(samples(one)[1]))
     assert len(mine) == len(pd.read_parquet(samples(one)[0]))
-    log = (two.path / "log.txt").read_text()
-    assert "=== process 0 of 2: pid" in log
-    assert "=== process 1 of 2: pid" in log
 
 
 def at_step(run_dir: Path, number: int) -> bool:
