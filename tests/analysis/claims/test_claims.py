@@ -227,9 +227,10 @@ def test_c5_halves_a_single_benchmark_and_takes_the_extremes_of_several() -> Non
                 correct={arm: c[:, chosen[name]] for arm, c in EACH_ON_ITS_OWN.correct.items()})
         for name in names
     ]  # fmt: skip
-    verdict = c5(several, shares)
-    assert [part.name.split(":")[0] for part in verdict.parts[4:]] == ["hard", "easy"]
-    assert "the benchmarks hard and easy, by the base's Pass@1" in verdict.notes[0]
+    for some in (several, several[1:]):
+        verdict = c5(some, shares)
+        assert [part.name.split(":")[0] for part in verdict.parts[4:]] == ["hard", "easy"]
+        assert "the benchmarks hard and easy, by the base's Pass@1" in verdict.notes[0]
 
 
 def test_c5_with_ties_and_with_nothing_to_split() -> None:
