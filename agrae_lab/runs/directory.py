@@ -131,8 +131,8 @@ def check_same_run(run: Run, config: Mapping[str, Any]) -> None:
     """Raise RunError unless a run's config has the training identity of `config`, and can resume with its processes."""
     if training_hash(run.config) != training_hash(config):
         raise RunError(
-            f"{run.path} belongs to another configuration (its config.yaml was edited by hand, or two configurations "
-            "share an 8-digit hash). Move that directory away, or choose another root"
+            f"{run.path / 'config.yaml'} belongs to another configuration (it was edited or damaged, or two "
+            "configurations share an 8-digit hash). Move the run's directory away, or choose another root"
         )
     has_checkpoint = any((run.path / "checkpoints").glob("checkpoint-*/.complete"))
     layout = Layout(num_processes(), strategy=strategy()) if is_launched() else Layout.of(config)

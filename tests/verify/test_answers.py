@@ -162,6 +162,13 @@ def test_absurd_answers_are_refused(answer):
     assert refusal(answer)
 
 
+def test_a_power_is_refused_by_its_number_of_digits():
+    assert refusal("10^20000") is None
+    assert refusal("10^20001")
+    assert refusal("10^{100^2}") is None  # 10,000 digits
+    assert refusal("10^{142^2}")  # 20,164 digits
+
+
 @pytest.mark.parametrize(
     "answer",
     [

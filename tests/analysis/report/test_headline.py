@@ -111,6 +111,7 @@ def test_k_follows_n() -> None:
     assert question_ks(512, Comparison()) == [1, 16, 256]
     assert question_ks(64, Comparison()) == [1, 16]
     assert question_ks(16, Comparison()) == [1, 8]
+    assert question_ks(4, Comparison()) == [1, 2]
     assert question_ks(2, Comparison()) == question_ks(1, Comparison()) == [1]
     assert question_ks(64, Comparison(metrics=("pass@3", "pass@128"))) == [3]
 

@@ -96,7 +96,7 @@ def test_a_config_edited_by_hand_is_refused_and_left_as_it_is(lab: Lab, capsys: 
     config["train"]["num_steps"] = 99
     path.write_text(yaml.safe_dump(config))
     assert lab.sweep("plain", "seed=0,1") == 2
-    assert f"{path.parent} belongs to another configuration" in capsys.readouterr().err
+    assert f"{path} belongs to another configuration" in capsys.readouterr().err
     assert yaml.safe_load(path.read_text())["train"]["num_steps"] == 99
     assert len(lab.runs()) == 1
 
