@@ -78,13 +78,18 @@ def run_on_ray(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 def test_a_cancelled_task_ends_its_process(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """ray.cancel raises KeyboardInterrupt in Python's code, as interrupt_main does; it wakes no system call."""
-    hanging = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    monkeypatch.setattr(engine.job, "start", lambda _: hanging)
+    until_closed = "import select, sys; select.select([sys.stdin], [], [], 60)"
+    waiting = subprocess.Popen([sys.executable, "-c", until_closed], stdin=subprocess.PIPE)
+    monkeypatch.setattr(engine.job, "start", lambda _: waiting)
     monkeypatch.setattr(engine, "STEP_SECONDS", 0.1)
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     threading.Timer(0.3, _thread.interrupt_main).start()
-    with pytest.raises(KeyboardInterrupt):
-        engine.run_job(engine.job.Job(str(lab.root), "fake_train", (), 1, 0, None))
-    assert hanging.poll() is not None
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            engine.run_job(engine.job.Job(str(lab.root), "fake_train", (), 1, 0, None))
+    finally:
+        signal.signal(signal.SIGINT, kept)
+    assert waiting.poll() is not None
 
 
 @pytest.mark.slow
