@@ -5,7 +5,6 @@ An evaluation's directory is named by its identity (runs/identity.py). Later req
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -79,7 +78,7 @@ def kept_policy(run: Run, step: int) -> Policy:
     The first call writes its fingerprint to policy.json, which stays after its weights are deleted.
 
     Raises:
-        RunError: training did not keep it.
+        RunError: training did not keep it, or policy.json is damaged.
     """
     folder, stream = run.policy_dir(step), policy_stream(run.seed)
     record = folder / "policy.json"
@@ -91,8 +90,9 @@ def kept_policy(run: Run, step: int) -> Policy:
             f"evaluation.at_steps asks for the policy after step {step} of {run.path}, which was not kept in training. "
             "Leave the step out, or train under another root"
         )
-    fingerprint = str(json.loads(record.read_text())["fingerprint"])
-    return Policy(str(folder / "model"), fingerprint, stream, folder / "eval", f"evaluate step {step}")
+    if (fingerprint := runs.read_json_if_any(record).get("fingerprint")) is None:
+        raise RunError(f"{record} is damaged: it holds no fingerprint. Delete it; it is made again from the weights")
+    return Policy(str(folder / "model"), str(fingerprint), stream, folder / "eval", f"evaluate step {step}")
 
 
 def check_kept(run: Run, sets: Sets) -> None:

@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 
 from agrae_lab import evaluate, runs
 from agrae_lab.config import ConfigError
+from agrae_lab.evaluation.benchmarks import kept_policy
 from agrae_lab.lifecycle import execute
 from agrae_lab.runs.evaluated_steps import kept_steps, steps_to_evaluate
 from tests.training.conftest import SMALL, compose_config
@@ -94,6 +95,23 @@ def test_kept_policies_can_be_asked_for_more_later_and_deleted_ones_are_named(of
     assert "has been evaluated and deleted" in line
     assert evaluate.main([str(often.path), "evaluation.num_samples=12", "evaluation.at_steps=null"]) == 0
     assert runs.read_run(often.path).evaluated_steps() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"step": 2, "fin', "is not readable as JSON"),
+        ('{"step": 2, "fingerprinu": "x"}', "is damaged"),
+        ("[]", "must"),
+    ],
+)
+def test_a_damaged_record_of_a_policy_is_named(tmp_path, text, message):
+    run = runs.read_run(runs.create_run(compose_config(f"root={tmp_path}", *SMALL)))
+    record = run.policy_dir(2) / "policy.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(text)
+    with pytest.raises(runs.RunError, match=f"{record} {message}"):
+        kept_policy(run, 2)
 
 
 def test_which_steps_are_asked_for():
