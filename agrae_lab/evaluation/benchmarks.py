@@ -90,9 +90,9 @@ def kept_policy(run: Run, step: int) -> Policy:
             f"evaluation.at_steps asks for the policy after step {step} of {run.path}, which was not kept in training. "
             "Leave the step out, or train under another root"
         )
-    if (fingerprint := runs.read_json_if_any(record).get("fingerprint")) is None:
+    if (known := runs.read_json_if_any(record).get("fingerprint")) is None:
         raise RunError(f"{record} is damaged: it holds no fingerprint. Delete it; it is made again from the weights")
-    return Policy(str(folder / "model"), str(fingerprint), stream, folder / "eval", f"evaluate step {step}")
+    return Policy(str(folder / "model"), str(known), stream, folder / "eval", f"evaluate step {step}")
 
 
 def check_kept(run: Run, sets: Sets) -> None:
