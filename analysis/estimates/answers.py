@@ -95,11 +95,15 @@ def without_answer(study: Study, found: Sequence[Answer]) -> list[str]:
     named = (study.reference, *study.comparison.candidates)
     wanting = [arm for arm in named if arm != BASE and not any(run.arm == arm for run in study.runs)]
     sentences = [f"No comparison with {label(arm)}, which has no run here." for arm in wanting]
-    if not found and study.reference in study.in_several_configurations:
-        sentences.append(
-            f"No comparison with {label(study.reference)}, which has several configurations here, "
-            "none of them alone under the settings of a candidate."
-        )
+    if study.reference in study.in_several_configurations:
+        evaluated = dict.fromkeys(run.arm for run in study.runs if run.benchmarks() and run.arm != study.reference)
+        chosen = [arm for arm in evaluated if arm in (study.comparison.candidates or evaluated)]
+        lacking = [label(arm) for arm in chosen if not any(is_configuration(one.arm, arm) for one in found)]
+        if lacking:
+            sentences.append(
+                f"No comparison of {', '.join(lacking)} with {label(study.reference)}, which has several "
+                "configurations here, none of them alone under the same settings."
+            )
     return sentences
 
 

@@ -75,24 +75,29 @@ def _over_settings(found: Sequence[Answer], smallest: str, *, all_ks: bool, name
     """Return such as `A-GRAE − GRPO under 4 settings: at k = 1 from −3.1 pp [−5.2, −1.0] (num_steps 8) to …`."""
     first = found[0]
     by_k: dict[int, dict[str, Difference]] = {}
+    counts: dict[int, Counter[str]] = {}  # k → verdict in words → settings whose answer is one on the method
     for answer in found:
         for one in answer.differences if all_ks else _ends(answer.differences):
             by_k.setdefault(one.k, {})[answer.setting] = one
+            counts.setdefault(one.k, Counter()).update([_words(smallest)[one.word]] * answer.speaks_of_method)
     ways = []
     for k, ones in by_k.items():
         ordered = sorted(ones.items(), key=lambda item: item[1].interval.estimate)
         ends = " to ".join(
             f"{points(one.interval)} ({setting})" for setting, one in dict((ordered[0], ordered[-1])).items()
         )
-        counts = Counter(_words(smallest)[one.word] for one in ones.values())
-        ways.append(f"at k = {k} from {ends}: {', '.join(f'{word} under {count}' for word, count in counts.items())}")
+        verdicts = ", ".join(f"{word} under {count}" for word, count in counts[k].items())
+        ways.append(": ".join(filter(None, (f"at k = {k} from {ends}", verdicts))))
     place = f"on {first.benchmark} " if named else ""
     seeds = sorted({answer.num_seeds for answer in found})
     basis = f"{' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seed{'s' * (seeds[-1] != 1)} each"
-    method = "" if all(answer.speaks_of_method for answer in found) else "; nothing can be said of the method"
+    num_silent = sum(not answer.speaks_of_method for answer in found)
+    method = f"; nothing can be said of the method under {num_silent}" if num_silent else ""
+    unfinished = sum(bool(answer.unfinished) for answer in found)
+    marked = f" (unfinished under {unfinished})" if unfinished else ""
     names = minus(first.arm, first.reference)
     head = f"{names} {place}under {len(found)} settings"
-    return f"{head}: {'; '.join(ways)}; {basis}, {first.num_problems} problems{method}."
+    return f"{head}: {'; '.join(ways)}; {basis}, {first.num_problems} problems{marked}{method}."
 
 
 def _words(smallest: str) -> dict[str, str]:

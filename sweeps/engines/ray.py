@@ -40,7 +40,7 @@ from sweeps.execution.worker import BUSY_EXIT, GRACE_SECONDS
 
 OPTIONS: Mapping[str, Any] = {"address": None, "num_cpus": 1, "num_gpus": 0}
 ANSWER_SECONDS = 10.0
-STEP_SECONDS = 1.0
+STEP_SECONDS = 1.0  # between looks at a process, which ray.cancel can end
 LOSS_SECONDS = 10.0  # within which the other processes of a run notice that one is lost
 TASK_VARIABLE = "AGRAE_LAB_RAY"  # environment variable with the cluster's address and the settings of its tasks
 

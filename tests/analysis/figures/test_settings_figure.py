@@ -74,7 +74,23 @@ def test_a_reference_in_several_configurations_of_its_own_is_not_compared(root):
     other = root.run("grpo", 0, engine="other", train=study.runs[0].config["train"])
     study = replace(study, runs=(*study.runs, other))
     (sentence,) = headline(Result(study, answers=answers(study)))
-    assert sentence.startswith("No comparison with GRPO, which has several configurations here, ")
+    assert sentence.startswith("No comparison of Hard-Focused with GRPO, which has several configurations here, ")
+
+
+def test_one_seed_a_setting_decides_nothing_about_the_method(root):
+    study = study_of(root, [1e-4, 1e-3], seeds=(0,))
+    (sentence,) = headline(Result(study, answers=answers(study)))
+    assert sentence.endswith("; 1 seed each, 20 problems; nothing can be said of the method under 2.")
+    assert not any(f"{word} under" in sentence for word in ("better", "worse", "undecided", "apart"))
+
+
+def test_a_candidate_without_a_shared_setting_is_named_beside_the_others(root):
+    study = study_of(root, [1e-4, 1e-3])
+    alone = root.run("a_grae", 0, train=study.runs[0].config["train"] | {"learning_rate": 1.0})
+    study = replace(study, runs=(*study.runs, alone))
+    compared, lacking = headline(Result(study, answers=answers(study)))
+    assert compared.startswith("Hard-Focused − GRPO under 2 settings: ")
+    assert lacking.startswith("No comparison of A-GRAE with GRPO, ")
 
 
 def test_arms_that_share_no_setting_are_not_compared(root):

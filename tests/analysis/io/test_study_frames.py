@@ -44,15 +44,15 @@ def test_two_configurations_of_an_arm_are_two_arms(new_root) -> None:
 def test_configurations_are_named_by_what_differs_and_by_their_hash_where_that_is_not_shown(new_root) -> None:
     root = new_root()
 
-    def named(**changes):
-        runs = [root.run("grpo", train=root.config("grpo", 0)["train"] | change) for change in changes["trains"]]
+    def named(*changes):
+        runs = [root.run("grpo", train=root.config("grpo", 0)["train"] | change) for change in changes]
         return runs, list(group_by_arm(runs))
 
-    runs, names = named(trains=[{"num_prompts": 8, "temperature": 0.7}, {"num_prompts": 8, "temperature": 1.0}])
+    runs, names = named({"num_prompts": 8, "temperature": 0.7}, {"num_prompts": 8, "temperature": 1.0})
     assert names == ["grpo (temperature 0.7)", "grpo (temperature 1.0)"]
     assert names[0] in load_study(root.path, Experiment("x", "?", tuple(run.key for run in runs))).arms
     four = ("num_prompts", "num_generations", "num_steps", "temperature")
-    runs, names = named(trains=[dict.fromkeys(four, 4), dict.fromkeys(four, 2), dict.fromkeys(four[:3], 2)])
+    runs, names = named(dict.fromkeys(four, 4), dict.fromkeys(four, 2), dict.fromkeys(four[:3], 2))
     digests = [run.path.parent.name[-8:] for run in runs]
     assert len(set(names)) == 3
     assert [digest in name for digest, name in zip(digests, names, strict=True)] == [False, True, True]
