@@ -1,9 +1,9 @@
-"""Send the recorded metrics of runs to Weights & Biases or TensorBoard, whole.
+"""Send all recorded metrics of runs to Weights & Biases or TensorBoard.
 
 agrae-lab track push runs/mine/grpo-1a2b3c4d/seed-0                        as each run's own `tracking` says
 agrae-lab track push runs/mine/*/seed-* tracking=wandb tracking.mode=online
 
-For runs whose mirror failed, or that had none. Steps that the display has already are left out (W&B), or replaced.
+For runs whose mirror failed, or that had none. W&B keeps the steps that it has already; TensorBoard replaces them.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ def push(words: Sequence[str]) -> int:
     Raises:
         RunError: a bad word or run; nothing is sent.
     """
-    settings = dict(word.split("=", 1) for word in words if "=" in word)
+    places = [word for word in words if "=" not in word or "/" in word.partition("=")[0]]  # a run's folder may have =
+    settings = dict(word.split("=", 1) for word in words if word not in places)
     for key in settings:
         if key not in KEYS:
             raise RunError(f"{key}: not a key of this command; {close_match(key, KEYS) or 'it has ' + ', '.join(KEYS)}")
-    found = [_with_tracking(read_run(word), settings) for word in words if "=" not in word]
+    found = [_with_tracking(read_run(word), settings) for word in places]
     if not found:
         raise RunError("track push: name at least one run directory")
     failed = 0
@@ -45,15 +46,15 @@ def push(words: Sequence[str]) -> int:
 
 
 def _with_tracking(run: Run, settings: dict[str, str]) -> Run:
-    """Return the run with its own tracking, or the one of the command line.
+    """Return the run with its tracking settings, of which the command line's replace the run's own.
 
     Raises:
-        RunError: there is none.
+        RunError: the result is neither wandb nor tensorboard.
     """
     own = run.config.get("tracking") or {}
     name = settings.get("tracking", own.get("name", "none"))
     if name not in ("wandb", "tensorboard"):
-        raise RunError(f"{run.path} has tracking={name}; add tracking=wandb or tracking=tensorboard")
+        raise RunError(f"{run.path}: tracking={name} sends nothing; add tracking=wandb or tracking=tensorboard")
     chosen = {key.partition(".")[2]: value for key, value in settings.items() if "." in key}
     return replace(run, config={**run.config, "tracking": {**DEFAULTS, **own, "name": name, **chosen}})
 

@@ -1,8 +1,10 @@
-"""Fingerprints of the source files that decide a result: editing one of them makes another run, or is refused by name.
+"""Fingerprints of the source files that decide a result.
+
+A run that starts after one of them was edited is a new run. Resuming the old one is refused, with the files' names.
 
 Training: the links of the estimator and what they import of agrae_lab.advantages, the trainer and the loss
-(agrae_lab/training, without modules that only watch or write), the task and its verifier. Evaluation: the task and its
-verifier, the random streams and the engine. Comments, docstrings and blank lines do not count.
+(agrae_lab/training, without modules that only check, watch or write), the task and its verifier. Evaluation: the task
+and its verifier, the random streams and the engine. Comments, docstrings and blank lines do not count.
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ from agrae_lab.advantages import Estimator
 from agrae_lab.tasks import load_task
 
 PACKAGE = Path(__file__).resolve().parents[1]
-_WATCHING = (
+_NOT_TRAINING = (  # of agrae_lab/training: modules that check, watch or write
     "__init__",
     "checkpoints",
     "devices",
     "memory_advice",
+    "planned_memory",
     "preflight",
     "recorder",
     "thumbnails",
@@ -36,12 +39,12 @@ _WATCHING = (
 
 def training_code(config: Mapping[str, Any], estimator: Estimator) -> dict[str, str]:
     """Return file → 8 hex digits for all code that decides the weights; paths are relative to the package's folder."""
-    found = _imported_by((_file_of(type(link)) for link in estimator.links), within="agrae_lab.advantages")
-    trainer = {path for path in (PACKAGE / "training").glob("*.py") if path.stem not in _WATCHING}
+    found = _with_imports((_file_of(type(link)) for link in estimator.links), within="agrae_lab.advantages")
+    trainer = {path for path in (PACKAGE / "training").glob("*.py") if path.stem not in _NOT_TRAINING}
     trainer |= {PACKAGE / "advantages" / "adapters" / "trl.py", PACKAGE / "config" / "losses.py"}
     if config["engine"] != "vllm":
         trainer = {path for path in trainer if not path.stem.startswith("vllm")}
-    found |= trainer | _rules_of(trainer) | _task_files(config["task"]["name"], config["task"])
+    found |= trainer | _task_imports(trainer) | _task_files(config["task"]["name"], config["task"])
     if config["model"].get("lora") is not None:
         found.add(PACKAGE / "models" / "lora.py")
     return _fingerprints(found)
@@ -50,7 +53,7 @@ def training_code(config: Mapping[str, Any], estimator: Estimator) -> dict[str, 
 def evaluation_code(config: Mapping[str, Any]) -> dict[str, str]:
     """Return benchmark → 12 hex digits of the files that decide its samples and verdicts."""
     drawing = {PACKAGE / "evaluation" / name for name in ("streams.py", f"engines/{config['engine']}.py")}
-    drawing |= _rules_of(drawing)
+    drawing |= _task_imports(drawing)
     digests = {}
     for name, benchmark in config["evaluation"]["benchmarks"].items():
         judged = _task_files(benchmark["task"], {**config["task"], "reward": None})  # a reward is for training
@@ -71,7 +74,7 @@ def fingerprint_source(path: Path) -> str:
 
 
 @functools.lru_cache(maxsize=512)
-def _fingerprint(path: Path, mtime_ns: int, size: int) -> str:
+def _fingerprint(path: Path, mtime_ns: int, size: int) -> str:  # the last two tell an edited file from a cached one
     text = path.read_text(encoding="utf-8")
     return hashlib.sha256(_without_prose(text).encode()).hexdigest()[:8]
 
@@ -90,17 +93,17 @@ def _without_prose(text: str) -> str:
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
-def _rules_of(files: Iterable[Path]) -> set[Path]:
-    """Return the files of agrae_lab.tasks and models.generation that these files import, directly or not."""
+def _task_imports(files: Iterable[Path]) -> set[Path]:
+    """Return the files of agrae_lab.tasks and models.generation that the files import, directly or not."""
     names = {name for path in files for name in _imports(path)}
     wanted = [n for n in names if n.startswith("agrae_lab.tasks.") or n == "agrae_lab.models.generation"]
-    return _imported_by((file for name in wanted if (file := _module(name))), within="agrae_lab.tasks")
+    return _with_imports((file for name in wanted if (file := _module_file(name))), within="agrae_lab.tasks")
 
 
 def _task_files(name: str, section: Mapping[str, Any]) -> set[Path]:
     task: Any = load_task(name, section)
     judging = [task, vars(task).get("_task", task)]  # a mixture of rewards wraps the task whose verdicts it uses
-    found = _imported_by((_file_of(type(judge)) for judge in judging), within="agrae_lab.tasks")
+    found = _with_imports((_file_of(type(judge)) for judge in judging), within="agrae_lab.tasks")
     verifier = set((PACKAGE / "verify").glob("*.py"))
     return found | (verifier if any("agrae_lab.verify" in _imports(path) for path in found) else set())
 
@@ -109,7 +112,7 @@ def _file_of(cls: type) -> Path:
     return Path(str(inspect.getsourcefile(cls))).resolve()
 
 
-def _imported_by(files: Iterable[Path], *, within: str) -> set[Path]:
+def _with_imports(files: Iterable[Path], *, within: str) -> set[Path]:
     """Return the files and all their imports from a package, direct or not, without its __init__."""
     found: set[Path] = set()
     waiting = list(files)
@@ -117,7 +120,9 @@ def _imported_by(files: Iterable[Path], *, within: str) -> set[Path]:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += [file for name in _imports(path) if name.startswith(f"{within}.") and (file := _module(name))]
+            waiting += [
+                file for name in _imports(path) if name.startswith(f"{within}.") and (file := _module_file(name))
+            ]
     return found
 
 
@@ -137,7 +142,7 @@ def _read_imports(path: Path, mtime_ns: int) -> frozenset[str]:
     return frozenset(names | {name.rpartition(".")[0] for name in names})
 
 
-def _module(name: str) -> Path | None:
+def _module_file(name: str) -> Path | None:
     path = PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py")
     return path if path.is_file() else None
 

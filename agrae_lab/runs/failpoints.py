@@ -22,13 +22,14 @@ from pathlib import Path
 VARIABLE = "AGRAE_FAILPOINT"
 KINDS = ("kill", "torn", "lost", "full", "flip")
 
-# name → pattern of the written file's name. The list only grows: a test holds it against the names of before.
+# name → pattern of the written file's name; the first that matches counts. A test refuses the removal of a name.
 NAMES = {
     "config": "config.yaml",
     "meta": "meta.json",
     "progress": "progress.json",
     "metrics": "metrics.parquet",
     "rollouts": "step-*.parquet",
+    "dropped rollouts": "dropped-*.parquet",
     "checkpoint": "checkpoint-*",  # the folder, once its files are written
     "checkpoint list": ".complete",
     "model": "model",  # the folder
@@ -88,7 +89,7 @@ def failpoint(path: Path) -> Failpoint:
     """Return the failpoint of a write of this file; count it.
 
     Raises:
-        ValueError: the switch is on, and the file has no name here or the switch names none.
+        ValueError: the switch is on, and it names no failpoint, or the file matches no pattern of NAMES.
     """
     armed = os.environ.get(VARIABLE)
     if not armed:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 from agrae_lab.verify.sentences import stated_answer
 
-# Rules of completions without an answer, as the column `rule` records them.
+# Reasons for a missing answer, as the column `rule` records them.
 NO_ANSWER = "no answer"
 UNCLOSED = "unclosed box"
 UNFINISHED = "unfinished thought"
 
 MAX_BOXES = 20  # of one answer
-MAX_PASSED = 3  # open boxes skipped at the end of a solution: hostile text has thousands
+# Hostile text has thousands of either.
+MAX_MENTIONS = 20  # of the command \boxed without a content, in prose
+MAX_UNCLOSED = 3  # boxes skipped at the end of a solution
 MAX_JOINT = 60  # characters between two boxes of one answer
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # \{ and \} are set braces: they close nothing
 _BARE = re.compile(r"\\(?:boxed|fbox) +(?![a-zA-Z]{2})([^\s$\\{}]+)")  # \boxed 7; but not \boxed followed by a word
@@ -54,7 +56,7 @@ def read_answer(completion: str, *, thinking: bool = False) -> Reading:
     final = after_thought(completion, thinking=thinking)
     if final is None:
         return Reading(None, rule=UNFINISHED)
-    at, content = _last_box(final, len(final))
+    at, content, _ = _last_box(final, len(final))
     if at >= 0:
         if content is None:
             return Reading(None, rule=UNCLOSED)
@@ -63,7 +65,7 @@ def read_answer(completion: str, *, thinking: bool = False) -> Reading:
             return Reading(None, rule=NO_ANSWER)
         return Reading(answer, _joined_boxes(final, at, answer), boxed=True)
     stated = stated_answer(final)
-    return Reading(stated, rule=NO_ANSWER) if stated is None else Reading(stated, (stated,))
+    return Reading(None, rule=NO_ANSWER) if stated is None else Reading(stated, (stated,))
 
 
 def boxed_answer(completion: str, *, thinking: bool = False) -> str | None:
@@ -82,8 +84,8 @@ def last_complete_box(text: str) -> str | None:
     For solutions of problem sets and for the official reward, which ignores thoughts.
     """
     end = len(text)
-    for _ in range(MAX_PASSED):
-        at, content = _last_box(text, len(text), before=end)
+    for _ in range(MAX_UNCLOSED):
+        at, content, _ = _last_box(text, len(text), before=end)
         if at < 0:
             return None
         if content is not None:
@@ -101,23 +103,24 @@ def after_thought(completion: str, *, thinking: bool = False) -> str | None:
     return None if is_open else completion[start:]
 
 
-def _last_box(text: str, end: int, *, before: int | None = None) -> tuple[int, str | None]:
-    """Return (position, content) of the last box before `before`.
+def _last_box(text: str, end: int, *, before: int | None = None) -> tuple[int, str | None, int]:
+    """Return (position, content, position after the box) of the last box before `before`.
 
-    (-1, None) without a box; the content is None if the box is not closed before `end`.
+    The first is -1 without a box; the content is None if the box is not closed before `end`.
     """
     before = end if before is None else before
-    for _ in range(MAX_BOXES):
+    for _ in range(MAX_MENTIONS):
         at = max(text.rfind(r"\boxed", 0, before), text.rfind(r"\fbox", 0, before))
         if at < 0:
-            return -1, None
+            break
         if bare := _BARE.match(text, at, end):
-            return at, bare[1]
+            return at, bare[1], bare.end()
         opening = text.find("{", at, end)
         if opening >= 0 and text[at:opening].strip() in (r"\boxed", r"\fbox"):
-            return at, _braced(text, opening, end)
+            content = _braced(text, opening, end)
+            return at, content, end if content is None else opening + len(content) + 2
         before = at  # the command's name alone, in prose
-    return -1, None
+    return -1, None, end
 
 
 def _braced(text: str, opening: int, end: int) -> str | None:
@@ -138,11 +141,10 @@ def _joined_boxes(text: str, at: int, last: str) -> tuple[str, ...]:
     """Return the boxes joined to the one at `at` by commas, `and` and the like, that one included."""
     boxes = [last]
     while len(boxes) < MAX_BOXES:
-        earlier, content = _last_box(text, at)
+        earlier, content, closing = _last_box(text, at)
         if earlier < 0 or content is None:
             break
-        closing = text.index(content, earlier) + len(content)
-        between = text[closing:at].removeprefix("}")
+        between = text[closing:at]
         if len(between) > MAX_JOINT or not _JOINT.fullmatch(between):
             break
         boxes.append(_trimmed(content))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 NAMES = ("table", "model", "benchmark", "method")
 SIZES = ("n", "problems", "runs")
-MAX_K = 16384  # above it the linear programme over n + 1 columns takes minutes
+MAX_K = 16384  # with more samples the linear programme over n + 1 columns takes minutes
 MAX_DECIMALS = 5  # in percent; the solver of the linear programme resolves no more
 
 # Number of problems of well-known benchmarks; names are compared without case, spaces and punctuation.

@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.audit.coherence import least_deviation
 from analysis.audit.findings import SAME, Check, Finding, finding, listed
-from analysis.audit.table import Curve
+from analysis.audit.table import MAX_K, Curve
 
 _SOLVER = 1e-8  # accuracy of the linear programme, as a share
 _Point = tuple[int, float, float, tuple[int, ...]]  # k, value, largest rounding error, lines
@@ -122,7 +122,7 @@ def coherent(curve: Curve) -> Iterator[Finding]:
     if len(curve.cells) < 2 or max(curve.ks) > curve.num_samples:
         return
     values = np.array([cell.value for cell in curve.cells])
-    by, _ = least_deviation(values, curve.ks, curve.num_samples)
+    by, _ = least_deviation(values, curve.ks, min(curve.num_samples, MAX_K))  # rows of more samples are coherent too
     if by > curve.half + _SOLVER:
         statement = (
             f"the nearest row that {curve.num_samples} samples a problem can give is {100 * by:.2g} off; rounding "

@@ -39,7 +39,7 @@ def c3(evaluations: Strata, entropy: Series, reference: str = REFERENCE) -> Verd
         grows = growth(_ARM, reference, high=top, low=1)
         keeps = contrast_intervals(e, [difference(_ARM, BASE, top)])[0]
         name = f"{where(e)}: {label(_ARM)} − base at k = {top}, claimed > −{100 * KEEPS_MARGIN:.0f} pp"
-        kept = sign_verdict(keeps, +1, relevant=-KEEPS_MARGIN, zero=-KEEPS_MARGIN)
+        kept = sign_verdict(keeps, +1, relevant=-KEEPS_MARGIN, threshold=-KEEPS_MARGIN)
         return [
             passk_part(e, f"{label(_ARM)} − {versus} at k = {top}, claimed > 0", difference(_ARM, reference, top), +1),
             passk_part(e, f"gain over {versus} at k = {top} minus at k = 1, claimed > 0", grows, +1),

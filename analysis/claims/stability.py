@@ -34,7 +34,7 @@ def c4(collapses: pd.DataFrame) -> Verdict:
     parts = []
     if counts[_ARM][1]:
         share = share_interval(*counts[_ARM])
-        verdict = sign_verdict(share, +1, relevant=UNSTABLE, zero=UNSTABLE)
+        verdict = sign_verdict(share, +1, relevant=UNSTABLE, threshold=UNSTABLE)
         name = f"{_collapsed(_ARM, counts)}, claimed > {100 * UNSTABLE:.0f} %"
         parts.append(Part(name, share, "%", verdict, _runs(share)))
     if not missing:

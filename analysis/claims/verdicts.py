@@ -4,7 +4,7 @@ A claim has parts. A part has one statistic, a claimed direction and a 95 % inte
 - *supported* if its interval excludes zero in the claimed direction;
 - *not supported* if its interval excludes zero in the other direction, or excludes every relevant effect in the
   claimed direction. The second reason needs a problem that moved in the claimed direction: without one, the data do
-  not bound the size of such a move;
+  not bound the size of such a move. Each part sets its smallest relevant effect;
 - *undecided* otherwise, also without an interval (no variation, too few problems or steps).
 Some parts of C3, C4, C7 and C8 are judged against a margin, or by a band, in place of zero and an interval.
 A claim is about a method. It is supported if all parts are, not supported if one part is, and undecided otherwise.
@@ -45,6 +45,7 @@ RULE = (
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED, NO_DATA = "supported", "not supported", "undecided", "no data"
 ONE_SEED = "one seed: undecided about the method"
+ONE_RUN = "this run, not the method"  # scope of an interval
 
 Series = Mapping[str, pd.DataFrame]  # arm → [T, S], index: step
 Window = tuple[float, float, float]  # weight, from and to as shares of the run
@@ -105,12 +106,12 @@ class Verdict:
     @property
     def scope(self) -> str:
         """The scopes of the parts' intervals, with the smallest number of seeds."""
-        targets = "; ".join(dict.fromkeys(part.interval.speaks_of for part in self.parts))
+        scopes = "; ".join(dict.fromkeys(part.interval.scope for part in self.parts))
         counts = [part.interval.num_seeds for part in self.parts if not part.one_run]
         if not counts:
-            return targets
+            return scopes
         few = f", fewer than {FEW_SEEDS}: read with care" if min(counts) < FEW_SEEDS else ""
-        return f"{targets} ({min(counts)} seeds{few})"
+        return f"{scopes} ({min(counts)} seeds{few})"
 
     @property
     def text(self) -> str:
@@ -126,12 +127,14 @@ class Verdict:
             return "runs of the missing arms"
         if self.verdict == ONE_SEED:
             return "two or more seeds of every arm (better five), since one run does not describe the method"
-        open_parts = sum(part.verdict != SUPPORTED or part.one_run for part in self.parts)
         if self.verdict == SUPPORTED:
             return "further seeds, or another benchmark or model, on which a part's interval reaches zero"
+        if self.verdict == NOT_SUPPORTED:
+            return "further seeds, or another benchmark or model, on which no part's interval excludes the claim"
+        num_open = sum(part.verdict == UNDECIDED or part.one_run for part in self.parts)
         lacking = [f"the missing data: {', '.join(self.missing)}"] if self.missing else []
-        more = " or problems" if any("problems" in part.interval.speaks_of for part in self.parts) else ""
-        to_decide = [f"more seeds{more}, to decide {open_parts} of {len(self.parts)} parts"] if open_parts else []
+        more = " or problems" if any("problems" in part.interval.scope for part in self.parts) else ""
+        to_decide = [f"more seeds{more}, to decide {num_open} of {len(self.parts)} parts"] if num_open else []
         return "; ".join([*lacking, *to_decide])
 
 
@@ -183,12 +186,15 @@ def _format_nonzero(value: float, form: str) -> str:
     return next(text for text in (format(value, kind) for kind in kinds) if float(text) != 0.0)
 
 
-def sign_verdict(interval: Interval, direction: int, *, relevant: float, zero: float = 0.0) -> str:
-    """Return the verdict on one interval. direction: +1 claimed above `zero`, −1 below."""
+def sign_verdict(interval: Interval, direction: int, *, relevant: float, threshold: float = 0.0) -> str:
+    """Return the verdict on the claim that direction · effect lies above a threshold.
+
+    direction: +1 or −1. relevant: the smallest effect in the claimed direction that matters.
+    """
     lo, hi = sorted((direction * interval.lo, direction * interval.hi))
     if np.isnan(lo):
         return UNDECIDED
-    if lo > zero:
+    if lo > threshold:
         return SUPPORTED
     if hi >= relevant:
         return UNDECIDED
@@ -230,9 +236,6 @@ def window_interval(series: pd.DataFrame, windows: Sequence[Window]) -> Interval
             *block_interval(series.to_numpy(dtype=float)[:, 0], weights_T), "moving blocks over steps", ONE_RUN
         )
     return _over_seeds([series], windows)
-
-
-ONE_RUN = "this run, not the method"
 
 
 def _over_seeds(groups: Sequence[pd.DataFrame], windows: Sequence[Window]) -> Interval:

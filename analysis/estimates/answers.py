@@ -61,9 +61,9 @@ class Answer:
         return min(one.interval.num_seeds for one in self.differences)
 
     @property
-    def speaks_of_method(self) -> bool:
+    def describes_method(self) -> bool:
         """False if a single training run stands for an arm."""
-        return all(one.interval.speaks_of != CHECKPOINTS for one in self.differences)
+        return all(one.interval.scope != CHECKPOINTS for one in self.differences)
 
 
 def answers(study: Study) -> list[Answer]:

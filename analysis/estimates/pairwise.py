@@ -41,7 +41,7 @@ def compare_family(
 ) -> pd.DataFrame:
     """Compare each arm with the reference, Holm-corrected; meant for a family declared beforehand.
 
-    Columns: benchmark, arm, reference, k, estimate, lo, hi (pointwise), p_value, p_holm, method, speaks_of, seeds,
+    Columns: benchmark, arm, reference, k, estimate, lo, hi (pointwise), p_value, p_holm, method, scope, seeds,
     caution, family.
 
     Raises:
@@ -60,7 +60,7 @@ def pairwise_differences(evaluations: Evaluations, ks: Sequence[int] = KS, *, ba
     """Return every arm minus every earlier arm at every k ≤ n, for exploration.
 
     Columns: benchmark, arm, reference, k, estimate, lo, hi, p_value, p_bh (Benjamini and Hochberg over all rows),
-    method, speaks_of, seeds; with bands: band_lo, band_hi, band.
+    method, scope, seeds; with bands: band_lo, band_hi, band.
     """
     ks = [k for k in ks if k <= evaluations.num_samples]
     pairs = [(arm, reference, k) for reference, arm in itertools.combinations(evaluations.correct, 2) for k in ks]
@@ -98,7 +98,7 @@ def _row(evaluations: Evaluations, interval: Interval, arm: str, reference: str,
         "hi": interval.hi,
         "p_value": interval.p_value,
         "method": interval.method,
-        "speaks_of": interval.speaks_of,
+        "scope": interval.scope,
         "seeds": interval.num_seeds,
     }
 

@@ -108,7 +108,7 @@ def _base_paths(chosen: Mapping[str, Sequence[Run]], benchmark: str) -> tuple[li
 def curve_table(evaluations: Evaluations) -> pd.DataFrame:
     """Return Pass@k of every arm at every k. Rows of seed "mean" (or of an only seed) carry intervals.
 
-    Columns: benchmark, arm, seed, seeds, k, estimate, lo, hi, method, speaks_of (the scope), band_lo, band_hi
+    Columns: benchmark, arm, seed, seeds, k, estimate, lo, hi, method, scope, band_lo, band_hi
     (simultaneous; `band` names the family and the method), n, problems, temperature, top_p, no_within_variance
     (k > n/2), unfinished. Estimates are NaN where k > n.
     """

@@ -223,8 +223,8 @@ def describe_steps(table: pd.DataFrame) -> list[str]:
             sentences.append(f"Fewer than two finished seeds, so no interval: {', '.join(single)}.")
     if (table["status"] != "done").any():
         sentences.append(
-            "A thin line that ends in a cross is an unfinished run. No mean includes it, so means are conditional on "
-            "finishing."
+            "A cross ends the thin line of a run that diverged or is unfinished. No mean includes it, so means are "
+            "conditional on finishing."
         )
     if table["collapse"].any():
         sentences.append(f"A ring marks a run's collapse, or the last step of a diverged run. {RULE}")

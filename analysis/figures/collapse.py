@@ -75,7 +75,7 @@ def details(table: pd.DataFrame) -> Sequence[str]:
     return (
         "Fully unsolved prompts: prompts of a batch without a correct completion.",
         "Greedy accuracy is recorded at validation steps; no smoothing.",
-        "A line that ends in a cross is an unfinished run.",
+        "A cross ends the line of a run that diverged or is unfinished.",
         RULE,
         "Diverged runs count as collapsed.",
         "Intervals of shares: Clopper–Pearson.",

@@ -27,7 +27,7 @@ PAPER = ""
 def table(study: Study) -> pd.DataFrame:
     """Return one row per benchmark, arm, step and k; no rows unless a policy before the last has been evaluated.
 
-    Columns: panel, benchmark, arm, step, k, estimate, lo, hi, method, speaks_of, seeds, n, problems.
+    Columns: panel, benchmark, arm, step, k, estimate, lo, hi, method, scope, seeds, n, problems.
     """
     steps = sorted({step for run in study.runs for step in run.evaluated_steps()})
     rows = [

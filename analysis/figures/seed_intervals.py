@@ -44,13 +44,13 @@ def caption(table: pd.DataFrame) -> str:
 
 def details(table: pd.DataFrame) -> Sequence[str]:
     """Return the definitions, the method of the intervals, and what is missing."""
-    bounded = table.dropna(subset="lo")[["method", "speaks_of"]].drop_duplicates()
+    bounded = table.dropna(subset="lo")[["method", "scope"]].drop_duplicates()
     return (
         "Interquartile mean: mean of the middle half of all seed × benchmark values (Agarwal et al. 2021, arXiv "
         "2108.13264).",
         "Probability above the reference: over pairs of runs, a tie counts half, mean over benchmarks; dashed: no "
         "difference (50 %).",
-        *(f"Interval: {method}; scope: {target}." for method, target in bounded.to_numpy()),
+        *(f"Interval: {method}; scope: {scope}." for method, scope in bounded.to_numpy()),
         f"Fewer than {FEW_SEEDS} seeds: read intervals with care." if (table["caution"] != "").any() else "",
         "A mark without a strip: all seeds are equal, or all runs of one side are above all of the other."
         if table["lo"].isna().any()

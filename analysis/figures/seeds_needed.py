@@ -81,7 +81,7 @@ def _rows(evaluations: Evaluations, arm: str, reference: str, k: int) -> Iterato
             "lo": lowest,
             "hi": highest,
             "method": f"simulated {'paired t' if paired else 'Welch'} tests at 5 %",
-            "speaks_of": SEEDS,
+            "scope": SEEDS,
             "effect": effect.estimate,
             "effect_lo": effect.lo,
             "effect_hi": effect.hi,

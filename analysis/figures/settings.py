@@ -39,7 +39,7 @@ def table(study: Study) -> pd.DataFrame:
             "hi": difference.interval.hi,
             "seeds": difference.interval.num_seeds,
             "method": difference.interval.method,
-            "speaks_of": difference.interval.speaks_of,
+            "scope": difference.interval.scope,
             "height": len(settings) - 1 - settings.index(answer.setting) - _APART * place,
         }
         for answer in found
@@ -61,9 +61,9 @@ def caption(table: pd.DataFrame) -> str:
 
 def details(table: pd.DataFrame) -> Sequence[str]:
     """Return the method of the intervals, and that they are pointwise."""
-    bounded = table.dropna(subset="lo")[["method", "speaks_of"]].drop_duplicates()
+    bounded = table.dropna(subset="lo")[["method", "scope"]].drop_duplicates()
     return (
-        *(f"Interval: {method}; scope: {target}." for method, target in bounded.to_numpy()),
+        *(f"Interval: {method}; scope: {scope}." for method, scope in bounded.to_numpy()),
         "No interval is corrected for the number of settings: confirm a chosen one on fresh seeds.",
         f"Fewer than {FEW_SEEDS} seeds: read intervals with care." if (table["seeds"] < FEW_SEEDS).any() else "",
     )

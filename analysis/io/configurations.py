@@ -11,20 +11,20 @@ _MOST_SETTINGS = 3  # in a name
 _LONGEST_VALUE = 24  # characters
 
 
-def group_by_arm(runs: Iterable[Run]) -> dict[str, tuple[Run, ...]]:
-    """Return arm → its runs by seed. Each of several configurations of an arm has a name of its own.
+def group_by_configuration(runs: Iterable[Run]) -> dict[str, tuple[Run, ...]]:
+    """Return name of a configuration → its runs by seed. The only configuration of an arm has the arm's name.
 
     A name ends with the hash of the runs' folder if the settings that it shows do not tell it from the others.
     """
-    cells: dict[str, dict[str, list[Run]]] = {}  # arm → folder of a configuration → its runs
+    by_arm: dict[str, dict[str, list[Run]]] = {}  # arm → folder of a configuration → its runs
     for run in runs:
-        cells.setdefault(run.arm, {}).setdefault(run.path.parent.name, []).append(run)
-    arms: dict[str, tuple[Run, ...]] = {}
-    for arm, folders in cells.items():
+        by_arm.setdefault(run.arm, {}).setdefault(run.path.parent.name, []).append(run)
+    by_name: dict[str, tuple[Run, ...]] = {}
+    for arm, folders in by_arm.items():
         names = _names(arm, {folder: found[0].config for folder, found in folders.items()})
         for folder, found in folders.items():
-            arms[names[folder]] = tuple(sorted(found, key=lambda run: run.seed))
-    return arms
+            by_name[names[folder]] = tuple(sorted(found, key=lambda run: run.seed))
+    return by_name
 
 
 def is_configuration(name: str, arm: str) -> bool:
@@ -45,7 +45,8 @@ def _names(arm: str, configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]
         own = settings(config)
         texts[folder] = ", ".join(f"{title} {_value(own.get(key))}" for title, key in shown)
     shared = {text for text in texts.values() if list(texts.values()).count(text) > 1}
-    return {folder: f"{arm} ({f'{text}, {folder[-8:]}' if text in shared else text})" for folder, text in texts.items()}
+    parts = {folder: [text, folder[-8:]] if text in shared else [text] for folder, text in texts.items()}
+    return {folder: f"{arm} ({', '.join(filter(None, words))})" for folder, words in parts.items()}
 
 
 def _value(value: Any) -> str:

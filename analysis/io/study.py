@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agrae_lab.runs import Comparison, Experiment, Run, RunError, leaves, read_run
-from analysis.io.configurations import group_by_arm
+from analysis.io.configurations import group_by_configuration
 from analysis.io.parquet import AGAIN, FrameError
 
 Answer = TypeVar("Answer")
@@ -60,7 +60,7 @@ class Study:
     @cached_property
     def arms(self) -> dict[str, tuple[Run, ...]]:
         """Arm → its runs by seed. Two configs under one name are two arms, named by what differs: never pooled."""
-        return group_by_arm(self.runs)
+        return group_by_configuration(self.runs)
 
     @property
     def in_several_configurations(self) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from agrae_lab.runs import Run
-from analysis.io.configurations import group_by_arm
+from analysis.io.configurations import group_by_configuration
 from analysis.io.study import ACCURACY, reward_name
 from analysis.presentation.style import label
 from analysis.statistics.evaluations import BASE_MODEL
@@ -39,7 +39,7 @@ def stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     rows = pd.concat(
         [frame.assign(**{flag: frame.get(flag, False) for flag in _FLAGS}) for frame in frames], ignore_index=True
     )
-    texts = {name: rows[name].astype(object).fillna("") for name in ("method", "speaks_of", "seed") if name in rows}
+    texts = {name: rows[name].astype(object).fillna("") for name in ("method", "scope", "seed") if name in rows}
     return rows.assign(**texts).astype({name: kind for name, kind in _COUNTS.items() if name in rows})
 
 
@@ -48,7 +48,7 @@ def describe_reward(runs: Sequence[Run]) -> str:
     pairs = {(run.arm, _reward_words(run)) for run in runs}
     several = {arm for arm, count in Counter(arm for arm, _ in pairs).items() if count > 1}
     arms: dict[str, dict[str, None]] = {}  # words of a reward → its arms
-    for name, (run, *_) in group_by_arm(runs).items():
+    for name, (run, *_) in group_by_configuration(runs).items():
         arms.setdefault(_reward_words(run), {})[name if run.arm in several else run.arm] = None
     if not arms.keys() - {REWARDS[ACCURACY]}:
         return ""
@@ -82,10 +82,10 @@ def describe_setting(table: pd.DataFrame) -> str:
         sentences.append(f"Seeds: {_each_on(trained)}.")
     intervals = table[table["method"] != ""]
     bounded = intervals.dropna(subset="lo")
-    ways = list(bounded.groupby(["method", "speaks_of"], sort=False))
-    for (method, target), rows in ways:
+    ways = list(bounded.groupby(["method", "scope"], sort=False))
+    for (method, scope), rows in ways:
         arms = "" if len(ways) == 1 else f" ({', '.join(map(label, rows['arm'].unique()))})"
-        sentences.append(f"Interval: {method}{arms}; scope: {target}.")
+        sentences.append(f"Interval: {method}{arms}; scope: {scope}.")
     if (seeds == 1).any():
         sentences.append("One seed says nothing of the method: for that, run more.")
     if len(several := seeds[seeds > 1]) and several.min() < FEW_SEEDS:
@@ -137,7 +137,7 @@ def summarize_setting(table: pd.DataFrame) -> str:
     seeds = table.loc[table["seeds"] > 0, "seeds"]
     counts = "–".join(str(int(count)) for count in sorted({seeds.min(), seeds.max()})) if len(seeds) else ""
     trained = f"; seeds per arm: {counts}" if counts else ""
-    scopes = table.loc[table["lo"].notna() & (table["speaks_of"] != ""), "speaks_of"].unique()
+    scopes = table.loc[table["lo"].notna() & (table["scope"] != ""), "scope"].unique()
     trained_scopes = [scope for scope in scopes if scope != BASE_MODEL] or list(scopes)
     scope = f"; intervals describe {' and '.join(trained_scopes)}" if trained_scopes else ""
     return f"Data: {', '.join(names)}{trained}{scope}."

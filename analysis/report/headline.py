@@ -79,7 +79,7 @@ def _over_settings(found: Sequence[Answer], smallest: str, *, all_ks: bool, name
     for answer in found:
         for one in answer.differences if all_ks else _ends(answer.differences):
             by_k.setdefault(one.k, {})[answer.setting] = one
-            counts.setdefault(one.k, Counter()).update([_words(smallest)[one.word]] * answer.speaks_of_method)
+            counts.setdefault(one.k, Counter()).update([_words(smallest)[one.word]] * answer.describes_method)
     ways = []
     for k, ones in by_k.items():
         ordered = sorted(ones.items(), key=lambda item: item[1].interval.estimate)
@@ -91,7 +91,7 @@ def _over_settings(found: Sequence[Answer], smallest: str, *, all_ks: bool, name
     place = f"on {first.benchmark} " if named else ""
     seeds = sorted({answer.num_seeds for answer in found})
     basis = f"{' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seed{'s' * (seeds[-1] != 1)} each"
-    num_silent = sum(not answer.speaks_of_method for answer in found)
+    num_silent = sum(not answer.describes_method for answer in found)
     method = f"; nothing can be said of the method under {num_silent}" if num_silent else ""
     unfinished = sum(bool(answer.unfinished) for answer in found)
     marked = f" (unfinished under {unfinished})" if unfinished else ""
@@ -110,7 +110,7 @@ def _beside_control(gain: ControlGain, *, named: bool) -> str:
     ours = f"The gain of {label(gain.arm)} over the base model{place} at k = {gain.k}"
     control, more = label(gain.control), f"{minus(gain.arm, gain.control)}: {points(gain.beyond)}"
     passed = f"; it is more than that of {', '.join(map(label, gain.passed))}" if gain.passed else ""
-    scope = "; this is of these checkpoints alone" if gain.beyond.speaks_of == CHECKPOINTS else ""
+    scope = "; this is of these checkpoints alone" if gain.beyond.scope == CHECKPOINTS else ""
     if gain.is_beyond:
         return f"{ours} is more than that of any control (the nearest: {more}){scope}."
     if gain.has_gain:
@@ -125,7 +125,7 @@ def _ends(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def _conclusion(answer: Answer, shown: Sequence[Difference], smallest: str) -> str:
-    if not answer.speaks_of_method:
+    if not answer.describes_method:
         return "nothing can be said of the method"
     by_word: dict[str, list[str]] = {}
     for one in shown:

@@ -46,7 +46,7 @@ from analysis.statistics.passk import effective_problems, within_problem_covaria
 class Sources:
     """Estimate and variances of one contrast, from which its interval follows."""
 
-    scope: str  # `speaks_of` of the interval, and of tables
+    scope: str  # in words, as contrasts.py lists them
     method: str
     problem_P: np.ndarray  # the contrast of each problem, mean over seeds
     problem_variance: float  # of the mean over problems

@@ -20,7 +20,7 @@ FEW_SEEDS = 5  # with fewer, an interval over seeds is valid but wide, and comes
 class Interval:
     """Estimate with its interval. Without an interval lo and hi are NaN, and `method` names the reason.
 
-    speaks_of is the scope in words (evaluations.py), under the name of the tables' column. p_value is two-sided for the
+    scope: in words, as contrasts.py lists them. p_value is two-sided for the
     hypothesis that the true value is 0, by the same method: at most 1 − LEVEL exactly where the interval excludes 0.
     band_lo and band_hi hold simultaneously for a family of estimates; `band` names their method, or the reason for
     their lack. num_below and num_above count the problems on either side of 0 (None where problems do not vary). error
@@ -31,7 +31,7 @@ class Interval:
     lo: float
     hi: float
     method: str
-    speaks_of: str
+    scope: str
     num_seeds: int = 1
     p_value: float = np.nan
     band_lo: float = np.nan
@@ -44,7 +44,7 @@ class Interval:
     @property
     def columns(self) -> dict[str, Any]:
         """Estimate, interval, method and scope, as columns of a table."""
-        return {name: getattr(self, name) for name in ("estimate", "lo", "hi", "method", "speaks_of")}
+        return {name: getattr(self, name) for name in ("estimate", "lo", "hi", "method", "scope")}
 
     @property
     def detectable(self) -> float:

@@ -54,8 +54,8 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
         "Both follow Agarwal et al. 2021, arXiv 2108.13264.",
     ]
     bounded = table.dropna(subset="lo")
-    for method, target in bounded[["method", "speaks_of"]].drop_duplicates().to_numpy():
-        notes.append(f"Interval: {method}; scope: {target}.")
+    for method, scope in bounded[["method", "scope"]].drop_duplicates().to_numpy():
+        notes.append(f"Interval: {method}; scope: {scope}.")
     if (table["caution"] != "").any():
         notes.append(f"Fewer than {FEW_SEEDS} seeds: read intervals with care.")
     if len(few := table.loc[table["note"] == TOO_FEW, "arm"].unique()):

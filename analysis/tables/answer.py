@@ -45,7 +45,7 @@ def _rows(answer: Answer) -> Iterator[dict[str, Any]]:
             "word": difference.word,
             "needed": difference.needed,
             "method": difference.interval.method,
-            "speaks_of": difference.interval.speaks_of,
+            "scope": difference.interval.scope,
             "seeds": difference.interval.num_seeds,
             "problems": answer.num_problems,
             "n": answer.num_samples,
@@ -82,4 +82,4 @@ def _line(rows: pd.DataFrame, ks: list[int]) -> Row:
     cells = [share_cell(*(by_k[k][name] for name in ("estimate", "lo", "hi"))) if k in by_k else Cell() for k in ks]
     first = rows.iloc[0]
     name = minus(first["arm"], first["reference"]) + (" (unfinished)" if first["unfinished"] else "")
-    return Row(name, (*cells, Cell(str(rows["seeds"].min())), Cell(first["speaks_of"])))
+    return Row(name, (*cells, Cell(str(rows["seeds"].min())), Cell(first["scope"])))

@@ -45,9 +45,9 @@ def table(study: Study) -> pd.DataFrame:
 
     estimate, lo and hi are shares; p_value is two-sided and uncorrected. p_holm: corrected over the family of one
     benchmark: every trained arm against the reference (without it, against the base model), at k = 1 and the largest
-    k ≤ n/2. p_bh: corrected over all pairs of one benchmark at these k. scope: "method" if all arms of the family have
-    two seeds or more, else "checkpoints"; a pair has the interval that its own data allow. seeds, reference_seeds: of
-    the two arms. caution: a warning for fewer than five seeds.
+    k ≤ n/2. p_bh: corrected over all pairs of one benchmark at these k. family_scope: "method" if all arms of the
+    family have two seeds or more, else "checkpoints"; a pair has the interval that its own data allow. seeds,
+    reference_seeds: of the two arms. caution: a warning for fewer than five seeds.
 
     Raises:
         FrameError: an evaluation cannot be read, or two of them cannot be compared.
@@ -63,11 +63,12 @@ def _frames(evaluations: Evaluations, reference: str) -> list[pd.DataFrame]:
     arms = sort_arms([arm for arm in evaluations.correct if arm not in (reference, BASE)])
     if arms and reference in evaluations.correct:
         scope = _scope(evaluations, [*arms, reference])
-        found.append(compare_family(evaluations, arms, reference, ks, scope=scope).assign(part=FAMILY, scope=scope))
+        family = compare_family(evaluations, arms, reference, ks, scope=scope)
+        found.append(family.assign(part=FAMILY, family_scope=scope))
     few = len(evaluations.correct) <= MOST_ARMS
     pairs = pairwise_differences(_in_display_order(evaluations), ks) if few else pd.DataFrame()
     if len(pairs):
-        found.append(pairs.assign(part=PAIRS, caution=pairs["seeds"].map(_caution), scope=""))
+        found.append(pairs.assign(part=PAIRS, caution=pairs["seeds"].map(_caution), family_scope=""))
     return [_with_setting(frame, evaluations) for frame in found]
 
 
@@ -136,7 +137,7 @@ def _title(benchmark: str, part: str, rows: pd.DataFrame) -> str:
     ks = sorted(rows["k"].unique())
     if part == PAIRS:
         return f"{benchmark}, exploration: all pairs (Benjamini–Hochberg over {rows['p_value'].count()} comparisons)"
-    arms, scope = rows["arm"].nunique(), rows["scope"].iloc[0]
+    arms, scope = rows["arm"].nunique(), rows["family_scope"].iloc[0]
     largest = f"largest k = {ks[-1]}; " if ks[-1] > 1 else ""
     holm = f"Holm over {arms} arm{'s' * (arms > 1)} × {len(ks)} k against {label(rows['reference'].iloc[0])}"
     return f"{benchmark}, declared family ({largest}scope: {scope}; {holm})"
@@ -150,8 +151,8 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     if len(family):
         notes.append(_FAMILY)
     if len(pairs):
-        ways = pairs.dropna(subset="lo")[["method", "speaks_of"]].drop_duplicates().to_numpy()
-        named = "; ".join(f"{method} ({target})" for method, target in ways) or "none"
+        ways = pairs.dropna(subset="lo")[["method", "scope"]].drop_duplicates().to_numpy()
+        named = "; ".join(f"{method} ({scope})" for method, scope in ways) or "none"
         notes.append(f"{_PAIRS} Intervals there: {named}.")
     notes += [sentence.replace("No interval", "No interval and no p") for sentence in describe_missing(table)]
     if lacking:

@@ -169,8 +169,8 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
         "Computed: the closed form at each group's success rate p and its batch's mean accuracy ω; a = min(1, ω/α)."
     ]
     notes += [
-        f"Interval: {method}; scope: {target}."
-        for method, target in table.dropna(subset="lo")[["method", "speaks_of"]].drop_duplicates().to_numpy()
+        f"Interval: {method}; scope: {scope}."
+        for method, scope in table.dropna(subset="lo")[["method", "scope"]].drop_duplicates().to_numpy()
     ]
     if table["lo"].isna().any():
         notes.append("No interval if nothing varies beyond rounding, or if steps are too few.")

@@ -49,9 +49,8 @@ class StudyPlan:
     @cached_property
     def launch_plan(self) -> Plan:
         """Return the runs with a manifest under the study's name, which analysis reads."""
-        keys = tuple(dict.fromkeys(cell.run for cell in self.cells))
-        arms = {run.key: run.arm for run in self.all_runs if run.key in keys}
-        manifest = runs.Experiment(self.study.name, self.study.question, keys, arms, self.study.comparison)
+        arms = {run.key: run.arm for run in self.all_runs}
+        manifest = runs.Experiment(self.study.name, self.study.question, tuple(arms), arms, self.study.comparison)
         return Plan(self.all_runs, ((self.directory.root, manifest),))
 
 
@@ -60,8 +59,10 @@ def plan_study(
 ) -> StudyPlan:
     """Compare the frozen cells with today's configs, and compose the new ones.
 
-    A frozen cell keeps its config, whatever the YAML says now. Changed problems, start model or training code make it a
-    new run, since a run cannot resume under others. An unchanged study of finished cells is not composed at all.
+    A frozen cell keeps the settings of its training, whatever the YAML says now; sections that do not change the
+    weights follow the YAML while those settings are today's. Changed problems, start model or training code make an
+    unfinished cell a new run, since a run cannot resume under others. An unchanged study of finished cells is not
+    composed at all.
 
     Args:
         train_module: module with `freeze` (see freeze.py), imported only to compose a cell: torch takes seconds.
@@ -75,7 +76,7 @@ def plan_study(
     frozen_by_id = _frozen_cells_on_disk(directory)
     frozen_cells = [frozen_by_id.get(cell_id(*point)) for point in points]  # None: a new cell and seed
     run_by_key = {
-        cell.run: _as_pending(read_run_meta(directory.root / cell.run), retry)
+        cell.run: _pending_if_retried(read_run_meta(directory.root / cell.run), retry)
         for cell in frozen_cells
         if cell is not None
     }
@@ -85,31 +86,27 @@ def plan_study(
     freeze = importlib.import_module(train_module).freeze  # the import registers config groups
     configs = freeze_all(cells_to_compose(study, points, root=directory.root), freeze)
     check_study_metrics(study, configs)
-    codes = directory.codes()
-    # Once a cell is frozen under today's code, its drift has been accepted: then compare unfinished cells only.
-    compared = [
-        cell
-        for cell in filter(None, frozen_cells)
-        if run_by_key[cell.run].status not in runs.FINAL_STATUSES or code.fingerprint not in codes
+    recorded = [
+        None if frozen is None else _recorded_config(today, frozen, directory.root)
+        for today, frozen in zip(configs, frozen_cells, strict=True)
     ]
-    drift = dict.fromkeys(code_drift(compared, codes, code))
+    drift = _drift(frozen_cells, is_finished, recorded, configs, codes=directory.codes(), now=code)
     cells, todo = [], []
-    for point, today, frozen, finished in zip(points, configs, frozen_cells, is_finished, strict=True):
-        config, changes = (today, []) if frozen is None else _config_to_run(today, frozen, directory.root)
-        drift |= dict.fromkeys(changes)
+    for point, today, frozen, was, finished in zip(points, configs, frozen_cells, recorded, is_finished, strict=True):
+        config = _config_to_run(today, was)
         if frozen is not None and finished and not _lacks_evaluations(config, frozen):
             cells.append(frozen)
         else:
             cells.append(_freeze_cell(point, config, code))
             todo.append(config)
-    run_by_key |= {run.key: _as_pending(run, retry) for run in plan_runs(todo)}
+    run_by_key |= {run.key: _pending_if_retried(run, retry) for run in plan_runs(todo)}
     all_runs = tuple(run_by_key[key] for key in dict.fromkeys(cell.run for cell in cells))
     check_comparison(study.comparison, (run.arm for run in all_runs), where=study.name)
-    return StudyPlan(study, directory, tuple(cells), all_runs, frozen_cells.count(None), tuple(drift))
+    return StudyPlan(study, directory, tuple(cells), all_runs, frozen_cells.count(None), drift)
 
 
-def _as_pending(run: runs.Run, retry: Collection[str]) -> runs.Run:
-    """Return the run as pending if it is to be retried."""
+def _pending_if_retried(run: runs.Run, retry: Collection[str]) -> runs.Run:
+    """Return the run, as pending if its key is in `retry`."""
     return replace(run, meta={**run.meta, "status": "pending"}) if run.key in retry else run
 
 
@@ -151,13 +148,42 @@ def cells_to_compose(study: Study, points: Sequence[tuple[Settings, int]], *, ro
 _FINGERPRINTS = ("data_fingerprints", "model_fingerprint", "code")  # a run resumes only if these are unchanged
 
 
-def _config_to_run(config: dict[str, Any], frozen: FrozenCell, root: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return the config with which a frozen cell runs, and a sentence for each difference from today's config."""
-    if runs.training_hash(config) == frozen.config_hash:
-        return config, []
-    was = runs.read_run(root / frozen.run).config
-    today = {key: config[key] for key in (*runs.NOT_RESULT_SECTIONS, *_FINGERPRINTS) if key in config}
-    return {**was, **today}, config_changes(was, config)
+def _recorded_config(today: dict[str, Any], frozen: FrozenCell, root: Path) -> dict[str, Any]:
+    """Return today's config if a frozen cell would be trained by it as it was, else the one of its run."""
+    return today if runs.training_hash(today) == frozen.config_hash else dict(runs.read_run(root / frozen.run).config)
+
+
+def _config_to_run(today: dict[str, Any], was: dict[str, Any] | None) -> dict[str, Any]:
+    """Return today's config for a new cell; for a frozen one its own, with what may change from launch to launch."""
+    if was is None or was is today:
+        return today
+    return {**was, **{key: today[key] for key in (*runs.NOT_RESULT_SECTIONS, *_FINGERPRINTS) if key in today}}
+
+
+def _drift(
+    cells: Sequence[FrozenCell | None],
+    is_finished: Sequence[bool],
+    recorded: Sequence[dict[str, Any] | None],
+    configs: Sequence[dict[str, Any]],
+    *,
+    codes: Mapping[str, Code],
+    now: Code,
+) -> tuple[str, ...]:
+    """Return a sentence for each change since the cells were frozen; all sequences have an entry for each cell.
+
+    Finished cells keep what made them. For these, code or problems that some cell was frozen under are no drift: an
+    earlier launch has accepted them.
+    """
+    code_is_known = now.fingerprint in codes
+    compared = [c for c, finished in zip(cells, is_finished, strict=True) if c and not (finished and code_is_known)]
+    fingerprints = ({key: config[key] for key in _FINGERPRINTS if key in config} for config in recorded if config)
+    known = {leaf for sections in fingerprints for leaf in runs.leaves(sections) if not leaf[0].startswith("code.")}
+    accepted = known | ({("code", None)} if code_is_known else set())
+    sentences = code_drift(compared, codes, now)
+    for was, today, finished in zip(recorded, configs, is_finished, strict=True):
+        if was is not None and was is not today:
+            sentences += config_changes(was, today, accepted=accepted if finished else ())
+    return tuple(dict.fromkeys(sentences))
 
 
 def _lacks_evaluations(config: Mapping[str, Any], frozen: FrozenCell) -> bool:

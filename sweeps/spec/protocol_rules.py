@@ -101,7 +101,10 @@ def _other_section_faults(study: Study) -> Iterator[str]:
 def _arm_faults(protocol: Protocol) -> Iterator[str]:
     for arm, settings in protocol.arms.items():
         if not _ARM_NAME.fullmatch(arm):
-            yield f"protocol.arms: a name has 1 to 30 letters, digits or any of . _ - (it names files), got {arm!r}"
+            yield (
+                f"protocol.arms: {arm!r} cannot name files; begin with a letter or digit, and add up to 29 letters, "
+                "digits or any of . _ -"
+            )
         for key in settings:
             yield from key_faults(key, f"protocol.arms.{arm}", "never an arm's setting")
     if protocol.reference not in protocol.arms:

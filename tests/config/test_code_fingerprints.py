@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from agrae_lab import training
 from agrae_lab.advantages import make
 from agrae_lab.config.code_fingerprints import changed_files, training_code
 
@@ -18,6 +22,16 @@ def test_training_depends_on_the_trainer_the_links_and_the_task() -> None:
     assert {"training/trainer.py", "advantages/adapters/trl.py", "tasks/text/countdown.py"} <= files
     assert not [name for name in files if name.startswith("evaluation/")]
     assert "training/recorder.py" not in files  # it only writes
+
+
+def test_every_file_of_the_trainer_that_counts_is_one_that_training_imports() -> None:
+    reached, waiting = set(), {"session"}
+    while waiting:
+        reached.add(name := waiting.pop())
+        text = (Path(training.__file__).parent / f"{name}.py").read_text()
+        waiting |= set(re.findall(r"from agrae_lab\.training\.(\w+) import", text)) - reached
+    counted = {Path(name).stem for name in files_of(engine="vllm") if name.startswith("training/")}
+    assert counted <= reached
 
 
 @pytest.mark.parametrize("engine", ["transformers", "vllm"])

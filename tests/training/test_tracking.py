@@ -202,6 +202,15 @@ def test_long_names_keep_their_hash():
     assert name.endswith("/grpo-1a2b3c4d")
 
 
+def test_a_run_directory_may_have_an_equals_sign_in_its_name(run, tmp_path):
+    pytest.importorskip("tensorboard")
+    record(run, 1)
+    folder = tmp_path / "runs" / "grpo+beta=0.2-1a2b3c4d" / "seed-0"
+    folder.parent.mkdir(parents=True)
+    run.path.rename(folder)
+    assert push([str(folder), "tracking=tensorboard"]) == 0
+
+
 def test_push_sends_a_whole_run_and_refuses_what_it_cannot(run, capsys):
     pytest.importorskip("tensorboard")
     record(run, 1, 2, 3)

@@ -64,6 +64,12 @@ def test_boxes_side_by_side_are_read_together():
     assert read_answer(r"\boxed{2} and " * 100 + r"\boxed{3}").answer == "3"
 
 
+@pytest.mark.parametrize("command", ["boxed", "fbox"])
+def test_contents_that_are_letters_of_the_command_are_read_together(command):
+    assert read_answer(rf"\{command}{{b}}, \{command}{{o}} and \{command}{{x}}").parts == ("b", "o", "x")
+    assert read_answer(rf"\{command} 4, \{command} x").parts == ("4", "x")
+
+
 def test_megabytes_of_boxes_side_by_side_are_read_at_once():
     assert read_answer(r"\boxed{1}," * 300_000).answer == "1"
     assert read_answer(r"\boxed " * 300_000).answer is None

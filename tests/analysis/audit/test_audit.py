@@ -222,6 +222,11 @@ def test_k_above_n_is_found_and_stops_what_needs_n(write: Write) -> None:
     assert checks_of(write(tidy({"m": [50.0, 61.3]}, ks=(8, 16), n=8))) == ["k within n"]
 
 
+def test_a_huge_n_takes_no_huge_programme(write: Write) -> None:
+    assert checks_of(write(tidy({"m": [50.0, 61.3]}, ks=(8, 16), n=999_999_999_999))) == []
+    assert "coherence" in " ".join(checks_of(write(tidy({"m": [10.0, 90.0]}, ks=(8, 16), n=999_999_999_999))))
+
+
 def test_one_table_may_repeat_a_cell_only_alike(write: Write) -> None:
     text = "table,method,k,pass_at_k\n1,m,1,50.0\n1,m,2,60.0\n1,m,2,60.0\n2,m,1,50\n"
     assert checks_of(write(text)) == []

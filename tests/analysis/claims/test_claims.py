@@ -392,6 +392,13 @@ def test_c8(a_grae: pd.DataFrame, expected: str) -> None:
     check(c8({"grpo": series(1.2, 0.9, 0.6, 0.3, key=9), "a_grae": a_grae}), expected)
 
 
+def test_a_refuted_claim_asks_for_no_seeds_to_decide_what_is_decided() -> None:
+    verdict = c8({"grpo": series(1.2, 0.9, 0.6, 0.3, key=9), "a_grae": series(1.2, 0.9, 0.6, 0.3, 0.1)})
+    assert verdict.verdict == NOT_SUPPORTED
+    assert "to decide" not in verdict.would_change
+    assert "excludes the claim" in verdict.would_change
+
+
 def test_several_seeds_speak_of_the_method() -> None:
     plateau = series(1.2, 0.8, 0.78, 0.78, 0.78, 0.78, 0.78, seeds=3, key=1)
     verdict = c8({"grpo": series(1.2, 0.9, 0.6, 0.3, seeds=3), "a_grae": plateau})

@@ -256,7 +256,7 @@ def votes_of(study: Study):
 def test_maj_at_1_is_pass_at_1_with_the_same_interval(study: Study) -> None:
     """Every right sample has an answer, so k = 1 is the same mean, and the same problems are drawn."""
     evaluations, votes = votes_of(study)
-    columns = ["arm", "estimate", "lo", "hi", "method", "speaks_of", "n", "problems"]
+    columns = ["arm", "estimate", "lo", "hi", "method", "scope", "n", "problems"]
     mine = vote_table(votes).query("k == 1")[columns].reset_index(drop=True)
     theirs = curve_table(evaluations).query("k == 1")[columns].reset_index(drop=True)
     pd.testing.assert_frame_equal(mine, theirs, check_exact=False, check_dtype=False)
@@ -291,7 +291,7 @@ def test_seeds_are_the_unit_where_there_are_several(new_root) -> None:
     expected = scipy_stats.ttest_rel(per_seed["a_grae"], per_seed["grpo"]).confidence_interval(0.95)
     row = vote_gain_table(votes, "grpo").query("k == 4").iloc[0]
     assert row["lo"] < expected.low < expected.high < row["hi"]  # over problems too
-    assert (row["method"], row["speaks_of"], row["seeds"]) == (OVER_BOTH, METHOD, 3)
+    assert (row["method"], row["scope"], row["seeds"]) == (OVER_BOTH, METHOD, 3)
 
 
 def test_votes_are_on_the_problems_and_samples_of_the_evaluations(study: Study) -> None:

@@ -57,7 +57,7 @@ def test_problems_are_compared_in_pairs() -> None:
     e = arms(1, grpo=0.2)
     interval = compare(e, "grpo", "base", 4, scope="checkpoints")
     row = gain_table(e, "base").set_index("k").loc[4]
-    assert (interval.method, interval.speaks_of) == (OVER_PROBLEMS, CHECKPOINTS)
+    assert (interval.method, interval.scope) == (OVER_PROBLEMS, CHECKPOINTS)
     assert (interval.lo, interval.hi) == pytest.approx((row["lo"], row["hi"]))
     scores = [pass_at_k(e.correct[arm][0], 64, [4])[:, 0] for arm in ("grpo", "base")]
     expected = scipy_stats.ttest_rel(*scores)
@@ -73,7 +73,7 @@ def test_seeds_with_the_same_numbers_are_paired() -> None:
     per_seed = [(e.correct[arm] / 64).mean(axis=1) for arm in ("a_grae", "grpo")]
     expected = scipy_stats.ttest_rel(*per_seed)
     bounds = expected.confidence_interval(0.95)
-    assert (interval.method, interval.speaks_of, interval.num_seeds) == (OVER_SEEDS, SEEDS, 4)
+    assert (interval.method, interval.scope, interval.num_seeds) == (OVER_SEEDS, SEEDS, 4)
     assert (interval.lo, interval.hi) == pytest.approx((bounds.low, bounds.high))
     assert interval.p_value == pytest.approx(expected.pvalue)
     turned = replace(e, seeds={**e.seeds, "grpo": (3, 2, 1, 0)})  # pairs are made by number, not by place
@@ -98,7 +98,7 @@ def test_figure_table_and_comparison_give_one_interval_for_one_difference() -> N
     one = compare(e, "a_grae", "grpo", 8)
     for other in (row, family, pair):
         assert (other["lo"], other["hi"]) == pytest.approx((one.lo, one.hi))
-        assert other["speaks_of"] == METHOD
+        assert other["scope"] == METHOD
 
 
 def test_against_the_base_seeds_stand_on_one_side() -> None:

@@ -39,8 +39,8 @@ def test_estimates_are_means_over_problems() -> None:
     assert table["estimate"].to_numpy() == pytest.approx(expected, nan_ok=True)
     assert table.loc[table["k"] > 64, "estimate"].isna().all()
     assert table.set_index("k")["no_within_variance"].to_dict() == {k: k > 32 for k in KS}
-    assert set(table["speaks_of"]) == {CHECKPOINTS}
-    assert set(curve_table(evaluations({"base": counts}))["speaks_of"]) == {BASE_MODEL}
+    assert set(table["scope"]) == {CHECKPOINTS}
+    assert set(curve_table(evaluations({"base": counts}))["scope"]) == {BASE_MODEL}
 
 
 def test_differences_are_paired() -> None:
@@ -73,7 +73,7 @@ def test_seeds_are_the_unit_where_there_are_several() -> None:
     fixed = contrast_intervals(e, [{"a_grae": {1: 1.0}, "grpo": {1: -1.0}}], scope=SEEDS)[0]
     assert (fixed.lo, fixed.hi) == pytest.approx((expected.low, expected.high))
     gain = gain_table(e, "grpo").query("k == 1").iloc[0]
-    assert (gain["method"], gain["speaks_of"], gain["seeds"]) == (OVER_BOTH, METHOD, 3)
+    assert (gain["method"], gain["scope"], gain["seeds"]) == (OVER_BOTH, METHOD, 3)
     assert gain["lo"] < fixed.lo < fixed.hi < gain["hi"]
 
 
@@ -102,7 +102,7 @@ def test_gain_over_the_base_carries_the_bases_own_error() -> None:
 def test_one_seed_beside_several_speaks_of_checkpoints() -> None:
     grpo, ours = binomial(DIFFICULTY_P, 1), np.stack([binomial(DIFFICULTY_P + 1, i) for i in (2, 3)])
     gain = gain_table(evaluations({"grpo": grpo, "a_grae": ours}), "grpo").query("k == 1").iloc[0]
-    assert gain["speaks_of"] == CHECKPOINTS
+    assert gain["scope"] == CHECKPOINTS
     assert gain["estimate"] == pytest.approx((ours[0] - grpo).mean() / 64)  # seed 0 against seed 0
 
 

@@ -114,7 +114,7 @@ def test_solved_sets_of_one_checkpoint_are_counts_with_mcnemars_p(one_seed: Stud
         p_values.append(p_value)
     adjusted = table.loc[table["kind"] == "net", "p_holm"].to_numpy()
     assert adjusted == pytest.approx(holm(p_values), nan_ok=True)
-    assert set(table["speaks_of"]) == {CHECKPOINTS}
+    assert set(table["scope"]) == {CHECKPOINTS}
     assert "exact McNemar" in description(solved_sets, table)
 
 
@@ -122,7 +122,7 @@ def test_solved_sets_over_seeds_are_means_with_every_seed_beside(seeds: Study) -
     table = solved_sets.table(seeds)
     grpo = table[(table["arm"] == "grpo") & (table["kind"] == "gained")].set_index("seed")
     assert grpo.loc["mean", "estimate"] == pytest.approx(grpo.loc[["0", "1", "2"], "estimate"].mean())
-    assert grpo.loc["mean", "speaks_of"] == METHOD
+    assert grpo.loc["mean", "scope"] == METHOD
     assert grpo.loc[["0", "1", "2"], "method"].tolist() == ["", "", ""]
     caption = description(solved_sets, table)
     assert "Hatched: no finished run (Hard-Focused)" in caption

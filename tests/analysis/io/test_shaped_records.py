@@ -19,7 +19,7 @@ from agrae_lab.tasks import rewards
 from analysis import figures, tables
 from analysis.__main__ import evaluate
 from analysis.figures import find, mass_vs_p
-from analysis.io.configurations import group_by_arm
+from analysis.io.configurations import group_by_configuration
 from analysis.io.study import Study, View, load_study
 from analysis.presentation import captions
 from analysis.presentation.captions import describe_reward
@@ -188,7 +188,7 @@ def test_arms_under_different_rewards_are_told_apart(new_root: Callable) -> None
     assert describe_reward(runs[1:3]).startswith("Reward in training: 0.1·accuracy + 0.9·format (the paper's text). ")
     assert describe_reward([runs[0], runs[3]]) == ""
     same = [runs[0], root.run("grpo", **CODE)]
-    shown = [label(name) for name in group_by_arm(same)]
+    shown = [label(name) for name in group_by_configuration(same)]
     assert shown[0] != shown[1]
     assert f"accuracy in {shown[0]}; 0.9·accuracy + 0.1·format (the authors' code) in {shown[1]}." in describe_reward(
         same

@@ -7,7 +7,7 @@ import yaml
 from analysis_lab import BENCHMARK
 
 from agrae_lab.runs import Experiment, list_experiments
-from analysis.io.configurations import group_by_arm, is_configuration
+from analysis.io.configurations import group_by_configuration, is_configuration
 from analysis.io.study import load_study, merge_studies, model_name, split_by_model
 
 
@@ -46,7 +46,7 @@ def test_configurations_are_named_by_what_differs_and_by_their_hash_where_that_i
 
     def named(*changes):
         runs = [root.run("grpo", train=root.config("grpo", 0)["train"] | change) for change in changes]
-        return runs, list(group_by_arm(runs))
+        return runs, list(group_by_configuration(runs))
 
     runs, names = named({"num_prompts": 8, "temperature": 0.7}, {"num_prompts": 8, "temperature": 1.0})
     assert names == ["grpo (temperature 0.7)", "grpo (temperature 1.0)"]
@@ -57,6 +57,9 @@ def test_configurations_are_named_by_what_differs_and_by_their_hash_where_that_i
     assert len(set(names)) == 3
     assert [digest in name for digest, name in zip(digests, names, strict=True)] == [False, True, True]
     assert is_configuration(names[0], "grpo")
+    same, codes = root.config("grpo", 0), [{"training": {"a.py": digest}} for digest in "12"]
+    runs = [root.run("grpo", **same, code=code) for code in codes]
+    assert list(group_by_configuration(runs)) == [f"grpo ({run.path.parent.name[-8:]})" for run in runs]
     assert not is_configuration("grpo_lead", "grpo")
 
 

@@ -107,7 +107,7 @@ def test_over_seeds_they_do_not_either(seed: int, num_seeds: int, scope: str, pa
     if not paired:
         e = replace(e, seeds={**e.seeds, "b": tuple(range(50, 50 + num_seeds))})
     interval = contrast_intervals(e, [{"a": {4: 1.0}, "b": {4: -1.0}}], scope=scope)[0]
-    assert interval.speaks_of == scope
+    assert interval.scope == scope
     assert (interval.lo > 0 or interval.hi < 0) == (interval.p_value <= 1 - LEVEL)
 
 
@@ -138,7 +138,7 @@ def test_the_method_on_problems_like_these_covers_seeds_and_problems() -> None:
     e = arms(4)
     wide = contrast_intervals(e, [DIFFERENCE])[0]
     seeds = contrast_intervals(e, [DIFFERENCE], scope=SEEDS)[0]
-    assert (wide.speaks_of, wide.method, wide.num_seeds) == (METHOD, OVER_BOTH, 4)
+    assert (wide.scope, wide.method, wide.num_seeds) == (METHOD, OVER_BOTH, 4)
     assert wide.lo < seeds.lo < seeds.hi < wide.hi
     assert wide.estimate == pytest.approx(seeds.estimate)
     over_problems = contrast_intervals(e, [DIFFERENCE], scope=CHECKPOINTS)[0]
@@ -147,8 +147,8 @@ def test_the_method_on_problems_like_these_covers_seeds_and_problems() -> None:
 
 def test_base_and_arms_of_one_table_have_one_scope() -> None:
     table = curve_table(arms(4))
-    assert set(table.loc[table["arm"] == "base", "speaks_of"]) == {BASE_MODEL}
-    assert set(table.loc[(table["arm"] != "base") & (table["seed"] == "mean"), "speaks_of"]) == {METHOD}
+    assert set(table.loc[table["arm"] == "base", "scope"]) == {BASE_MODEL}
+    assert set(table.loc[(table["arm"] != "base") & (table["seed"] == "mean"), "scope"]) == {METHOD}
     assert METHOD.endswith("on problems like these")
     assert BASE_MODEL.endswith("on problems like these")
 
@@ -273,4 +273,4 @@ def test_several_benchmarks_count_each_problem_once_and_vary_within_benchmarks()
     assert pooled.estimate == pytest.approx(np.concatenate(d).mean())
     variance = sum(len(x) * x.var(ddof=1) for x in d) / 570**2
     assert pooled.error == pytest.approx(np.sqrt(variance))
-    assert pooled.speaks_of == CHECKPOINTS
+    assert pooled.scope == CHECKPOINTS

@@ -103,7 +103,7 @@ def test_metrics_are_those_of_all_draws(one_seed: Study) -> None:
             assert row["estimate"] == pytest.approx(value, abs=1e-12)
             assert row["lo"] < row["estimate"] < row["hi"]
             who = "the base model" if arm == "base" else "these checkpoints"
-            assert row["speaks_of"] == f"{who} on problems like these"
+            assert row["scope"] == f"{who} on problems like these"
 
 
 def test_metrics_over_seeds_are_students(seeds: Study) -> None:
@@ -171,7 +171,7 @@ def test_the_family_is_every_arm_against_grpo_corrected_as_one(one_seed: Study) 
         ["a_grae", "grpo", 1],
         ["a_grae", "grpo", 4],
     ]
-    assert set(family["scope"]) == {"checkpoints"}
+    assert set(family["family_scope"]) == {"checkpoints"}
     assert set(family["family"]) == {"Holm over 2 arms × 2 k against grpo, scope checkpoints"}
     correct = {arm: correct_SP[0] for arm, correct_SP in counts(one_seed).correct.items()}
     for row in family.itertuples():
@@ -201,11 +201,11 @@ def test_all_pairs_at_these_k_are_explored(one_seed: Study) -> None:
 
 def test_the_claim_is_of_methods_where_all_have_seeds(seeds: Study) -> None:
     table = comparisons.table(seeds)
-    assert set(table.loc[table["part"] == "family", "scope"]) == {"checkpoints"}  # Positive-Dominant has one
+    assert set(table.loc[table["part"] == "family", "family_scope"]) == {"checkpoints"}  # Positive-Dominant has one
     several = study_of(*(run for run in seeds.runs if run.arm != "positive_dominant"))
     table = comparisons.table(several)
     family = table[(table["part"] == "family") & (table["benchmark"] == BENCHMARK)].set_index("k")
-    assert set(family["scope"]) == {"method"}
+    assert set(family["family_scope"]) == {"method"}
     correct = counts(several).correct
     expected = correct["a_grae"][:3].mean() / 10 - correct["grpo"].mean() / 10  # four seeds and three: three pairs
     assert family.loc[1, "estimate"] == pytest.approx(expected)

@@ -98,7 +98,10 @@ TWO = {"plain": {"kind": "plain"}, "other": {"kind": "other"}}
 REFUSALS = {
     "one arm": (changed(arms={"plain": {}}), "protocol.arms needs two arms or more"),
     "reference": (changed(reference="plane"), "protocol.reference: there is no arm 'plane'; did you mean 'plain'?"),
-    "name": (changed(arms={"plain": {}, "a b": {"train.x": 1.0}}), "protocol.arms: a name has 1 to 30 letters"),
+    "name": (
+        changed(arms={"plain": {}, "a b": {"train.x": 1.0}}),
+        "protocol.arms: 'a b' cannot name files; begin with a letter or digit",
+    ),
     "seed": (changed(arms={"plain": {}, "b": {"seed": 1}}), "protocol.arms.b: seed is for replication"),
     "metric": (changed(metrics=["metrics.loss:last"]), "protocol.metrics: a protocol compares Pass@k"),
     "benchmark": (changed(metrics=["pass@1/problem"]), "evaluation.benchmarks has no 'problem'; did you mean"),

@@ -19,6 +19,16 @@ from sweeps.__main__ import main
 
 GRID = {"arm": ["ok"], "train.num_steps": [1, 2]}
 
+# As agrae_lab.config.freeze, it records the code that decides the weights: here itself.
+CODE_IN_CONFIG = """\
+import hashlib
+from pathlib import Path
+from fake_train import execute, freeze as freeze_
+def freeze(cfg):
+    digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
+    return {**freeze_(cfg), "code": {"training": {"study_train.py": digest}}}
+"""
+
 
 @pytest.fixture
 def night(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> StudyLab:
@@ -194,6 +204,20 @@ def test_drift_that_was_allowed_once_is_not_drift_again_for_what_goes_on(night: 
     assert len(night.by_settings()["raise 9 0"].meta["drift"]) == 1
 
 
+def test_code_that_decides_the_weights_may_drift_once(night: StudyLab) -> None:
+    night.write(axes={"grid": {"arm": ["raise", "ok"]}}, base=["train.num_steps=9"])
+    night.code.write_text(f"{CODE_IN_CONFIG}PART = 1\n")
+    night.do("run")
+    done = night.by_settings()["ok 9 0"].key
+    night.code.write_text(f"{CODE_IN_CONFIG}PART = 2\n")
+    assert night.do("run") == 2
+    assert night.do("run", "--allow-drift") == 1
+    assert night.do("run") == 1  # the run of `raise` fails again, and what is done is not compared again
+    assert night.by_settings()["ok 9 0"].key == done
+    night.code.write_text(f"{CODE_IN_CONFIG}PART = 3\n")
+    assert night.do("run") == 2
+
+
 def test_changed_code_does_not_matter_where_nothing_is_left_to_do(night: StudyLab) -> None:
     night.do("run", "seed=0")
     night.code.write_text(night.code.read_text() + "# edited\n")
@@ -234,6 +258,9 @@ def test_changed_problems_are_refused_and_on_request_make_another_run(
     rows = json.loads(output[output.index("[\n") :])
     assert [row["arm"] for row in rows] == ["ok", "raise"]
     assert old not in [row["run"] for row in rows]
+    assert night.do("run") == 1  # allowed once, it is no drift again
+    night.data.write_text("three\n")
+    assert night.do("run") == 2
 
 
 def test_an_edited_config_is_refused_and_on_request_reaches_new_cells_alone(
