@@ -245,7 +245,8 @@ def problem_sets(
     """Read and check the problems of training (`train`) and of each benchmark.
 
     Args:
-        on_bad_rows: called with a set's name and a sentence for each row that task.on_bad_row = skip leaves out.
+        on_bad_rows: called once for a set with images, with its name and a sentence for each row that task.on_bad_row =
+            skip leaves out, if there are any.
     """
     section, folder = config["task"], config["hardware"].get("data_dir")
     task = load_task(section["name"], section)

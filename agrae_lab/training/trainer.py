@@ -12,7 +12,7 @@ through all stages of a step, in this order:
         _find_token_stats               log-probs and entropies of the policy that sampled
         _replace_advantages             the estimator's advantages in the place of TRL's
         _measure                        lengths, truncation, GRPO's advantages for comparison, metrics
-        _remember_unmixed               problems without a lesson, for `skip_window`
+        _remember_unmixed               problems whose group was not mixed, for `skip_window`
         _record                         rollouts
         _mask_truncated                 truncated completions out of the loss, if loss.mask_truncated
     _prepare_inputs                     for each micro-batch of an update: the tokens of the whole update
@@ -81,7 +81,7 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
             after the last step; these values get the prefix `final_`.
         on_step: called with each finished row of metrics.
         sampling_rounds: rounds of dynamic sampling at most (dynamic_sampling.py); 1: each step takes what comes.
-        skip_window: steps for which a problem is passed over after a group that was not mixed; 0: none is.
+        skip_window: steps for which a problem is skipped after a group that was not mixed; 0: none is.
         overlong: the soft overlong penalty (overlong.py); None: a reward is the verifier's alone.
         loss: the config's section `loss`, for what TRL's arguments do not say of it.
     """
