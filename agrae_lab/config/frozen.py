@@ -119,7 +119,7 @@ _NOT_IN_SCHEMA = ("data_fingerprints", "model_fingerprint", "method", "code")
 
 def _leave_out_unset(config: Mapping[str, Any]) -> None:
     """Remove optional keys that are null, so that a new optional key leaves the identity of earlier runs alone."""
-    for section, key in (name.split(".") for name in schema.MAY_BE_UNSET):
+    for section, key in (name.split(".") for name in schema.DROPPED_WHEN_NULL):
         inner = config.get(section)
         if isinstance(inner, dict) and inner.get(key) is None:
             inner.pop(key, None)
