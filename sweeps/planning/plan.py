@@ -126,7 +126,7 @@ def _frozen_cells_on_disk(directory: StudyDirectory) -> dict[str, FrozenCell]:
 
 
 def cells_to_compose(study: Study, points: Sequence[tuple[Settings, int]], *, root: Path) -> list[Cell]:
-    """Return the cell of each (settings, seed) of a study."""
+    """Return the `Cell` to compose of each pair of settings and seed."""
     composer = Composer(study.shared_overrides)
     experiment = {"name": study.name, "question": study.question or None}
     if study.comparison is not None:

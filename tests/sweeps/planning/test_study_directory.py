@@ -45,7 +45,7 @@ def test_what_was_recorded_is_read_back_and_added_to(directory: StudyDirectory) 
     second = _frozen({"a": 2}, new, run="b-2/seed-0")
     directory.record(study, [second], new)
     assert directory.study() == study
-    assert directory.frozen_cells() == {first.cell: first, second.cell: second}
+    assert directory.frozen_cells() == {first.identifier: first, second.identifier: second}
     assert directory.codes() == {old.fingerprint: old, new.fingerprint: new}
     assert [one.path for one in list_study_directories(directory.root)] == [directory.path]
 
