@@ -146,6 +146,13 @@ def test_changed_code_of_a_benchmark_is_told_from_changed_training_code() -> Non
     ]
 
 
+def test_lists_and_empty_sections_can_differ_too() -> None:
+    was, now = {"evaluation": {"ks": [1, 2]}, "code": {}}, {"evaluation": {"ks": [1, 4]}, "code": {"training": {}}}
+    kept = config_changes(was, now, accepted={("code", ""), ("evaluation.ks", "[1, 4]")})
+    assert not [sentence for sentence in kept if "ks" in sentence]
+    assert "evaluation.ks was [1, 2] and is [1, 4]" in config_changes(was, now, accepted={("code", "")})
+
+
 def test_every_source_file_of_the_train_modules_package_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "some_lab"
     (package / "inner").mkdir(parents=True)
