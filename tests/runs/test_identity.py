@@ -16,9 +16,14 @@ from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, code_fingerprints
 from agrae_lab.lifecycle import execute
 from agrae_lab.runs import Experiment, RunBusyError, RunError
+from agrae_lab.runs.identity import changed_files
 from tests.training.conftest import SMALL, compose_config
 
 REPOSITORY = CONF_DIR.parent
+
+
+def test_changed_added_and_removed_files_are_named():
+    assert changed_files({"a": "1", "b": "2", "c": "3"}, {"a": "1", "b": "9", "d": "4"}) == ["b", "c", "d"]
 
 
 def place(*overrides):
