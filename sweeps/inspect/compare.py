@@ -69,7 +69,7 @@ def results(first: Sequence[runs.Run], second: Sequence[runs.Run]) -> Iterator[p
     """Yield a table for every benchmark on which both sides are evaluated, with Pass@k of both and the difference.
 
     Columns: benchmark, k; estimate, lo and hi of each of first, second, difference (second minus first; paired by
-    problem, and by seed where two or more seeds are shared); method and speaks_of of the difference (see
+    problem, and by seed where two or more seeds are shared); method and scope of the difference (see
     analysis.estimates.passk_curves).
 
     Raises:
@@ -89,7 +89,7 @@ def results(first: Sequence[runs.Run], second: Sequence[runs.Run]) -> Iterator[p
         sides = [curves[curves["arm"] == side].set_index("k")[_INTERVAL].add_prefix(f"{side} ") for side in _SIDES]
         gain = gain_table(evaluations, "first").set_index("k")
         difference = gain[_INTERVAL].add_prefix("difference ")
-        table = sides[0].join([sides[1], difference, gain[["benchmark", "method", "speaks_of"]]])
+        table = sides[0].join([sides[1], difference, gain[["benchmark", "method", "scope"]]])
         yield table.dropna(subset="difference estimate").reset_index()
 
 
@@ -112,7 +112,7 @@ def print_comparison(
     for table in found:
         first_row = table.iloc[0]
         console.print(
-            f"\nPass@k (%) on {first_row.benchmark}; 95 % intervals: {first_row.method}, for {first_row.speaks_of}",
+            f"\nPass@k (%) on {first_row.benchmark}; 95 % intervals: {first_row.method}, for {first_row.scope}",
             markup=False,
         )
         shown = Table("k", *map(escape, names), "difference", box=None, pad_edge=False)
