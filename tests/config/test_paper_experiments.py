@@ -11,8 +11,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from agrae_lab import runs
-from agrae_lab.config import CONF_DIR, problem_sets
+from agrae_lab.config import CONF_DIR, frozen, problem_sets
 from agrae_lab.lifecycle import execute
+from agrae_lab.tasks import load_problems
 from agrae_lab.training.session import train
 from sweeps.spec.experiments import expand
 from tests.training.conftest import compose_config
@@ -81,7 +82,20 @@ def arms(name, *overrides):
     axes = yaml.safe_load((CONF_DIR / "experiment" / f"{experiment}.yaml").read_text())["hydra"]["sweeper"]["params"]
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         points = expand([*(f"{key}={values}" for key, values in axes.items()), *overrides])
-    return [compose_config(f"+experiment={experiment}", *point) for point in points]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frozen, "load_problems", loaded_once)
+        return [compose_config(f"+experiment={experiment}", *point) for point in points]
+
+
+LOADED = {}
+
+
+def loaded_once(task, split, **words):
+    """Return the problems of a file; it is read once for all arms, since half of a composition goes into that."""
+    key = (task.name, task.columns, split, *(str(words.get(word)) for word in ("file", "data_dir", "limit")))
+    if key not in LOADED:
+        LOADED[key] = load_problems(task, split, **words)
+    return LOADED[key]
 
 
 def on_file(problems):

@@ -72,7 +72,7 @@ def test_two_processes_train_the_parameters_of_one(replayed, arm):
 
 @pytest.mark.slow
 def test_two_processes_know_the_omega_of_the_whole_batch(tmp_path):
-    """With resampling and loss=dapo always: test_dynamic_sampling.py, test_two_processes_keep_and_drop_as_one_does."""
+    """Quickly: other statistics of a whole batch in the arm LoRA; ω in two processes of test_dynamic_sampling.py."""
     (triple,) = replays(tmp_path, {"ω": ["advantage=a_grae", "loss=dr_grpo"]}).values()
     one, two, cut_off = triple
     assert_same_training(one, two)
