@@ -226,7 +226,7 @@ MANY = ("train.num_prompts=2048", "train.num_generations=16", "train.num_minibat
     [(REFUSED, (), 32), pytest.param(COMMAND, MANY, 32768, marks=pytest.mark.slow, id="limited")],
 )
 def test_out_of_memory_ends_the_command_with_a_sentence(tmp_path, command, sizes, at_once):
-    """What torch says when a CPU has no more memory; slowly, a process that has none."""
+    """Torch's sentence from a CPU without memory; slowly, from a process that has a limit."""
     if command == COMMAND and sys.platform != "linux":
         pytest.skip("needs a limit on a process' memory")
     arguments = [f"root={tmp_path}", *SMALL, "train.num_steps=1", "train.validate_every=0", *sizes]
