@@ -19,7 +19,7 @@ from typing import Any
 
 from agrae_lab import runs
 from agrae_lab.config import ConfigError, estimator_of, problem_sets
-from agrae_lab.config.code_fingerprints import changed_files, training_code
+from agrae_lab.config.code_fingerprints import training_code
 from agrae_lab.config.held_out import foreign_benchmarks
 from agrae_lab.evaluation.benchmarks import (
     check_kept,
@@ -30,6 +30,7 @@ from agrae_lab.evaluation.benchmarks import (
     trained_policy,
 )
 from agrae_lab.runs import Run, RunError
+from agrae_lab.runs.identity import changed_files
 from agrae_lab.runs.processes import is_main, num_processes, strategy
 from agrae_lab.runs.provenance import provenance
 from agrae_lab.runs.saved_policies import check_saved

@@ -10,11 +10,13 @@ A comment in the line above a fence says more than its language:
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -60,6 +62,11 @@ def _split(words: list[str]) -> Iterator[list[str]]:
 
 def snippets(*languages: str) -> list[Snippet]:
     """Return the fenced code of all pages in these languages."""
+    return [one for one in _all_snippets() if one.language in languages]
+
+
+@functools.cache
+def _all_snippets() -> tuple[Snippet, ...]:
     found = []
     for page in PAGES:
         text = page.read_text() if page.exists() else ""
@@ -67,10 +74,11 @@ def snippets(*languages: str) -> list[Snippet]:
             line = text.count("\n", 0, match.start("text")) + 1
             place = f"{page.relative_to(ROOT)}:{line}"
             found.append(Snippet(place, match["language"], match["text"], match["mark"] or ""))
-    return [one for one in found if one.language in languages]
+    return tuple(found)
 
 
-def named_files() -> dict[str, str]:
+@functools.cache
+def named_files() -> Mapping[str, str]:
     """Return the files that the pages tell the user to write: a name in the first comment of a fence → its text.
 
     `# my_study.yaml: …` names a study. An experiment is named by the key `name`, the README's estimator by its command.
@@ -86,4 +94,4 @@ def named_files() -> dict[str, str]:
             files[match[1]] = one.text
         elif "\nclass MyEstimator:" in one.text:
             files["my_file.py"] = one.text
-    return files
+    return MappingProxyType(files)

@@ -2,6 +2,7 @@
 
 `Forked("-m", "agrae_lab.train", "seed=1")` does what `subprocess.Popen([sys.executable, "-m", ...])` does, in a process
 of its own with its own environment, as far as tests need it. The first fork server of a sweep in it is forked too.
+All workers of pytest-xdist share the one process that forks; it ends when the last of them has ended.
 Variables that a library reads on import come too late; a test of those, or of imports, starts an interpreter.
 """
 
@@ -21,12 +22,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing import util
 from pathlib import Path
 from typing import NoReturn
+
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
 PRELOAD = ("agrae_lab.train", "agrae_lab.training.session", "agrae_lab.training.preflight", "analysis.__main__")
@@ -38,11 +42,9 @@ class Forked:
     def __init__(self, *command: object, env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> None:
         self.args, self.returncode = [str(word) for word in command], None
         self._folder = Path(tempfile.mkdtemp(prefix="forked-"))
-        request = {"command": self.args, "folder": str(self._folder), "cwd": str(cwd)}
-        stdin = _server().stdin
-        assert stdin is not None
-        stdin.write(json.dumps({**request, "env": dict(os.environ if env is None else env)}) + "\n")
-        stdin.flush()
+        request = {"command": self.args, "cwd": str(cwd), "env": dict(os.environ if env is None else env)}
+        (self._folder / "request").write_text(json.dumps(request))
+        os.write(_requests(), f"{self._folder}\n".encode())  # short enough to be written whole
         _wait_until((self._folder / "pid").exists, seconds=240, what=self.args)
         self.pid = int((self._folder / "pid").read_text())
 
@@ -89,26 +91,28 @@ def _wait_until(condition: Callable[[], bool], *, seconds: float, what: list[str
 
 
 @functools.cache
-def _server() -> subprocess.Popen[str]:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.forked"], cwd=ROOT, env=env, stdin=subprocess.PIPE, text=True
-    )
+def _requests() -> int:
+    """Return the descriptor of the pipe that the server reads; start the server if no worker has."""
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    place = Path(tempfile.gettempdir()) / f"forked-{session}"
+    place.mkdir(exist_ok=True)
+    with FileLock(place / "lock"):
+        if not (place / "requests").exists():
+            os.mkfifo(place / "requests")
+            env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+            server = subprocess.Popen(
+                [sys.executable, "-m", "tests.forked", str(place)], cwd=ROOT, env=env, stdin=subprocess.DEVNULL
+            )
+            server.returncode = 0  # it may outlive this worker, which therefore does not wait for it
+        return os.open(place / "requests", os.O_WRONLY)
 
-    def close() -> None:
-        assert server.stdin is not None
-        server.stdin.close()
-        server.wait()
 
-    atexit.register(close)
-    return server
-
-
-def serve() -> None:
-    """Fork a process for each line of stdin, and write down its number and, when it has ended, its exit code.
+def serve(place: Path) -> None:
+    """Fork a process for each folder named in a pipe; write down its number and, when it has ended, its exit code.
 
     All of them have this process for a parent: the processes of one launch know each other by that.
     """
+    requests = (place / "requests").open()  # ends when the last worker has closed its end
     for module in PRELOAD:
         importlib.import_module(module)
     gc.freeze()
@@ -121,19 +125,20 @@ def serve() -> None:
                 _write(folders.pop(child) / "returncode", os.waitstatus_to_exitcode(status))
 
     signal.signal(signal.SIGCHLD, reap)
-    for line in iter(sys.stdin.readline, ""):
-        request = json.loads(line)
+    for line in iter(requests.readline, ""):
+        folder = Path(line.strip())
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         child = os.fork()
         if child:
-            folders[child] = Path(request["folder"])
-            _write(folders[child] / "pid", child)
+            folders[child] = folder
+            _write(folder / "pid", child)
         else:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         if not child:
-            _carry_out(request)
-            return  # the interpreter ends as any other
+            requests.close()
+            _end(_exit_code(folder))
+    shutil.rmtree(place)
 
 
 def _write(path: Path, number: int) -> None:
@@ -143,13 +148,40 @@ def _write(path: Path, number: int) -> None:
         temporary.rename(path)
 
 
-def _carry_out(request: dict) -> None:
+def _exit_code(folder: Path) -> int:
+    """Carry out a request, and return the exit code that an interpreter would have."""
+    try:
+        _carry_out(folder, json.loads((folder / "request").read_text()))
+    except SystemExit as ended:
+        if ended.code is None or isinstance(ended.code, int):
+            return ended.code or 0
+        print(ended.code, file=sys.stderr)
+        return 1
+    except BaseException as error:
+        traceback.print_exc()
+        return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+def _end(code: int) -> NoReturn:
+    """End as an interpreter does, but without half a second of taking down the libraries' modules."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code == -signal.SIGINT:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit(code & 0xFF)
+
+
+def _carry_out(folder: Path, request: dict) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number in (1, 2):
-        os.dup2(os.open(f"{request['folder']}/{number}", os.O_WRONLY | os.O_CREAT), number)
+        os.dup2(os.open(folder / str(number), os.O_WRONLY | os.O_CREAT), number)
     kind, *words = request["command"]
     if kind == "-m":
         _offer_fork_server()
@@ -216,4 +248,4 @@ def _serve_forks(link: socket.socket) -> NoReturn:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(Path(sys.argv[1]))

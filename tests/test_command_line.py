@@ -22,10 +22,10 @@ def command(module, *arguments) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """The demo in small."""
+    """The demo in small; tests/test_recipes.py has a sweep in an interpreter of its own."""
     root = tmp_path_factory.mktemp("demo")
     arguments = ["run", "group_symmetry", "sample_symmetry", "a_grae", "world=nano", f"root={root}", *SMALL, *SHORT]
-    result = command("sweeps", *arguments)
+    result = forked.run("-m", "sweeps", *arguments)
     assert result.returncode == 0, result.stderr
     *_, last = result.stdout.splitlines()
     assert last == f"next: agrae-lab analyze runs={root}"
@@ -56,20 +56,18 @@ def test_the_demo_again_trains_nothing(demo):
 
 def test_the_figures_of_the_demo(demo):
     root, _ = demo
-    result = forked.run("-m", "analysis", f"runs={root}", "formats=pdf")
+    # one experiment: tests/analysis/test_command.py has a root of several, with the claims
+    result = forked.run("-m", "analysis", f"runs={root}", "experiment=a_grae", "formats=pdf")
     assert result.returncode == 0, result.stderr
     assert "Pass@" in result.stdout
-    assert str(root / "figures") in result.stdout
-    for experiment in ("group_symmetry", "sample_symmetry", "a_grae"):
-        folder = root / "figures" / experiment
-        for figure in ("passk", "entropy", "correct_counts", "fully_unsolved", "mass_vs_p"):
-            for suffix in ("svg", "pdf", "csv"):
-                assert (folder / f"{figure}.{suffix}").stat().st_size > 0
-        assert "Pass@k" in (folder / "summary.md").read_text()
-    verdicts = (root / "figures" / "summary.md").read_text()
-    assert all(claim in verdicts for claim in ("C1", "C2", "C3", "C5", "C8"))
+    folder = root / "figures" / "a_grae"
+    assert str(folder) in result.stdout
+    for figure in ("passk", "entropy", "correct_counts", "fully_unsolved", "mass_vs_p"):
+        for suffix in ("svg", "pdf", "csv"):
+            assert (folder / f"{figure}.{suffix}").stat().st_size > 0
+    assert "Pass@k" in (folder / "summary.md").read_text()
     # what is drawn is what was sampled: Pass@1 is the share of correct samples
-    table = pd.read_csv(root / "figures" / "a_grae" / "table_main.csv")
+    table = pd.read_csv(folder / "table_main.csv")
     (run,) = (r for r in runs.list_runs(root) if r.arm == "a_grae")
     samples = pd.read_parquet(run.samples_path("countdown_test")).query("decoding == 'sample'")
     pass_at_1 = table.query("arm == 'a_grae' and k == 1")["estimate"].item()
@@ -111,7 +109,7 @@ def test_an_arm_that_diverges_is_named_and_the_others_finish(tmp_path):
 
 def test_one_run_from_the_command_line(tmp_path):
     words = ["agrae_lab.train", "advantage=psr", f"root={tmp_path}", *SMALL, "train.num_steps=1"]
-    result = command(*words)
+    result = forked.run("-m", *words)
     assert result.returncode == 0, result.stderr
     (run,) = runs.list_runs(tmp_path)
     rows = pd.read_parquet(run.samples_path("countdown_test")).query("decoding == 'sample'")

@@ -146,10 +146,15 @@ def needs_gpus(command: Command) -> bool:
         return False
     for word in words:
         if is_study(word):
-            file = ROOT / "sweeps" / "studies" / f"{word}.yaml"
-            words = (*words, *(read_study(str(file)).base if file.is_file() else ()))
+            words = (*words, *_base(word))
     keys = ("paper/", "+experiment=paper/", "engine=vllm", "hardware.processes=", "hardware.strategy=")
     return any(word.startswith(keys) or word.removeprefix("world=") in GPU_WORLDS for word in words)
+
+
+@cache
+def _base(study: str) -> tuple[str, ...]:
+    file = ROOT / "sweeps" / "studies" / f"{study}.yaml"
+    return tuple(read_study(str(file)).base) if file.is_file() else ()
 
 
 COMMANDS = [one for one in printed_commands() if needs_gpus(one)]
@@ -203,7 +208,7 @@ def data(tmp_path_factory) -> Path:
 
 
 def _number(name: str) -> int:
-    return 2048 if "train" in name else 512 if name in {"medical_mri", "geo3k"} else 8
+    return 1024 if "train" in name else 512 if name in {"medical_mri", "geo3k"} else 8
 
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -62,11 +62,6 @@ def evaluation_code(config: Mapping[str, Any]) -> dict[str, str]:
     return digests
 
 
-def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return the names of changed, added and removed files, sorted."""
-    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-
-
 def fingerprint_source(path: Path) -> str:
     """Return 8 hex digits of a Python file without comments, docstrings and blank lines."""
     stat = path.stat()

@@ -119,7 +119,7 @@ _NOT_IN_SCHEMA = ("data_fingerprints", "model_fingerprint", "method", "code")
 
 def _leave_out_unset(config: Mapping[str, Any]) -> None:
     """Remove optional keys that are null, so that a new optional key leaves the identity of earlier runs alone."""
-    for section, key in (name.split(".") for name in schema.MAY_BE_UNSET):
+    for section, key in (name.split(".") for name in schema.DROPPED_WHEN_NULL):
         inner = config.get(section)
         if isinstance(inner, dict) and inner.get(key) is None:
             inner.pop(key, None)
@@ -245,7 +245,8 @@ def problem_sets(
     """Read and check the problems of training (`train`) and of each benchmark.
 
     Args:
-        on_bad_rows: called with a set's name and a sentence for each row that task.on_bad_row = skip leaves out.
+        on_bad_rows: called once for a set with images, with its name and a sentence for each row that task.on_bad_row =
+            skip leaves out, if there are any.
     """
     section, folder = config["task"], config["hardware"].get("data_dir")
     task = load_task(section["name"], section)

@@ -46,7 +46,7 @@ def _groups() -> dict[str, list[str]]:
 
 def _entry(key: str, rule: Rule) -> list[str]:
     default = "" if rule.default is dataclasses.MISSING else f" [{json.dumps(rule.default)}]"
-    return [f"{key}: {rule.wanted}{default}", _wrapped(rule.sentence)]
+    return [f"{key}: {rule.wanted}{default}", _wrapped(rule.help_text)]
 
 
 def _wrapped(text: str) -> str:

@@ -189,7 +189,7 @@ class Train:
     skip_window: Annotated[
         Count | None,
         OPTIONAL,
-        "Steps for which a problem is passed over, and another takes its place, after a group of it that was all "
+        "Steps for which a problem is skipped, and another takes its place, after a group of it that was all "
         "correct or all incorrect; null: none is.",
     ] = None
     overlong_share: Annotated[

@@ -86,7 +86,7 @@ have advantages, by its lengths. `task.reward=constant` beside it is a control: 
 def markdown() -> str:
     """Return the page."""
     rows = "".join(_row(name) for name in LOSSES)
-    keys = "".join(f"| `loss.{key}` | {RULES[f'loss.{key}'].sentence} |\n" for key in ("kl_coefficient", *MODIFIERS))
+    keys = "".join(f"| `loss.{key}` | {RULES[f'loss.{key}'].help_text} |\n" for key in ("kl_coefficient", *MODIFIERS))
     return _INTRODUCTION + rows + _KEYS + keys + _NOTES
 
 

@@ -20,7 +20,7 @@ from agrae_lab.runs.suggestions import close_match
 
 @dataclass(frozen=True)
 class Rule:
-    """Rule of one key: its allowed values in words and as a test, the type that it is kept as, default and sentence.
+    """Rule of one key: its allowed values in words and as a test, the type that it is kept as, default and help text.
 
     kept_as: None for a value kept as it was written. default: MISSING for a key without one.
     """
@@ -31,7 +31,7 @@ class Rule:
     default: Any
     is_optional: bool
     allows_none: bool
-    sentence: str
+    help_text: str
 
 
 def _is_finite(value: int | float) -> bool:
@@ -72,8 +72,8 @@ def _rule(annotation: Any, default: Any) -> Rule:
         kept_as = None if bounds[0] is ADDRESS else str  # an address is never a number, so it needs no conversion
     else:
         noun, is_kind, kept_as = _KINDS[kind]
-        link = " of " if bounds and str(bounds[0]).startswith("at least") else " "
-        wanted = f"{noun}{link}{' and '.join(map(str, bounds))}".strip()
+        preposition = " of " if bounds and str(bounds[0]).startswith("at least") else " "
+        wanted = f"{noun}{preposition}{' and '.join(map(str, bounds))}".strip()
 
     def holds(value: Any) -> bool:
         return (allows_none and value is None) or (is_kind(value) and all(bound.holds(value) for bound in bounds))
@@ -85,7 +85,7 @@ def _rule(annotation: Any, default: Any) -> Rule:
         default=default,
         is_optional=OPTIONAL in extras,
         allows_none=allows_none or kind is Any,
-        sentence=next((e for e in reversed(extras) if isinstance(e, str)), ""),
+        help_text=next((e for e in reversed(extras) if isinstance(e, str)), ""),
     )
 
 
@@ -111,8 +111,8 @@ def _rules(section: Any, prefix: str = "") -> Iterator[tuple[str, Rule]]:
 
 RULES: dict[str, Rule] = dict(_rules(Config))
 BENCHMARK_RULES: dict[str, Rule] = dict(_rules(Benchmark))
-# keys that freezing drops when they are null
-MAY_BE_UNSET = ("model.lora", *(key for key, rule in RULES.items() if rule.is_optional and rule.allows_none))
+# keys that freezing leaves out of the config when they are null
+DROPPED_WHEN_NULL = ("model.lora", *(key for key, rule in RULES.items() if rule.is_optional and rule.allows_none))
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -155,6 +155,7 @@ def _check_leaves(found: Mapping[str, Any], rules: Mapping[str, Rule]) -> None:
         if key not in rules:
             inner = [known for known in rules if known.startswith(f"{key}.")]
             if inner:
+                # optional keys are left out, unless the section has that key alone
                 names = [
                     name.removeprefix(f"{key}.") for name in inner if not rules[name].is_optional or len(inner) == 1
                 ]

@@ -1,8 +1,8 @@
 """The part of a model's generation_config.json that a run keeps: the tokens that end, begin and pad a sequence.
 
-The file may also set sampling defaults, called habits here (min_p, repetition_penalty, no_repeat_ngram_size,
-min_new_tokens, …), which transformers and vLLM apply on top of the requested settings. Training, validation and
-evaluation sample by the config's keys alone, so that a model is loaded without its habits.
+The file may also set sampling defaults (min_p, repetition_penalty, no_repeat_ngram_size, min_new_tokens, …), which
+transformers and vLLM apply on top of the requested settings. Training, validation and evaluation sample by the config's
+keys alone, so that a model is loaded without its sampling defaults.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Settings = Mapping[str, Any]  # content of generation_config.json
 _KEPT = ("eos_token_id", "bos_token_id", "pad_token_id")
-_NO_HABIT = {
+_NOT_SAMPLING = {
     *_KEPT,
     *("_from_model_config", "transformers_version", "use_cache", "decoder_start_token_id"),
 }
@@ -36,7 +36,7 @@ def end_token_ids(settings: Settings, tokenizer: Any) -> list[int]:
     return [n for n in dict.fromkeys([tokenizer.eos_token_id, *numbers]) if n is not None]
 
 
-def without_habits(settings: Settings, tokenizer: Any) -> GenerationConfig:
+def without_sampling_defaults(settings: Settings, tokenizer: Any) -> GenerationConfig:
     """Return a generation config with the special tokens alone, which always loads and saves.
 
     Raises:
@@ -52,12 +52,12 @@ def without_habits(settings: Settings, tokenizer: Any) -> GenerationConfig:
     )
 
 
-def habits(settings: Settings) -> dict[str, Any]:
-    """Return the habits of a model, name → value, without values that have no effect."""
+def sampling_defaults(settings: Settings) -> dict[str, Any]:
+    """Return the sampling defaults of a generation_config.json, name → value, without values that have no effect."""
     from transformers import GenerationConfig
 
     neutral = GenerationConfig._get_default_generation_params() | {"top_k": 0}
-    return {name: v for name, v in settings.items() if v and v != neutral.get(name) and name not in _NO_HABIT}
+    return {name: v for name, v in settings.items() if v and v != neutral.get(name) and name not in _NOT_SAMPLING}
 
 
 def forbidden_token_ids(model_config: Any) -> list[int]:

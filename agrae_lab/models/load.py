@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agrae_lab.models.generation import Settings, end_token_ids, without_habits
+from agrae_lab.models.generation import Settings, end_token_ids, without_sampling_defaults
 from agrae_lab.models.memory import is_out_of_memory
 from agrae_lab.models.vision import model_class, processor_class, reads_images
 from agrae_lab.tasks.encoding import tokenizer_of
@@ -145,7 +145,7 @@ def load_model(name: str, *, dtype: str) -> tuple[PreTrainedModel, Any]:
     disable_progress_bar()  # a progress bar fills log files, and the launcher has displays
     loader, processing = model_class(load_config(name)), load_processing(name)
     with _model_errors(name):
-        plain = without_habits(load_generation_settings(name), tokenizer_of(processing))
+        plain = without_sampling_defaults(load_generation_settings(name), tokenizer_of(processing))
         model = loader.from_pretrained(local_path(name) or name, dtype=dtype, generation_config=plain)
     return model, processing
 

@@ -50,7 +50,7 @@ class Workload:
     num_processes: int = 1
     parameter_shards: int = 1  # devices that share one copy of the parameters
     optimizer_shards: int = 1  # devices that share gradients and Adam's moments
-    image_numbers: int = 0  # colour values of a prompt's resized images, at most
+    num_pixel_values: int = 0  # values of the pixel tensors of a prompt's resized images, at most
     images_held: int = 0  # completions of a step whose prompts' images stay on the device
 
     @property
@@ -58,14 +58,14 @@ class Workload:
         return self.prompt_length + self.completion_length
 
     @property
-    def half(self) -> int:
+    def compute_bytes(self) -> int:
         """Bytes of a number in the arithmetic."""
         return BFLOAT16 if self.bfloat16 else FLOAT32
 
     @property
-    def weight(self) -> int:
+    def weight_bytes(self) -> int:
         """Bytes of a weight; frozen weights have the precision of the arithmetic."""
-        return FLOAT32 if self.lora_rank is None else self.half
+        return FLOAT32 if self.lora_rank is None else self.compute_bytes
 
 
 @dataclass(frozen=True)
@@ -106,41 +106,46 @@ def estimate(config: PretrainedConfig, work: Workload) -> dict[str, int]:
     size = measure(config)
     lora = work.lora_rank is not None
     trained = size.parameters if work.lora_rank is None else work.lora_rank * size.adapted
-    half, weight = work.half, work.weight
+    compute_bytes, weight_bytes = work.compute_bytes, work.weight_bytes
     gradients = FLOAT32 * trained // work.optimizer_shards
     is_ddp = work.num_processes > 1 and work.optimizer_shards == 1
     copies = work.bfloat16 and not lora and work.parameter_shards == 1
     return {
-        "parameters": weight * size.parameters // work.parameter_shards + (FLOAT32 * trained if lora else 0),
+        "parameters": weight_bytes * size.parameters // work.parameter_shards + (FLOAT32 * trained if lora else 0),
         "gradients": gradients * (2 if is_ddp else 1),  # DDP adds them up in buckets of the same size
         "optimiser": 2 * FLOAT32 * trained // work.optimizer_shards,
-        "reference model": weight * size.parameters // work.parameter_shards if work.reference_model else 0,
+        "reference model": weight_bytes * size.parameters // work.parameter_shards if work.reference_model else 0,
         "bfloat16 copies": BFLOAT16 * size.parameters if copies else 0,  # autocast keeps them for the whole pass
-        "activations": _activations(text, work, residual=weight, half=half)
-        + _vision_activations(config, size, work, residual=weight, half=half),
-        "logits": _logits(text, work, half=half, trains_head=not lora),
-        "KV cache": kv_cache(config, work.sampled_at_once * work.max_length, key=weight, value=half),
-        "images": FLOAT32 * work.image_numbers * work.images_held,
+        "activations": _activations(text, work, residual_bytes=weight_bytes, compute_bytes=compute_bytes)
+        + _vision_activations(config, size, work, residual_bytes=weight_bytes, compute_bytes=compute_bytes),
+        "logits": _logits(text, work, compute_bytes=compute_bytes, trains_head=not lora),
+        "KV cache": kv_cache(
+            config, work.sampled_at_once * work.max_length, key_bytes=weight_bytes, value_bytes=compute_bytes
+        ),
+        "images": FLOAT32 * work.num_pixel_values * work.images_held,
     }
 
 
-def _activations(text: PretrainedConfig, work: Workload, *, residual: int, half: int) -> int:
+def _activations(text: PretrainedConfig, work: Workload, *, residual_bytes: int, compute_bytes: int) -> int:
     """Return bytes that autograd keeps: of every layer, or with checkpointing every layer's input and one layer."""
     hidden, heads = text.hidden_size, text.num_attention_heads * _head_size(text)
-    inputs = 5 if half < residual else 2  # autocast casts a layer's input once for each matrix that reads it
+    casts = compute_bytes < residual_bytes  # autocast casts a layer's input once for each matrix that reads it
+    inputs = 5 if casts else 2
     layer = (
-        4 * residual * hidden  # the inputs of two norms, and what they normalised
-        + inputs * half * hidden
-        + 4 * half * heads  # queries, keys and values at all heads, attention's output
-        + 4 * half * text.intermediate_size  # gate, its activation, up, their product
-        + half * work.max_length  # the attention mask, a row a token
+        4 * residual_bytes * hidden  # the inputs of two norms, and what they normalised
+        + inputs * compute_bytes * hidden
+        + 4 * compute_bytes * heads  # queries, keys and values at all heads, attention's output
+        + 4 * compute_bytes * text.intermediate_size  # gate, its activation, up, their product
+        + compute_bytes * work.max_length  # the attention mask, a row a token
     )
     layers = text.num_hidden_layers
-    token = layers * residual * hidden + layer if work.gradient_checkpointing else layers * layer
+    token = layers * residual_bytes * hidden + layer if work.gradient_checkpointing else layers * layer
     return work.micro_batch * work.max_length * token
 
 
-def _vision_activations(config: PretrainedConfig, size: Size, work: Workload, *, residual: int, half: int) -> int:
+def _vision_activations(
+    config: PretrainedConfig, size: Size, work: Workload, *, residual_bytes: int, compute_bytes: int
+) -> int:
     """Return bytes that autograd keeps of the vision tower, whose positions are patches; 0 if its config is unknown.
 
     A rough estimate: it counts inputs and outputs of matrices and norms once each.
@@ -149,37 +154,37 @@ def _vision_activations(config: PretrainedConfig, size: Size, work: Workload, *,
     hidden = getattr(vision, "embed_dim", getattr(vision, "hidden_size", 0))
     blocks = getattr(vision, "depth", getattr(vision, "num_hidden_layers", 0))
     side = getattr(vision, "patch_size", 0)
-    if not (work.image_numbers and hidden and blocks and side):
+    if not (work.num_pixel_values and hidden and blocks and side):
         return 0
     channels = getattr(vision, "in_channels", getattr(vision, "num_channels", 3))
     area = side**2 if isinstance(side, int) else math.prod(side)
-    patches = work.image_numbers // (channels * area * getattr(vision, "temporal_patch_size", 1))
-    kept = half * size.vision_adapted + 2 * residual * hidden * blocks
-    token = blocks * residual * hidden + kept // blocks if work.gradient_checkpointing else kept
+    patches = work.num_pixel_values // (channels * area * getattr(vision, "temporal_patch_size", 1))
+    kept = compute_bytes * size.vision_adapted + 2 * residual_bytes * hidden * blocks
+    token = blocks * residual_bytes * hidden + kept // blocks if work.gradient_checkpointing else kept
     return work.micro_batch * patches * token
 
 
-def _logits(text: PretrainedConfig, work: Workload, *, half: int, trains_head: bool) -> int:
+def _logits(text: PretrainedConfig, work: Workload, *, compute_bytes: int, trains_head: bool) -> int:
     """Return bytes of a tile of logits, the hidden states before the head, and the gradients of both."""
     tokens = work.micro_batch * work.max_length
-    tile = min(tokens, TILE_TOKENS) * (half * TILE_WORDS + FLOAT32 * min(text.vocab_size, TILE_WORDS))
+    tile = min(tokens, TILE_TOKENS) * (compute_bytes * TILE_WORDS + FLOAT32 * min(text.vocab_size, TILE_WORDS))
     head = FLOAT32 * text.vocab_size * text.hidden_size if trains_head else 0
-    return tile + head + tokens * text.hidden_size * (FLOAT32 + half)
+    return tile + head + tokens * text.hidden_size * (FLOAT32 + compute_bytes)
 
 
-def kv_cache(config: PretrainedConfig, tokens: int, *, key: int, value: int) -> int:
-    """Return bytes of so many tokens' keys and values, at `key` and `value` bytes per number.
+def kv_cache(config: PretrainedConfig, tokens: int, *, key_bytes: int, value_bytes: int) -> int:
+    """Return bytes of so many tokens' keys and values, at `key_bytes` and `value_bytes` per number.
 
     In transformers, keys after rotary positions have the precision of the weights, under autocast too.
     """
     text = config.get_text_config()
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    return tokens * text.num_hidden_layers * heads * _head_size(text) * (key + value)
+    return tokens * text.num_hidden_layers * heads * _head_size(text) * (key_bytes + value_bytes)
 
 
 def weights_for_sampling(config: PretrainedConfig, work: Workload) -> int:
     """Return bytes of the weights that vLLM holds."""
-    return work.half * measure(config).parameters
+    return work.compute_bytes * measure(config).parameters
 
 
 def _head_size(text: PretrainedConfig) -> int:

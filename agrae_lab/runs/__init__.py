@@ -7,14 +7,16 @@
             meta.json                       status, error, provenance, timings, evaluations
             progress.json                   current phase and progress, for displays
             metrics.parquet                 one row per step (a step = one generation batch, counted from 1)
-            rollouts/step-000001.parquet    one row per completion that this step is trained on
-            rollouts/dropped-000001.parquet with train.sampling_rounds: one row per completion that is not
+            rollouts/step-000001.parquet    one row per completion that the step trains on
+            rollouts/dropped-000001.parquet one row per dropped completion (train.sampling_rounds)
             checkpoints/                    to resume from
             model/                          the trained policy
             eval/<benchmark>-<hash8>/samples.parquet     named by its evaluation identity
             policies/step-000020/           for evaluation.at_steps: model/ until it is evaluated, eval/ as above
             log.txt
         protocols/<name>/                   a confirmatory study: its frozen file, its looks (protocols.py)
+        studies/<name>/                     a study of `python -m sweeps`: its definition, frozen cells, events
+        tuning/                             a root of its own: the searches that chose a confirmatory study's settings
         base/<benchmark>-<hash8>/samples.parquet   evaluations of base models, shared by their runs
         pictures/                           thumbnails of the problems, for reports (training/thumbnails.py)
 

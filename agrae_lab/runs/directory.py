@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from agrae_lab.runs.files import RunBusyError, RunError, is_locked, lock, read_json_if_any, replacing, write_json
-from agrae_lab.runs.identity import MACHINE_SECTIONS, same_evaluation, training_hash, training_identity
+from agrae_lab.runs.identity import MACHINE_SECTIONS, changed_files, same_evaluation, training_hash, training_identity
 from agrae_lab.runs.processes import Layout, is_launched, num_processes, resume_fault, strategy
 
 logger = logging.getLogger(__name__)
@@ -53,10 +53,10 @@ def create_run(config: Mapping[str, Any]) -> Path:
 def update_config(run: Run, config: Mapping[str, Any]) -> None:
     """Write what `config` requests beyond training into a run's config.yaml.
 
-    Other evaluations are taken unless the run has diverged; a finished run then becomes pending and is not trained
-    again. The sections of MACHINE_SECTIONS are taken with other evaluations, or if the run is unfinished: after running
-    out of memory it may resume with a smaller batch per device. While the run is in progress, a change of these
-    sections alone is skipped silently.
+    New evaluations are written unless the run diverged; a done run then becomes pending and is only evaluated. The
+    sections of MACHINE_SECTIONS are written together with them, or alone while the run is unfinished: after running out
+    of memory it may resume with a smaller batch per device. While the run is in progress, a change of these sections
+    alone is skipped silently.
 
     Raises:
         RunError: the directory holds another config.
@@ -98,12 +98,11 @@ def trained_by_other_code(config: Mapping[str, Any]) -> list[tuple[Path, list[st
     for other in sorted(path.parents[1].glob(f"{path.parent.name.rpartition('-')[0]}-*/{path.name}/config.yaml")):
         try:
             known = training_identity(_read_config(other))
-        except (RunError, KeyError, TypeError, AttributeError):  # a damaged file is named when it is that run's turn
+        except (RunError, KeyError, TypeError, AttributeError):  # a damaged config is reported when that run is read
             continue
-        before, now = known.pop("code", {}), {**wanted}.pop("code", {})
+        before, now = known.pop("code", {}), wanted.get("code", {})
         if known == {key: value for key, value in wanted.items() if key != "code"} and before != now:
-            files = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-            found.append((other.parent, files))
+            found.append((other.parent, changed_files(before, now)))
     return found
 
 
@@ -212,7 +211,10 @@ class Run:
         return self._named_samples(named, self.policy_dir(step) / "eval", benchmark)
 
     def _named_samples(self, named: Mapping[str, str] | None, folder: Path, benchmark: str) -> Path:
-        """Return the evaluation that meta.json names; the newest if it names none, as in a killed run."""
+        """Return the evaluation that meta.json names; the newest if it names none, as in a killed run.
+
+        Before the first evaluation: a path that does not exist, which the error of a reader then shows.
+        """
         if (relative := (named or {}).get(benchmark)) is not None:
             return self.path / relative / "samples.parquet"
         found = _evaluated(folder).get(benchmark)

@@ -49,6 +49,11 @@ def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [key for key in keys if len({repr(one.get(key)) for one in found}) > 1]
 
 
+def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return the names of changed, added and removed files, sorted. Arguments: file → fingerprint."""
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
 def training_hash(config: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> str:
     """Return 12 hex digits of the training identity, less the keys in `without`."""
     return _digest({key: value for key, value in training_identity(config).items() if key not in without})

@@ -14,7 +14,15 @@ from typing import Any
 from agrae_lab.tasks import text, vision
 from agrae_lab.tasks.base import Problem, Task, Verdict, count_shared, fingerprint_problems, read_problems
 from agrae_lab.tasks.problems import SPLITS, load_problems
-from agrae_lab.tasks.rewards import ACCURACY, default_reward, drawn, is_control, is_shaped, reward_of, with_reward
+from agrae_lab.tasks.rewards import (
+    ACCURACY,
+    default_reward,
+    differs_from_accuracy,
+    is_control,
+    reward_of,
+    with_random_rewards,
+    with_reward,
+)
 from agrae_lab.tasks.text.mathematics import MathTask
 from agrae_lab.tasks.vision.visual import VisualTask
 from agrae_lab.tasks.vision.visual_sets import VISUAL_SPLITS
@@ -24,10 +32,9 @@ __all__ = [
     "Task",
     "Verdict",
     "count_shared",
-    "drawn",
+    "differs_from_accuracy",
     "fingerprint_problems",
     "is_control",
-    "is_shaped",
     "load_problems",
     "load_task",
     "own_task",
@@ -35,6 +42,7 @@ __all__ = [
     "settings_of_task",
     "task_names",
     "task_settings",
+    "with_random_rewards",
 ]
 
 _ROOMS = (text, vision)

@@ -104,10 +104,12 @@ def load_problems(
 ) -> list[dict[str, Any]]:
     """Return the problems of a task, in order.
 
-    They come from `file`, else from `data_dir`/<set>.jsonl or .parquet, else from the shipped files or the hub.
+    They come from `file` if there is one. Otherwise, those of a set on the hub come from `data_dir`/<set>.jsonl or
+    .parquet, else from the hub; those of any other task come from the task itself or its shipped file.
 
     Args:
-        on_bad_rows: called with a sentence for each row that task.on_bad_row = skip leaves out, if there are any.
+        on_bad_rows: for tasks with images; called once with a sentence for each row that task.on_bad_row = skip leaves
+            out, if there are any.
 
     Raises:
         ValueError: `file` is unusable (see read_problems), `data_dir` is no directory, the task has no such split, the

@@ -1,7 +1,7 @@
 """Rewards: named mixtures of a verdict's reward components, and control rewards. Accuracy alone says what is correct.
 
-A control reward says nothing of correctness, or the opposite: a gain that it brings too is no evidence for the verifier
-or the estimator (arXiv 2506.10947). It replaces what training sees, and verdicts keep what the verifier found.
+A control reward is independent of correctness or its opposite. A gain that also appears under it is no evidence for the
+verifier or the estimator (arXiv 2506.10947). It replaces what training sees, and verdicts keep what the verifier found.
 
 The paper (arXiv 2602.05548) states 0.1·accuracy + 0.9·format for its vision-language runs; the authors' code has
 0.9·accuracy + 0.1·format. docs/vision.md defines p, ω and "correct" under either.
@@ -31,7 +31,7 @@ CONTROLS: dict[str, str] = {  # control reward → its definition
 }
 
 
-def shaped(components: Mapping[str, float], name: str) -> float:
+def mixed_reward(components: Mapping[str, float], name: str) -> float:
     """Return the reward called `name`, from 0 to 1, of components from 0 to 1.
 
     Raises:
@@ -51,7 +51,7 @@ def is_control(task: Task) -> bool:
     return reward_of(task) in CONTROLS
 
 
-def drawn(
+def with_random_rewards(
     task: Task, verdicts: Sequence[Verdict], problem_ids: Sequence[str], *, seed: int, step: int, first: int
 ) -> list[Verdict]:
     """Return the verdicts with the rewards of `task.reward = random`; under any other reward, the verdicts themselves.
@@ -77,8 +77,8 @@ def reward_of(task: Task) -> str:
     return getattr(task, "reward", ACCURACY)
 
 
-def is_shaped(task: Task) -> bool:
-    """Return whether a task's reward is more than accuracy."""
+def differs_from_accuracy(task: Task) -> bool:
+    """Return whether a task's reward is not accuracy."""
     return reward_of(task) != ACCURACY
 
 
@@ -97,13 +97,13 @@ def with_reward(task: Task, name: str | None) -> Task:
     if name == ACCURACY:
         return task
     if name in CONTROLS and name != FORMAT:
-        return _ControlTask(task, name)
+        return _ControlRewardTask(task, name)
     if missing := [component for component in _weights(name) if component not in task.components]:
         raise ValueError(
             f"task.reward = {name!r} weighs {' and '.join(_weights(name))}, and the verdicts of task {task.name!r} "
             f"have no {' and '.join(missing)}. Leave task.reward out"
         )
-    return _ShapedTask(task, name)
+    return _MixedRewardTask(task, name)
 
 
 def _weights(name: str) -> dict[str, float]:
@@ -114,8 +114,8 @@ def _weights(name: str) -> dict[str, float]:
     return REWARDS[name]
 
 
-class _ShapedTask(Task):
-    """A task with a shaped reward; everything else is the task's own."""
+class _MixedRewardTask(Task):
+    """Task with a mixture of components as its reward; everything else is the task's own."""
 
     def __init__(self, task: Task, reward: str) -> None:
         self._task, self.reward = task, reward
@@ -136,14 +136,14 @@ class _ShapedTask(Task):
         return [self._with_reward(verdict) for verdict in self._task.verify_all(completions, problems)]
 
     def _with_reward(self, verdict: Verdict) -> Verdict:
-        return replace(verdict, reward=shaped(verdict.components, self.reward)) if verdict.valid else verdict
+        return replace(verdict, reward=mixed_reward(verdict.components, self.reward)) if verdict.valid else verdict
 
 
-class _ControlTask(_ShapedTask):
-    """A task with a control reward that its verdicts' components do not say."""
+class _ControlRewardTask(_MixedRewardTask):
+    """Task with a control reward that is not a mixture of components."""
 
     def _with_reward(self, verdict: Verdict) -> Verdict:
-        """Return the verdict with its reward; with a random one, the expectation, which `drawn` replaces by draws."""
+        """Return the verdict with its reward; a random one is 0.5 until `with_random_rewards` draws it."""
         if not verdict.valid:
             return verdict
         rewards = {RANDOM: 0.5, "constant": 1.0, "inverted": 1.0 - verdict.correct}

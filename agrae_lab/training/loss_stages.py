@@ -41,31 +41,36 @@ class LossStages:
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         """Extend TRL's method: count the tokens of the update that the micro-batch belongs to, on all processes."""
         inputs = super()._prepare_inputs(generation_batch)  # type: ignore[misc]
-        divides_by_own = LOSSES[self.loss_section["name"]].own_tokens
-        if not (self.model.training and (divides_by_own or self._entropy_bonus_enabled)):
+        divides_by_update_tokens = LOSSES[self.loss_section["name"]].own_tokens
+        if not (self.model.training and (divides_by_update_tokens or self._entropy_bonus_enabled)):
             return inputs
-        num_passes, all_passes = self.args.gradient_accumulation_steps, self.args.steps_per_generation
-        first = self._step % all_passes // num_passes * num_passes
-        own = sum(policy_mask(micro_batch).sum() for micro_batch in self._buffered_inputs[first : first + num_passes])
-        inputs = {**inputs, "update_tokens": self.accelerator.gather(own).sum()}
-        if divides_by_own:  # TRL divides by an equal share of the step's tokens
-            inputs["num_items_in_batch"] = inputs["update_tokens"] * all_passes / num_passes
+        passes_per_update, passes_per_step = self.args.gradient_accumulation_steps, self.args.steps_per_generation
+        first = self._step % passes_per_step // passes_per_update * passes_per_update
+        micro_batches = self._buffered_inputs[first : first + passes_per_update]
+        local_tokens = sum(policy_mask(micro_batch).sum() for micro_batch in micro_batches)
+        inputs = {**inputs, "update_tokens": self.accelerator.gather(local_tokens).sum()}
+        if divides_by_update_tokens:
+            # TRL divides num_items_in_batch by passes_per_step / passes_per_update. Multiply first, so that
+            # update_tokens remains.
+            inputs["num_items_in_batch"] = inputs["update_tokens"] * passes_per_step / passes_per_update
         return inputs
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """Extend TRL's method: make the entropy bonus a mean over the tokens of the update.
 
-        TRL takes the mean over each pass of each process and averages these means, so that the weights would depend on
-        how an update is divided.
+        TRL subtracted w·H_pass, H_pass the mean over the tokens of this pass. The update's mean needs w·r·H_pass, where
+        r = tokens of this pass / mean tokens per pass, over all passes and processes of the update. With TRL's r = 1
+        the weights would depend on how an update is divided.
         """
         weight = self._bonus_weight()  # before TRL adapts it
         loss = super()._compute_loss(model, inputs)  # type: ignore[misc]
         if weight:
             mask_nT, num_passes = policy_mask(inputs), self.args.gradient_accumulation_steps
             num_tokens, entropies_nT = mask_nT.sum(), self._batch.update_entropies_nT
-            share = num_tokens * num_passes * self.accelerator.num_processes / inputs["update_tokens"].clamp(min=1)
+            num_all_passes = num_passes * self.accelerator.num_processes
+            relative_size = num_tokens * num_all_passes / inputs["update_tokens"].clamp(min=1)
             bonus = (entropies_nT * mask_nT).sum() / num_tokens.clamp(min=1) / num_passes
-            loss = loss - weight * (share - 1) * bonus  # share is 1 in an undivided update
+            loss = loss - weight * (relative_size - 1) * bonus
         del self._batch.update_entropies_nT  # with its graph
         return loss
 

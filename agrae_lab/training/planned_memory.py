@@ -9,6 +9,7 @@ from agrae_lab.models.load import load_config
 from agrae_lab.models.memory import GIB, estimate, floor, peak, weights_for_sampling
 from agrae_lab.training.devices import Place
 from agrae_lab.training.preflight import workload
+from agrae_lab.training.vllm_colocate import colocated_vllm
 
 PROMPT_TOKENS = 512  # of the longest prompt, where train.max_prompt_length does not limit it
 
@@ -23,8 +24,7 @@ def planned_memory(config: Mapping[str, Any], *, on_cpu: bool) -> str:
     work = workload(config, prompt_length=length, place=Place.planned(config, on_cpu=on_cpu))
     table = estimate(model, work)
     words = f"about {peak(table) / GIB:.1f} GiB on each at the peak, {floor(table) / GIB:.1f} GiB of it for good"
-    vllm = config["hardware"]["vllm"]
-    if config["engine"] == "vllm" and vllm["server"] is None:
+    if (vllm := colocated_vllm(config)) is not None:
         weights = weights_for_sampling(model, work) / vllm["tensor_parallel"]
         words += f"; beside it vLLM with {weights / GIB:.1f} GiB of weights"
     return words

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import PretrainedConfig
 
-from agrae_lab.models.generation import end_token_ids, habits
+from agrae_lab.models.generation import end_token_ids, sampling_defaults
 from agrae_lab.models.load import SHIPPED, load_config, load_generation_settings, load_processing
 from agrae_lab.models.memory import (
     GIB,
@@ -38,12 +38,13 @@ from agrae_lab.training.devices import (
     uses_checkpointing,
 )
 from agrae_lab.training.memory_advice import LOWERS
+from agrae_lab.training.vllm_colocate import colocated_vllm
 
 logger = logging.getLogger(__name__)
 
 
 def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
-    """Refuse a run that cannot work, warn of one that may not, and log generation habits and a memory estimate.
+    """Refuse a run that cannot work, warn of one that may not, and log ignored sampling defaults and a memory estimate.
 
     Raises:
         ValueError: a package that the run needs is not installed; hardware.device asks for a GPU and there is none, or
@@ -56,7 +57,7 @@ def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
     _check_device(config)
     model, processing = load_config(config["model"]["path"]), load_processing(config["model"]["path"])
     _check_tokens(model, processing)
-    if is_main() and (line := habits_set_aside(config["model"]["path"], tokenizer_of(processing))):
+    if is_main() and (line := describe_generation_settings(config["model"]["path"], tokenizer_of(processing))):
         logger.info("%s", line)
     largest_prompts = {
         name: _largest_prompt(model, processing, config, name, problems) for name, problems in problem_sets.items()
@@ -64,7 +65,7 @@ def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
     if config["model"]["path"] in SHIPPED:  # fits anywhere
         return
     longest = {name: size.tokens for name, size in largest_prompts.items()}
-    work = workload(config, prompt_length=longest["train"], image_numbers=largest_prompts["train"].image_numbers)
+    work = workload(config, prompt_length=longest["train"], num_pixel_values=largest_prompts["train"].num_pixel_values)
     table = estimate(model, work)
     device, memory = device_memory(config)
     if is_main():
@@ -76,7 +77,7 @@ def preflight(run: Run, problem_sets: Mapping[str, Sequence[Problem]]) -> None:
 
 def check_fit(config: Mapping[str, Any], model: PretrainedConfig, work: Workload, *, memory: int, device: str) -> None:
     """Raise ValueError if the run cannot possibly fit into `memory` bytes of a device; warn if it may not."""
-    table, vllm = estimate(model, work), _colocated_vllm(config)
+    table, vllm = estimate(model, work), colocated_vllm(config)
     share = 0 if vllm is None else int(vllm["gpu_memory"] * memory)
     if (needed := floor(table)) > memory - share:
         raise ValueError(
@@ -88,11 +89,14 @@ def check_fit(config: Mapping[str, Any], model: PretrainedConfig, work: Workload
     tokens = train["num_generations"] * work.max_length
     if vllm is None:
         room = memory - needed
-        group = kv_cache(model, tokens, key=work.weight, value=work.half)
+        group = kv_cache(model, tokens, key_bytes=work.weight_bytes, value_bytes=work.compute_bytes)
         advice = "lower train.num_generations or train.max_completion_length, or set engine=vllm"
     else:
         room = share - weights_for_sampling(model, work) // vllm["tensor_parallel"]
-        group = kv_cache(model, tokens, key=work.half, value=work.half) // vllm["tensor_parallel"]
+        group = (
+            kv_cache(model, tokens, key_bytes=work.compute_bytes, value_bytes=work.compute_bytes)
+            // vllm["tensor_parallel"]
+        )
         advice = "raise hardware.vllm.gpu_memory or hardware.vllm.tensor_parallel"
     if group > room:
         raise ValueError(
@@ -108,7 +112,7 @@ def check_fit(config: Mapping[str, Any], model: PretrainedConfig, work: Workload
 
 
 def workload(
-    config: Mapping[str, Any], *, prompt_length: int, image_numbers: int = 0, place: Place | None = None
+    config: Mapping[str, Any], *, prompt_length: int, num_pixel_values: int = 0, place: Place | None = None
 ) -> Workload:
     """Return the sizes that decide how much memory a process needs.
 
@@ -130,7 +134,7 @@ def workload(
         num_processes=place.num_processes,
         parameter_shards=place.parameter_shards,
         optimizer_shards=place.optimizer_shards,
-        image_numbers=image_numbers,
+        num_pixel_values=num_pixel_values,
         images_held=per_process * train["num_minibatches"],
     )
 
@@ -141,8 +145,8 @@ def _check_device(config: Mapping[str, Any]) -> None:
         raise ValueError(
             "hardware.device: cuda, but torch sees no GPU here. Set hardware.device=cpu, or install a torch with CUDA"
         )
-    half = config["model"]["dtype"] == "bfloat16"
-    if half and not runs_on_cpu(config) and not torch.cuda.is_bf16_supported(including_emulation=False):
+    wants_bfloat16 = config["model"]["dtype"] == "bfloat16"
+    if wants_bfloat16 and not runs_on_cpu(config) and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise ValueError(
             f"model.dtype: {torch.cuda.get_device_name()} cannot compute in bfloat16. Set model.dtype=float32"
         )
@@ -160,15 +164,15 @@ def _check_tokens(model: PretrainedConfig, processing: Any) -> None:
             )
 
 
-def habits_set_aside(name: str, tokenizer: Any) -> str:
-    """Return one line on the model's generation habits that are set aside, and on several ends of a completion.
+def describe_generation_settings(name: str, tokenizer: Any) -> str:
+    """Return one line on the sampling defaults of a model that are ignored, and on several ends of a completion.
 
-    Empty where its generation_config.json has no habits and no other end of a completion than the tokenizer.
+    Empty where its generation_config.json has no sampling defaults and no other end of a completion than the tokenizer.
     """
     settings = load_generation_settings(name)
-    found = ", ".join(f"{habit} = {value}" for habit, value in habits(settings).items())
+    ignored = ", ".join(f"{key} = {value}" for key, value in sampling_defaults(settings).items())
     ends = [tokenizer.convert_ids_to_tokens(number) or number for number in end_token_ids(settings, tokenizer)]
-    texts = [f"set aside from the model's generation settings: {found}"] if found else []
+    texts = [f"ignored sampling defaults of generation_config.json: {ignored}"] if ignored else []
     texts += [f"a completion ends at {' or '.join(map(repr, ends))}"] if len(ends) > 1 else []
     return f"model.path {name!r}: {'; '.join(texts)}" if texts else ""
 
@@ -179,7 +183,7 @@ class PromptSize:
 
     tokens: int
     image_tokens: int = 0  # of `tokens`, those that stand for images
-    image_numbers: int = 0  # values of its pixel tensors, after resizing
+    num_pixel_values: int = 0  # values of its pixel tensors, after resizing
 
 
 def prompt_sizes(model: PretrainedConfig, processing: Any, prompts: Iterable[Any]) -> list[PromptSize]:
@@ -255,12 +259,6 @@ def _length_warnings(config: Mapping[str, Any], model: PretrainedConfig, longest
         for name, (key, tokens) in limits.items()
         if longest[name] + tokens > positions
     ]
-
-
-def _colocated_vllm(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the settings of a vLLM on the trainer's own GPU; None if there is none."""
-    vllm = config["hardware"]["vllm"]
-    return vllm if config["engine"] == "vllm" and vllm["server"] is None else None
 
 
 def _gib(amount: int) -> str:

@@ -101,12 +101,12 @@ def _overlong_cell(batch: GenerationBatch, draw: Draw) -> dict[str, float | None
     return {"reward_overlong": batch.overlong_penalty(draw.verdict, len(draw.completion_ids))} if batch.overlong else {}
 
 
-def step_metrics(batch: GenerationBatch, *, is_shaped: bool) -> dict[str, Any]:
+def step_metrics(batch: GenerationBatch, *, has_other_reward: bool) -> dict[str, Any]:
     """Return the numbers of a step's rollouts.
 
     entropy: nats; mean over all tokens trained on of the full-softmax entropy of the policy that sampled them, at the
     sampling temperature. omega: mean accuracy of the valid completions (ω); NaN if there is none. mean_reward: mean
-    reward of the valid completions, where rewards are shaped and so differ from accuracy. mean_overlong: mean soft
+    reward of the valid completions, where rewards differ from accuracy. mean_overlong: mean soft
     overlong penalty of the valid completions, without its weight, in runs that have it. fully_solved and
     fully_unsolved: prompts with a valid completion whose valid completions are all correct, or all incorrect.
     undecided_count: invalid completions. p_histogram[k]: prompts with k of G completions correct.
@@ -136,7 +136,7 @@ def step_metrics(batch: GenerationBatch, *, is_shaped: bool) -> dict[str, Any]:
         "solved_at_least_once": sum(k > 0 for k in solved_P),
         "p_histogram": [sum(k == solved for solved in solved_P) for k in range(g + 1)],
         "omega": _mean([float(v.correct) if v.valid else None for v in verdicts_N]),
-        **({"mean_reward": _mean([batch.reward(*judged) for judged in judged_N])} if is_shaped else {}),
+        **({"mean_reward": _mean([batch.reward(*judged) for judged in judged_N])} if has_other_reward else {}),
         **(
             {"mean_overlong": _mean([batch.overlong_penalty(*judged) for judged in judged_N])} if batch.overlong else {}
         ),

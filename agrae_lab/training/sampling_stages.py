@@ -23,10 +23,10 @@ from agrae_lab.training.batch import GenerationBatch
 from agrae_lab.training.dynamic_sampling import (
     Draw,
     divide,
-    fault,
     num_mixed,
     other_problems,
     replace_skipped,
+    unmixed_reason,
 )
 
 WINDOW_FILE = "skip_window.json"  # of a checkpoint
@@ -36,7 +36,7 @@ class SamplingStages:
     """Put before TRL's GRPOTrainer in the bases of a class that sets the fields below."""
 
     sampling_rounds: int  # at most; 1: a step takes what comes
-    skip_window: int  # steps for which a problem is passed over; 0: none is
+    skip_window: int  # steps for which a problem is skipped after an unmixed group; 0: none is
     last_unmixed: dict[str, int]  # problem → the step of its last group, where that was not mixed
     _problems: Mapping[str, Problem]
     _batch: GenerationBatch
@@ -47,7 +47,7 @@ class SamplingStages:
         One round without dynamic sampling is left to TRL.
         """
         if self.skip_window:
-            self._pass_over(batch)
+            self._replace_skipped(batch)
         if self.sampling_rounds == 1:
             return
         g, num_prompts = self.num_generations, len(gather_object(batch.problem_ids_n)) // self.num_generations
@@ -67,19 +67,19 @@ class SamplingStages:
         batch.problem_ids_n = [draw.problem_id for draw in batch.draws_n]
 
     def _skipped(self, batch: GenerationBatch) -> set[str]:
-        """Return the problems that this step passes over."""
+        """Return the problems that this step skips."""
         return {i for i, step in self.last_unmixed.items() if batch.step - step <= self.skip_window}
 
-    def _pass_over(self, batch: GenerationBatch) -> None:
-        """Put other problems in the places of those whose last group was not mixed."""
-        prompts_P = gather_object(batch.problem_ids_n)[:: self.num_generations]
+    def _replace_skipped(self, batch: GenerationBatch) -> None:
+        """Put other problems in the places of skipped ones."""
+        problem_ids_P = gather_object(batch.problem_ids_n)[:: self.num_generations]
         skipped = self._skipped(batch)
-        chosen = replace_skipped(prompts_P, skipped, list(self._problems), seed=self.args.seed, step=batch.step)
-        batch.metrics["passed_over"] = sum(one != other for one, other in zip(prompts_P, chosen, strict=True))
+        chosen = replace_skipped(problem_ids_P, skipped, list(self._problems), seed=self.args.seed, step=batch.step)
+        batch.metrics["passed_over"] = sum(one != other for one, other in zip(problem_ids_P, chosen, strict=True))
         batch.problem_ids_n = self._share([problem_id for problem_id in chosen for _ in range(self.num_generations)])
 
     def _remember_unmixed(self, batch: GenerationBatch) -> None:
-        """Note of every problem that was sampled whether its group was mixed."""
+        """Record the step of every sampled problem whose group was not mixed; forget the others."""
         if not self.skip_window:
             return
         g = self.num_generations
@@ -88,18 +88,18 @@ class SamplingStages:
             groups.append((group.draws[0].problem_id, [draw.verdict for draw in group.draws]))
         for problem_id, verdicts in groups:
             self.last_unmixed.pop(problem_id, None)
-            if fault(verdicts) is not None:
+            if unmixed_reason(verdicts) is not None:
                 self.last_unmixed[problem_id] = batch.step
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Extend TRL's method: save what the window remembers with the checkpoint."""
+        """Extend TRL's method: save `last_unmixed` with the checkpoint."""
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
         if self.skip_window and self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             (folder / WINDOW_FILE).write_text(json.dumps(self.last_unmixed))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Extend TRL's method, which runs on every resume: load what the window remembers."""
+        """Extend TRL's method, which runs on every resume: load `last_unmixed`."""
         super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
         if self.skip_window and checkpoint is not None:
             self.last_unmixed = json.loads((Path(checkpoint) / WINDOW_FILE).read_text())

@@ -7,12 +7,12 @@ through all stages of a step, in this order:
         _validate_policy                the policy that will sample, every `validate_every` steps
         _draw_groups                    with `sampling_rounds`: completions and verdicts of several rounds of prompts
         _make_prompts                   prompts, with their images
-        _tokenize_prompts, _generate    completions          } TRL's own method calls these three
-        _verify                         verdicts and rewards, with the length's penalty, if overlong_share }
+        _tokenize_prompts, _generate    completions (called inside TRL's method)
+        _verify                         verdicts and rewards, with any overlong penalty (called inside TRL's method)
         _find_token_stats               log-probs and entropies of the policy that sampled
         _replace_advantages             the estimator's advantages in the place of TRL's
         _measure                        lengths, truncation, GRPO's advantages for comparison, metrics
-        _remember_unmixed               problems without a lesson, for `skip_window`
+        _remember_unmixed               problems whose group was not mixed, for `skip_window`
         _record                         rollouts
         _mask_truncated                 truncated completions out of the loss, if loss.mask_truncated
     _prepare_inputs                     for each micro-batch of an update: the tokens of the whole update
@@ -24,7 +24,7 @@ agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too; `_dr
 `SamplingStages` (sampling_stages.py); `_mask_truncated` and `_prepare_inputs` from `LossStages` (loss_stages.py).
 Methods of TRL 1.16 that are extended or replaced say so in their first sentence.
 
-Legend: P prompts, G completions of each, N = P·G, n this process's share of N, T completion tokens.
+Legend: P prompts, G completions of each, N = P·G, n this process's share of N, T completion tokens, F reward functions.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from agrae_lab.advantages import Estimator, make
 from agrae_lab.advantages.adapters.trl import AdvantageStages, policy_mask
 from agrae_lab.advantages.statistics import mean_over_tokens
 from agrae_lab.models.memory import advise_when_out_of_memory
-from agrae_lab.tasks import Problem, Task, Verdict, drawn, is_control, is_shaped
+from agrae_lab.tasks import Problem, Task, Verdict, differs_from_accuracy, is_control, with_random_rewards
 from agrae_lab.tasks.encoding import map_images
 from agrae_lab.training import overlong
 from agrae_lab.training.batch import GenerationBatch
@@ -81,7 +81,7 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
             after the last step; these values get the prefix `final_`.
         on_step: called with each finished row of metrics.
         sampling_rounds: rounds of dynamic sampling at most (dynamic_sampling.py); 1: each step takes what comes.
-        skip_window: steps for which a problem is passed over after a group that was not mixed; 0: none is.
+        skip_window: steps for which a problem is skipped after a group that was not mixed; 0: none is.
         overlong: the soft overlong penalty (overlong.py); None: a reward is the verifier's alone.
         loss: the config's section `loss`, for what TRL's arguments do not say of it.
     """
@@ -170,7 +170,10 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         return self._sample(prompts) if self._batch.draws_n is None else self._drawn_completions(prompts)
 
     def _sample(self, prompts: list, *, round_number: int = 1) -> tuple:
-        """Return TRL's completions: timed, a group's prompt shared, vLLM seeded by step and round, advice on memory."""
+        """Return TRL's completions.
+
+        Record the time, share each group's prompt, seed vLLM by step and round, and advise when out of memory.
+        """
         start = time.perf_counter()
         processes = self.accelerator.process_index, self.accelerator.num_processes
         stream = sampling_stream(self.args, self._batch.step, *processes, round_number=round_number)
@@ -197,12 +200,14 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         found = self._task.verify_all(texts, [self._problems[i] for i in problem_ids])
         self._batch.add_seconds("seconds_reward", start)
         first = self.accelerator.process_index * len(found)
-        return drawn(self._task, found, problem_ids, seed=self.args.seed, step=self._batch.step, first=first)
+        stream = {"seed": self.args.seed, "step": self._batch.step}
+        return with_random_rewards(self._task, found, problem_ids, **stream, first=first)
 
     def _correct(self, batch: GenerationBatch) -> Tensor:  # type: ignore[override]
         """Return 1 for a correct completion by its verdict, 0 for any other, [P, G].
 
-        Under a control reward the verdict stays hidden from training: the estimator's p and ω are of the full reward.
+        Under a control reward a completion counts as correct if its reward is 1, so that p and ω do not reveal the
+        verdict.
         """
         if is_control(self._task):
             correct = [float(verdict.valid and verdict.reward >= 1) for verdict in batch.verdicts_N]
@@ -245,11 +250,12 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         batch.problem_ids_N = gather_object(batch.problem_ids_n)
         batch.completions_N = [completion_text(c) for c in self._logs["completion"]]  # one batch long, gathered by TRL
         batch.grpo_PG = self._grpo(batch.rewards_PG)
-        batch.metrics |= step_metrics(batch, is_shaped=self.overlong is not None or is_shaped(self._task))
+        has_other_reward = self.overlong is not None or differs_from_accuracy(self._task)
+        batch.metrics |= step_metrics(batch, has_other_reward=has_other_reward)
 
     def _record(self, batch: GenerationBatch) -> None:
         """Write the batch's rollouts; warn once if the estimator has given plain GRPO's advantages so far."""
-        warning = self._identical_to_grpo(batch.metrics)
+        warning = self._count_batches_like_grpo(batch.metrics)
         if warning is not None:
             logger.warning("!!! %s !!!", warning)
         if self.recorder is not None:
@@ -257,8 +263,8 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
             if warning is not None:
                 self.recorder.record_warning(warning)
 
-    def _identical_to_grpo(self, metrics: Mapping[str, Any]) -> str | None:
-        """Return a warning after BATCHES_BEFORE_WARNING batches whose advantages plain GRPO would have given too."""
+    def _count_batches_like_grpo(self, metrics: Mapping[str, Any]) -> str | None:
+        """Count batches whose advantages are plain GRPO's; return a warning when there are BATCHES_BEFORE_WARNING."""
         # matching GRPO to GRPO's mass changes nothing, so the match slot is ignored
         unmatched = replace(self.estimator, match=self._grpo.match)
         if self._num_batches_like_grpo is None or unmatched.same_formula(self._grpo):
@@ -279,7 +285,8 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         loss = super()._compute_loss(model, inputs)
         finite = self.accelerator.gather(loss.detach().isfinite().reshape(1)).all()
         if not finite:
-            self._stop_diverged(f"the loss is {loss.item()} at step {self._batch.step}", {"loss": math.nan})
+            reason = f"the loss is not finite at step {self._batch.step} (here {loss.item()})"
+            self._stop_diverged(reason, {"loss": math.nan})
         self._metrics["train"]["approx_kl"].append(self._approx_kl(inputs))
         return loss
 

@@ -109,4 +109,4 @@ def _largest_batch(config: Mapping[str, Any], model: PretrainedConfig, tokens: i
     Decoding gives the same in batches of any size, so the machine may decide it.
     """
     _, memory = device_memory(config)
-    return max(1, memory // 4 // kv_cache(model, tokens, key=FLOAT32, value=FLOAT32))
+    return max(1, memory // 4 // kv_cache(model, tokens, key_bytes=FLOAT32, value_bytes=FLOAT32))

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 MOST_STEPS = 1_000_000  # of a run: rounds of dynamic sampling have streams beyond those of its steps
 
 
+def colocated_vllm(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the settings of a vLLM on the trainer's own GPU; None if there is none."""
+    vllm = config["hardware"]["vllm"]
+    return vllm if config["engine"] == "vllm" and vllm["server"] is None else None
+
+
 def vllm_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of TRL's GRPOConfig for vLLM; {} where transformers samples."""
     if config["engine"] != "vllm":
@@ -47,17 +53,18 @@ def sampling_stream(
     if not (args.use_vllm and args.vllm_mode == "colocate"):
         return nullcontext()
     stream = step + (round_number - 1) * MOST_STEPS
+    # processes of one tensor-parallel group must sample alike, different groups apart
     return random_stream(args.seed, stream * num_processes + process // args.vllm_tensor_parallel_size)
 
 
 @contextmanager
 def colocated_vllm_settings(config: Mapping[str, Any]) -> Iterator[None]:
-    """Have TRL build its colocated vLLM with the run's dtype, and without the model's generation habits.
+    """Have TRL build its colocated vLLM with the run's dtype, and without the model's sampling defaults.
 
     TRL names no dtype, and vLLM then takes bfloat16 for a float32 model: the policy that samples would not be the one
     that is trained.
     """
-    if config["engine"] != "vllm" or config["hardware"]["vllm"]["server"] is not None:
+    if colocated_vllm(config) is None:
         yield
         return
     import torch

@@ -119,19 +119,19 @@ def _comparison(reading: Reading, gold: str) -> Comparison | None:
 def _reply_by_rules(gold: str, answer: str, question: str) -> Reply | None:
     """Return the reply of the rules; None if they leave the decision to math-verify."""
     if answer == gold:
-        return "correct", SAME_TEXT
+        return Reply("correct", SAME_TEXT)
     if refusal(answer) or refusal(gold):
-        return "incorrect", REFUSED
+        return Reply("incorrect", REFUSED)
     wanted, found = canonical(gold), canonical(answer)
     if wanted == found:
-        return "correct", SAME_TEXT
+        return Reply("correct", SAME_TEXT)
     if question and is_copied(question, wanted, found):
-        return "incorrect", COPIED
+        return Reply("incorrect", COPIED)
     try:
         outcome = compare(wanted, found)
     except NeedsAlgebra:
         return None
-    return "correct" if outcome.equal else "incorrect", outcome.rule
+    return Reply.of(outcome)
 
 
 def _shown(answer: str) -> str:

@@ -32,7 +32,7 @@ def gold_faults(golds: Sequence[str]) -> list[str | None]:
     leaves = [[] if fault else _leaves(shape_of(canonical(gold))) for gold, fault in zip(golds, faults, strict=True)]
     asked = sorted({leaf for each in leaves for leaf in each})
     replies = POOL.ask([(leaf, rf"1\cdot({leaf})") for leaf in asked])
-    outcome = {leaf: reply[0] for leaf, reply in zip(asked, replies, strict=True)}
+    outcome = {leaf: reply.outcome for leaf, reply in zip(asked, replies, strict=True)}
     return [fault or _fault_in([outcome[leaf] for leaf in each]) for fault, each in zip(faults, leaves, strict=True)]
 
 

@@ -22,7 +22,7 @@ class Pool:
 
     Args:
         cpu_seconds: limit on processor time per answer.
-        num_workers: None: one for each processor available to this process.
+        num_workers: None: one for each processor of this process's share of the machine's.
     """
 
     def __init__(self, *, cpu_seconds: float = CPU_SECONDS, num_workers: int | None = None) -> None:
@@ -63,7 +63,7 @@ class Pool:
 
     @property
     def num_workers(self) -> int:
-        return self._num_workers or _num_cores()
+        return self._num_workers or _share_of_cores()
 
     def _start(self) -> Connection:
         ours, theirs = Pipe()
@@ -100,7 +100,7 @@ class Pool:
         self._connection = self._process = None
 
 
-def _num_cores() -> int:
+def _share_of_cores() -> int:
     """Return this process's share of the processors among the training processes on this machine."""
     return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 

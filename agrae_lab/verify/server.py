@@ -4,7 +4,7 @@
 
 A worker has a limit on processor time per answer (the kernel's SIGPROF ends it even inside one endless operation in C)
 and on memory. An answer that ends its worker is invalid; the next answer gets a new worker, forked in milliseconds.
-A worker that is killed from outside says nothing about its answer, which another worker gets, once.
+If a worker is killed from outside, another worker judges its answer, once.
 The limit is processor time, not wall time, so that a busy machine gives the same verdicts as an idle one.
 
 The server ends by itself when its client's end of the socket closes.
@@ -23,6 +23,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
+from typing import NamedTuple
 
 from agrae_lab.verify.outcomes import Outcome
 
@@ -32,9 +33,22 @@ MEMORY_BYTES = 2 << 30  # of address space
 MAX_ANSWERS = 2000  # of one worker; the parser's tables and sympy's caches only ever grow
 
 Comparison = tuple[str, str]  # gold answer, answer
-# correct, incorrect, or the cause if invalid (timeout, crash, error); and the rule, or the cause again
-Reply = tuple[str, str]
 Judge = Callable[[str, str], Outcome]
+
+
+class Reply(NamedTuple):
+    """Verdict on one comparison."""
+
+    outcome: str  # correct, incorrect, or the cause if invalid: timeout, crash, error
+    rule: str  # that decided; if invalid, the cause again
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Reply:
+        return cls("correct" if outcome.equal else "incorrect", outcome.rule)
+
+    @classmethod
+    def invalid(cls, cause: str) -> Reply:
+        return cls(cause, cause)
 
 
 @dataclass
@@ -43,28 +57,28 @@ class Worker:
 
     pid: int
     connection: Connection
-    number: int = -1
+    comparison_index: int = -1
     gold: str = ""
     deadline: float = 0.0
     num_answers: int = 0
 
 
 class Queue:
-    """Queue of numbered comparisons. A worker preferably gets those whose gold answer it has parsed already."""
+    """Queue of comparisons with their indices; a worker preferably gets those whose gold answer it has parsed."""
 
     def __init__(self, comparisons: list[Comparison]) -> None:
         self._by_gold: OrderedDict[str, list[tuple[int, Comparison]]] = OrderedDict()
-        for number, comparison in enumerate(comparisons):
-            self.add(number, comparison)
+        for index, comparison in enumerate(comparisons):
+            self.add(index, comparison)
 
     def __bool__(self) -> bool:
         return bool(self._by_gold)
 
-    def add(self, number: int, comparison: Comparison) -> None:
-        self._by_gold.setdefault(comparison[0], []).append((number, comparison))
+    def add(self, index: int, comparison: Comparison) -> None:
+        self._by_gold.setdefault(comparison[0], []).append((index, comparison))
 
     def take(self, gold: str) -> tuple[int, Comparison]:
-        """Remove and return a comparison with this gold answer, else one with the gold answer begun longest ago."""
+        """Remove and return a comparison with this gold answer, else one whose gold answer is first in turn."""
         if gold not in self._by_gold:
             gold = next(iter(self._by_gold))
             self._by_gold.move_to_end(gold)
@@ -103,15 +117,16 @@ class Workers:
                 raise EOFError
             for worker in [self._busy[c] for c in ready if isinstance(c, Connection)]:
                 reply = self._receive(worker)
-                if reply is None and worker.number not in killed:
-                    killed.add(worker.number)
-                    todo.add(worker.number, comparisons[worker.number])
+                index = worker.comparison_index
+                if reply is None and index not in killed:
+                    killed.add(index)
+                    todo.add(index, comparisons[index])
                 else:
-                    replies[worker.number] = reply or ("crash", "crash")
+                    replies[index] = reply or Reply.invalid("crash")
             for worker in [w for w in self._busy.values() if w.deadline <= time.monotonic()]:
                 os.kill(worker.pid, signal.SIGKILL)
                 self._remove(worker)
-                replies[worker.number] = ("timeout", "timeout")
+                replies[worker.comparison_index] = Reply.invalid("timeout")
         return [replies[i] for i in range(len(comparisons))]
 
     def close(self) -> None:
@@ -127,8 +142,9 @@ class Workers:
             self._reap(worker)
         return None
 
-    def _send(self, worker: Worker, number: int, comparison: Comparison) -> None:
-        worker.number, worker.gold, worker.deadline = number, comparison[0], time.monotonic() + WALL_SECONDS
+    def _send(self, worker: Worker, index: int, comparison: Comparison) -> None:
+        worker.comparison_index, worker.gold = index, comparison[0]
+        worker.deadline = time.monotonic() + WALL_SECONDS
         worker.num_answers += 1
         self._busy[worker.connection] = worker
         with suppress(OSError):  # a dead worker is noticed when its reply is read
@@ -140,11 +156,10 @@ class Workers:
             reply: Reply = worker.connection.recv()
         except (EOFError, OSError):
             status = self._remove(worker)
-            number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-            if number == signal.SIGKILL:
+            signal_number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            if signal_number == signal.SIGKILL:
                 return None
-            reason = "timeout" if number == signal.SIGPROF else "crash"
-            return reason, reason
+            return Reply.invalid("timeout" if signal_number == signal.SIGPROF else "crash")
         if worker.num_answers >= MAX_ANSWERS:
             os.kill(worker.pid, signal.SIGKILL)
             self._remove(worker)
@@ -187,9 +202,9 @@ def work(connection: Connection, judge: Judge, cpu_seconds: float) -> None:
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         try:
             outcome = judge(gold, answer)
-            reply = ("correct" if outcome.equal else "incorrect", outcome.rule)
-        except Exception:  # of sympy's many; the answer is hostile, or math-verify has a gap
-            reply = ("error", "error")
+            reply = Reply.of(outcome)
+        except Exception:  # sympy raises many types; the answer is hostile, or math-verify has a gap
+            reply = Reply.invalid("error")
         signal.setitimer(signal.ITIMER_PROF, 0)
         try:
             connection.send(reply)
@@ -211,7 +226,3 @@ def main() -> None:
             client.send(workers.reply_all(client.recv()))
     except (EOFError, OSError):
         workers.close()
-
-
-if __name__ == "__main__":
-    main()

@@ -63,7 +63,9 @@ def repeats(curves: Sequence[Curve]) -> Iterator[Finding]:
         values = [cell.value for _, cell in found]
         by = max(values) - min(values)
         # roundings of one number to different places may differ
-        coarse = max(curve.half for curve, _ in found) if len({curve.decimals for curve, _ in found}) > 1 else 0.0
+        coarse = (
+            max(curve.rounding_error for curve, _ in found) if len({curve.decimals for curve, _ in found}) > 1 else 0.0
+        )
         if by > 2 * coarse + SAME:
             where = (f"{curve.percent(cell.value)} on line {cell.line}" for curve, cell in found)
             lines = tuple(cell.line for _, cell in found)
@@ -82,7 +84,7 @@ def identical_rows(curves: Sequence[Curve]) -> Iterator[Finding]:
             same = [(x, y) for x, y in pairs if abs(x.value - y.value) < SAME]
             telling = [x for x, _ in same if INSIDE[0] < x.value < INSIDE[1] and x.k < a.num_samples]
             everywhere = len(same) == len(pairs)
-            apart = max((abs(x.value - y.value) for x, y in pairs), default=0.0) > APART * a.half - SAME
+            apart = max((abs(x.value - y.value) for x, y in pairs), default=0.0) > APART * a.rounding_error - SAME
             if len(telling) < FEW_SHARED or not (everywhere or apart):
                 continue
             cells = f"all {len(pairs)} cells" if everywhere else f"{len(same)} of {len(pairs)} cells"
@@ -93,7 +95,7 @@ def identical_rows(curves: Sequence[Curve]) -> Iterator[Finding]:
 
 def plus_minus_at_bounds(curves: Sequence[Curve]) -> Iterator[Finding]:
     for curve in curves:
-        tolerance = (np.sqrt(curve.runs or MANY_RUNS) + 1) * curve.half  # + 1: the ± is rounded too
+        tolerance = (np.sqrt(curve.runs or MANY_RUNS) + 1) * curve.rounding_error  # + 1: the ± is rounded too
         for cell in curve.cells:
             at_bound = min(cell.value, 1 - cell.value) < SAME
             if at_bound and cell.plus_minus is not None and cell.plus_minus > tolerance:

@@ -52,7 +52,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Curve:
-    """Row of a published table: a method's Pass@k on one benchmark, by k."""
+    """Pass@k of one method on one benchmark, as a table prints it."""
 
     table: str
     model: str
@@ -63,11 +63,11 @@ class Curve:
     n: int | None = None  # None: not stated
     problems: int | None = None
     runs: int | None = None
-    repeated: tuple[Cell, ...] = field(default=(), compare=False)  # further cells of a k
+    repeated: tuple[Cell, ...] = field(default=(), compare=False)  # repeated cells of the same k
 
     @property
-    def half(self) -> float:
-        """Half a unit of the last printed place, as a share: the largest rounding error."""
+    def rounding_error(self) -> float:
+        """Largest rounding error, as a share: half a unit of the last printed place."""
         return 0.5 * 10.0 ** (-self.decimals - 2)
 
     @property

@@ -78,7 +78,7 @@ def monotone(curve: Curve) -> Iterator[Finding]:
 def concave(curve: Curve) -> Iterator[Finding]:
     """Yield neighbouring triples of the grid that break concavity. Pass@0 = 0 (exact) stands before the first."""
     points: list[_Point] = [(0, 0.0, 0.0, ())]
-    points += [(cell.k, cell.value, curve.half, (cell.line,)) for cell in curve.cells]
+    points += [(cell.k, cell.value, curve.rounding_error, (cell.line,)) for cell in curve.cells]
     for (i, p_i, h_i, at_i), (j, p_j, h_j, at_j), (k, p_k, h_k, at_k) in _triples(points):
         ratio = (k - j) / (j - i)
         rise, allowed = p_k - p_j, ratio * (p_j - p_i)
@@ -108,14 +108,16 @@ def multiples(curve: Curve) -> Iterator[Finding]:
     units = curve.problems * (curve.runs or 1)
     nearest = round(last.value * units) / units
     by = abs(last.value - nearest)
-    if by > curve.half + SAME:
+    if by > curve.rounding_error + SAME:
         low, high = np.floor(last.value * units) / units, np.ceil(last.value * units) / units
         averaged = f" in {curve.runs} runs" if curve.runs else ""
         statement = (
             f"{curve.percent(last.value)} at k = n = {last.k} lies between the possible {curve.percent(low)} and "
             f"{curve.percent(high)} of {curve.problems} problems{averaged}"
         )
-        yield finding(MULTIPLES, curve, statement, ks=(last.k,), lines=(last.line,), by=by, tolerance=curve.half)
+        yield finding(
+            MULTIPLES, curve, statement, ks=(last.k,), lines=(last.line,), by=by, tolerance=curve.rounding_error
+        )
 
 
 def coherent(curve: Curve) -> Iterator[Finding]:
@@ -123,9 +125,9 @@ def coherent(curve: Curve) -> Iterator[Finding]:
         return
     values = np.array([cell.value for cell in curve.cells])
     by, _ = least_deviation(values, curve.ks, min(curve.num_samples, MAX_K))  # rows of more samples are coherent too
-    if by > curve.half + _SOLVER:
+    if by > curve.rounding_error + _SOLVER:
         statement = (
             f"the nearest row that {curve.num_samples} samples a problem can give is {100 * by:.2g} off; rounding "
-            f"explains {100 * curve.half:.2g}"
+            f"explains {100 * curve.rounding_error:.2g}"
         )
-        yield finding(COHERENT, curve, statement, by=by, tolerance=curve.half)
+        yield finding(COHERENT, curve, statement, by=by, tolerance=curve.rounding_error)

@@ -3,8 +3,8 @@
 A claim has parts. A part has one statistic, a claimed direction and a 95 % interval. A part is
 - *supported* if its interval excludes zero in the claimed direction;
 - *not supported* if its interval excludes zero in the other direction, or excludes every relevant effect in the
-  claimed direction. The second reason needs a problem that moved in the claimed direction: without one, the data do
-  not bound the size of such a move. Each part sets its smallest relevant effect;
+  claimed direction. Exclusion of relevant effects counts only if at least one problem moved in the claimed direction:
+  without one, the data do not bound the size of such a move. Each part sets its smallest relevant effect;
 - *undecided* otherwise, also without an interval (no variation, too few problems or steps).
 Some parts of C3, C4, C7 and C8 are judged against a margin, or by a band, in place of zero and an interval.
 A claim is about a method. It is supported if all parts are, not supported if one part is, and undecided otherwise.
@@ -30,7 +30,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.intervals import FEW_SEEDS, Interval, block_interval, t_interval, welch_interval
+from analysis.statistics.intervals import (
+    FEW_SEEDS,
+    Interval,
+    block_interval,
+    missing_reason,
+    t_interval,
+    welch_interval,
+)
+from analysis.statistics.proportions import METHOD
 
 MIN_STEPS = 30  # the block interval has one degree of freedom there
 
@@ -165,8 +173,8 @@ def format_interval(part: Part) -> str:
     scale = 100 if part.unit in ("pp", "%") else 1
     estimate, lo, hi = (scale * x for x in (part.interval.estimate, part.interval.lo, part.interval.hi))
     if np.isnan(lo):
-        reason = part.interval.method.removeprefix("none ").strip("()")
-        bounds = f"no interval: {reason}" if part.interval.method.startswith("none") else "no interval"
+        method = part.interval.method
+        bounds = f"no interval: {missing_reason(method)}" if method.startswith("none") else "no interval"
     else:
         bounds = f"[{_format_nonzero(lo, form)}, {_format_nonzero(hi, form)}]"
     return f"{_format_nonzero(estimate, form)} {part.unit} {bounds}"
@@ -229,7 +237,8 @@ def window_interval(series: pd.DataFrame, windows: Sequence[Window]) -> Interval
     """Return Σ weight · mean over a window (from, to: shares of the run); NaN below MIN_STEPS steps."""
     num_steps, num_seeds = series.shape
     if num_steps < MIN_STEPS:
-        return Interval(np.nan, np.nan, np.nan, f"needs {MIN_STEPS} steps, has {num_steps}", ONE_RUN, num_seeds)
+        scope = ONE_RUN if num_seeds == 1 else METHOD
+        return Interval(np.nan, np.nan, np.nan, f"needs {MIN_STEPS} steps, has {num_steps}", scope, num_seeds)
     if num_seeds == 1:
         weights_T = _weights(num_steps, windows)
         return Interval(
@@ -244,10 +253,10 @@ def _over_seeds(groups: Sequence[pd.DataFrame], windows: Sequence[Window]) -> In
     num_seeds = min(group.shape[1] for group in groups)
     if len(values[0]) < 2 or len(groups[0]) < MIN_STEPS:
         reason = f"needs {MIN_STEPS} shared steps, has {len(groups[0])}"
-        return Interval(np.nan, np.nan, np.nan, reason, ONE_RUN, num_seeds)
+        return Interval(np.nan, np.nan, np.nan, reason, METHOD, num_seeds)
     bounds = t_interval(values[0]) if len(values) == 1 else welch_interval(values)
     method = "t over seeds" if len(values) == 1 else "Welch's t over seeds"
-    return Interval(*bounds, method, "the method (its training seeds)", num_seeds)
+    return Interval(*bounds, method, METHOD, num_seeds)
 
 
 def _weights(num_steps: int, windows: Sequence[Window]) -> np.ndarray:

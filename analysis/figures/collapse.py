@@ -34,12 +34,13 @@ def table(study: Study) -> pd.DataFrame:
     for panel, column in _COLUMNS.items():
         runs = series_table(study, column)
         runs = runs[runs["seed"] != MEAN].drop(columns=["lo", "hi", "seeds", "method"])
-        frames.append(runs.merge(collapsed_runs[["arm", "seed", "collapsed_run"]]).merge(counts).assign(panel=panel))
+        runs = runs.merge(collapsed_runs[["arm", "seed", "collapsed_run"]], on=["arm", "seed"])
+        frames.append(runs.merge(counts, on="arm").assign(panel=panel))
     return pd.concat(frames, ignore_index=True)
 
 
 def collapse_counts(collapses: pd.DataFrame) -> pd.DataFrame:
-    """Return for each arm the number of its ended runs, how many of them collapsed, and their share.
+    """Return for each arm the number of its ended runs, the number of collapsed ones, and their share.
 
     Ended: done or diverged. Columns: arm, runs, collapsed, share, share_lo, share_hi; the interval is Clopper and
     Pearson's.

@@ -147,7 +147,7 @@ def _definitions(table: pd.DataFrame) -> list[str]:
     ]
     return [
         *(sampling if "Groups trained on" in shown else []),
-        "Passed over: problems that others replaced, since their last group had no lesson."
+        "Passed over: problems that others replaced, since their last group was not mixed."
         if "Problems passed over" in shown
         else "",
         "Masked in the loss: completions without an end token; they count in advantages, p and ω."

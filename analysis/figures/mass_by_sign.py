@@ -14,11 +14,14 @@ from analysis.figures._steps import describe_steps, draw_steps, summarize_steps
 from analysis.io.study import Study
 
 NAME = "mass_by_sign"
-QUESTION = "How much does an arm push correct completions up and incorrect ones down, beside plain GRPO?"
+QUESTION = "How much does an arm push correct completions up and incorrect ones down, compared with plain GRPO?"
 PAPER = ""
 
-_DECADE, _COARSE, _FINE = 10.0, (1.0, 2.0, 5.0), (1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)  # labels
-_AROUND_ONE = (0.8, 1.25)  # least range of a ratio's axis: rounding errors would look like a curve
+# ticks within a decade: few on an axis over more than one decade, many on any other
+_DECADE = 10.0
+_COARSE = (1.0, 2.0, 5.0)
+_FINE = (1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+_AROUND_ONE = (0.8, 1.25)  # least range of a ratio's axis, else rounding errors look like a curve
 _COLUMNS = {"Positive advantages": "adv_positive_mass", "Negative advantages": "adv_negative_mass"}
 
 
@@ -66,8 +69,8 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     else:
         ax.set_ylabel("Σ|A|")
     low, high = ax.get_ylim()
-    around = np.asarray(LogLocator(subs=_COARSE if high > _DECADE * low else _FINE).tick_values(low, high))
-    ax.yaxis.set_major_locator(FixedLocator(around[(around >= low) & (around <= high)].tolist()))
+    ticks = np.asarray(LogLocator(subs=_COARSE if high > _DECADE * low else _FINE).tick_values(low, high))
+    ax.yaxis.set_major_locator(FixedLocator(ticks[(ticks >= low) & (ticks <= high)].tolist()))
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
     return ax

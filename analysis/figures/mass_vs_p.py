@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.io.study import Study, has_binary_rewards
-from analysis.io.training_records import read_known_groups
+from analysis.io.training_records import read_groups_without_invalid
 from analysis.presentation.captions import each
 from analysis.presentation.style import colour, dash, label, line_style, sort_arms
 from analysis.statistics import update_mass
@@ -32,7 +32,7 @@ def table(study: Study) -> pd.DataFrame:
     """
     frames = []
     for arm, runs in study.arms.items():
-        groups = pd.concat([read_known_groups(run) for run in runs], ignore_index=True)
+        groups = pd.concat([read_groups_without_invalid(run) for run in runs], ignore_index=True)
         if groups.empty:
             continue
         by_p = groups.groupby("p", as_index=False)["abs_sum"]

@@ -85,7 +85,7 @@ def details(table: pd.DataFrame) -> Sequence[str]:
     every = int(table["every"].max())
     return (
         "All panels share one colour scale, which is a square root so that small counts differ visibly. No smoothing.",
-        "With dynamic sampling, groups that were dropped count too.",
+        "With dynamic sampling, dropped groups count too, but not in runs whose counts come from their rollouts.",
         f"One step in {every} is drawn." if every > 1 else "",
         "Unfinished: an arm without a finished run." if (table["status"] != "done").any() else "",
     )

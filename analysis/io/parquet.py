@@ -16,7 +16,7 @@ from agrae_lab.runs import SCHEMA_VERSION
 # Kinds of columns. Identifiers (INTEGER, TEXT) may have no nulls; in the others a null means "not known".
 INTEGER, NUMBER, BOOLEAN, TEXT, NUMBERS = "whole numbers", "numbers", "true or false", "text", "lists of numbers"
 
-AGAIN = "copy it again from the machine that wrote it, or delete it and run again"  # remedy for damage
+REMEDY = "copy it again from the machine that wrote it, or delete it and run again"  # remedy for damage
 
 _ROWS = 1 << 18  # of a batch: some tens of MB, however large the file
 
@@ -52,7 +52,7 @@ def file_state(path: Path) -> FileState:
     try:
         stat = path.stat()
     except OSError as error:
-        raise FrameError(f"{path}: cannot be read ({error.strerror}); {AGAIN}") from error
+        raise FrameError(f"{path}: cannot be read ({error.strerror}); {REMEDY}") from error
     return path, stat.st_mtime_ns, stat.st_size
 
 
@@ -114,7 +114,7 @@ def check_marks(path: Path, rows: pa.Table | pa.RecordBatch) -> None:
     """
     contradicting = pc.sum(pc.and_(pc.is_null(rows["correct"]), pc.fill_null(rows["valid"], False))).as_py() or 0
     if contradicting:
-        raise FrameError(f"{path}: {contradicting} rows are valid but have no verdict (correct is null); {AGAIN}")
+        raise FrameError(f"{path}: {contradicting} rows are valid but have no verdict (correct is null); {REMEDY}")
 
 
 def text_codes(texts: pa.DictionaryArray, known: dict[str, int]) -> np.ndarray:
@@ -159,7 +159,7 @@ def _open_checked(path: Path, columns: Mapping[str, str], encoded: tuple[str, ..
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         cause = str(error).partition("\n")[0]
         raise FrameError(
-            f"{path}: not a whole Parquet file (cut off, damaged, or another format): {cause}; {AGAIN}"
+            f"{path}: not a whole Parquet file (cut off, damaged, or another format): {cause}; {REMEDY}"
         ) from error
 
 
@@ -187,4 +187,4 @@ def _check_rows(path: Path, rows: pa.Table | pa.RecordBatch, columns: Mapping[st
         )
     for name, kind in columns.items():
         if kind in (INTEGER, TEXT) and rows[name].null_count:
-            raise FrameError(f"{path}: some rows have no {name}; {AGAIN}")
+            raise FrameError(f"{path}: some rows have no {name}; {REMEDY}")

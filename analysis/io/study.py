@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from agrae_lab.runs import Comparison, Experiment, Run, RunError, leaves, read_run
 from analysis.io.configurations import group_by_configuration
-from analysis.io.parquet import AGAIN, FrameError
+from analysis.io.parquet import REMEDY, FrameError
 
 Answer = TypeVar("Answer")
 
@@ -146,7 +146,7 @@ def _check_config(run: Run) -> None:
         FrameError: a key is missing.
     """
     if missing := [key for key in _NEEDED if key not in dict(leaves(run.config))]:
-        raise FrameError(f"{run.path / 'config.yaml'}: the keys {', '.join(missing)} are missing; {AGAIN}")
+        raise FrameError(f"{run.path / 'config.yaml'}: the keys {', '.join(missing)} are missing; {REMEDY}")
 
 
 def model_name(run: Run) -> str:

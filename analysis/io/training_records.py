@@ -26,10 +26,10 @@ _ROLLOUT_COLUMNS = {
     "advantage": parquet.NUMBER,
     "advantage_grpo": parquet.NUMBER,
 }
-_COUNTED = ("step", "group", "size", "correct", "invalid")
+_INTEGERS = ("step", "group", "size", "correct", "invalid")
 _HISTOGRAM = "p_histogram"  # the one metric that is a list; every other is a number
 _MASSES = ("adv_positive_mass", "adv_negative_mass", "grpo_positive_mass", "grpo_negative_mass")
-GROUP_COLUMNS = (*_COUNTED, "p", "adv_sum", "adv_abs_sum", "grpo_abs_sum", *_MASSES)
+GROUP_COLUMNS = (*_INTEGERS, "p", "adv_sum", "adv_abs_sum", "grpo_abs_sum", *_MASSES)
 
 
 def read_metrics(run: Run, columns: Iterable[str], *, keep_infinite: bool = False) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def read_metrics_file(state: parquet.FileState, columns: tuple[str, ...], keep_i
     repeated = frame["step"][frame["step"].duplicated()]
     if len(repeated):
         raise FrameError(
-            f"{path}: step {repeated.iloc[0]} is recorded twice, but a run has one row per step; {parquet.AGAIN}"
+            f"{path}: step {repeated.iloc[0]} is recorded twice, but a run has one row per step; {parquet.REMEDY}"
         )
     if keep_infinite:
         return frame
@@ -89,9 +89,9 @@ def read_groups(run: Run) -> pd.DataFrame:
 @lru_cache(maxsize=32)  # several figures ask for the same runs; 140 steps of 1,024 groups take 12 MB
 def _read_groups(files: tuple[parquet.FileState, ...]) -> pd.DataFrame:
     parts = [_read_step_groups(path) for path, _, _ in files]
-    empty = {name: np.zeros(0, dtype=np.int32 if name in _COUNTED else np.float64) for name in (*_COUNTED, *_MASSES)}
+    empty = {name: np.zeros(0, dtype=np.int32 if name in _INTEGERS else np.float64) for name in (*_INTEGERS, *_MASSES)}
     frame = pd.DataFrame(
-        {name: np.concatenate([none, *(part[name] for part in parts)]) for name, none in empty.items()}
+        {name: np.concatenate([start, *(part[name] for part in parts)]) for name, start in empty.items()}
     )
     frame["p"] = frame["correct"] / frame["size"]
     frame["adv_sum"] = frame["adv_positive_mass"] - frame["adv_negative_mass"]
@@ -101,7 +101,7 @@ def _read_groups(files: tuple[parquet.FileState, ...]) -> pd.DataFrame:
 
 
 def _read_step_groups(path: Path) -> dict[str, np.ndarray]:
-    """Return the columns _COUNTED and _MASSES of one step's file, [M] each."""
+    """Return the columns _INTEGERS and _MASSES of one step's file, [M] each."""
     table = parquet.read(path, _ROLLOUT_COLUMNS)
     step = _check_step(path, table)
     groups_M, group_N = np.unique(table["group"].to_numpy(), return_inverse=True)
@@ -109,7 +109,7 @@ def _read_step_groups(path: Path) -> dict[str, np.ndarray]:
     _check_no_repeats(path, table, group_N)
     if size_M.min() < size_M.max():
         sizes = f"{size_M.min()} to {size_M.max()} completions"
-        raise FrameError(f"{path}: groups of {sizes}, but all groups of a step have one size; {parquet.AGAIN}")
+        raise FrameError(f"{path}: groups of {sizes}, but all groups of a step have one size; {parquet.REMEDY}")
     parquet.check_marks(path, table)
     marks = {name: table[name].fill_null(False).to_numpy() for name in ("correct", "valid")}
     counted = {
@@ -133,18 +133,16 @@ def _check_step(path: Path, table: pa.Table) -> int:
     named = path.stem.removeprefix("step-")
     if len(steps) != 1 or not named.isdigit() or steps[0] != int(named):
         found = f"rows of step {', '.join(map(str, steps[:5]))}" if len(steps) else "no rows"
-        raise FrameError(f"{path}: {found}, but its name says step {named}; {parquet.AGAIN}")
+        raise FrameError(f"{path}: {found}, but its name says step {named}; {parquet.REMEDY}")
     return int(steps[0])
 
 
 def _check_no_repeats(path: Path, table: pa.Table, group_N: np.ndarray) -> None:
-    sample_N = table["sample"].to_numpy()
-    width = int(sample_N.max()) + 1 - min(int(sample_N.min()), 0)
-    if len(np.unique(group_N * width + sample_N)) < len(sample_N):
-        raise FrameError(f"{path}: a completion (group, sample) occurs more than once; {parquet.AGAIN}")
+    if pd.DataFrame({"group": group_N, "sample": table["sample"].to_numpy()}).duplicated().any():
+        raise FrameError(f"{path}: a completion (group, sample) occurs more than once; {parquet.REMEDY}")
 
 
-def read_known_groups(run: Run) -> pd.DataFrame:
+def read_groups_without_invalid(run: Run) -> pd.DataFrame:
     """Return the groups without invalid completions: columns step, p (share correct), size (G), abs_sum (Σ|A|).
 
     Raises:
@@ -159,8 +157,8 @@ def read_p_histogram(run: Run) -> pd.DataFrame:
     """Return the number of groups of each step with c of G completions correct; no rows where nothing is recorded.
 
     Columns: step, correct (c), size (G), groups. Every c from 0 to G has a row. The histogram comes from
-    metrics.parquet, or is counted from the rollouts where metrics.parquet has none. Invalid completions are not
-    correct.
+    metrics.parquet, with dropped groups, or is counted from the rollouts, without them, where metrics.parquet has none.
+    Invalid completions are not correct.
 
     Raises:
         FrameError: as `read_groups`, or the metrics cannot be read.

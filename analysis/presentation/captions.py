@@ -12,7 +12,7 @@ from analysis.io.configurations import group_by_configuration
 from analysis.io.study import ACCURACY, reward_name
 from analysis.presentation.style import label
 from analysis.statistics.evaluations import BASE_MODEL
-from analysis.statistics.intervals import FEW_SEEDS
+from analysis.statistics.intervals import FEW_SEEDS, missing_reason
 
 RECORDED, PUBLISHED = "recorded", "published"  # column `source` of tables that hold both
 
@@ -93,11 +93,15 @@ def describe_setting(table: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def describe_missing(table: pd.DataFrame) -> list[str]:
-    """Return one sentence with the reasons for missing intervals, or [] where none is missing."""
+def describe_missing(table: pd.DataFrame, *, missing_values: str = "interval") -> list[str]:
+    """Return one sentence with the reasons for missing intervals, or [] where none is missing.
+
+    Args:
+        missing_values: the values that a row without an interval lacks, such as "interval and no p".
+    """
     missing = table[table["estimate"].notna() & table["lo"].isna()]
-    reasons = [str(method).removeprefix("none").strip(" ()") for method in missing["method"].unique() if method]
-    return [f"No interval where {' or where '.join(_clause(reason) for reason in reasons)}."] if reasons else []
+    reasons = [missing_reason(str(method)) for method in missing["method"].unique() if method]
+    return [f"No {missing_values} where {' or where '.join(map(_clause, reasons))}."] if reasons else []
 
 
 def _clause(reason: str) -> str:

@@ -23,15 +23,15 @@ _MOST_COLUMNS = 8
 _END_POINTS, _LINE_HEIGHT = 6.5, 1.2  # size of names at line ends, and height of one line of them
 _LEADER, _GAP = 13.0, 4.5  # points: from the axes to a name's marker, and from there to the name
 _INNER = 0.72  # axes as a share of their panel, both ways, before the layout is known
-_CHARACTERS = {False: 12, True: 18}  # of a line of a name: in a figure as wide as a column, or as the page
+_NAME_WIDTH, _WIDE_NAME_WIDTH = 12, 18  # characters of a line of a name: in figures as wide as a column, or a page
 
 
 def add_legend(figure: Figure, panel_inches: tuple[float, float]) -> float:
     """Name the labelled lines of all panels; return the height in inches of the legend above them.
 
-    Where the names need more than one row, those of lines stand at the ends of their lines in one panel that has all of
-    them, and markers without a line stay in the legend. Without room for that, the legend has several rows. The figure
-    grows by the legend's height.
+    If the names need more than one row, lines are named at their ends, in a panel that has all of them; only markers
+    without a line stay in the legend. If there is no room at the ends, the legend has several rows. The figure grows by
+    the legend's height.
 
     Args:
         panel_inches: width and height of a panel with its margins.
@@ -99,12 +99,12 @@ def _name_line_ends(figure: Figure, handles: Mapping[str, Artist], panel_inches:
     if ax is None:
         return set()
     width, height = (72 * _INNER * inches for inches in panel_inches)
-    wide = figure.get_figwidth() >= TWO_COLUMNS
+    name_width = _WIDE_NAME_WIDTH if figure.get_figwidth() >= TWO_COLUMNS else _NAME_WIDTH
     own = {str(line.get_label()): line for line in ax.get_lines() if str(line.get_label()) in lines}
-    texts = {name: textwrap.fill(name, _CHARACTERS[wide], break_long_words=False) for name in own}
+    texts = {name: textwrap.fill(name, name_width, break_long_words=False) for name in own}
     ends = {name: _end(line, ax) for name, line in own.items()}
     order = sorted(own, key=ends.__getitem__)
-    heights = [(text.count("\n") + 1) * _LINE_HEIGHT * _END_POINTS / height for text in map(texts.get, order) if text]
+    heights = [(text.count("\n") + 1) * _LINE_HEIGHT * _END_POINTS / height for text in (texts[name] for name in order)]
     if sum(heights) > 1.0:
         return set()
     for name, place in zip(order, spread([ends[name] for name in order], heights), strict=True):
@@ -138,9 +138,9 @@ def _end(line: Line2D, ax: Axes) -> float:
 
 
 def spread(centres: list[float], heights: list[float]) -> list[float]:
-    """Return the centres nearest to the given ascending ones at which boxes of these heights do not overlap in [0, 1].
+    """Return the centres of boxes of these heights, moved so that no two boxes overlap and all lie in [0, 1].
 
-    Nearest in the sum of squares; see isotonic regression.
+    The given centres ascend. The sum of squared moves is the smallest possible (isotonic regression).
     """
     middles = np.cumsum(heights) - np.asarray(heights) / 2
     starts = isotonic_regression(np.asarray(centres) - middles).x
@@ -148,7 +148,10 @@ def spread(centres: list[float], heights: list[float]) -> list[float]:
 
 
 def _name_end(figure: Figure, ax: Axes, line: Line2D, text: str, heights: tuple[float, float], width: float) -> None:
-    """Draw a leader from a line's end to its marker and name at another height, right of axes of that width."""
+    """Draw a line's marker and name right of the axes, and a leader to them from the line's end.
+
+    heights: of the line's end and of the name, from 0 to 1. width: of the axes, in points.
+    """
     right = 1 + _LEADER / width
     leader = Line2D([], [])
     leader.update_from(line)  # colour, dash and marker

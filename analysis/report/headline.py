@@ -21,7 +21,7 @@ from analysis.presentation.render import Rendered
 from analysis.presentation.style import label, minus
 from analysis.report.result import Result
 from analysis.statistics.evaluations import CHECKPOINTS
-from analysis.statistics.intervals import Interval
+from analysis.statistics.intervals import Interval, missing_reason
 from analysis.statistics.seeds import MAX_SEEDS
 
 
@@ -149,8 +149,7 @@ def _remedy(answer: Answer, shown: Sequence[Difference], smallest: str) -> str:
 def points(interval: Interval) -> str:
     """Return a difference in percentage points with its interval, such as `−1.3 pp [−2.7, +0.1]`."""
     if math.isnan(interval.lo):
-        reason = interval.method.removeprefix("none").strip(" ()")
-        return f"{_signed(interval.estimate)} pp (no interval: {reason})"
+        return f"{_signed(interval.estimate)} pp (no interval: {missing_reason(interval.method)})"
     return f"{_signed(interval.estimate)} pp [{_signed(interval.lo)}, {_signed(interval.hi)}]"
 
 

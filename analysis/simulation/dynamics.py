@@ -12,7 +12,7 @@ from analysis.io.simulation import Simulation
 from analysis.presentation.style import PERCENT, label, line_style, sort_arms
 
 NAME = "simulation"
-QUESTION = "What does each estimator make of the same policy, if prompts learn nothing from each other?"
+QUESTION = "How does each estimator change the same policy when prompts share nothing?"
 PAPER = ""
 
 _PANELS = {"pass_at_1": "Pass@1", "pass_at_64": "Pass@64", "entropy": "Entropy", "unsolved_share": "Unsolved prompts"}

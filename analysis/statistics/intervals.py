@@ -54,9 +54,19 @@ class Interval:
     @property
     def caution(self) -> str:
         """Warning about an interval over few seeds; empty where none is needed."""
-        if not 1 < self.num_seeds < FEW_SEEDS:
-            return ""
-        return f"{self.num_seeds} seeds, fewer than {FEW_SEEDS}: read with care"
+        return few_seeds_caution(self.num_seeds)
+
+
+def few_seeds_caution(num_seeds: int) -> str:
+    """Return the warning about an interval over this number of seeds; empty where none is needed."""
+    if not 1 < num_seeds < FEW_SEEDS:
+        return ""
+    return f"{num_seeds} seeds, fewer than {FEW_SEEDS}: read with care"
+
+
+def missing_reason(method: str) -> str:
+    """Return the reason for a missing interval, which its `method` gives: `none (all seeds alike)`."""
+    return method.removeprefix("none").strip(" ()")
 
 
 def t_quantile(df: float) -> float:

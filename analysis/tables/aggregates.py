@@ -13,7 +13,7 @@ from analysis.statistics.intervals import FEW_SEEDS
 from analysis.tables._evaluated import row_name
 
 NAME = "table_aggregates"
-QUESTION = "Which method is better over all benchmarks, and would be again with new seeds?"
+QUESTION = "Which method is better over all benchmarks, and would it be again with new seeds?"
 PAPER = ""
 
 

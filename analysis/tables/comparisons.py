@@ -14,7 +14,7 @@ from analysis.presentation.captions import describe_missing, describe_setting, s
 from analysis.presentation.style import label, sort_arms
 from analysis.presentation.table_layout import NO_VALUE, Block, Cell, Layout, Row, share_cell
 from analysis.statistics.evaluations import Evaluations
-from analysis.statistics.intervals import Interval
+from analysis.statistics.intervals import few_seeds_caution
 from analysis.tables._evaluated import p_cell, row_name
 
 NAME = "table_comparisons"
@@ -68,12 +68,8 @@ def _frames(evaluations: Evaluations, reference: str) -> list[pd.DataFrame]:
     few = len(evaluations.correct) <= MOST_ARMS
     pairs = pairwise_differences(_in_display_order(evaluations), ks) if few else pd.DataFrame()
     if len(pairs):
-        found.append(pairs.assign(part=PAIRS, caution=pairs["seeds"].map(_caution), family_scope=""))
+        found.append(pairs.assign(part=PAIRS, caution=pairs["seeds"].map(few_seeds_caution), family_scope=""))
     return [_with_setting(frame, evaluations) for frame in found]
-
-
-def _caution(num_seeds: int) -> str:
-    return Interval(np.nan, np.nan, np.nan, "", "", num_seeds).caution
 
 
 def _scope(evaluations: Evaluations, arms: list[str]) -> str:
@@ -119,12 +115,12 @@ def layout(table: pd.DataFrame) -> Layout:
     )
 
 
-def _line(part: str, rows: pd.DataFrame, places: int) -> Row:
+def _line(part: str, rows: pd.DataFrame, num_places: int) -> Row:
     cells: list[Cell] = []
     for row in rows.to_dict("records"):
         difference = share_cell(row["estimate"], row["lo"], row["hi"])
         cells += [difference, p_cell(row["p_value"]), p_cell(row[_ADJUSTED[part]])]
-    cells += [Cell()] * (3 * places - len(cells))
+    cells += [Cell()] * (3 * num_places - len(cells))
     first = rows.iloc[0]
     ours, theirs = (
         row_name(first["arm"], first["unfinished"]),
@@ -154,7 +150,7 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
         ways = pairs.dropna(subset="lo")[["method", "scope"]].drop_duplicates().to_numpy()
         named = "; ".join(f"{method} ({scope})" for method, scope in ways) or "none"
         notes.append(f"{_PAIRS} Intervals there: {named}.")
-    notes += [sentence.replace("No interval", "No interval and no p") for sentence in describe_missing(table)]
+    notes += describe_missing(table, missing_values="interval and no p")
     if lacking:
         notes.append(f"No declared family, since there are no two arms to compare: {', '.join(lacking)}.")
     largest = table.groupby("benchmark", sort=False)["k"].max()
@@ -164,6 +160,6 @@ def _notes(table: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _references(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each reference arm, with its number of seeds."""
+    """Return a row for each reference arm, so that describe_setting lists their seeds too."""
     known = rows.drop_duplicates(["benchmark", "reference"])
     return known.assign(arm=known["reference"], seeds=known["reference_seeds"], method="", lo=np.nan)

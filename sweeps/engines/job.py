@@ -104,12 +104,17 @@ def main(argv: Sequence[str]) -> int:
         display=LineDisplay(sys.stdout, num_runs=1),
         retry_policy=RetryPolicy(retries=job.retries, timeout_seconds=job.timeout_seconds),
     )
-    status, failed = "", None
-    for outcome in outcomes:
-        status, failed = outcome.status, (outcome.run.meta.get("failure") or {}).get("class")
-    if failed == "signal" and released.wait(SIGNAL_SECONDS):
+    outcome = outcomes[0] if outcomes else None
+    if outcome is not None and outcome.status == "done":
+        return 0
+    if outcome is not None and outcome.status == BUSY:
+        return BUSY_EXIT
+    failure_class = None if outcome is None else (outcome.run.meta.get("failure") or {}).get("class")
+    if failure_class != "signal":
+        return 1
+    if released.wait(SIGNAL_SECONDS):
         _mark_interrupted(job.run_dir)
-    return {"done": 0, BUSY: BUSY_EXIT}.get(status, 128 + signal.SIGKILL if failed == "signal" else 1)
+    return 128 + signal.SIGKILL
 
 
 def _stop_when_released(released: threading.Event) -> None:

@@ -27,7 +27,9 @@ def export(directory: StudyDirectory, run_dirs: Sequence[Path], target: Path) ->
     if target.exists():
         raise PlanError([f"{target} exists; choose another name, or remove it first"])
     if target.suffix and not target.name.endswith(".tar.gz"):
-        raise PlanError([f"{target} is neither a folder nor a .tar.gz"])
+        raise PlanError(
+            [f"{target}: a target with a suffix must end in .tar.gz. Name it so, or name a folder without a dot"]
+        )
     files = list(dict.fromkeys(_files(directory, run_dirs)))
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.name.endswith(".tar.gz"):

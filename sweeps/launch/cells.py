@@ -29,6 +29,7 @@ ALL_DONE = 0
 SOME_NOT_DONE = 1
 BAD_PLAN = 2
 INTERRUPTED = 130
+STOPPED_HINT = "stopped; run the same command to resume"
 
 
 def launch(
@@ -63,8 +64,8 @@ def launch(
     interrupted = False
     try:
         if plan.todo:
-            run_all = partial(chosen.run_all, num_slots=num_slots, train_module=train_module, preload=preload)
-            outcomes, interrupted = _run_all(plan, run_all, console, engine=engine, num_at_once=num_at_once)
+            run = partial(chosen.run_all, num_slots=num_slots, train_module=train_module, preload=preload)
+            outcomes, interrupted = _run_displayed(plan, run, console, engine=engine, num_at_once=num_at_once)
     except runs.RunError as error:  # the fork server cannot load its modules
         print(error, file=sys.stderr)
         return SOME_NOT_DONE
@@ -72,16 +73,18 @@ def launch(
         print_summary(console, outcomes, plan.finished)
     print_accuracy(console, [*plan.finished, *(outcome.run for outcome in outcomes)])
     ended = [run.status for run in plan.finished] + [outcome.status for outcome in outcomes]
+    if interrupted:
+        print(STOPPED_HINT)
     return exit_code(ended, interrupted=interrupted)
 
 
-def _run_all(
-    plan: Plan, run_all: Callable[..., tuple[list[Outcome], bool]], console: Console, *, engine: str, num_at_once: int
+def _run_displayed(
+    plan: Plan, run: Callable[..., tuple[list[Outcome], bool]], console: Console, *, engine: str, num_at_once: int
 ) -> tuple[list[Outcome], bool]:
-    """Run what is to do under a display; return the outcomes, and True if the user stopped it.
+    """Run the plan's unfinished runs under a display; return the outcomes, and True if the user stopped them.
 
     Raises:
-        RunError: as `run_all`.
+        RunError: as `run`, an engine's `run_all`.
     """
     for sentence in plan.warnings:
         print(f"warning: {sentence}")
@@ -94,7 +97,7 @@ def _run_all(
         num_slots=num_at_once,
         planned=plan.planned,
     ) as display:
-        outcomes, interrupted = run_all(plan.todo, options={}, display=display, retry_policy=RetryPolicy())
+        outcomes, interrupted = run(plan.todo, options={}, display=display, retry_policy=RetryPolicy())
     return [outcome for outcome in outcomes if outcome.status != QUEUED], interrupted
 
 
@@ -119,9 +122,8 @@ def load_freeze(train_module: str) -> Freeze:
 
 
 def exit_code(statuses: Sequence[str], *, interrupted: bool) -> int:
-    """Return the exit code of a sweep whose runs have these statuses, after a hint if it was interrupted."""
+    """Return the exit code of a sweep whose runs have these statuses."""
     if interrupted:
-        print("stopped; run the same command to resume")
         return INTERRUPTED
     return ALL_DONE if all(status == "done" for status in statuses) else SOME_NOT_DONE
 

@@ -63,11 +63,12 @@ def check_fresh_problems(tuning: Config, confirmation: Config, metrics: Sequence
     Raises:
         PlanError: one has.
     """
-    seen, fresh = _problem_sets(tuning), _problem_sets(confirmation)
+    tuned, fresh = _problem_sets(tuning), _problem_sets(confirmation)
     for benchmark in dict.fromkeys(metric.partition("/")[2] for metric in metrics):
-        for name, (file, fingerprint) in seen.items():
-            same_file, same_problems = fresh[benchmark]
-            if name == benchmark or file == same_file or (fingerprint is not None and fingerprint == same_problems):
+        fresh_file, fresh_fingerprint = fresh[benchmark]
+        for name, (tuning_file, tuning_fingerprint) in tuned.items():
+            has_same_problems = tuning_fingerprint is not None and tuning_fingerprint == fresh_fingerprint
+            if name == benchmark or tuning_file == fresh_file or has_same_problems:
                 raise PlanError([shared_benchmark_sentence(name if name == benchmark else f"{name} ({benchmark})")])
 
 
@@ -87,28 +88,30 @@ def arm_configs(
     return dict(zip(arms, configs, strict=True))
 
 
-def check_unchanged(
-    study: Study,
-    frozen: Mapping[str, Any],
-    *,
-    directory: StudyDirectory | None = None,
-    options: LaunchOptions | None = None,
-) -> None:
-    """Check that the study is the frozen one and, with a directory and options, that code and configs are.
+def check_declaration(study: Study, frozen: Mapping[str, Any]) -> None:
+    """Check that the study declares what the frozen one did.
 
     Raises:
         PlanError: a difference.
     """
-    declared, was = _declaration(study), frozen["declared"]
+    declared, was, frozen_on = _declaration(study), frozen["declared"], frozen["frozen"]
     different = [key for key in was.keys() | declared.keys() if was.get(key) != declared.get(key)]
     if different:
         key = min(different)
         raise PlanError(
-            [f"{key} was {was.get(key)!r} when this protocol was frozen ({frozen['frozen']}) and is "
+            [f"{key} was {was.get(key)!r} when this protocol was frozen ({frozen_on}) and is "
              f"{declared.get(key)!r}; restore it, or give the study another name"]
         )  # fmt: skip
-    if directory is None or options is None:
-        return
+
+
+def check_code_and_configs(
+    study: Study, frozen: Mapping[str, Any], directory: StudyDirectory, options: LaunchOptions
+) -> None:
+    """Check that the code and the arms' configurations are the frozen ones.
+
+    Raises:
+        PlanError: a difference, unless the options allow drift.
+    """
     code = read_code(options.train_module)
     drift = []
     if code.fingerprint != frozen["code"]["fingerprint"]:
@@ -165,7 +168,7 @@ def _content(
 ) -> dict[str, Any]:
     protocol = study.protocol
     assert protocol is not None
-    rule = protocol_rules.rule(protocol)
+    rule = protocol_rules.stopping_rule(protocol)
     sets = _problem_sets(next(iter(configs.values())))
     return {
         "name": study.name,
@@ -187,7 +190,7 @@ def _content(
             "correction": f"Bonferroni over {rule.num_comparisons} comparisons",
             "critical_values": [value if math.isfinite(value) else None for value in rule.critical_values],
         },
-        "seeds": list(protocol_rules.seeds(protocol)),
+        "seeds": list(protocol_rules.confirmation_seeds(protocol)),
         "problems": {name: sets[name][1] for name in {metric.partition("/")[2] for metric in protocol.metrics}},
         "declared": _declaration(study),
     }

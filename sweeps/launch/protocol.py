@@ -15,10 +15,10 @@ from typing import Any
 from agrae_lab import runs
 from analysis.statistics.sequential import decided, describe_look
 from sweeps.launch.cells import ALL_DONE, INTERRUPTED, SOME_NOT_DONE, load_freeze
-from sweeps.launch.freezing import check_design, check_unchanged, freeze_protocol
+from sweeps.launch.freezing import check_code_and_configs, check_declaration, check_design, freeze_protocol
 from sweeps.launch.looks import Look, Question, open_comparisons, run_looks
 from sweeps.launch.study import LaunchOptions, check_engine, launch_study
-from sweeps.launch.tuning import Choice, choose_settings, failed_runs, num_trials_without_end, tuning_directory
+from sweeps.launch.tuning import Choice, choose_settings, failed_runs, num_trials_to_run, tuning_directory
 from sweeps.planning.factors import warning_of_settings
 from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec import protocol_rules
@@ -43,7 +43,7 @@ def launch_protocol(study: Study, directory: StudyDirectory, options: LaunchOpti
     if frozen is None:
         check_design(study, directory, load_freeze(options.train_module))
     else:
-        check_unchanged(study, frozen)
+        check_declaration(study, frozen)
     if options.warns and (sentence := _warning(study)):
         print(sentence, flush=True)
     with runs.lock(folder):
@@ -57,7 +57,8 @@ def launch_protocol(study: Study, directory: StudyDirectory, options: LaunchOpti
         question = frozen_question(study, frozen)
         looks = runs.read_looks(folder, frozen["digest"])
         if open_comparisons(question, looks):
-            check_unchanged(study, frozen, directory=directory, options=options)
+            check_declaration(study, frozen)
+            check_code_and_configs(study, frozen, directory, options)
             looks, code = run_looks(question, study, directory, options, folder=folder, identity=frozen["digest"])
             if code != ALL_DONE:
                 return code
@@ -70,7 +71,9 @@ def frozen_question(study: Study, frozen: Mapping[str, Any]) -> Question:
     assert study.protocol is not None
     arms = {arm: entry["settings"] for arm, entry in frozen["arms"].items()}
     protocol = study.protocol
-    return Question(arms, protocol.reference, protocol.metrics, protocol_rules.rule(protocol), protocol.first_seed)
+    return Question(
+        arms, protocol.reference, protocol.metrics, protocol_rules.stopping_rule(protocol), protocol.first_seed
+    )
 
 
 def print_plan(study: Study, directory: StudyDirectory, *, train_module: str) -> None:
@@ -86,7 +89,7 @@ def print_plan(study: Study, directory: StudyDirectory, *, train_module: str) ->
     if frozen is None:
         check_design(study, directory, load_freeze(train_module))
     else:
-        check_unchanged(study, frozen)
+        check_declaration(study, frozen)
     for sentence in _plan_sentences(study, frozen):
         print(sentence)
     for look in [] if frozen is None else runs.read_looks(folder, frozen["digest"]):
@@ -134,14 +137,14 @@ def _tune(study: Study, directory: StudyDirectory, options: LaunchOptions) -> tu
     for arm in protocol.arms:
         tuning, place = protocol_rules.tuning_study(study, arm), tuning_directory(study, directory, arm)
         failed = failed_runs(place)
-        if failed or num_trials_without_end(tuning, place):
+        if failed or num_trials_to_run(tuning, place):
             code = launch_study(tuning, place, options, retry=failed)
             if code == INTERRUPTED:
                 return choices, INTERRUPTED
         if failed := failed_runs(place):
             print(f"the tuning of {arm}: {failed[0].key} failed. Mend the cause, and run the same command again")
             return choices, SOME_NOT_DONE
-        if num_left := num_trials_without_end(tuning, place):
+        if num_left := num_trials_to_run(tuning, place):
             print(f"the tuning of {arm}: {num_left} trials are not done. Run the same command again")
             return choices, SOME_NOT_DONE
         choices[arm] = choose_settings(tuning, place, arm)

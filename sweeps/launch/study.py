@@ -22,7 +22,7 @@ from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.execution.run_status import Outcome
 from sweeps.execution.slots import check_here, largest_layout, make_slots, num_sweep_slots
 from sweeps.inspect.preview import num_trials_left, print_cells, print_front, read_trials
-from sweeps.launch.cells import ALL_DONE, PRELOAD, TRAIN_MODULE, exit_code, load_freeze
+from sweeps.launch.cells import ALL_DONE, PRELOAD, STOPPED_HINT, TRAIN_MODULE, exit_code, load_freeze
 from sweeps.planning.drift import Code, code_changes, read_code
 from sweeps.planning.freeze import Plan
 from sweeps.planning.plan import StudyPlan, code_drift, plan_study
@@ -217,7 +217,7 @@ def _record_drift(planned: StudyPlan, code: Code) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     recorded = []
     for cell in planned.cells:
-        frozen = frozen_by_id.get(cell.cell)
+        frozen = frozen_by_id.get(cell.identifier)
         if frozen is None or frozen.code == code.fingerprint or frozen.run not in todo:
             continue
         entry = {"time": now, "changes": code_changes(codes[frozen.code], code)}
@@ -258,7 +258,9 @@ def _print_unfinished(outcomes: Sequence[Outcome], finished: Sequence[runs.Run])
 
 
 def _log_exit_code(directory: StudyDirectory, ended: Sequence[str], *, interrupted: bool) -> int:
-    """Return the exit code for these statuses of runs or trials, and log it."""
+    """Return the exit code for these statuses of runs or trials, and log it; print a hint if interrupted."""
+    if interrupted:
+        print(STOPPED_HINT)
     code = exit_code([status for status in ended if status not in ("pruned", "requeued")], interrupted=interrupted)
     directory.log("closed", exit_code=code)
     return code

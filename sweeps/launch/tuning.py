@@ -25,7 +25,7 @@ class Choice:
     value: float  # mean over the tuning seeds
     seeds: tuple[int, ...]
     num_trials: int
-    num_without_value: int  # diverged, or with values that do not fit together
+    num_without_value: int  # trials without a value, for example diverged ones
 
 
 def tuning_root(root: Path) -> Path:
@@ -38,31 +38,33 @@ def tuning_directory(study: Study, directory: StudyDirectory, arm: str) -> Study
     return StudyDirectory(tuning_root(directory.root), f"{study.name}-{arm}")
 
 
-def num_trials_without_end(tuning: Study, place: StudyDirectory) -> int:
-    """Return the number of trials of a search that are still to run."""
+def num_trials_to_run(tuning: Study, directory: StudyDirectory) -> int:
+    """Return the number of trials of a search that are still to run; failed trials count as ended."""
     assert tuning.search is not None
-    return num_trials_left(tuning.search, place)
+    return num_trials_left(tuning.search, directory)
 
 
-def failed_runs(place: StudyDirectory) -> Sequence[runs.Run]:
+def failed_runs(directory: StudyDirectory) -> Sequence[runs.Run]:
     """Return the failed runs of a search's trials, which the next launch retries. A diverged run is a result."""
-    keys = [key for row in read_trials(place) if row["status"] == "failed" for key in row["runs"].split()]
-    found = [read_run_meta(place.root / key) for key in dict.fromkeys(keys)]
+    keys = [key for row in read_trials(directory) if row["status"] == "failed" for key in row["runs"].split()]
+    found = [read_run_meta(directory.root / key) for key in dict.fromkeys(keys)]
     return [run for run in found if run.status == "failed"]
 
 
-def choose_settings(tuning: Study, place: StudyDirectory, arm: str) -> Choice:
+def choose_settings(tuning: Study, directory: StudyDirectory, arm: str) -> Choice:
     """Return the settings of the best trial; of equally good ones, the first.
 
     Raises:
         PlanError: no trial has a value.
     """
-    rows = [row for row in read_trials(place) if row["status"] != "requeued"]
+    rows = [row for row in read_trials(directory) if row["status"] != "requeued"]
     metric = tuning.objective[0].metric
-    best = next((row for row in rows if row["front"] == "yes"), None)
+    best = next((row for row in rows if row["front"] == "yes"), None)  # with one objective the front is the best trial
     if best is None:
-        raise PlanError([f"no trial of {arm} has a value, so nothing can be chosen; see {place.path / 'trials.csv'}"])
-    cells: dict[str, Any] = {cell.run: cell.settings for cell in place.frozen_cells().values()}
+        raise PlanError(
+            [f"no trial of {arm} has a value, so nothing can be chosen; see {directory.path / 'trials.csv'}"]
+        )
+    cells: dict[str, Any] = {cell.run: cell.settings for cell in directory.frozen_cells().values()}
     settings = cells[best["runs"].split()[0]]
     without = sum(row[f"maximize {metric}"] == "" for row in rows)
     return Choice(settings, metric, float(best[f"maximize {metric}"]), tuning.seeds, len(rows), without)

@@ -58,18 +58,18 @@ def code_changes(was: Code, now: Code) -> list[str]:
 
 
 def config_changes(
-    was: Mapping[str, Any], now: Mapping[str, Any], *, accepted: Collection[tuple[str, Any]] = ()
+    was: Mapping[str, Any], now: Mapping[str, Any], *, accepted: Collection[tuple[str, str]] = ()
 ) -> list[str]:
     """Return a sentence for each difference between two frozen configs that could change a result.
 
-    accepted: (key, value of now) of differences to pass over; key "code" for all files of code.
+    accepted: (key, repr of its value in `now`) of differences to skip; ("code", "") for all files of code.
     """
     before, after = dict(runs.leaves(was)), dict(runs.leaves(now))
     sentences = []
     for key in dict.fromkeys([*before, *after]):
         if key.partition(".")[0] in _IRRELEVANT_KEYS or before.get(key) == after.get(key):
             continue
-        if (key, after.get(key)) in accepted or (key.startswith("code.") and ("code", None) in accepted):
+        if (key, repr(after.get(key))) in accepted or (key.startswith("code.") and ("code", "") in accepted):
             continue
         if key.startswith("code.evaluation."):
             sentences.append(f"the code that samples or judges {key.split('.', 2)[2]} has changed")

@@ -126,7 +126,7 @@ def _frozen_cells_on_disk(directory: StudyDirectory) -> dict[str, FrozenCell]:
 
 
 def cells_to_compose(study: Study, points: Sequence[tuple[Settings, int]], *, root: Path) -> list[Cell]:
-    """Return the cell of each (settings, seed) of a study."""
+    """Return the `Cell` to compose of each pair of settings and seed."""
     composer = Composer(study.shared_overrides)
     experiment = {"name": study.name, "question": study.question or None}
     if study.comparison is not None:
@@ -177,8 +177,9 @@ def _drift(
     code_is_known = now.fingerprint in codes
     compared = [c for c, finished in zip(cells, is_finished, strict=True) if c and not (finished and code_is_known)]
     fingerprints = ({key: config[key] for key in _FINGERPRINTS if key in config} for config in recorded if config)
-    known = {leaf for sections in fingerprints for leaf in runs.leaves(sections) if not leaf[0].startswith("code.")}
-    accepted = known | ({("code", None)} if code_is_known else set())
+    leaves = (leaf for sections in fingerprints for leaf in runs.leaves(sections))
+    known = {(key, repr(value)) for key, value in leaves if not key.startswith("code.")}
+    accepted = known | ({("code", "")} if code_is_known else set())
     sentences = code_drift(compared, codes, now)
     for was, today, finished in zip(recorded, configs, is_finished, strict=True):
         if was is not None and was is not today:

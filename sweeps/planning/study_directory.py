@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -42,8 +42,8 @@ class FrozenCell:
     code: str  # fingerprint of the code
 
     @property
-    def cell(self) -> str:
-        """Return the id of cell and seed within the study."""
+    def identifier(self) -> str:
+        """Return the id of cell and seed within the study, as `cell_id`."""
         return cell_id(self.settings, self.seed)
 
 
@@ -77,17 +77,20 @@ class StudyDirectory:
 
     def frozen_cells(self) -> dict[str, FrozenCell]:
         """Return cell id → frozen cell, for every cell and seed that this study ever froze."""
-        return {frozen.cell: frozen for frozen in self._frozen_file()[1]}
+        return {frozen.identifier: frozen for frozen in self._frozen_file()[1]}
 
     def codes(self) -> dict[str, Code]:
         """Return fingerprint → code, for every code under which some cell is frozen."""
         return self._frozen_file()[0]
 
-    def check_same(self, study: Study, cells: Sequence[str]) -> None:
-        """Check that the directory belongs to this study, which may have changed in all but its base.
+    def check_same(self, study: Study, cell_ids: Sequence[str]) -> None:
+        """Check that the directory, if it holds a study, holds this one.
+
+        The kind (axes or search) and the base must be the same, sections for the machine aside. With axes, at least one
+        cell and seed must be the same.
 
         Raises:
-            PlanError: another base, no cell in common, or a search in place of axes.
+            PlanError: the directory holds another study.
         """
         known = self.study()
         if known is None:
@@ -96,7 +99,7 @@ class StudyDirectory:
             difference = "one is a search and the other is not"
         elif _result_words(known.base) != _result_words(study.base):
             difference = f"its base is [{', '.join(known.base)}], not [{', '.join(study.base)}]"
-        elif study.search is None and not self.frozen_cells().keys() & set(cells):
+        elif study.search is None and not self.frozen_cells().keys() & set(cell_ids):
             difference = "the two have no cell in common"
         else:
             return
@@ -109,7 +112,7 @@ class StudyDirectory:
 
         Only the holder of the controller's lock may call it.
         """
-        known = self.frozen_cells() | {frozen.cell: frozen for frozen in cells}
+        known = self.frozen_cells() | {frozen.identifier: frozen for frozen in cells}
         codes = {**self.codes(), code.fingerprint: code}
         runs.write_json(
             self.path / "frozen.json",
@@ -132,7 +135,7 @@ class StudyDirectory:
         point = failpoint(path)
         point.before(path)
         with path.open("ab+") as file:
-            if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+            if not _ends_line(file):
                 line = "\n" + line
             file.write(line.encode())
         point.written(path, path)
@@ -196,6 +199,14 @@ def _json_or_none(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return None
+
+
+def _ends_line(file: BinaryIO) -> bool:
+    """Return True for an empty file, and for one whose last byte ends a line."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def _result_words(base: Sequence[str]) -> list[str]:

@@ -32,12 +32,12 @@ _STATUSES = {"COMPLETE": "done", "FAIL": "failed", "PRUNED": "pruned", "RUNNING"
 Row = dict[str, Any]
 
 
-def trial_rows(study: Study, trials: optuna.Study) -> list[Row]:
+def trial_rows(study: Study, optuna_study: optuna.Study) -> list[Row]:
     """Return the rows of trials.csv."""
-    everything = trials.get_trials(deepcopy=False)
-    requeued = {trial.user_attrs.get("retry_of") for trial in everything}
-    front = {trial.number for trial in trials.best_trials}
-    return [_row(study, trial, front=front, requeued=trial.number in requeued) for trial in everything]
+    trials = optuna_study.get_trials(deepcopy=False)
+    requeued = {trial.user_attrs.get("retry_of") for trial in trials}
+    front = {trial.number for trial in optuna_study.best_trials}
+    return [_row(study, trial, front=front, requeued=trial.number in requeued) for trial in trials]
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -61,17 +61,17 @@ def _row(study: Study, trial: FrozenTrial, *, front: set[int], requeued: bool) -
     assert study.search is not None
     attributes = trial.user_attrs
     values: Mapping[str, Sequence[float]] = attributes.get("values", {})
-    pruned = attributes.get("pruned")
-    status = "requeued" if requeued else "pruned" if pruned else _STATUSES[trial.state.name]
+    pruning_reason = attributes.get("pruned")
+    status = "requeued" if requeued else "pruned" if pruning_reason else _STATUSES[trial.state.name]
     params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
     row: Row = {
         "trial": trial.number,
         "status": status,
-        "front": "yes" if trial.number in front and not pruned else "no",
-        "feasible": "" if not values else "no" if any(v > 0 for v in trial.constraints.values()) else "yes",
+        "front": "yes" if trial.number in front and not pruning_reason else "no",
+        "feasible": _is_feasible(trial) if values else "",
         "attempt": attributes.get("attempt", 1),
         "retry_of": attributes.get("retry_of", ""),
-        "reason": attributes.get("reason") or pruned or "",
+        "reason": attributes.get("reason") or pruning_reason or "",
         "runs": " ".join(attributes.get("runs", ())),
     }
     for key, dimension in study.search.space.items():
@@ -83,6 +83,10 @@ def _row(study: Study, trial: FrozenTrial, *, front: set[int], requeued: bool) -
             known = values.get(metric, ())
             row[f"seed {seed} {metric}"] = known[i] if i < len(known) else ""
     return row
+
+
+def _is_feasible(trial: FrozenTrial) -> str:
+    return "no" if any(v > 0 for v in trial.constraints.values()) else "yes"  # Optuna: above 0 is violated
 
 
 def _mean(values: Sequence[float] | None) -> float | str:

@@ -32,9 +32,9 @@ def faults(study: Study) -> Iterator[str]:
     if len(set(protocol.metrics)) < len(protocol.metrics):
         yield "protocol.metrics names a metric more than once"
     try:
-        rule(protocol)
+        stopping_rule(protocol)
     except ValueError as error:
-        yield f"protocol.{error}"
+        yield f"protocol.{error}"  # messages of Rule begin with the key
     if protocol.tune is not None:
         yield from _tune_faults(study, protocol, protocol.tune)
 
@@ -44,17 +44,17 @@ def candidates(protocol: Protocol) -> list[str]:
     return [arm for arm in protocol.arms if arm != protocol.reference]
 
 
-def rule(protocol: Protocol) -> Rule:
+def stopping_rule(protocol: Protocol) -> Rule:
     """Return the stopping rule.
 
     Raises:
-        ValueError: a key outside its range; names it.
+        ValueError: a key outside its range; the message begins with the key.
     """
     num_comparisons = max(1, len(candidates(protocol)) * len(protocol.metrics))
     return Rule(protocol.looks, parse_effect(protocol.smallest_effect), protocol.alpha, num_comparisons)
 
 
-def seeds(protocol: Protocol) -> range:
+def confirmation_seeds(protocol: Protocol) -> range:
     """Return the seeds of the confirmation, up to its budget."""
     return range(protocol.first_seed, protocol.first_seed + protocol.looks[-1])
 
@@ -129,7 +129,7 @@ def _tune_faults(study: Study, protocol: Protocol, tune: Tune) -> Iterator[str]:
     yield from _metric_faults(tune.metric, "protocol.tune.metric")
     if low := [seed for seed in tune.seeds if seed < FIRST_TUNING_SEED]:
         yield f"protocol.tune.seeds must be {FIRST_TUNING_SEED} or more, apart from all other seeds, got {low[0]}"
-    if shared := sorted(set(tune.seeds) & set(seeds(protocol))):
+    if shared := sorted(set(tune.seeds) & set(confirmation_seeds(protocol))):
         yield (
             f"protocol: seed {shared[0]} is a seed of both tuning and confirmation; choose other tune.seeds or "
             "another first_seed"
@@ -138,7 +138,7 @@ def _tune_faults(study: Study, protocol: Protocol, tune: Tune) -> Iterator[str]:
         yield f"protocol.tune.seeds lists {', '.join(map(str, repeated))} more than once"
     if shared_benchmarks := _benchmarks([tune.metric]) & _benchmarks(protocol.metrics):
         yield shared_benchmark_sentence(min(shared_benchmarks))
-    arm = next(iter(protocol.arms))
+    arm = next(iter(protocol.arms))  # all arms share one search
     yield from (f"protocol.tune.{fault}" for fault in search_faults(tuning_study(study, arm), tune.search))
     for name, settings in protocol.arms.items():
         for key in settings.keys() & tune.search.space.keys():

@@ -9,7 +9,7 @@ import pytest
 
 from agrae_lab import training
 from agrae_lab.advantages import make
-from agrae_lab.config.code_fingerprints import changed_files, training_code
+from agrae_lab.config.code_fingerprints import training_code
 
 
 def files_of(estimator: str = "grpo", **changes) -> set[str]:
@@ -49,7 +49,3 @@ def test_only_the_links_of_the_estimator_count() -> None:
     others = files_of("a_grae") - files_of()
     assert others
     assert all(name.startswith("advantages/") for name in others)
-
-
-def test_changed_added_and_removed_files_are_named() -> None:
-    assert changed_files({"a": "1", "b": "2", "c": "3"}, {"a": "1", "b": "9", "d": "4"}) == ["b", "c", "d"]

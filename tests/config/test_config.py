@@ -334,7 +334,7 @@ def test_the_defaults_of_the_schema_are_those_of_the_files():
 def test_help_has_every_key_group_and_two_examples():
     text = help_text()
     for key, rule in schema.RULES.items():
-        assert rule.sentence.endswith("."), key
+        assert rule.help_text.endswith("."), key
         assert key == "schema_version" or f"\n{key}: {rule.wanted}" in text
     assert "advantage/group: attenuate, " in text
     assert text.count("python -m agrae_lab.train ") == 2

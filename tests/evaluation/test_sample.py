@@ -138,7 +138,7 @@ def test_temperature_and_top_p_are_those_asked_for(nano, tmp_path):
     assert num_distinct(top_p=0.1) < 0.5 * plain
 
 
-def test_a_models_own_decoding_habits_are_left_out(nano):
+def test_a_models_own_sampling_defaults_are_left_out(nano):
     model, tokenizer = nano
     prompts = [TASK.prompt(p) for p in PROBLEMS]
     plain = decode_greedily(model, tokenizer, prompts, max_new_tokens=16)

@@ -1,4 +1,4 @@
-"""Special tokens and habits of a loaded model's generation_config.json."""
+"""Special tokens and sampling defaults of a loaded model's generation_config.json."""
 
 import json
 
@@ -7,9 +7,9 @@ import torch
 
 from agrae_lab.evaluation.engines.base import Decoding
 from agrae_lab.evaluation.engines.transformers import TransformersEngine
-from agrae_lab.models.generation import end_token_ids, habits
+from agrae_lab.models.generation import end_token_ids, sampling_defaults
 from agrae_lab.models.load import ModelError, load_generation_settings, load_model, load_processing
-from tests.training.habits_lab import HABITS, nano_with, token_id
+from tests.training.generation_lab import SAMPLING_DEFAULTS, nano_with, token_id
 
 PROMPTS = ["123=24:", "4567=10:"]
 DECODING = Decoding(num_samples=1, temperature=1.0, top_p=1.0, max_new_tokens=16, batch_size=64, seed=0)
@@ -27,33 +27,33 @@ def plain():
     return drawn("nano")
 
 
-@pytest.mark.parametrize("habit", HABITS)
-def test_each_habit_is_set_aside(habit, plain, tmp_path):
-    path = nano_with(tmp_path / "model", **{habit: HABITS[habit]})
+@pytest.mark.parametrize("key", SAMPLING_DEFAULTS)
+def test_each_sampling_default_is_ignored(key, plain, tmp_path):
+    path = nano_with(tmp_path / "model", **{key: SAMPLING_DEFAULTS[key]})
     assert drawn(path) == plain
-    named = habits(load_generation_settings(path))
-    assert named == ({} if habit == "use_cache" else {habit: HABITS[habit]})
+    named = sampling_defaults(load_generation_settings(path))
+    assert named == ({} if key == "use_cache" else {key: SAMPLING_DEFAULTS[key]})
 
 
-def test_habits_in_config_json_where_there_is_no_other_file(plain, tmp_path):
+def test_sampling_defaults_in_config_json_where_there_is_no_other_file(plain, tmp_path):
     path = nano_with(tmp_path / "model")
     (tmp_path / "model" / "generation_config.json").unlink()
     config = tmp_path / "model" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"repetition_penalty": 2.0, "min_p": 0.9}))
-    assert habits(load_generation_settings(path)) == {"repetition_penalty": 2.0, "min_p": 0.9}
+    assert sampling_defaults(load_generation_settings(path)) == {"repetition_penalty": 2.0, "min_p": 0.9}
     assert drawn(path) == plain
     load_model(path, dtype="float32")[0].save_pretrained(tmp_path / "saved")
 
 
-def test_a_model_is_saved_and_loaded_again_without_habits(plain, tmp_path):
-    model, tokenizer = load_model(nano_with(tmp_path / "model", **HABITS), dtype="float32")
+def test_a_model_is_saved_and_loaded_again_without_sampling_defaults(plain, tmp_path):
+    model, tokenizer = load_model(nano_with(tmp_path / "model", **SAMPLING_DEFAULTS), dtype="float32")
     model.save_pretrained(tmp_path / "saved")
     tokenizer.save_pretrained(tmp_path / "saved")
-    assert habits(load_generation_settings(str(tmp_path / "saved"))) == {}
+    assert sampling_defaults(load_generation_settings(str(tmp_path / "saved"))) == {}
     assert drawn(str(tmp_path / "saved")) == plain
 
 
-def test_neutral_values_are_no_habits(tmp_path):
+def test_neutral_values_are_no_sampling_defaults(tmp_path):
     neutral = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0, "num_beams": 1, "min_p": None}
     neutral |= {
         "do_sample": False,
@@ -62,12 +62,10 @@ def test_neutral_values_are_no_habits(tmp_path):
         "use_cache": True,
         "bos_token_id": 3,
     }
-    assert habits(load_generation_settings(nano_with(tmp_path / "neutral", **neutral))) == {}
-    assert habits(load_generation_settings("nano")) == {}
-    top_k = load_generation_settings(
-        nano_with(tmp_path / "top_k", top_k=50)
-    )  # transformers' own default is a habit too
-    assert habits(top_k) == {"top_k": 50}
+    assert sampling_defaults(load_generation_settings(nano_with(tmp_path / "neutral", **neutral))) == {}
+    assert sampling_defaults(load_generation_settings("nano")) == {}
+    top_k = load_generation_settings(nano_with(tmp_path / "top_k", top_k=50))  # transformers' own default is one too
+    assert sampling_defaults(top_k) == {"top_k": 50}
 
 
 @pytest.mark.parametrize("setting", [{"num_beams": 0}, {"early_stopping": "perhaps"}, {"max_new_tokens": -1}])

@@ -217,7 +217,7 @@ def test_activations_of_the_part_for_images_are_about_what_autograd_keeps(name, 
         micro_batch=4,
         sampled_at_once=0,
         gradient_checkpointing=checkpointing,
-        image_numbers=batch["pixel_values"].numel() // 4,
+        num_pixel_values=batch["pixel_values"].numel() // 4,
     )
     measured, estimated = [], []
     for count in (8, 16):
@@ -235,5 +235,5 @@ def test_activations_of_the_part_for_images_are_about_what_autograd_keeps(name, 
 
 def test_the_images_of_a_step_wait_on_the_device(models):
     config = load_config(str(models / "llava"))
-    work = Workload(32, 8, micro_batch=4, sampled_at_once=16, image_numbers=3 * SIDE**2, images_held=16)
+    work = Workload(32, 8, micro_batch=4, sampled_at_once=16, num_pixel_values=3 * SIDE**2, images_held=16)
     assert estimate(config, work)["images"] == 4 * 16 * 3 * SIDE**2

@@ -16,9 +16,14 @@ from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, code_fingerprints
 from agrae_lab.lifecycle import execute
 from agrae_lab.runs import Experiment, RunBusyError, RunError
+from agrae_lab.runs.identity import changed_files
 from tests.training.conftest import SMALL, compose_config
 
 REPOSITORY = CONF_DIR.parent
+
+
+def test_changed_added_and_removed_files_are_named():
+    assert changed_files({"a": "1", "b": "2", "c": "3"}, {"a": "1", "b": "9", "d": "4"}) == ["b", "c", "d"]
 
 
 def place(*overrides):
@@ -206,34 +211,24 @@ def test_code_that_decides_names_the_run_and_prose_does_not(edited):
     assert edited.place() == known
 
 
-REFUSED_THEN_AGAIN = """
-import os, sys
-from agrae_lab.lifecycle import execute
-from agrae_lab.runs import RunError
-from agrae_lab.train import main
-run_dir = sys.argv.pop(1)
-try:
-    execute(run_dir)
-except RunError as error:
-    print(f"refused: {error}", flush=True)
-assert not os.path.exists(f"{run_dir}/metrics.parquet")
-main()
-"""
-
-
-def test_half_a_run_goes_on_with_no_other_code(edited, tmp_path):
-    root = tmp_path / "runs"
+def test_half_a_run_goes_on_with_no_other_code(tmp_path, monkeypatch, caplog):
+    """`edited` above shows that an edit changes the fingerprint; here a changed one stands for the edit."""
+    root, real = tmp_path / "runs", code_fingerprints.fingerprint_source
     words = [f"root={root}", *SMALL, "advantage=a_grae", "train.num_steps=1", "train.validate_every=0"]
-    runs.create_run(compose_config(*words))  # the copy holds the same code yet
+    runs.create_run(compose_config(*words))
     (run,) = runs.list_runs(root)
-    edited.edit("agrae_lab/advantages/group/attenuate.py", "import torch\n", "import torch\n\nONE = 1\n")
-    again = edited.call("-c", REFUSED_THEN_AGAIN, str(run.path), *words)
-    assert again.returncode == 0, again.stderr
-    (refused,) = [line for line in again.stdout.splitlines() if line.startswith("refused: ")]
-    assert "agrae_lab/advantages/group/attenuate.py changed since" in refused
+    changed = "agrae_lab/advantages/group/attenuate.py"
+    monkeypatch.setattr(
+        code_fingerprints, "fingerprint_source", lambda path: "0" * 8 if str(path).endswith(changed) else real(path)
+    )
+    with pytest.raises(runs.RunError, match=f"{changed} changed since"):
+        execute(run.path)
     assert not (run.path / "metrics.parquet").exists()
-    assert "was trained by other code: agrae_lab/advantages/group/attenuate.py has changed since" in again.stdout
-    assert len(runs.list_runs(root)) == 2
+    other = runs.create_run(compose_config(*words))
+    assert f"was trained by other code: {changed} has changed since" in caplog.text
+    assert other != run.path
+    execute(other)
+    assert runs.read_run(other).status == "done"
 
 
 def test_a_file_is_fingerprinted_without_its_prose(tmp_path):

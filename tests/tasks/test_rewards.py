@@ -7,8 +7,8 @@ import re
 import pytest
 
 from agrae_lab.runs import training_hash
-from agrae_lab.tasks import Verdict, drawn, is_control, is_shaped, load_task, task_settings
-from agrae_lab.tasks.rewards import CONTROLS, REWARDS, default_reward, reward_of, shaped, with_reward
+from agrae_lab.tasks import Verdict, differs_from_accuracy, is_control, load_task, task_settings, with_random_rewards
+from agrae_lab.tasks.rewards import CONTROLS, REWARDS, default_reward, mixed_reward, reward_of, with_reward
 from tests.training.conftest import compose_config
 
 PROBLEM = {"id": "1", "digits": "123", "target": 9}
@@ -24,17 +24,17 @@ def test_the_paper_states_what_its_code_has_the_other_way_round():
 @pytest.mark.parametrize("name", REWARDS)
 def test_a_reward_is_a_share(name):
     assert sum(REWARDS[name].values()) == 1.0
-    assert shaped({"accuracy": 1.0, "format": 1.0}, name) == 1.0
-    assert shaped({"accuracy": 0.0, "format": 0.0, "length": 1.0}, name) == 0.0
+    assert mixed_reward({"accuracy": 1.0, "format": 1.0}, name) == 1.0
+    assert mixed_reward({"accuracy": 0.0, "format": 0.0, "length": 1.0}, name) == 0.0
 
 
 def test_unknown_rewards_and_missing_parts_are_named():
     with pytest.raises(ValueError, match=r"task\.reward must be one of accuracy, code, paper, random, .* got 'cod'"):
-        shaped({"accuracy": 1.0}, "cod")
+        mixed_reward({"accuracy": 1.0}, "cod")
     with pytest.raises(
         ValueError, match=r"weighs accuracy and format, and the verdict has no format\. Its reward components are acc"
     ):
-        shaped({"accuracy": 1.0}, "code")
+        mixed_reward({"accuracy": 1.0}, "code")
 
 
 @pytest.mark.parametrize(("name", "rewards"), NAMED)
@@ -52,7 +52,7 @@ def test_a_task_pays_by_its_reward_and_judges_as_before(name, rewards):
         )
     assert (task.name, task.columns, task.components) == (plain.name, plain.columns, plain.components)
     assert task.prompt(PROBLEM) == plain.prompt(PROBLEM)
-    assert is_shaped(task) == (name != "accuracy")
+    assert differs_from_accuracy(task) == (name != "accuracy")
     for twin in (copy.deepcopy(task), pickle.loads(pickle.dumps(task))):
         assert (reward_of(twin), twin.verify(WELL_FORMED, PROBLEM).reward) == (name, rewards[1])
 
@@ -77,7 +77,7 @@ def test_a_reward_wants_the_parts_that_it_weighs():
         ValueError, match="'paper' weighs accuracy and format, and the verdicts of task 'bare' have no f"
     ):
         with_reward(Bare(), "paper")
-    assert not is_shaped(with_reward(Bare(), None))
+    assert not differs_from_accuracy(with_reward(Bare(), None))
 
 
 def test_the_reward_is_that_of_the_task_that_is_trained_on():
@@ -92,7 +92,7 @@ def test_tasks_with_images_are_paid_as_the_code_does():
     assert reward_of(task) == default_reward(task) == "code"
     assert task_settings({"name": "geo3k"}, ["mathvision"])["reward"] == "code"
     plain = {"name": "geo3k", "reward": "accuracy"}
-    assert not is_shaped(load_task("geo3k", plain))
+    assert not differs_from_accuracy(load_task("geo3k", plain))
     assert task_settings(plain, ["geo3k"])["reward"] == "accuracy"
 
 
@@ -125,7 +125,7 @@ CONTROLLED = [("constant", (1.0, 1.0, 1.0)), ("format", (1.0, 1.0, 0.0)), ("inve
 def test_a_control_replaces_the_reward_and_keeps_the_verdict(name, rewards):
     plain, task = load_task("countdown"), load_task("countdown", {"name": "countdown", "reward": name})
     assert is_control(task)
-    assert is_shaped(task)
+    assert differs_from_accuracy(task)
     assert not is_control(plain)
     for text, reward in zip((RIGHT, WELL_FORMED, WRONG), rewards, strict=True):
         verdict, true = task.verify(text, PROBLEM), plain.verify(text, PROBLEM)
@@ -139,16 +139,22 @@ def test_random_rewards_are_a_function_of_seed_step_prompt_and_index():
     verdicts, ids = [task.verify(RIGHT, PROBLEM), Verdict.invalid()] * 50, ["a", "b"] * 50
 
     def draw(**changes):
-        return [v.reward for v in drawn(task, verdicts, ids, **({"seed": 0, "step": 1, "first": 0} | changes))][::2]
+        return [
+            v.reward for v in with_random_rewards(task, verdicts, ids, **({"seed": 0, "step": 1, "first": 0} | changes))
+        ][::2]
 
     assert draw() == draw()
     assert set(draw()) == {0.0, 1.0}
     for change in ({"seed": 1}, {"step": 2}, {"first": 100}):
         assert draw(**change) != draw()
-    ahead = drawn(task, verdicts[60:], ids[60:], seed=0, step=1, first=60)  # as the second of two processes
+    ahead = with_random_rewards(
+        task, verdicts[60:], ids[60:], seed=0, step=1, first=60
+    )  # as the second of two processes
     assert [v.reward for v in ahead][::2] == draw()[30:]
-    assert not any(v.valid for v in drawn(task, verdicts, ids, seed=0, step=1, first=0)[1::2])  # invalid stays invalid
-    assert drawn(load_task("countdown"), verdicts, ids, seed=0, step=1, first=0) == verdicts
+    assert not any(
+        v.valid for v in with_random_rewards(task, verdicts, ids, seed=0, step=1, first=0)[1::2]
+    )  # invalid stays invalid
+    assert with_random_rewards(load_task("countdown"), verdicts, ids, seed=0, step=1, first=0) == verdicts
 
 
 def test_choosing_groups_by_their_verdicts_is_refused_under_a_control():

@@ -18,10 +18,10 @@ from agrae_lab.training import session
 from agrae_lab.training.dynamic_sampling import (
     Draw,
     divide,
-    fault,
     other_problems,
     replace_skipped,
     sampling_metrics,
+    unmixed_reason,
 )
 from agrae_lab.training.trainer import AdvantageTrainer
 from tests.training.conftest import SMALL, compose_config
@@ -51,8 +51,8 @@ def group(name, *marks):
         ((None, None, None), "invalid"),
     ],
 )
-def test_a_group_has_a_lesson_if_its_verdicts_differ(marks, reason):
-    assert fault([draw.verdict for draw in group("a", *marks)]) == reason
+def test_a_group_is_mixed_if_its_verdicts_differ(marks, reason):
+    assert unmixed_reason([draw.verdict for draw in group("a", *marks)]) == reason
 
 
 def names(groups):
@@ -183,7 +183,7 @@ def skipping(tmp_path_factory):
 
 
 @pytest.mark.parametrize("rounds", [[], ["train.sampling_rounds=2"]])
-def test_a_problem_without_a_lesson_is_passed_over_for_a_while(small_run, skipping, rounds):
+def test_a_problem_whose_group_was_not_mixed_is_skipped_for_a_while(small_run, skipping, rounds):
     run = small_run(*skipping, *rounds)
     groups = sampled_groups(run)
     assert metrics(run)["passed_over"].sum() > 0

@@ -28,12 +28,12 @@ def simulate(
     record_every: int = 10,
     seed: int = 0,
 ) -> Records:
-    """Train every prompt's softmax policy by an estimator's advantages; all prompts are one batch of each step.
+    """Train one softmax policy per prompt by an estimator's advantages; each step's batch holds all prompts.
 
     A step draws G trajectories of each prompt with replacement, rewards the correct ones with 1 and the others with 0,
-    and adds η·(A_i − C·π_i) to the logits (`theory.logit_updates`). Prompts share nothing but the estimator, which may
-    look at the whole batch and at earlier ones. Steps are counted from 1; recorded are the first, every
-    `record_every`-th after it, and the last.
+    and adds η·(A_i − C·π_i) to the logits, C = Σ_k A_k (`theory.logit_updates`). Prompts share nothing but the
+    estimator, which may look at the whole batch and at earlier ones. Steps are counted from 1. The first step, every
+    `record_every`-th after it, and the last are recorded.
 
     The uniform numbers behind the draws come from `seed` alone: estimators with the same seed are compared on the same
     random numbers, and the same call gives the same bits (on the same number of threads).

@@ -22,7 +22,7 @@ from transformers.cache_utils import DynamicLayer
 
 from agrae_lab.evaluation.engines.base import Completions, Decoding
 from agrae_lab.evaluation.streams import uniforms
-from agrae_lab.models.generation import end_token_ids, forbidden_token_ids, without_habits
+from agrae_lab.models.generation import end_token_ids, forbidden_token_ids, without_sampling_defaults
 from agrae_lab.tasks.encoding import Inputs, collate, encode, map_images, tokenizer_of
 
 
@@ -130,7 +130,7 @@ def _generate(model: Any, processing: Any, prompts: Sequence[Any], **settings: A
 
 def _generation_config(model: Any, tokenizer: Any) -> GenerationConfig:
     """Return the trainer's settings: no sampling defaults of the model, and no token that must not be sampled."""
-    generation_config = without_habits(model.generation_config.to_dict(), tokenizer)
+    generation_config = without_sampling_defaults(model.generation_config.to_dict(), tokenizer)
     generation_config.suppress_tokens = forbidden_token_ids(model.config) or None
     return generation_config
 

@@ -142,7 +142,7 @@ def make_splits(
     targets: range = TARGETS,
     seed: int = SEED,
 ) -> dict[str, list[dict[str, str | int]]]:
-    """Return disjoint sets of problems, each with all numbers of digits in turn.
+    """Return disjoint sets of problems, in each of which the digit count cycles through `num_digits`.
 
     Args:
         sizes: name of a set → its number of problems, in the order in which they are drawn.

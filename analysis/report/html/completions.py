@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from agrae_lab.runs import SCHEMA_VERSION, Run
-from analysis.io.parquet import AGAIN, FrameError
+from analysis.io.parquet import REMEDY, FrameError
 from analysis.io.study import BASE, Study
 from analysis.report.html import thumbnails
 from analysis.report.html.choice import OUTCOMES, choose, clip, outcome_codes, spread, within
@@ -265,7 +265,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     except (pa.ArrowException, OSError, KeyError) as error:
         cause = str(error).partition("\n")[0]
         raise FrameError(
-            f"{path}: not a whole Parquet file (cut off, damaged, or another format): {cause}; {AGAIN}"
+            f"{path}: not a whole Parquet file (cut off, damaged, or another format): {cause}; {REMEDY}"
         ) from error
 
 

@@ -2,7 +2,7 @@
 counter-example.
 
 All presets in both flavors, and every other link by itself, run on drawn batches in both precisions; A-GRAE runs on
-every base, matched and not, on all small batches of 0/1 rewards.
+every base, matched on a few, on all small batches of 0/1 rewards. The slow tests match it on every base.
 """
 
 import pytest
@@ -22,11 +22,16 @@ PRESETS |= {
     if not (official := make(name, flavor="official")).same_formula(make(name))
 }
 PRESETS |= {f"{slot} {e.name}": e.estimator for slot in SLOTS[1:] for e in facts.other_links(slot)}
-COMBINATIONS = {
-    f"{base}+a_grae+{match}": make("a_grae", base=base, match=match)
+COMBINATIONS = [
+    pytest.param(
+        base,
+        match,
+        id=f"{base}+a_grae+{match}",
+        marks=[pytest.mark.slow] if match != "none" and base not in ("grpo", "dr_grpo", "zero") else [],
+    )
     for base in links("base")
     for match in links("match")
-}
+]
 
 REWARDS = {
     "binary": st.sampled_from([0.0, 1.0]),
@@ -53,7 +58,7 @@ def missing_counter_examples(estimator):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_declared_laws_hold(name, data):
     estimator = PRESETS[name]
@@ -67,9 +72,9 @@ def test_laws_that_are_not_declared_have_a_counter_example(name):
     assert missing_counter_examples(PRESETS[name]) == [], "declare them"
 
 
-@pytest.mark.parametrize("name", COMBINATIONS)
-def test_a_grae_on_every_base(name):
-    estimator = COMBINATIONS[name]
+@pytest.mark.parametrize(("base", "match"), COMBINATIONS)
+def test_a_grae_on_every_base(base, match):
+    estimator = make("a_grae", base=base, match=match)
     smallest = max(2, estimator.min_group_size)
     small = [b for b in suite.binary_batches(smallest) if b.shape[1] <= smallest + 1]
     invalid = [b for b in suite.invalid_batches(smallest) if b.shape[1] <= smallest + 1]

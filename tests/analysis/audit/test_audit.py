@@ -361,7 +361,7 @@ def test_decimals_are_the_table_s(write: Write) -> None:
     """ "90" beside "61.25" was printed 90.00."""
     curves = read_curves(write("table,method,k,pass_at_k\n1,m,1,61.25\n1,m,2,90\n2,m,1,61\n"))
     assert [curve.decimals for curve in curves] == [2, 0]
-    assert [curve.half for curve in curves] == pytest.approx([5e-5, 5e-3])
+    assert [curve.rounding_error for curve in curves] == pytest.approx([5e-5, 5e-3])
     (tiny,) = read_curves(write("method,k,pass_at_k\nm,1,1e-9999\n"))
     assert tiny.decimals == 5
 

@@ -480,6 +480,15 @@ def test_differences_pair_the_same_seeds() -> None:
     assert window_difference(a.iloc[:, :1], other.iloc[:, :1], whole).num_seeds == 1
 
 
+def test_too_few_steps_leave_the_scope_as_it_is() -> None:
+    whole, short = [(1.0, 0.0, 1.0)], series(1.0, 2.0, seeds=3).iloc[:10]
+    apart = window_difference(short, short.set_axis(["7", "8", "9"], axis=1), whole)
+    for several in (window_interval(short, whole), window_difference(short, short, whole), apart):
+        assert (np.isnan(several.lo), several.num_seeds) == (True, 3)
+        assert several.scope == "the method (its training seeds)"
+    assert window_interval(short.iloc[:, :1], whole).scope == "this run, not the method"
+
+
 def test_window_statistic_of_several_seeds_is_a_t_interval_of_per_seed_values() -> None:
     frame = series(0.0, 1.0, seeds=4)
     values = frame.iloc[-15:].mean() - frame.iloc[:15].mean()

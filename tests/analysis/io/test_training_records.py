@@ -11,7 +11,13 @@ from analysis_lab import rollouts_frame
 
 from agrae_lab.runs import Run
 from analysis.io.parquet import FrameError
-from analysis.io.training_records import GROUP_COLUMNS, read_groups, read_known_groups, read_metrics, read_p_histogram
+from analysis.io.training_records import (
+    GROUP_COLUMNS,
+    read_groups,
+    read_groups_without_invalid,
+    read_metrics,
+    read_p_histogram,
+)
 
 
 @pytest.fixture
@@ -66,7 +72,7 @@ def test_groups_equal_those_of_a_loop(run: Run) -> None:
 
 
 def test_groups_with_an_undecided_completion_have_no_known_rate(run: Run) -> None:
-    groups, known = read_groups(run), read_known_groups(run)
+    groups, known = read_groups(run), read_groups_without_invalid(run)
     decided = groups[groups["invalid"] == 0]
     assert 0 < len(known) == len(decided) < len(groups)
     assert known["abs_sum"].tolist() == decided["adv_abs_sum"].tolist()
@@ -95,7 +101,7 @@ def test_changed_and_added_rollouts_are_read_again(run: Run) -> None:
 def test_no_rollouts_are_no_rows(tmp_path: Path, make: bool) -> None:
     if make:
         (tmp_path / "rollouts").mkdir()
-    for read in (read_groups, read_known_groups, read_p_histogram):
+    for read in (read_groups, read_groups_without_invalid, read_p_histogram):
         frame = read(Run(tmp_path, {}))
         assert len(frame) == 0
         assert "step" in frame

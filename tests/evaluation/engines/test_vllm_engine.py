@@ -21,7 +21,7 @@ from agrae_lab.models.load import load_processing
 from agrae_lab.tasks import load_task, read_problems
 from agrae_lab.tasks.problems import shipped_file
 from agrae_lab.training.vllm_colocate import colocated_vllm_settings, vllm_arguments
-from tests.training.habits_lab import HABITS, nano_with
+from tests.training.generation_lab import SAMPLING_DEFAULTS, nano_with
 
 TASK = load_task("countdown")
 PROBLEMS = read_problems(shipped_file("countdown", "test"), TASK.columns, limit=6)
@@ -62,8 +62,8 @@ def fake_vllm(monkeypatch):
     ("settings", "ends"), [({}, [1]), ({"eos_token_id": 14}, [1, 14]), ({"tokenizer_ends": False}, [1])]
 )
 def test_vllm_is_asked_for_the_config_alone(fake_vllm, tmp_path, settings, ends):
-    """The same ends of a completion as with transformers, and none of the habits that the model's directory holds."""
-    engine = VllmEngine(nano_with(tmp_path / "model", **(HABITS | settings)), dtype="float32")
+    """The same ends of a completion as with transformers, and no sampling default of the model's directory."""
+    engine = VllmEngine(nano_with(tmp_path / "model", **(SAMPLING_DEFAULTS | settings)), dtype="float32")
     assert engine._llm.arguments["generation_config"] == "vllm"
     decoding = replace(DECODING, temperature=0.7, top_p=0.9)
     texts = engine.sample(["1=1:"], decoding, seeds=[0]).texts
@@ -81,7 +81,7 @@ def test_a_vllm_never_draws_a_part_of_a_image():
 
 @pytest.mark.parametrize("server", [None, "http://localhost:8000"])
 def test_training_with_vllm_is_asked_for_the_same(tmp_path, monkeypatch, server):
-    path = nano_with(tmp_path / "model", **(HABITS | {"eos_token_id": 14}))
+    path = nano_with(tmp_path / "model", **(SAMPLING_DEFAULTS | {"eos_token_id": 14}))
     vllm = {"server": server, "gpu_memory": 0.3, "tensor_parallel": 1}
     config = {"engine": "vllm", "hardware": {"vllm": vllm}, "model": {"path": path, "dtype": "bfloat16"}}
     assert vllm_arguments(config)["generation_kwargs"] == {"stop_token_ids": [1, 14]}

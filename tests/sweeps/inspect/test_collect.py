@@ -174,7 +174,9 @@ def test_export_replaces_nothing(night: StudyLab, tmp_path: Path, capsys: pytest
     assert night.do("export", "--out", str(tmp_path / "there")) == 2
     assert "exists; choose another name" in capsys.readouterr().err
     assert night.do("export", "--out", str(tmp_path / "x.zip")) == 2
-    assert "neither a folder nor a .tar.gz" in capsys.readouterr().err
+    assert "must end in .tar.gz" in capsys.readouterr().err
+    assert night.do("export", "--out", str(tmp_path / "export-v0.2")) == 2
+    assert "or name a folder without a dot" in capsys.readouterr().err
 
 
 def test_gc_lists_and_on_request_removes_what_nobody_needs(night: StudyLab, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def test_what_was_recorded_is_read_back_and_added_to(directory: StudyDirectory) 
     second = _frozen({"a": 2}, new, run="b-2/seed-0")
     directory.record(study, [second], new)
     assert directory.study() == study
-    assert directory.frozen_cells() == {first.cell: first, second.cell: second}
+    assert directory.frozen_cells() == {first.identifier: first, second.identifier: second}
     assert directory.codes() == {old.fingerprint: old, new.fingerprint: new}
     assert [one.path for one in list_study_directories(directory.root)] == [directory.path]
 
@@ -144,6 +144,13 @@ def test_changed_code_of_a_benchmark_is_told_from_changed_training_code() -> Non
         "the code has changed: agrae_lab/a.py",
         "the code that samples or judges countdown_test has changed",
     ]
+
+
+def test_lists_and_empty_sections_can_differ_too() -> None:
+    was, now = {"evaluation": {"ks": [1, 2]}, "code": {}}, {"evaluation": {"ks": [1, 4]}, "code": {"training": {}}}
+    kept = config_changes(was, now, accepted={("code", ""), ("evaluation.ks", "[1, 4]")})
+    assert not [sentence for sentence in kept if "ks" in sentence]
+    assert "evaluation.ks was [1, 2] and is [1, 4]" in config_changes(was, now, accepted={("code", "")})
 
 
 def test_every_source_file_of_the_train_modules_package_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A model's own generation habits act nowhere in a run, and its ends of a completion act everywhere."""
+"""A model's own sampling defaults act nowhere in a run, and its ends of a completion act everywhere."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from agrae_lab.models.load import load_generation_settings
-from tests.training.habits_lab import HABITS, nano_with, token_id
+from tests.training.generation_lab import SAMPLING_DEFAULTS, nano_with, token_id
 from tests.training.test_runs_end_to_end import TIMES, metrics, rollouts
 
 SHORT = ("train.num_steps=2", "train.validate_every=1", "train.num_minibatches=1", "train.checkpoint_every=1")
@@ -39,30 +39,30 @@ def assert_same(run, other):
         pd.testing.assert_frame_equal(one, two)
 
 
-def test_habits_act_nowhere(small_run, plain, tmp_path, caplog):
+def test_sampling_defaults_act_nowhere(small_run, plain, tmp_path, caplog):
     """Training, validation, both evaluations and the saving of checkpoints and model are those of plain nano.
 
-    Each habit alone, where they hide each other: tests/models/test_generation.py.
+    Each of them alone, where they hide each other: tests/models/test_generation.py.
     """
     caplog.set_level(logging.INFO, logger="agrae_lab")
-    run = small_run(f"model.path={nano_with(tmp_path / 'model', **HABITS)}", *SHORT, root=tmp_path / "runs")
+    run = small_run(f"model.path={nano_with(tmp_path / 'model', **SAMPLING_DEFAULTS)}", *SHORT, root=tmp_path / "runs")
     assert run.status == "done"
     assert num_distinct(rollouts(run)) > 2.5  # of 4
     assert num_distinct(evaluations(run)[0].query("decoding == 'sample'")) > 4  # of 8
     assert_same(run, plain)
     saved = json.loads((run.path / "model" / "generation_config.json").read_text())
-    assert not saved.keys() & HABITS.keys() - {"use_cache"}
-    lines = [record.message for record in caplog.records if "set aside from" in record.message]
+    assert not saved.keys() & SAMPLING_DEFAULTS.keys() - {"use_cache"}
+    lines = [record.message for record in caplog.records if "ignored sampling defaults of" in record.message]
     assert len(lines) == 1
     assert "min_p = 0.9, " in lines[0]
     assert "\n" not in lines[0]
-    assert all(f"{habit} = " in lines[0] for habit in HABITS if habit != "use_cache")
+    assert all(f"{key} = " in lines[0] for key in SAMPLING_DEFAULTS if key != "use_cache")
 
 
-def test_habits_beside_an_adapter(small_run, tmp_path):
+def test_sampling_defaults_beside_an_adapter(small_run, tmp_path):
     pytest.importorskip("peft", reason="peft is not installed (extra: lora)")
     lora = "+model.lora={rank: 2, alpha: 4}"
-    paths = [nano_with(tmp_path / "habits", **HABITS), nano_with(tmp_path / "none")]
+    paths = [nano_with(tmp_path / "own", **SAMPLING_DEFAULTS), nano_with(tmp_path / "none")]
     words = [lora, *SHORT, "train.num_steps=1"]
     assert_same(*(small_run(f"model.path={p}", *words, root=tmp_path / f"runs-{i}") for i, p in enumerate(paths)))
 

@@ -1,4 +1,4 @@
-"""The nano model with habits of its own: what generation_config.json may say beside the special tokens."""
+"""The nano model with sampling defaults of its own: what generation_config.json may say beside the special tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from agrae_lab.models.load import NANO, load_processing
 
 # Each of them changes what nano samples or how generate runs; the ids are those of characters that nano writes.
-HABITS: dict[str, Any] = {
+SAMPLING_DEFAULTS: dict[str, Any] = {
     "min_p": 0.9,
     "typical_p": 0.2,
     "top_k": 2,
