@@ -1,5 +1,6 @@
 """Console script `agrae-lab`: every command answers --help with its purpose and examples, and starts no work."""
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -19,13 +20,41 @@ def call(*words):
     return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("words", [("agrae_lab", name) for name in COMMANDS] + [(name,) for name in MODULES])
-def test_help_says_what_a_command_does_with_two_examples(words, tmp_path):
-    answer = forked.run("-m", *words, "--help")
+# Commands one after the other in one process, as `python -m <command> --help` each: exit status and output of each.
+HELPS = """
+import contextlib, io, json, runpy, sys
+told = []
+for words in json.loads(sys.argv[1]):
+    out, sys.argv = io.StringIO(), [*words, "--help"]
+    for name in (words[0], f"{words[0]}.__main__"):
+        sys.modules.pop(name, None)
+    status = 0
+    with contextlib.redirect_stdout(out):
+        try:
+            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            status = end.code or 0
+    told.append((status, out.getvalue()))
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def helps():
+    """Words of a command → exit status and output of its help."""
+    commands = [("agrae_lab", name) for name in COMMANDS] + [(name,) for name in MODULES]
+    answer = forked.run("-c", HELPS, json.dumps(commands))
     assert answer.returncode == 0, answer.stderr[-2000:]
+    return dict(zip(commands, json.loads(answer.stdout), strict=True))
+
+
+@pytest.mark.parametrize("words", [("agrae_lab", name) for name in COMMANDS] + [(name,) for name in MODULES])
+def test_help_says_what_a_command_does_with_two_examples(helps, words):
+    status, output = helps[words]
+    assert status == 0
     called = f"python -m {words[0]}" if len(words) == 1 else words[1]
-    examples = [line for line in answer.stdout.splitlines() if "python -m " in line or "agrae-lab " in line]
-    assert len(examples) >= 2, f"{called}: {answer.stdout}"
+    examples = [line for line in output.splitlines() if "python -m " in line or "agrae-lab " in line]
+    assert len(examples) >= 2, f"{called}: {output}"
 
 
 def test_the_script_is_declared():

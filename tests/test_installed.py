@@ -94,10 +94,9 @@ def test_agrae_lab_alone_leaves_other_packages_of_these_names(folder, tmp_path):
     assert call("-c", code, packages=tmp_path / "alone", cwd=folder) == "True\n"
 
 
-def test_the_light_commands_start_in_a_folder_with_packages_of_these_names(folder):
+def test_a_light_command_starts_in_a_folder_with_packages_of_these_names(folder):
     plan = ("-m", "agrae_lab", "sweep", "plan", "mine", "--config-dir", "my_conf", "root=runs")
     assert "my_estimator" in call(*plan, cwd=folder)
-    assert "python -m analysis runs=" in call("-m", "agrae_lab", "analyze", "--help", cwd=folder)
 
 
 def test_a_job_of_a_cluster_starts_in_a_folder_with_packages_of_these_names(folder, monkeypatch, capfd):

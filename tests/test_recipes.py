@@ -128,6 +128,16 @@ NEW_FILES = {
 }
 
 
+# `python -m agrae_lab.advantages` with `configs`, alone and with `check`; then the task
+FIRST_USE = """
+from agrae_lab.advantages.__main__ import main
+from agrae_lab.tasks import load_task, task_names
+
+for words in (["configs"], [], ["check", "agrae_lab.advantages.base.twice:Twice"]):
+    assert main(words) == 0, words
+assert "numbers" in task_names()
+print("task", load_task("numbers").name)
+"""
 # `python -m analysis` for one figure and one table of all that it finds
 DRAW = """
 from pathlib import Path
@@ -150,7 +160,7 @@ for module in tables.discover():
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory):
-    """A copy of the packages with one new file for each recipe; calls a module there."""
+    """A copy of the packages with one new file for each recipe; what it says of them, and a call of a module there."""
     copy = tmp_path_factory.mktemp("extended")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -163,27 +173,25 @@ def extended(tmp_path_factory):
         assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
         return ended.stdout
 
-    call("-m", "agrae_lab.advantages", "configs")
-    return call, copy
+    return call("-c", FIRST_USE), call, copy
 
 
 def test_an_estimator_is_one_file(extended):
-    call, copy = extended
+    said, _, copy = extended
     assert (copy / "conf" / "advantage" / "twice.yaml").is_file()
-    assert "twice" in call("-m", "agrae_lab.advantages")
-    assert "zero_sum" in call("-m", "agrae_lab.advantages", "check", "agrae_lab.advantages.base.twice:Twice")
+    listed, checked = said.partition("agrae_lab.advantages.base.twice:Twice: ")[::2]
+    assert any(line.startswith("twice ") for line in listed.splitlines())
+    assert "zero_sum" in checked
 
 
 def test_a_task_is_one_file(extended):
-    call, _ = extended
-    code = "from agrae_lab.tasks import load_task, task_names; assert 'numbers' in task_names(); load_task('numbers')"
-    call("-c", code)
+    assert extended[0].endswith("task numbers\n")
 
 
 def test_an_experiment_a_figure_and_a_table_are_one_file_each(extended):
-    call, copy = extended
-    limit = "evaluation.benchmarks.countdown_test.limit=8"
-    call("-m", "sweeps", "run", "my_question", "root=runs", *SMALL, limit)
+    _, call, copy = extended
+    short = ("advantage=twice", "evaluation.benchmarks.countdown_test.limit=8")
+    call("-m", "sweeps", "run", "my_question", "root=runs", *SMALL, *short)
     call("-c", DRAW)
     made = {path.name for path in (copy / "runs" / "figures" / "my_question").iterdir()}
     assert {"learning_rate.svg", "learning_rate.csv", "table_seeds.csv", "table_seeds.md"} <= made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from agrae_lab import advantages
@@ -32,6 +34,7 @@ class Half:
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # another file's
     (tmp_path / "mine.py").write_text(WEIGHT)
 
 
@@ -139,10 +142,15 @@ def test_a_wrong_chain_is_refused_in_one_sentence(words, sentence):
     assert "\n" not in str(caught.value)
 
 
-def test_the_command_line_of_train(tmp_path):
+def test_the_command_line_of_train_refuses_a_wrong_chain(tmp_path):
     refused = forked.run("-m", "agrae_lab.train", *SMALL, "advantage.sample=[{name: focal}]", cwd=tmp_path)
     assert refused.returncode == 1
     assert refused.stderr.startswith("agrae_lab: advantage.sample takes names of links")
+
+
+@pytest.mark.slow
+def test_the_command_line_of_train(tmp_path):
+    """A run of one's own estimator: test_own_files.py."""
     words = ["advantage.sample=[focal,mine:Half]", "root=runs", "evaluation.num_samples=2", "--json"]
     small = ["hardware.device=cpu", "evaluation.benchmarks.countdown_test.limit=4"]
     ended = forked.run("-m", "agrae_lab.train", *SMALL, *words, *small, cwd=tmp_path)

@@ -1,8 +1,6 @@
 """Configs: every experiment composes, and bad input gets one sentence with key, value and remedy."""
 
 import json
-import subprocess
-import sys
 from dataclasses import MISSING
 
 import pytest
@@ -341,10 +339,3 @@ def test_help_has_every_key_group_and_two_examples():
     assert "advantage/group: attenuate, " in text
     assert text.count("python -m agrae_lab.train ") == 2
     assert max(len(line) for line in text.splitlines()) < 220
-
-
-def test_help_is_printed_before_anything_starts():
-    result = subprocess.run(
-        [sys.executable, "-m", "agrae_lab.train", "--help"], capture_output=True, text=True, check=True
-    )
-    assert result.stdout == help_text() + "\n"

@@ -8,6 +8,7 @@ import pytest
 
 from agrae_lab import advantages, runs
 from agrae_lab.config import ConfigError, freeze
+from sweeps.__main__ import main as sweeps
 from sweeps.spec.compose import CONFIG_DIR, compose, config_dir
 from sweeps.spec.experiments import experiment_cells
 from tests import forked
@@ -136,7 +137,7 @@ def test_grpo_at_equal_mass_is_the_run_of_plain_grpo():
     assert advantages.without_idle_match(estimator) is estimator
 
 
-def test_an_experiment_has_an_own_estimator_beside_grpo(tmp_path):
+def test_an_experiment_has_an_own_estimator_beside_grpo(tmp_path, capsys):
     conf = tmp_path / "conf"
     (conf / "experiment" / "deeper").mkdir(parents=True)
     text = """\
@@ -150,14 +151,13 @@ hydra: {mode: MULTIRUN, sweeper: {params: {advantage: "grpo,mine.py:MyEstimator"
         for name in ("mine", "deeper/mine"):
             cells = experiment_cells([name], SMALL)
             assert [freeze(cell.compose())["arm"] for cell in cells] == ["grpo", "my_estimator+l1"]
-    words = ["-m", "sweeps", "plan", "mine", "root=runs", *SMALL]
-    assert "--config-dir" not in forked.run(*words, cwd=tmp_path).stdout
-    planned = forked.run(*words, "--config-dir", "conf", cwd=tmp_path)
-    assert planned.returncode == 0, planned.stderr
-    assert "my_estimator+l1" in planned.stdout
-    refused = forked.run(*words, "--config-dir", "cnf", cwd=tmp_path)
-    assert refused.returncode == 2
-    assert "--config-dir cnf: there is no such directory" in refused.stderr
+    words = ["plan", "mine", "root=runs", *SMALL]
+    assert sweeps(words) == 2
+    assert "--config-dir" not in capsys.readouterr().out
+    assert sweeps([*words, "--config-dir", "conf"]) == 0
+    assert "my_estimator+l1" in capsys.readouterr().out
+    assert sweeps([*words, "--config-dir", "cnf"]) == 2
+    assert "--config-dir cnf: there is no such directory" in capsys.readouterr().err
 
 
 def test_an_own_estimator_on_the_command_line_of_train(tmp_path):

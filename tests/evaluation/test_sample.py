@@ -68,8 +68,9 @@ def rows(path):
 
 
 @pytest.mark.usefixtures("four_problems_a_chunk")
-@pytest.mark.parametrize("first", [32, 40])
-def test_more_samples_are_added_and_none_is_drawn_twice(nano, tmp_path, monkeypatch, first):
+def test_more_samples_are_added_and_none_is_drawn_twice(nano, tmp_path, monkeypatch):
+    """From within a block of 32 samples; from its end: the next test."""
+    first = 40
     evaluate(TransformersEngine(*nano), TASK, PROBLEMS, replace(DECODING, num_samples=96), tmp_path / "once" / "test")
     path = tmp_path / "later" / "test"
     evaluate(TransformersEngine(*nano), TASK, PROBLEMS, replace(DECODING, num_samples=first), path)

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
@@ -17,6 +18,7 @@ from omegaconf import DictConfig
 
 from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, freeze
+from agrae_lab.evaluation.benchmarks import base_policy
 from agrae_lab.lifecycle import execute
 
 # checkpoints at steps 2 and 4, so that a run can be interrupted between them
@@ -61,9 +63,23 @@ def compose_config(*overrides: str) -> dict:
     return freeze(compose(*overrides))
 
 
+def copy_base(run: runs.Run, base: Path) -> None:
+    """Copy the finished evaluations of a run's base model, which are the same in all runs, from another root."""
+    for benchmark in run.config["evaluation"]["benchmarks"]:
+        place = base_policy(run).directory(run.config, benchmark)
+        found = [base / place.name / name for name in ("evaluation.json", "samples.parquet")]
+        if not place.exists() and all(path.exists() for path in found):
+            place.mkdir(parents=True)
+            for path in found:
+                shutil.copy(path, place)
+
+
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory) -> Callable[..., runs.Run]:
-    """Return a function that makes a finished small run, or finds it again, under a root that all tests share."""
+    """Return a function that makes a finished small run, or finds it again, under a root that all tests share.
+
+    A run under another root takes the shipped model's evaluation from there too, if there is one.
+    """
     # workers of pytest-xdist have folders of their own beneath one that they share
     base = tmp_path_factory.getbasetemp()
     shared_root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small_runs"
@@ -74,6 +90,8 @@ def small_run(tmp_path_factory) -> Callable[..., runs.Run]:
         config = compose_config(f"root={root}", *SMALL, *overrides)
         with FileLock(locks / runs.run_dir_for(config).parent.name) if root == shared_root else nullcontext():
             run_dir = runs.create_run(config)
+            if root != shared_root and config["model"]["path"] == "nano":
+                copy_base(runs.read_run(run_dir), shared_root / "base")
             execute(run_dir)
         return runs.read_run(run_dir)
 

@@ -10,6 +10,8 @@ from tests.training.test_runs_end_to_end import metrics, rollouts
 
 LORA = ["model.lora={rank: 4, alpha: 8}", "train.learning_rate=3e-3"]
 
+CONSTANT = ["advantage=a_grae", *LORA, "train.learning_rate_schedule=constant", "train.validate_every=2"]
+
 
 @pytest.fixture(scope="module")
 def base():
@@ -18,7 +20,7 @@ def base():
 
 def test_lora_saves_a_whole_model_that_differs_by_low_rank(small_run, base):
     pytest.importorskip("peft")
-    run = small_run("advantage=a_grae", *LORA)
+    run = small_run(*CONSTANT, "train.num_steps=2")
     assert run.status == "done"
     assert not list((run.path / "model").glob("adapter*"))
     trained = load_file(run.path / "model" / "model.safetensors")
@@ -33,9 +35,8 @@ def test_lora_saves_a_whole_model_that_differs_by_low_rank(small_run, base):
 def test_lora_saves_what_it_has_trained(small_run):
     """The saved model decodes as the adapted one did: a constant rate makes 2 steps the first 2 of 3."""
     pytest.importorskip("peft")
-    constant = ["advantage=a_grae", *LORA, "train.learning_rate_schedule=constant", "train.validate_every=2"]
-    adapted = metrics(small_run(*constant, "train.num_steps=3"))["greedy_entropy"].dropna().iloc[-1]
-    saved = small_run(*constant, "train.num_steps=2")
+    adapted = metrics(small_run(*CONSTANT, "train.num_steps=3"))["greedy_entropy"].dropna().iloc[-1]
+    saved = small_run(*CONSTANT, "train.num_steps=2")
     greedy = pd.read_parquet(saved.samples_path("countdown_test")).query("sample == -1")
     entropy = (greedy["mean_entropy"] * greedy["n_tokens"]).sum() / greedy["n_tokens"].sum()
     assert entropy == pytest.approx(adapted, rel=1e-4)

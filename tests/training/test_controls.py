@@ -14,6 +14,7 @@ from agrae_lab.tasks import load_task
 from tests.training.test_runs_end_to_end import metrics, rollouts
 
 SHORT = ["train.num_steps=2", "train.validate_every=0"]
+ARM = ["advantage=a_grae", "seed=3"]
 
 
 def coin(row, seed):
@@ -30,9 +31,14 @@ REWARDS = {
 }
 
 
-@pytest.mark.parametrize("name", REWARDS)
+IN_SHORT = {"random", "inverted"}  # the formulas of all four: tests/tasks/test_rewards.py
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in IN_SHORT else pytest.mark.slow) for name in REWARDS]
+)
 def test_training_sees_the_control_alone(small_run, name):
-    run = small_run("advantage=a_grae", f"task.reward={name}", "seed=3", *SHORT)
+    run = small_run(*ARM, f"task.reward={name}", *SHORT)
     frame = rollouts(run)
     np.testing.assert_allclose(frame["reward"], REWARDS[name](frame).astype(float))
     task = load_task("countdown")
@@ -56,7 +62,8 @@ def task_problems(run):
 
 
 def test_coins_are_fair_and_depend_on_seed_step_prompt_and_completion(small_run):
-    frames = {seed: rollouts(small_run("task.reward=random", f"seed={seed}", *SHORT)) for seed in (3, 4)}
+    words = ["advantage=a_grae", "task.reward=random", *SHORT]
+    frames = {seed: rollouts(small_run(f"seed={seed}", *words)) for seed in (3, 4)}
     together = pd.concat(frames.values())
     assert 0.3 < together["reward"].mean() < 0.7  # 128 coins
     assert set(together["reward"]) == {0.0, 1.0}
@@ -65,13 +72,13 @@ def test_coins_are_fair_and_depend_on_seed_step_prompt_and_completion(small_run)
 
 
 def test_the_evaluation_is_the_verifiers(small_run):
-    control, plain = small_run("task.reward=inverted", *SHORT), small_run(*SHORT)
+    control, plain = small_run(*ARM, "task.reward=inverted", *SHORT), small_run("advantage=zero", "seed=3", *SHORT)
     assert control.meta["base_eval"] == plain.meta["base_eval"]
     assert control.path != plain.path
 
 
 def test_zero_leaves_the_weights_alone(small_run):
-    run = small_run("advantage=zero", *SHORT)
+    run = small_run("advantage=zero", "seed=3", *SHORT)
     before, after = load_file(NANO / "model.safetensors"), load_file(run.path / "model" / "model.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in after)
     assert (metrics(run)["grad_norm"] == 0).all()

@@ -21,9 +21,8 @@ from tests.training.test_runs_end_to_end import metrics, rollouts
 ONE_UPDATE = [*SMALL, "train.num_minibatches=1", "train.learning_rate=1.5e-4"]
 LORA = "model.lora={rank: 4, alpha: 8}"
 ARMS = {
-    "ω of the whole batch": ["advantage=a_grae", "loss=dr_grpo"],
     "tokens, history, accumulation, checkpointing": [
-        *("advantage=curve_rl", "advantage/token=entropy", "loss=dapo"),
+        *("advantage=curve_rl", "advantage/token=entropy", "loss=dr_grpo"),
         *("hardware.per_device_batch_size=4", "hardware.gradient_checkpointing=true"),
     ],
     "tokens of the update, entropy bonus, truncation mask, random reward": [
@@ -43,29 +42,44 @@ def distance(one, other) -> float:
     return sum((one[name] - other[name]).square().sum().item() for name in one) ** 0.5
 
 
-@pytest.fixture(scope="module")
-def replayed(tmp_path_factory):
-    """Arm → (run of one process, the same by two processes, the same by two up to step 4), on the same rollouts."""
-    pytest.importorskip("peft")
-    root = tmp_path_factory.mktemp("replayed")
+def replays(root, arms):
+    """Arm → (run of one process, the same by two processes, the same by two up to step 2), on the same rollouts."""
     triples, words = {}, []
-    for number, (name, overrides) in enumerate(ARMS.items()):
+    for number, (name, overrides) in enumerate(arms.items()):
+        words_of_run = ["seed=1", *ONE_UPDATE, "train.num_steps=4", *overrides]
         one, two, cut_off = (
-            runs.read_run(
-                runs.create_run(compose_config(f"root={root}/{number}-{kind}", "seed=1", *ONE_UPDATE, *overrides))
-            )
+            runs.read_run(runs.create_run(compose_config(f"root={root}/{number}-{kind}", *words_of_run)))
             for kind in ("one", "two", "cut")
         )
         train(one, problem_sets(one.config))
         triples[name] = (one, two, cut_off)
-        words += [two.path, one.path, 6, cut_off.path, one.path, 4]
+        words += [two.path, one.path, 4, cut_off.path, one.path, 2]
     run_processes(*REPLAY, *words)
     return triples
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory):
+    pytest.importorskip("peft")
+    return replays(tmp_path_factory.mktemp("replayed"), ARMS)
 
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_two_processes_train_the_parameters_of_one(replayed, arm):
     one, two, _ = replayed[arm]
+    assert_same_training(one, two)
+
+
+@pytest.mark.slow
+def test_two_processes_know_the_omega_of_the_whole_batch(tmp_path):
+    """Quickly: other statistics of a whole batch in the arm LoRA; ω in two processes of test_dynamic_sampling.py."""
+    (triple,) = replays(tmp_path, {"ω": ["advantage=a_grae", "loss=dr_grpo"]}).values()
+    one, two, cut_off = triple
+    assert_same_training(one, two)
+    assert_resumed_by_one(one, cut_off)
+
+
+def assert_same_training(one, two):
     same = ["step", "prompt_id", "group", "sample", "completion", "correct"]
     pd.testing.assert_frame_equal(rollouts(one)[same], rollouts(two)[same])
     for column in ("advantage", "mean_logprob", "mean_entropy"):
@@ -81,18 +95,24 @@ def test_two_processes_train_the_parameters_of_one(replayed, arm):
 @pytest.mark.parametrize("arm", ARMS)
 def test_a_checkpoint_of_two_processes_is_resumed_by_one(replayed, arm):
     one, _, cut_off = replayed[arm]
-    (checkpoint,) = (cut_off.path / "checkpoints").glob("checkpoint-4/.complete")
+    assert_resumed_by_one(one, cut_off)
+
+
+def assert_resumed_by_one(one, cut_off):
+    (checkpoint,) = (cut_off.path / "checkpoints").glob("checkpoint-2/.complete")
     assert checkpoint.exists()
     assert not (cut_off.path / "model").exists()
-    replay(cut_off.path, one.path, 6)
-    assert metrics(cut_off)["step"].tolist() == [1, 2, 3, 4, 5, 6]
+    replay(cut_off.path, one.path, 4)
+    assert metrics(cut_off)["step"].tolist() == [1, 2, 3, 4]
     moved = distance(weights(one), load_file(NANO / "model.safetensors"))
     assert distance(weights(one), weights(cut_off)) < 0.01 * moved
 
 
 @pytest.fixture
 def long_run(tmp_path):
-    config = compose_config(f"root={tmp_path}", *ONE_UPDATE, "advantage=a_grae", "train.num_steps=12")
+    config = compose_config(
+        f"root={tmp_path}", *ONE_UPDATE, "advantage=a_grae", "train.num_steps=8", "evaluation.num_samples=2"
+    )
     return runs.create_run(config)
 
 
@@ -108,10 +128,10 @@ def test_when_a_process_is_killed_the_other_says_so_and_the_run_resumes(long_run
     assert left.meta["error"].startswith("ConnectionError: another process of this run has ended or does not answer (")
     assert left.meta["error"].endswith("the same command resumes from the last checkpoint")
     assert "ConnectionError" in errors.splitlines()[-1]
-    assert max(metrics(left)["step"]) < 12
+    assert max(metrics(left)["step"]) < 8
 
     assert execute(long_run) == "done"
-    assert metrics(left)["step"].tolist() == list(range(1, 13))
+    assert metrics(left)["step"].tolist() == list(range(1, 9))
     assert len(runs.read_run(long_run).meta["attempts"]) == 2
 
 
@@ -128,7 +148,7 @@ def test_when_the_main_process_is_killed_the_run_is_interrupted(long_run):
     assert not left.is_locked()
     run_processes(*EXECUTE, long_run)
     assert runs.read_run(long_run).status == "done"
-    assert metrics(left)["step"].tolist() == list(range(1, 13))
+    assert metrics(left)["step"].tolist() == list(range(1, 9))
 
 
 @pytest.mark.slow

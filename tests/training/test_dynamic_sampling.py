@@ -29,6 +29,7 @@ from tests.training.distributed_lab import run_processes
 from tests.training.test_interruptions import start, wait_for
 from tests.training.test_runs_end_to_end import TIMES, metrics, rollouts
 
+NUM_FEW = 40
 ROUNDS = ["train.sampling_rounds=3", "train.num_prompts=16"]
 
 
@@ -165,16 +166,6 @@ def killed_and_resumed(root, words, *, at_step):
     return runs.read_run(run_dir)
 
 
-def test_a_killed_run_with_several_rounds_ends_as_an_uninterrupted_one(resampled, tmp_path):
-    words = ["advantage=a_grae", "loss=dapo", *ROUNDS]
-    resumed = killed_and_resumed(tmp_path, words, at_step=4)
-    pd.testing.assert_frame_equal(rollouts(resumed), rollouts(resampled))
-    pd.testing.assert_frame_equal(dropped(resumed), dropped(resampled))
-    pd.testing.assert_frame_equal(metrics(resumed).drop(columns=TIMES), metrics(resampled).drop(columns=TIMES))
-    one, other = (load_file(run.path / "model" / "model.safetensors") for run in (resumed, resampled))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-
-
 def sampled_groups(run):
     """The groups of a run that were sampled: step, problem, and whether they were mixed."""
     paths = sorted((run.path / "rollouts").glob("*-*.parquet"))
@@ -182,13 +173,18 @@ def sampled_groups(run):
     return groups.assign(mixed=groups["correct"].between(0, 1, inclusive="neither"))
 
 
-@pytest.mark.parametrize("rounds", [[], ["train.sampling_rounds=2"]])
-def test_a_problem_whose_group_was_not_mixed_is_skipped_for_a_while(small_run, tmp_path, rounds):
-    few = tmp_path / "few.jsonl"
-    shipped = problem_sets(compose_config())["train"][:40]
+@pytest.fixture(scope="module")
+def skipping(tmp_path_factory):
+    """Words of a run on few problems, so that they come again soon."""
+    few = tmp_path_factory.mktemp("few") / "few.jsonl"
+    shipped = problem_sets(compose_config())["train"][:NUM_FEW]
     few.write_text("".join(json.dumps(row) + "\n" for row in shipped))
-    words = [f"task.train_file={few}", "train.skip_window=2", "train.num_steps=8", *rounds]
-    run = small_run(*words)
+    return [f"task.train_file={few}", "train.skip_window=2", "train.num_steps=6"]
+
+
+@pytest.mark.parametrize("rounds", [[], ["train.sampling_rounds=2"]])
+def test_a_problem_whose_group_was_not_mixed_is_skipped_for_a_while(small_run, skipping, rounds):
+    run = small_run(*skipping, *rounds)
     groups = sampled_groups(run)
     assert metrics(run)["passed_over"].sum() > 0
     for problem, visits in groups.groupby("prompt_id"):
@@ -198,14 +194,16 @@ def test_a_problem_whose_group_was_not_mixed_is_skipped_for_a_while(small_run, t
     assert run.arm == "+".join(["grpo", *(["resampled"] if rounds else []), "skipping"])
 
 
-def test_a_killed_run_remembers_what_it_passes_over(small_run, tmp_path):
-    few = tmp_path / "few.jsonl"
-    few.write_text("".join(json.dumps(row) + "\n" for row in problem_sets(compose_config())["train"][:40]))
-    words = [f"task.train_file={few}", "train.skip_window=2", "train.num_steps=8", "train.sampling_rounds=2"]
+def test_a_killed_run_with_several_rounds_remembers_what_it_passes_over(small_run, skipping, tmp_path):
+    words = [*skipping, "train.sampling_rounds=2"]
     unbroken = small_run(*words)
-    resumed = killed_and_resumed(tmp_path, words, at_step=6)
+    assert metrics(unbroken)["passed_over"][2] > 0  # at step 3, by what the checkpoint of step 2 remembers
+    resumed = killed_and_resumed(tmp_path, words, at_step=4)
     pd.testing.assert_frame_equal(rollouts(resumed), rollouts(unbroken))
+    pd.testing.assert_frame_equal(dropped(resumed), dropped(unbroken))
     pd.testing.assert_frame_equal(metrics(resumed).drop(columns=TIMES), metrics(unbroken).drop(columns=TIMES))
+    one, other = (load_file(run.path / "model" / "model.safetensors") for run in (resumed, unbroken))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @contextmanager
@@ -243,7 +241,7 @@ def repeat(run_dir: str, source: str) -> None:
 
 def test_two_processes_keep_and_drop_as_one_does(small_run, tmp_path):
     """5 prompts of 4: both processes sample a half of the third group of each round."""
-    words = ["advantage=a_grae", "loss=dapo", "train.sampling_rounds=3", "train.num_prompts=5", "train.num_steps=4"]
+    words = ["advantage=a_grae", "loss=dapo", "train.sampling_rounds=3", "train.num_prompts=5", "train.num_steps=3"]
     words += ["train.skip_window=3", "train.overlong_share=0.3"]
     words += ["train.num_minibatches=1", "train.learning_rate=1.5e-4"]
     one = small_run(*words)

@@ -19,7 +19,7 @@ from tests.training.conftest import SMALL, compose_config
 from tests.training.test_interruptions import EXECUTE, start, wait_for
 from tests.training.test_runs_end_to_end import TIMES, metrics, rollouts
 
-STEPS = 6
+FEW = "train.num_steps=3"
 
 
 def recorded(run):
@@ -32,12 +32,12 @@ def recorded(run):
 
 @pytest.mark.parametrize("advantage", ["opo", "reinforce_pp_baseline"])
 def test_lengths(small_run, advantage):
-    for rewards, advantages, lengths, *_ in recorded(small_run(f"advantage={advantage}")):
+    for rewards, advantages, lengths, *_ in recorded(small_run(f"advantage={advantage}", FEW)):
         torch.testing.assert_close(advantages, make(advantage)(rewards, Context(lengths_PG=lengths)))
 
 
 def test_parts_of_the_reward(small_run):
-    for rewards, advantages, _, accuracy, form in recorded(small_run("advantage=gdpo")):
+    for rewards, advantages, _, accuracy, form in recorded(small_run("advantage=gdpo", FEW)):
         assert (accuracy == rewards).all()
         assert (form >= accuracy).all()
         context = Context(parts={"accuracy": accuracy, "format": form})
@@ -47,7 +47,7 @@ def test_parts_of_the_reward(small_run):
 @pytest.mark.parametrize("advantage", ["curve_rl", "ha_dw"])
 def test_history(small_run, advantage):
     state: dict = {}
-    for rewards, advantages, *_ in recorded(small_run(f"advantage={advantage}")):
+    for rewards, advantages, *_ in recorded(small_run(f"advantage={advantage}", FEW)):
         expected, state = make(advantage).step(rewards, state=state)
         torch.testing.assert_close(advantages, expected)
     assert state
@@ -71,7 +71,7 @@ def test_a_killed_run_goes_on_with_the_history_it_had(small_run, tmp_path):
 
 def test_token_advantages_are_recorded_as_means(small_run):
     """Entropy adds to what GRPO gives, never more than half of it, and nothing where that is 0."""
-    run = small_run("advantage=entropy_advantage")
+    run = small_run("advantage=entropy_advantage", FEW)
     frame = rollouts(run)
     added = (frame["advantage"] - frame["advantage_grpo"]).to_numpy()
     limit = frame["advantage_grpo"].abs().to_numpy() / 2

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 
 import pandas as pd
@@ -36,6 +37,22 @@ def trained(root, *overrides):
     return runs.read_run(run_dir)
 
 
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("trained"))
+
+
+def copy_of(run, root, *, is_evaluated=True):
+    """Copy a run and what its root shares; with `is_evaluated` False, as if it had been stopped after training."""
+    shutil.copytree(run.root, root, dirs_exist_ok=True)
+    copy = runs.read_run(root / run.key)
+    if not is_evaluated:
+        shutil.rmtree(copy.path / "eval")
+        shutil.rmtree(root / "base")
+        runs.update_meta(copy.path, status="interrupted", evaluations={})
+    return copy
+
+
 def untouched(run):
     """All that training writes, by when it was written; and how long it took."""
     files = [*(run.path / "model").iterdir(), *run.rollout_paths(), run.metrics_path]
@@ -46,8 +63,10 @@ def samples(path):
     return pd.read_parquet(path).sort_values(["problem_id", "sample"], ignore_index=True)
 
 
-def test_two_more_benchmarks_and_twice_the_samples_without_a_training_step(tmp_path, problems, capsys, monkeypatch):
-    both = [trained(tmp_path, f"advantage={arm}") for arm in ("grpo", "a_grae")]
+def test_two_more_benchmarks_and_twice_the_samples_without_a_training_step(
+    trained_once, tmp_path, problems, capsys, monkeypatch
+):
+    both = [copy_of(trained_once, tmp_path), trained(tmp_path, "advantage=a_grae")]
     before = {run.key: untouched(run) for run in both}
     first = {run.key: samples(run.samples_path("countdown_test")) for run in both}
     more = [ADDED.format(name, problems / f"{name}.jsonl") for name in ("one", "two")]
@@ -70,8 +89,8 @@ def test_two_more_benchmarks_and_twice_the_samples_without_a_training_step(tmp_p
     assert len(list((tmp_path / "base").iterdir())) == 3
 
 
-def test_the_launch_that_asks_for_more_trains_nothing_either(tmp_path, problems):
-    run = trained(tmp_path)
+def test_the_launch_that_asks_for_more_trains_nothing_either(trained_once, tmp_path, problems):
+    run = copy_of(trained_once, tmp_path)
     before = untouched(run)
     again = trained(tmp_path, ADDED.format("one", problems / "one.jsonl"), "arm=other", "train.checkpoint_every=1")
     assert again.path == run.path
@@ -80,31 +99,21 @@ def test_the_launch_that_asks_for_more_trains_nothing_either(tmp_path, problems)
     assert trained(tmp_path).benchmarks() == ["countdown_test", "one"]  # asked for less: it stays
 
 
-def test_samples_added_later_are_those_of_one_evaluation(tmp_path):
-    later, once = tmp_path / "later", tmp_path / "once"
-    run = trained(later, "evaluation.num_samples=32")
-    assert evaluate.main([str(run.path), "evaluation.num_samples=64", "evaluation.batch_size=100"]) == 0
-    paths = []
-    for root in (later, once):
-        found = runs.read_run(run.path) if root == later else trained(once, "evaluation.num_samples=64")
-        paths.append((found.samples_path("countdown_test"), found.base_samples_path("countdown_test")))
-    for one, other in zip(*paths, strict=True):
-        pd.testing.assert_frame_equal(samples(one), samples(other))
-
-
 @pytest.mark.parametrize("where", ["eval", pytest.param("base", marks=pytest.mark.slow)])
-def test_a_kill_while_samples_are_added_changes_nothing(tmp_path, where):
-    run = trained(tmp_path / "cut", "evaluation.num_samples=32")
-    whole = trained(tmp_path / "whole", "evaluation.num_samples=320")
-    runs.update_config(run, evaluate.overridden_config(run, evaluate.parse_overrides(["evaluation.num_samples=320"])))
+def test_a_kill_while_samples_are_added_changes_nothing(trained_once, tmp_path, where):
+    """Compared with one evaluation; batches of another size give the same samples too: evaluation/test_streams.py."""
+    run, more = copy_of(trained_once, tmp_path / "cut"), "evaluation.num_samples=160"
+    copy_of(trained_once, tmp_path / "whole", is_evaluated=False)
+    whole = trained(tmp_path / "whole", more)
+    runs.update_config(run, evaluate.overridden_config(run, evaluate.parse_overrides([more])))
     folder = run.samples_path("countdown_test") if where == "eval" else run.base_samples_path("countdown_test")
     process = start(run.path)
-    wait_for(folder.parent / "chunks" / "sample-00128-00160-00000.parquet", process)
+    wait_for(folder.parent / "chunks" / "sample-00032-00064-00000.parquet", process)
     process.kill()
     process.wait()
     cut = runs.read_run(run.path)
     assert cut.status == "running"
-    assert len(pd.read_parquet(folder)) == 33 * 16  # what was there is whole meanwhile
+    assert len(pd.read_parquet(folder)) == 9 * 16  # what was there is whole meanwhile
     assert start(run.path).wait() == 0
     again = runs.read_run(run.path)
     assert again.status == "done"
@@ -114,8 +123,8 @@ def test_a_kill_while_samples_are_added_changes_nothing(tmp_path, where):
         assert not (one.parent / "chunks").exists()
 
 
-def test_other_decoding_is_another_evaluation_beside_the_first(tmp_path):
-    run = trained(tmp_path)
+def test_other_decoding_is_another_evaluation_beside_the_first(trained_once, tmp_path):
+    run = copy_of(trained_once, tmp_path)
     first = run.samples_path("countdown_test")
     assert evaluate.main([str(run.path), "evaluation.temperature=0.5"]) == 0
     cold = runs.read_run(run.path).samples_path("countdown_test")
@@ -178,7 +187,7 @@ def test_further_processes_leave_the_base_model_to_the_run_that_has_its_lock(tmp
     with runs.lock(places[1]):  # another run is at it
         both = [Forked("-c", BASE, run.path, env={**launch, "RANK": str(rank)}) for rank in (0, 1)]
         wait_for(places[0] / ".lock", both[0])
-        time.sleep(3)
+        time.sleep(1.2)
         assert not list(tmp_path.glob("base/*/chunks/*"))
         assert all(process.poll() is None for process in both)
     told = [process.communicate(timeout=240)[0] for process in both]

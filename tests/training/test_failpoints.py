@@ -36,8 +36,9 @@ WRITES = {
     "samples": (1, 2),
     "manifest": (1,),
 }
-QUICK = [("checkpoint list", 1, "flip")]
-QUICK_EVALUATION = [("chunk", 1, "torn"), ("samples", 1, "flip")]
+# Quickly: damaged checkpoints in test_interruptions.py, samples that are not whole in evaluation/test_sample.py.
+IN_TRAINING = [("checkpoint list", 1, "flip")]
+IN_EVALUATION = [("chunk", 1, "torn"), pytest.param("samples", 1, "flip", marks=pytest.mark.slow)]
 ALL = [(name, number, kind) for name, numbers in WRITES.items() for number in numbers for kind in failpoints.KINDS]
 
 
@@ -54,12 +55,13 @@ def unbroken(tmp_path_factory) -> runs.Run:
     return run
 
 
-@pytest.mark.parametrize(("name", "number", "kind"), QUICK)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "number", "kind"), IN_TRAINING)
 def test_a_run_broken_at_a_write_resumes(unbroken, tmp_path, name, number, kind):
     check(unbroken, tmp_path, *ONE, at=(name, number, kind))
 
 
-@pytest.mark.parametrize(("name", "number", "kind"), QUICK_EVALUATION)
+@pytest.mark.parametrize(("name", "number", "kind"), IN_EVALUATION)
 def test_an_evaluation_broken_at_a_write_resumes(unbroken, tmp_path, name, number, kind):
     """From a copy of the trained run without its evaluations, so that nothing is trained."""
     shutil.copytree(unbroken.root, tmp_path, dirs_exist_ok=True)

@@ -35,28 +35,6 @@ def wait_for(path, process, *, seconds=240) -> None:
         time.sleep(0.005)
 
 
-def test_a_run_killed_in_the_middle_ends_as_an_uninterrupted_one(small_run, tmp_path):
-    unbroken = small_run("advantage=a_grae")
-    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae"))
-    process = start(run_dir)
-    wait_for(run_dir / "rollouts" / "step-000004.parquet", process)  # past the checkpoint at step 2, before that at 4
-    process.kill()
-    process.wait()
-    cut_off = runs.read_run(run_dir)
-    assert cut_off.status == "running"
-    assert not cut_off.is_locked()
-    assert not (run_dir / "model").exists()
-
-    process = start(run_dir)
-    assert process.wait(timeout=120) == 0
-    resumed = runs.read_run(run_dir)
-    assert resumed.status == "done"
-    pd.testing.assert_frame_equal(rollouts(resumed), rollouts(unbroken))
-    pd.testing.assert_frame_equal(metrics(resumed).drop(columns=TIMES), metrics(unbroken).drop(columns=TIMES))
-    samples = [pd.read_parquet(r.samples_path("countdown_test")) for r in (resumed, unbroken)]
-    pd.testing.assert_frame_equal(*samples)
-
-
 def checkpoints_at(folder, *numbers):
     for number in numbers:
         checkpoint = folder / f"checkpoint-{number}"
@@ -99,13 +77,17 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_resumed_from(tmp_pa
     assert "resumes from the checkpoint before" in line
 
 
-def test_a_run_with_a_damaged_checkpoint_ends_as_an_uninterrupted_one(small_run, tmp_path):
+def test_a_killed_run_with_a_damaged_checkpoint_ends_as_an_uninterrupted_one(small_run, tmp_path):
     unbroken = small_run("advantage=a_grae")
     run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae"))
     process = start(run_dir)
     wait_for(run_dir / "checkpoints" / "checkpoint-8" / COMPLETE, process)  # after step 4
     process.kill()
     process.wait()
+    cut_off = runs.read_run(run_dir)
+    assert cut_off.status == "running"
+    assert not cut_off.is_locked()
+    assert not (run_dir / "model").exists()
     for path in (run_dir / "checkpoints").glob("checkpoint-[89]*/rng_state*.pth"):
         path.unlink()
     for path in (run_dir / "checkpoints").glob("checkpoint-1?/rng_state*.pth"):
@@ -113,6 +95,10 @@ def test_a_run_with_a_damaged_checkpoint_ends_as_an_uninterrupted_one(small_run,
     process = start(run_dir)
     assert process.wait(timeout=240) == 0
     resumed = runs.read_run(run_dir)
+    assert resumed.status == "done"
+    pd.testing.assert_frame_equal(rollouts(resumed), rollouts(unbroken))
+    samples = [pd.read_parquet(r.samples_path("countdown_test")) for r in (resumed, unbroken)]
+    pd.testing.assert_frame_equal(*samples)
     pd.testing.assert_frame_equal(metrics(resumed).drop(columns=TIMES), metrics(unbroken).drop(columns=TIMES))
     weights = [load_file(run.path / "model" / "model.safetensors") for run in (resumed, unbroken)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
@@ -122,8 +108,9 @@ def test_a_run_that_could_not_save_its_model_trains_no_further(small_run, tmp_pa
     """All steps are done and checkpointed, the disk is full: the next attempt saves what the last step made."""
     from agrae_lab.training import session
 
-    unbroken = small_run("advantage=a_grae")
-    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, "advantage=a_grae"))
+    words = ["advantage=a_grae", "train.num_steps=2"]
+    unbroken = small_run(*words)
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, *words))
 
     def full(*arguments):
         raise OSError("no space left")

@@ -121,11 +121,11 @@ def token_stats(model, inputs, *, temperature=0.9):
     return logs.gather(2, inputs["completion_ids"][..., None]).squeeze(2), -(logs.exp() * logs).sum(-1)
 
 
-def gradients_of_step(monkeypatch, root, *overrides, mistaken=None):
-    """Train one step; return for each update the trainer's gradient, ours, and the Update.
+def gradients_of_step(monkeypatch, root, *overrides, mistaken):
+    """Train one step; return for each update the trainer's gradient, ours, that of the mistaken loss, and the Update.
 
     Args:
-        mistaken: other values of the section `loss`, for our formula alone.
+        mistaken: other values of the section `loss`, for a second gradient by our formula.
     """
     config = compose_config(f"root={root}", *STEP, *overrides)
     run = runs.read_run(runs.create_run(config))
@@ -148,7 +148,7 @@ def gradients_of_step(monkeypatch, root, *overrides, mistaken=None):
             before, _ = token_stats(reference, joined)
         logprobs, entropies = token_stats(model, joined)
         update = Update(
-            loss=config["loss"] | (mistaken or {}),
+            loss=config["loss"],
             logprobs=logprobs,
             entropies=entropies,
             old=joined["old_per_token_logps"],
@@ -157,9 +157,11 @@ def gradients_of_step(monkeypatch, root, *overrides, mistaken=None):
             mask=joined["completion_mask"],
             step_tokens=step_tokens,
         )
-        ours = torch.autograd.grad(own_loss(update), parameters)
+        ours = torch.autograd.grad(own_loss(update), parameters, retain_graph=True)
+        other = dataclasses.replace(update, loss=config["loss"] | mistaken)
+        wrong = torch.autograd.grad(own_loss(other), parameters)
         theirs = [sum(parts) for parts in zip(*(gradient for _, gradient in passes), strict=True)]
-        compared.append((theirs, ours, update))
+        compared.append((theirs, ours, wrong, update))
         passes.clear()
         return loss
 
@@ -184,22 +186,9 @@ KEYS = {
     "entropy_coefficient": ["loss.entropy_coefficient=0.3"],
     "entropy_in_passes": ["loss.entropy_coefficient=0.3", "hardware.per_device_batch_size=4"],
     "bnpo_in_passes": ["loss=bnpo", "hardware.per_device_batch_size=4"],
+    "dapo_in_passes": ["loss=dapo", "hardware.per_device_batch_size=8"],
 }
 CASES = {name: [f"loss={name}"] for name in FORMULAS} | KEYS
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_the_gradient_is_that_of_our_own_formula(monkeypatch, tmp_path, case):
-    (first, second) = gradients_of_step(monkeypatch, tmp_path, *CASES[case])
-    for theirs, ours, _ in (first, second):
-        assert max(float(gradient.abs().max()) for gradient in ours) > 1e-3
-        assert distance(theirs, ours) < TOLERANCE
-    on_policy, off_policy = (update.ratio[update.mask == 1] for *_, update in (first, second))
-    torch.testing.assert_close(on_policy, torch.ones_like(on_policy), rtol=0, atol=1e-4)
-    assert (off_policy > 1.6).any()
-    assert (off_policy < 0.6).any()
-
-
 # case → the loss that it is mistaken for
 MISTAKEN = {
     "grpo": {"clip_low": 1.0, "clip_high": 100.0},  # no clip
@@ -208,14 +197,27 @@ MISTAKEN = {
     "sapo": {"tau_positive": 2.0, "tau_negative": 2.0},
     "vespo": {"k_positive": 3.0, "lambda_positive": 2.0, "k_negative": 2.0, "lambda_negative": 3.0},
     "delta": {"delta": None},
+    # the mini-batch's own tokens as divisor, which the paper's formula reads like, in place of the step's
+    "dapo": {"name": "bnpo"},
+    "dapo_in_passes": {"name": "bnpo"},
 }
 
 
-@pytest.mark.parametrize("case", MISTAKEN)
-def test_the_second_update_tells_the_formulas_apart(monkeypatch, tmp_path, case):
-    """On policy all of them are one policy gradient, so that the comparison above says something only in the second."""
-    (_, (theirs, ours, _)) = gradients_of_step(monkeypatch, tmp_path, *CASES[case], mistaken=MISTAKEN[case])
-    assert distance(theirs, ours) > 1e-3
+@pytest.mark.parametrize("case", CASES)
+def test_the_gradient_is_that_of_our_own_formula(monkeypatch, tmp_path, case):
+    """And in the second update no other formula's: on policy all of them are one policy gradient."""
+    mistaken = MISTAKEN.get(case, {})
+    (first, second) = gradients_of_step(monkeypatch, tmp_path, *CASES[case], mistaken=mistaken)
+    for theirs, ours, *_ in (first, second):
+        assert max(float(gradient.abs().max()) for gradient in ours) > 1e-3
+        assert distance(theirs, ours) < TOLERANCE
+    on_policy, off_policy = (update.ratio[update.mask == 1] for *_, update in (first, second))
+    torch.testing.assert_close(on_policy, torch.ones_like(on_policy), rtol=0, atol=1e-4)
+    assert (off_policy > 1.6).any()
+    assert (off_policy < 0.6).any()
+    if mistaken:
+        theirs, _, wrong, _ = second
+        assert distance(theirs, wrong) > 1e-3
 
 
 def test_the_mask_leaves_truncated_completions_out_of_the_loss_and_in_the_records(small_run, tmp_path, monkeypatch):
@@ -241,7 +243,7 @@ def test_the_mask_leaves_truncated_completions_out_of_the_loss_and_in_the_record
 
 
 def test_an_adaptive_bonus_resumes_where_it_was(small_run, tmp_path, monkeypatch):
-    settings = ["loss.entropy_target=3", "loss.entropy_step=0.02"]
+    settings = ["loss.entropy_target=3", "loss.entropy_step=0.02", "train.num_steps=4"]
     whole = small_run(*settings)
     cut = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, *settings))
     original = AdvantageTrainer._generate
@@ -258,5 +260,5 @@ def test_an_adaptive_bonus_resumes_where_it_was(small_run, tmp_path, monkeypatch
     execute(cut)
     weights = metrics(whole)["entropy_coefficient"]
     assert weights.is_monotonic_increasing
-    assert weights.iloc[-1] == pytest.approx(0.02 * 12 - 0.01)  # mean of the last step's two updates
+    assert weights.iloc[-1] == pytest.approx(0.02 * 8 - 0.01)  # mean of the last step's two updates
     pd.testing.assert_frame_equal(metrics(runs.read_run(cut)).drop(columns=TIMES), metrics(whole).drop(columns=TIMES))

@@ -7,6 +7,7 @@ import pytest
 from agrae_lab import runs
 from agrae_lab.lifecycle import execute
 from agrae_lab.tasks import load_problems, load_task
+from agrae_lab.tasks.problems import shipped_file
 from tests.training.conftest import compose_config
 from tests.training.test_runs_end_to_end import metrics, rollouts
 
@@ -33,7 +34,9 @@ def finished(root, *overrides):
 
 
 def test_a_small_run_learns_from_pictures_and_is_judged_in_both_domains(tmp_path):
-    run = finished(tmp_path, *SMALL, "advantage=a_grae")
+    few = tmp_path / "few.jsonl"  # all pictures of a file are measured before training
+    few.write_text("".join(shipped_file("shapes", "train").read_text().splitlines(keepends=True)[:24]))
+    run = finished(tmp_path, *SMALL, f"task.train_file={few}", "advantage=a_grae")
     assert run.status == "done"
     drawn, task = rollouts(run), load_task("shapes")
     problems = {p["id"]: p for p in load_problems(task, "train")}

@@ -70,23 +70,29 @@ def test_the_policy_after_the_last_step_is_validated_and_samples_are_counted(oft
     assert rows.loc[4, "greedy_accuracy"] == pytest.approx(first["correct"].mean())  # of the policy after step 3
 
 
-def test_a_kill_between_steps_and_evaluations_changes_nothing(often, tmp_path):
-    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL, *OFTEN, "train.validate_samples=4"))
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The same run, killed past step 3 and resumed, that keeps the policies of its steps."""
+    root, words = tmp_path_factory.mktemp("kept"), [*SMALL, *OFTEN, "train.validate_samples=4"]
+    run_dir = runs.create_run(compose_config(f"root={root}", *words, "evaluation.keep_policies=true"))
     process = start(run_dir)
-    wait_for(run_dir / "rollouts" / "step-000004.parquet", process)  # past step 3, whose policy is kept
+    wait_for(run_dir / "rollouts" / "step-000004.parquet", process)
     process.kill()
     process.wait()
     assert not (run_dir / "model").exists()
     execute(run_dir)
-    again = runs.read_run(run_dir)
+    return runs.read_run(run_dir)
+
+
+def test_a_kill_between_steps_and_evaluations_changes_nothing(often, kept):
     for step in (1, 3):
-        pd.testing.assert_frame_equal(step_samples(again, step), step_samples(often, step))
-    ours, theirs = weights(again), weights(often)
+        pd.testing.assert_frame_equal(step_samples(kept, step), step_samples(often, step))
+    ours, theirs = weights(kept), weights(often)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_kept_policies_can_be_asked_for_more_later_and_deleted_ones_are_named(often, tmp_path, capsys):
-    kept = trained(tmp_path, *OFTEN, "evaluation.keep_policies=true")
+def test_kept_policies_can_be_asked_for_more_later_and_deleted_ones_are_named(often, kept, capsys):
+    assert len(list(kept.path.glob("policies/*/model"))) == 2
     assert evaluate.main([str(kept.path), "evaluation.num_samples=12"]) == 0
     assert len(step_samples(runs.read_run(kept.path), 3)) == 16 * 13
     assert evaluate.main([str(often.path), "evaluation.num_samples=12"]) == 2

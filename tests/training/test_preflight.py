@@ -205,14 +205,37 @@ main()
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on a process' memory")
-def test_out_of_memory_ends_the_command_with_a_sentence(tmp_path):
-    many = ["train.num_prompts=2048", "train.num_generations=16", "train.num_minibatches=32"]
-    arguments = [f"root={tmp_path}", *SMALL, "train.num_steps=1", "train.validate_every=0", *many]
-    result = forked.run("-c", COMMAND, *arguments)
+REFUSED = """
+from trl import GRPOTrainer
+from agrae_lab.train import main
+
+def refuse(*arguments, **keywords):
+    raise RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: "
+        "you tried to allocate 1879048192 bytes. Error code 12 (Cannot allocate memory)"
+    )
+
+GRPOTrainer._generate_single_turn = refuse
+main()
+"""
+MANY = ("train.num_prompts=2048", "train.num_generations=16", "train.num_minibatches=32")
+
+
+@pytest.mark.parametrize(
+    ("command", "sizes", "at_once"),
+    [(REFUSED, (), 32), pytest.param(COMMAND, MANY, 32768, marks=pytest.mark.slow, id="limited")],
+)
+def test_out_of_memory_ends_the_command_with_a_sentence(tmp_path, command, sizes, at_once):
+    """Torch's sentence from a CPU without memory; slowly, from a process that has a limit."""
+    if command == COMMAND and sys.platform != "linux":
+        pytest.skip("needs a limit on a process' memory")
+    arguments = [f"root={tmp_path}", *SMALL, "train.num_steps=1", "train.validate_every=0", *sizes]
+    result = forked.run("-c", command, *arguments)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("agrae_lab: out of memory (")
-    assert "; to need less memory in sampling (32768 completions side by side on each process), set" in result.stderr
+    assert (
+        f"; to need less memory in sampling ({at_once} completions side by side on each process), set" in result.stderr
+    )
     assert "Traceback" not in result.stderr
 
 

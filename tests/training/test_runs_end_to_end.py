@@ -183,10 +183,6 @@ def test_trl_is_asked_for_what_the_config_says(tmp_path):
     assert args.save_steps == 2 * 8
 
 
-def test_a_temperature_written_without_a_point(small_run, tmp_path):
-    assert small_run("train.temperature=2", "train.num_steps=1", root=tmp_path).status == "done"
-
-
 def test_batches_that_do_not_divide_over_the_processes_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "6")
     with pytest.raises(
@@ -196,26 +192,15 @@ def test_batches_that_do_not_divide_over_the_processes_are_refused(tmp_path, mon
         trl_config(compose_config(), tmp_path)
 
 
-def test_same_seed_same_rollouts_other_seed_others(small_run, tmp_path):
-    first, again = small_run("advantage=a_grae"), small_run("advantage=a_grae", root=tmp_path)
-    other = small_run("advantage=a_grae", "seed=1", "train.num_steps=1", root=tmp_path)
-    pd.testing.assert_frame_equal(rollouts(first), rollouts(again))
-    pd.testing.assert_frame_equal(metrics(first).drop(columns=TIMES), metrics(again).drop(columns=TIMES))
+def test_another_seed_has_other_rollouts(small_run):
+    """The same seed has the same rollouts, metrics, samples and weights: test_interruptions.py, in two processes."""
+    first, other = small_run("advantage=a_grae"), small_run("advantage=a_grae", "seed=1", "train.num_steps=1")
     assert rollouts(first)["completion"].tolist()[:32] != rollouts(other)["completion"].tolist()
-    samples = [pd.read_parquet(r.samples_path("countdown_test")) for r in (first, again)]
-    pd.testing.assert_frame_equal(*samples)
-
-
-@pytest.mark.parametrize("loss", ["dapo", "dr_grpo"])
-def test_the_other_losses_train(small_run, loss):
-    run = small_run(f"loss={loss}", "advantage=dr_grpo", "train.num_steps=2")
-    assert run.status == "done"
-    assert metrics(run)["loss"].notna().all()
 
 
 def test_gradient_accumulation_changes_nothing_but_rounding(small_run, tmp_path):
-    whole = small_run("train.num_steps=2", root=tmp_path / "whole")
-    parts = small_run("train.num_steps=2", "hardware.per_device_batch_size=4", root=tmp_path / "parts")
+    words = ["advantage=a_grae", "train.num_steps=2"]
+    whole, parts = small_run(*words), small_run(*words, "hardware.per_device_batch_size=4", root=tmp_path)
     assert whole.key == parts.key
     assert rollouts(whole)["completion"].tolist()[:32] == rollouts(parts)["completion"].tolist()[:32]
     assert metrics(whole)["loss"].to_numpy() == pytest.approx(metrics(parts)["loss"].to_numpy(), abs=1e-4)
@@ -238,4 +223,4 @@ def test_an_estimator_that_changes_nothing_is_warned_of(small_run, tmp_path, cap
     assert any("trains plain GRPO" in w for w in run.meta["warnings"])
     assert "trains plain GRPO" in caplog.text
     assert "warnings" not in small_run("advantage=a_grae").meta
-    assert "warnings" not in small_run("advantage=grpo", "advantage/match=l1", "train.num_steps=4").meta
+    assert "warnings" not in small_run("advantage=grpo", "advantage/match=l1").meta

@@ -40,7 +40,10 @@ def assert_same(run, other):
 
 
 def test_sampling_defaults_act_nowhere(small_run, plain, tmp_path, caplog):
-    """Training, validation, both evaluations and the saving of checkpoints and model are those of plain nano."""
+    """Training, validation, both evaluations and the saving of checkpoints and model are those of plain nano.
+
+    Each of them alone, where they hide each other: tests/models/test_generation.py.
+    """
     caplog.set_level(logging.INFO, logger="agrae_lab")
     run = small_run(f"model.path={nano_with(tmp_path / 'model', **SAMPLING_DEFAULTS)}", *SHORT, root=tmp_path / "runs")
     assert run.status == "done"
@@ -56,25 +59,23 @@ def test_sampling_defaults_act_nowhere(small_run, plain, tmp_path, caplog):
     assert all(f"{key} = " in lines[0] for key in SAMPLING_DEFAULTS if key != "use_cache")
 
 
-def test_min_p_alone(small_run, plain, tmp_path):
-    run = small_run(f"model.path={nano_with(tmp_path / 'model', min_p=0.9)}", *SHORT, root=tmp_path / "runs")
-    assert_same(run, plain)
-
-
 def test_sampling_defaults_beside_an_adapter(small_run, tmp_path):
     pytest.importorskip("peft", reason="peft is not installed (extra: lora)")
     lora = "+model.lora={rank: 2, alpha: 4}"
     paths = [nano_with(tmp_path / "own", **SAMPLING_DEFAULTS), nano_with(tmp_path / "none")]
-    assert_same(*(small_run(f"model.path={p}", lora, *SHORT, root=tmp_path / f"runs-{i}") for i, p in enumerate(paths)))
+    words = [lora, *SHORT, "train.num_steps=1"]
+    assert_same(*(small_run(f"model.path={p}", *words, root=tmp_path / f"runs-{i}") for i, p in enumerate(paths)))
 
 
+@pytest.mark.slow
 def test_a_tokenizer_without_an_end_takes_the_models(small_run, plain, tmp_path):
+    """In a whole run; that it is taken: tests/models/test_generation.py."""
     path = nano_with(tmp_path / "model", tokenizer_ends=False)
     run = small_run(f"model.path={path}", *SHORT, root=tmp_path / "runs")
     assert_same(run, plain)
 
 
-@pytest.mark.parametrize("with_the_tokenizers", [False, True])
+@pytest.mark.parametrize("with_the_tokenizers", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_every_end_of_a_completion_counts_everywhere(small_run, tmp_path, caplog, with_the_tokenizers):
     caplog.set_level(logging.INFO, logger="agrae_lab")
     star = token_id("*")

@@ -45,9 +45,10 @@ def test_equal_prompts_are_computed_once_and_the_samples_are_the_same(nano):
 
 
 def test_a_run_ends_with_the_same_weights_as_without(small_run, tmp_path, monkeypatch):
-    shared = small_run("train.num_generations=8")
+    words = ["train.num_generations=8", "train.num_steps=2"]
+    shared = small_run(*words)
     monkeypatch.setattr(module, "_WHOLE_MODEL", ())
-    own = small_run("train.num_generations=8", root=tmp_path)
+    own = small_run(*words, root=tmp_path)
     completions = [
         pd.concat(map(pd.read_parquet, sorted(run.path.glob("rollouts/*")))).completion for run in (shared, own)
     ]

@@ -1,5 +1,6 @@
 """Estimators in stock TRL: the sampling policy's log-probs, the policy's tokens, and correctness of mixtures."""
 
+import itertools
 from dataclasses import dataclass
 
 import pytest
@@ -77,9 +78,18 @@ def move_adapter(model, *, seed):
             parameter.data.normal_(std=0.2)
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.1])
-@pytest.mark.parametrize("steps_per_generation", [1, 2])  # TRL scores the sampled tokens itself with 2 alone
-@pytest.mark.parametrize("is_trained_on", [False, True])  # then the reference is an adapter too, named "ref"
+def quick_and_slow(quick, others):
+    """Return the cases of a test; the others have no path of their own in the code and run by `make test-slow`."""
+    return [*quick, *(pytest.param(*case, marks=pytest.mark.slow) for case in others)]
+
+
+# is_trained_on: then the reference is an adapter too, named "ref"; steps_per_generation: TRL scores the sampled tokens
+# itself with 2 alone
+ADAPTERS = [(False, 1, 0.1), (True, 1, 0.1), (True, 2, 0.1), (False, 2, 0.0)]
+OTHERS = [case for case in itertools.product((False, True), (1, 2), (0.0, 0.1)) if case not in ADAPTERS]
+
+
+@pytest.mark.parametrize(("is_trained_on", "steps_per_generation", "beta"), quick_and_slow(ADAPTERS, OTHERS))
 def test_an_adapters_scores_are_its_own(tmp_path, beta, steps_per_generation, is_trained_on):
     peft = pytest.importorskip("peft", reason="peft is not installed (extra: lora)")
     lora = peft.LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
@@ -130,7 +140,10 @@ def tool_rollouts(tokenizer):
 
 
 @pytest.mark.filterwarnings("ignore:.*rollout_func.*")
-@pytest.mark.parametrize("advantage", ["entropy_advantage", "rl_zvp", "ds_grpo", "unlikeliness", "opo", "reinforce_pp"])
+@pytest.mark.parametrize(
+    "advantage",
+    quick_and_slow(["entropy_advantage", "opo", "rl_zvp"], [("ds_grpo",), ("unlikeliness",), ("reinforce_pp",)]),
+)
 def test_tokens_of_an_environment_are_not_the_policys(tmp_path, advantage):
     _, tokenizer = load_model("nano", dtype="float32")
     trainer = trainer_of(
@@ -214,15 +227,23 @@ def test_a_completion_whose_correctness_is_not_known_is_left_out(tmp_path):
     assert (trainer.kept["advantages"][unknown] == 0).all()
 
 
-@pytest.mark.parametrize("advantage", ["a_grae", "hard_focused", "w_reinforce", "psr", "max_rl", "grpo_lead"])
-@pytest.mark.parametrize("functions", [(correct, form), (signed,)])
+UNSAID = [("a_grae", (correct, form)), ("a_grae", (signed,)), ("grpo_lead", (signed,))]
+OTHERS_UNSAID = [
+    (name, functions)
+    for name in ("a_grae", "hard_focused", "w_reinforce", "psr", "max_rl", "grpo_lead")
+    for functions in ((correct, form), (signed,))
+    if (name, functions) not in UNSAID
+]
+
+
+@pytest.mark.parametrize(("advantage", "functions"), quick_and_slow(UNSAID, OTHERS_UNSAID))
 def test_rewards_that_do_not_say_what_is_correct_are_refused_with_the_remedy(tmp_path, advantage, functions):
     trainer = trainer_of(tmp_path, advantage, functions=functions)
     with pytest.raises(ValueError, match=r'which completions are correct.*with_advantage\(\.\.\., correct="'):
         trainer.train()
 
 
-@pytest.mark.parametrize("advantage", ["grpo", "dr_grpo", "rloo"])
+@pytest.mark.parametrize("advantage", quick_and_slow(["grpo"], [("dr_grpo",), ("rloo",)]))
 def test_an_estimator_that_needs_no_correctness_takes_any_rewards(tmp_path, advantage):
     trainer_of(tmp_path, advantage, functions=(correct, form, signed)).train()
 
@@ -275,15 +296,16 @@ def test_an_estimator_of_ones_own_in_one_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("advantage", "scale_rewards", "functions"),
-    [
-        ("grpo", "group", [correct]),
-        ("grpo", "group", [shares]),
-        ("grpo", "group", [unsure]),
-        ("grpo", "group", [correct, form]),
-        ("lite_ppo", "batch", [correct]),
-        ("lite_ppo", "batch", [unsure]),
-        ("dr_grpo", "none", [shares]),
-    ],
+    quick_and_slow(
+        [
+            ("grpo", "group", [shares]),
+            ("grpo", "group", [unsure]),
+            ("grpo", "group", [correct, form]),
+            ("lite_ppo", "batch", [unsure]),
+            ("dr_grpo", "none", [shares]),
+        ],
+        [("grpo", "group", [correct]), ("lite_ppo", "batch", [correct])],
+    ),
 )
 def test_the_trl_flavor_is_stock_trl_bit_for_bit(tmp_path, advantage, scale_rewards, functions):
     """TRL's own advantages of the same step, before ours replace them, invalid completions included."""

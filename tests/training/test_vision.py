@@ -117,7 +117,12 @@ def test_every_completion_is_scored_with_its_own_prompts_images(whole):
     assert first["mean_logprob"].tolist() == pytest.approx(log_probs_of(run, first), abs=1e-5)
 
 
+IN_SHORT = ["qwen2_5_vl", *(pytest.param(model, marks=pytest.mark.slow) for model in ("idefics3", "llava"))]
+
+
+@pytest.mark.parametrize("whole", IN_SHORT, indirect=True)
 def test_micro_batches_and_checkpointing_change_nothing(whole, small_vision_run):
+    """Splitting and shuffling quickly for all models: test_two_updates_on_a_batch_score_the_same_images."""
     model, run = whole
     again = small_vision_run(model, "micro", "hardware.per_device_batch_size=4", "hardware.gradient_checkpointing=true")
     train(again, problem_sets(again.config))
@@ -127,6 +132,7 @@ def test_micro_batches_and_checkpointing_change_nothing(whole, small_vision_run)
     assert distance(weights(run), weights(again)) < 1e-3 * moved
 
 
+@pytest.mark.parametrize("whole", IN_SHORT, indirect=True)
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(whole, small_vision_run):
     model, run = whole
     cut = small_vision_run(model, "cut")
@@ -167,15 +173,16 @@ def test_lora_adapts_both_parts_is_resumed_and_saves_a_whole_model(model, small_
 @pytest.fixture(scope="module")
 def by_two_processes(room):
     """Model → (run of one process, the same by two), on the same rollouts."""
+    short = ["train.num_steps=2", "train.validate_every=0"]
     pairs, words = {}, []
     for model in ("qwen2_5_vl", "llava"):
         one, two = (
-            runs.read_run(runs.create_run(vision_config(room / kind / model, room / "models" / model)))
+            runs.read_run(runs.create_run(vision_config(room / kind / model, room / "models" / model, *short)))
             for kind in ("one", "two")
         )
         train(one, problem_sets(one.config))
         pairs[model] = (one, two)
-        words += [two.path, one.path, 4]
+        words += [two.path, one.path, 2]
     run_processes(*REPLAY, *words)
     return pairs
 

@@ -76,11 +76,12 @@ def _settled(lab: Lab) -> bool:
 
 
 def test_what_was_submitted_is_carried_through_without_the_command(lab: Lab, make_runs: MakeRuns) -> None:
-    todo = make_runs("ok", "raise", "sigkill")
-    assert len(_submit_here(lab, todo)) == 3
+    """A run that ends well: the next test."""
+    todo = make_runs("raise", "sigkill")
+    assert len(_submit_here(lab, todo)) == 2
     wait_until(lambda: _settled(lab), seconds=SECONDS)
-    assert lab.statuses() == {"ok 0": "done", "raise 1": "failed", "sigkill 2": "failed"}
-    assert lab.runs()["raise 1"].meta["error"] == "RuntimeError: the reward is on fire"
+    assert lab.statuses() == {"raise 0": "failed", "sigkill 1": "failed"}
+    assert lab.runs()["raise 0"].meta["error"] == "RuntimeError: the reward is on fire"
     assert "=== attempt" in (todo[0].path / "log.txt").read_text()
 
 

@@ -26,17 +26,32 @@ NUM_SAMPLES = 10
 PROBLEMS = 40
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("night")
+
+
 @pytest.fixture
-def night(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> StudyLab:
-    """Two cells of two seeds, evaluated: of 40 problems, arm ok solves (1 + steps + seed) of 10 samples each."""
-    made = StudyLab.make(lab, monkeypatch)
+def night(lab: Lab, place: Path, monkeypatch: pytest.MonkeyPatch) -> StudyLab:
+    """Two cells of two seeds, evaluated: of 40 problems, arm ok solves (1 + steps + seed) of 10 samples each.
+
+    Launched once; every test finds the lab in the same place, as it was then.
+    """
+    here, launched = place / "lab", place / "launched"
+    shutil.rmtree(here, ignore_errors=True)
+    shutil.copytree(lab.conf, here / "conf")
+    made = StudyLab.make(Lab(here / "conf", here / "root"), monkeypatch)
     made.write(axes={"grid": {"arm": ["ok"], "train.num_steps": [1, 2]}}, seeds=[0, 1])
+    if launched.exists():
+        shutil.copytree(launched, made.root)
+        return made
     assert made.do("run") == 0
     for run in runs.list_runs(made.root):
         share = 1 + run.config["train"]["num_steps"] + run.seed
         _write_samples(run.path / "eval" / f"{BENCHMARK}-1234abcd" / "samples.parquet", np.arange(PROBLEMS) % share + 1)
         _write_samples(made.root / "base" / f"{BENCHMARK}-1234abcd" / "samples.parquet", np.ones(PROBLEMS, dtype=int))
         runs.update_meta(run.path, base_eval={BENCHMARK: f"base/{BENCHMARK}-1234abcd/samples.parquet"})
+    shutil.copytree(made.root, launched)
     return made
 
 

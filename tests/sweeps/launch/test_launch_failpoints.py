@@ -136,7 +136,11 @@ def test_a_protocol_broken_at_a_write_resumes(protocol: ProtocolLab, capfd, name
     assert protocol.looks() == protocol.looks(whole)
 
 
-@pytest.mark.parametrize("kind", failpoints.KINDS)
+# All kinds at one write: tests/runs/test_failpoints.py.
+@pytest.mark.parametrize(
+    "kind",
+    [kind if kind in ("torn", "full") else pytest.param(kind, marks=pytest.mark.slow) for kind in failpoints.KINDS],
+)
 @pytest.mark.parametrize(
     ("name", "words"), [("table", ("collect", "--out", "runs.csv")), ("archive", ("export", "--out", "night.tar.gz"))]
 )
