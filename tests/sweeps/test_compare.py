@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from agrae_lab import runs
@@ -50,6 +52,7 @@ SMALL = [
 def own(tmp_path, monkeypatch):
     """A folder with the user's file, as the working directory; returns the file's name."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # another test's
     (tmp_path / "mine.py").write_text(OWN)
     return "mine.py"
 

@@ -18,7 +18,7 @@ from tests import forked
 from tests.training.conftest import SMALL
 from tests.training.test_runs_end_to_end import TIMES
 
-ONE = ("advantage=a_grae", *SMALL, "train.num_steps=4", "evaluation.at_steps=[2]")
+ONE = ("advantage=a_grae", *SMALL, "train.num_steps=4", "train.sampling_rounds=2", "evaluation.at_steps=[2]")
 SWEEP = ("+experiment=a_grae", *ONE)  # the same run as one of an experiment, by a worker that a sweep starts
 
 # name → ordinals of its writes; "checkpoint: 1" is the one after step 2
@@ -28,6 +28,7 @@ WRITES = {
     "progress": (2,),
     "metrics": (1, 3),
     "rollouts": (1, 3),
+    "dropped rollouts": (1,),
     "checkpoint": (1,),
     "checkpoint list": (1, 2),
     "model": (1, 2),
@@ -111,7 +112,8 @@ def files(run: runs.Run) -> list[Path]:
     base = run.base_samples_path("countdown_test")
     assert base is not None
     found = [base, run.samples_path("countdown_test"), run.step_samples_path(2, "countdown_test")]
-    return [run.metrics_path, *run.rollout_paths(), *found]
+    dropped = sorted((run.path / "rollouts").glob("dropped-*.parquet"))
+    return [run.metrics_path, *run.rollout_paths(), *dropped, *found]
 
 
 def assert_equal_or_named(mine: Path, theirs: Path) -> None:

@@ -152,7 +152,7 @@ def test_unfinished_runs_end_in_a_cross_and_enter_no_mean(study: Study) -> None:
     assert (broken_off.get_marker(), broken_off.get_markevery()) == ("x", [-1])
     assert len(broken_off.get_xdata()) == 15
     assert len(lines["GRPO"].get_xdata()) == 36
-    assert "is an unfinished run. No mean includes it" in description(entropy, table)
+    assert "that diverged or is unfinished. No mean includes it" in description(entropy, table)
 
 
 def test_a_collapse_is_ringed_at_its_step_in_every_step_figure(study: Study) -> None:

@@ -45,6 +45,7 @@ def test_every_name_of_a_study_or_search_has_its_walk() -> None:
         "progress",
         "metrics",
         "rollouts",
+        "dropped rollouts",
         "checkpoint",
         "checkpoint list",
         "model",
