@@ -10,16 +10,17 @@ import pytest
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Files that take half a minute or more: two processes that share the files in turn begin with these.
+# Files that take half a minute or more: processes that share the files in turn begin with these.
 LONG = (
-    *("test_command_line", "test_vision", "test_runs_end_to_end", "test_recipes", "test_html_browser", "test_search"),
-    *("test_protocol", "test_protocol_nano", "test_documents"),
+    *("test_compare", "test_executor", "test_command_line", "test_distributed", "test_protocol", "test_recipes"),
+    *("test_losses", "test_study_launch", "test_estimators_in_training", "test_config", "test_paper_experiments"),
+    *("test_vision", "test_dynamic_sampling", "test_trl_adapter", "test_documents", "test_gaps", "test_search"),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long files first; the rest keeps its order."""
-    items.sort(key=lambda item: item.path.stem not in LONG)
+    """Put the long files first, the longest before the others; the rest keeps its order."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 def pytest_collection_finish() -> None:
