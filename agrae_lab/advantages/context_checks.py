@@ -8,18 +8,19 @@ Shapes: P prompts, G completions, T tokens.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from agrae_lab.advantages.estimator import Context
 
 _TOKEN_FIELDS = ("entropies_PGT", "logprobs_PGT", "mask_PGT")
 
 
-def check_context(context: Context, rewards_PG: Tensor, *, requires: frozenset[str]) -> None:
+def check_context(context: Any, rewards_PG: Tensor, *, requires: frozenset[str]) -> None:
     """Check the shapes of all inputs given, and the values of those that enter the advantages.
+
+    Args:
+        context: a Context (estimator.py, which imports this file).
+        requires: inputs that the estimator needs, out of estimator.INPUTS.
 
     Raises:
         ValueError: an input has another shape than the rewards ask for; ω or correctness is outside [0, 1]; a length is
@@ -39,7 +40,7 @@ def check_context(context: Context, rewards_PG: Tensor, *, requires: frozenset[s
             _check_all(is_fine_PGT, values_PGT, field, "numbers at completion tokens, where the mask is 1")
 
 
-def _check_shapes(context: Context, rewards_PG: Tensor) -> None:
+def _check_shapes(context: Any, rewards_PG: Tensor) -> None:
     num_prompts, shape = len(rewards_PG), list(rewards_PG.shape)
     for field in ("correct_PG", "lengths_PG"):
         if (given := getattr(context, field)) is not None:
