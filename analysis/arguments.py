@@ -47,12 +47,14 @@ def read_words(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         key, equals, value = word.partition("=")
         known = list(dict.fromkeys((*KEYS, *SIMULATION_KEYS)))
-        if word.startswith("-"):
-            known, equals, value = list(FLAGS), "=", ""
-        if key not in known or not equals:
+        if is_flag := word.startswith("-"):
+            known = list(FLAGS)
+            if key in known and equals:
+                raise UsageError(f"cannot read {word!r}: {key} takes no value; give {key}, or leave it out")
+        if key not in known or not (equals or is_flag):
             hint = " ".join(filter(None, (close_match(key, known), f"give {FORMS}")))
             raise UsageError(f"cannot read {word!r}; {hint}")
-        if not value and key not in FLAGS:
+        if not value and not is_flag:
             raise UsageError(f"cannot read {word!r}: it has no value; give {FORMS}")
         if key in given:
             raise UsageError(f"{key} is given twice; leave one out")

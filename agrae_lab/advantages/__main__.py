@@ -23,7 +23,7 @@ _WIDTH = 24  # of the names
 
 
 def main(arguments: list[str]) -> int:
-    """Run a command; return 0, 1 if a checked link breaks a law it declares, or 2 for a wrong command line."""
+    """Run a command; return 0, 1 if a checked link has a fault (docstring, law, state), or 2 for a wrong line."""
     command, *rest = arguments or ["table"]
     try:
         if command in ("-h", "--help", "help"):
@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> int:
             _write(command, rest)
         elif command == "show":
             print("\n\n".join(_details(rest)))
+        elif rest:
+            raise ValueError(f"table takes no words, got {rest[0]!r}; `show {rest[0]}` prints one estimator")
         else:
             print(table())
     except (ValueError, ModuleNotFoundError) as error:
@@ -85,9 +87,9 @@ def _details(names: list[str]) -> list[str]:
 def _write(command: str, arguments: list[str]) -> None:
     write, out = {"page": (page.write, "docs"), "configs": (configs.write, "conf")}[command]
     for argument in arguments:
-        if not argument.startswith("out="):
-            raise ValueError(f"{command} takes out=<directory>, not {argument!r}")
         out = argument.removeprefix("out=")
+        if out == argument or not out:
+            raise ValueError(f"{command} takes out=<directory>, not {argument!r}")
     for path in write(Path(out)):
         print(path)
 

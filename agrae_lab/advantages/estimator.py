@@ -31,6 +31,7 @@ from torch import Tensor
 
 from agrae_lab.advantages import external
 from agrae_lab.advantages.chain import Chain, links_in
+from agrae_lab.advantages.context_checks import check_context
 from agrae_lab.advantages.properties import laws
 from agrae_lab.advantages.settings import Link
 from agrae_lab.advantages.statistics import widened
@@ -218,12 +219,13 @@ class Estimator:
                 None and {}: nothing yet.
 
         Returns:
-            Advantages [P, G], or [P, G, T] if `is_token_level`, in the dtype of the rewards; and the new state, which
-            JSON can hold and a checkpoint must.
+            Advantages [P, G], or [P, G, T] if `is_token_level`, in the dtype of the rewards, float32 for narrower
+            ones; and the new state, which JSON can hold and a checkpoint must.
 
         Raises:
             ValueError: not two-dimensional, not floating point, infinite rewards, G below the base's minimum, a missing
-                input in the context that a link requires, or `correct_PG` of another shape.
+                input in the context that a link requires, or one of another shape or out of its range
+                (`context_checks.py`).
         """
         rewards_PG, context = widened(rewards_PG), (context or Context()).in_float32()
         self._check(rewards_PG, context)
@@ -292,12 +294,8 @@ class Estimator:
                 f"{self.base.name} compares completions within a group and needs at least "
                 f"{self.min_group_size} completions a prompt, got G = {rewards_PG.shape[1]}"
             )
-        if (given := context.correct_PG) is not None and given.shape != rewards_PG.shape:
-            raise ValueError(
-                f"Context.correct_PG must have the shape of the rewards, {list(rewards_PG.shape)}, "
-                f"got {list(given.shape)}"
-            )
         for name in sorted(self.requires):
             fields, words = INPUTS[name]
             if any(getattr(context, f) is None for f in fields):
                 raise ValueError(f"advantage {self.name!r} needs {words} (Context.{', '.join(fields)})")
+        check_context(context, rewards_PG, requires=self.requires)

@@ -7,6 +7,7 @@ a line here, a new link a file in the folder of its slot.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from agrae_lab.advantages.construction import make_link, make_slot, with_fields
 from agrae_lab.advantages.estimator import (
     FLAVORS,
     SLOTS,
+    Empty,
     Estimator,
     field_names,
     links,
@@ -105,21 +107,22 @@ def from_slots(name: str, slots: Mapping[str, Any], *, flavor: str = "paper") ->
 def differences_from_preset(estimator: Estimator) -> list[str]:
     """Return the differences from the preset of the estimator's name (paper flavor), in words fit for a file name.
 
-    Another link stands by its name, another value as `field=value`, the official flavor as `official`.
+    Another link stands by its name, an emptied slot as `slot=none`, another value as `field=value`, and another flavor
+    by its name.
     """
     own = {slot: part for slot in SLOTS if (part := getattr(estimator, slot)).name == estimator.name}
     if estimator.name in preset_names():
-        plain, official = make(estimator.name), make(estimator.name, flavor=estimator.flavor)
+        plain, in_flavor = make(estimator.name), make(estimator.name, flavor=estimator.flavor)
     elif own:  # an own link stands for the estimator that bears its name
         unchanged = {slot: type(part)() for slot, part in own.items()}
-        plain, official = make("grpo", **unchanged), make("grpo", flavor=estimator.flavor, **unchanged)
+        plain, in_flavor = make("grpo", **unchanged), make("grpo", flavor=estimator.flavor, **unchanged)
     else:
         return []
-    words = [] if official.same_formula(plain) else [estimator.flavor]
+    words = [] if in_flavor.same_formula(plain) else [estimator.flavor]
     for slot in SLOTS:
-        given, preset = getattr(estimator, slot), getattr(official, slot)
+        given, preset = getattr(estimator, slot), getattr(in_flavor, slot)
         if given.name != preset.name:
-            words.append(given.name)
+            words.append(f"{slot}={Empty.name}" if isinstance(given, Empty) else given.name)
         for link in links_in(given):
             differences = _link_differences(slot, link, preset, flavor=estimator.flavor)
             words += differences if link is given else [f"{link.name}.{word}" for word in differences]
@@ -134,7 +137,13 @@ def _link_differences(slot: str, link: Any, preset: Any, *, flavor: str) -> list
     if type(link) is not type(preset):
         is_known = hasattr(link, "TARGET") or link.name in links(slot)
         preset = make_link(slot, name_settings(link), flavor=flavor) if is_known else link
-    return words + [f"{f}={getattr(link, f)}" for f in field_names(link) if getattr(link, f) != getattr(preset, f)]
+    values = {f: getattr(link, f) for f in field_names(link) if getattr(link, f) != getattr(preset, f)}
+    return words + [f"{field}={_fit_for_a_file(value)}" for field, value in values.items()]
+
+
+def _fit_for_a_file(value: Any) -> str:
+    """Return a value with an underscore for what a file name cannot hold: {'accuracy': 1.0} is accuracy_1.0."""
+    return re.sub(r"[^\w.+=-]+", "_", str(value), flags=re.ASCII).strip("_")
 
 
 def without_idle_match(estimator: Estimator) -> Estimator:

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from agrae_lab import advantages
 from agrae_lab.config import held_out, losses, schema
 from agrae_lab.config.code_fingerprints import evaluation_code, training_code
+from agrae_lab.config.keys import ARM_NAME
 from agrae_lab.models.load import fingerprint_model, local_path
 from agrae_lab.runs import SCHEMA_VERSION, Comparison
 from agrae_lab.runs.processes import Layout
@@ -75,6 +76,7 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         if config["arm"] is None:
             is_preset = known.name in advantages.preset_names() and not advantages.differences_from_preset(known)
             config["arm"] = config["method"] if is_preset else _name_of(estimator, changes)
+        _check_names(config)
         _check_steps(config)
         _check_batch(config, min_group_size=estimator.min_group_size)
         config["model_fingerprint"] = _fingerprint_local(config["model"]["path"])
@@ -184,6 +186,16 @@ def _name_of(estimator: advantages.Estimator, changes: Sequence[str]) -> str:
     return "+".join(parts)[:60]
 
 
+def _check_names(config: Mapping[str, Any]) -> None:
+    """Check that the names made from the advantage and the loss can name files, as a given arm must."""
+    for key in ("method", "arm"):
+        if not ARM_NAME.holds(config[key]):
+            raise ConfigError(
+                f"{key}: made from advantage and loss, it must be {ARM_NAME}, got {config[key]!r}. Give an own class "
+                "another `name`, or choose another advantage.name"
+            )
+
+
 def canonical(estimator: advantages.Estimator) -> advantages.Estimator:
     """Return the estimator under the name of the preset that it equals, else of its base."""
     for flavor in advantages.FLAVORS:
@@ -217,10 +229,12 @@ def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
     if unknown := set(chosen) - {"name", "flavor", *advantages.SLOTS}:
         known = ", ".join(("name", "flavor", *advantages.SLOTS))
         raise ConfigError(f"advantage has no key {', '.join(sorted(unknown))}; it has {known}")
-    if chosen["flavor"] not in advantages.FLAVORS:
+    if (flavor := chosen.get("flavor")) not in advantages.FLAVORS:
         *others, last = advantages.FLAVORS
-        raise ConfigError(f"advantage.flavor must be {', '.join(others)} or {last}, got {chosen['flavor']!r}")
-    return advantages.from_slots(chosen["name"], chosen, flavor=chosen["flavor"])
+        raise ConfigError(f"advantage.flavor must be {', '.join(others)} or {last}, got {flavor!r}")
+    if not isinstance(name := chosen.get("name"), str):
+        raise ConfigError(f"advantage.name must be a preset's name or another text, got {name!r}")
+    return advantages.from_slots(name, chosen, flavor=flavor)
 
 
 def _check_parts(estimator: advantages.Estimator, section: Mapping[str, Any]) -> None:
@@ -263,10 +277,10 @@ def problem_sets(
         sets[name] = load_problems(
             task, "test", file=benchmark["file"], data_dir=folder, limit=limit, on_bad_rows=report
         )
-    if len(sets["train"]) < (needed := config["train"]["num_prompts"]):
+    if (num_left := len(sets["train"])) < (needed := config["train"]["num_prompts"]):
         raise ConfigError(
-            f"task.train_file holds {len(sets['train'])} problems, fewer than train.num_prompts = {needed}; "
-            "lower train.num_prompts or give more problems"
+            f"train.num_prompts = {needed}, and {num_left} problems are left to train on; lower train.num_prompts or "
+            "give more problems"
         )
     _check_sampling(config["train"], num_problems=len(sets["train"]))
     return sets
@@ -285,7 +299,7 @@ def _check_sampling(train: Mapping[str, Any], *, num_problems: int) -> None:
         if num_problems < 2 * (needed := train["num_prompts"]):
             raise ConfigError(
                 f"train.{key}: up to train.num_prompts = {needed} other problems are drawn beside those of a step, and "
-                f"task.train_file holds {num_problems}; lower train.num_prompts or set train.{key}=null"
+                f"{num_problems} problems are left to train on; lower train.num_prompts or set train.{key}=null"
             )
 
 

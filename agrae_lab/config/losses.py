@@ -15,8 +15,8 @@ class LossKind:
     """Average and ratio of a loss.
 
     trl_type: TRL's `loss_type`.
-    needs: keys of the section `loss` that the loss needs; among the keys of LOSS_KEYS it ignores the others.
-    takes: keys of LOSS_KEYS that it may have.
+    needs: keys of the section `loss` that it must have.
+    takes: keys of the section `loss` that it may have. It ignores the other LOSS_KEYS.
     sequence_ratio: the probability ratio is one of a whole completion, the geometric mean over its tokens.
     own_tokens: a sum over tokens is divided by the tokens of its own update, not by an equal share of the step's.
     """
@@ -72,8 +72,8 @@ def checked(section: Mapping[str, Any]) -> dict[str, Any]:
                 other for other, other_kind in LOSSES.items() if key in (*other_kind.needs, *other_kind.takes)
             )
             raise ValueError(
-                f"loss.{key} = {section[key]} would have no effect: loss.name = {name} does not use it, {users} do. "
-                f"Set loss.{key}=null or choose another loss"
+                f"loss.{key} = {section[key]} would have no effect: loss.name = {name} does not use it, which is "
+                f"used by {users}. Set loss.{key}=null or choose another loss"
             )
     _check_pairs(section)
     return section

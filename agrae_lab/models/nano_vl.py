@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import random
 import string
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -157,11 +158,17 @@ def make(path: Path, *, num_steps: int = NUM_STEPS, seed: int = SEED) -> None:
     model = Qwen2_5_VLForConditionalGeneration(make_config(tokenizer))
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.eos_token_id = tokenizer.eos_token_id
+    with tempfile.TemporaryDirectory() as place:  # so that an interrupted training leaves `path` as it was
+        _save(model, tokenizer, Path(place))
+        processor = load_processing(place)
+    imitate(model, processor, num_steps=num_steps, rng=random.Random(seed))
+    _save(model, tokenizer, path)
+
+
+def _save(model: Qwen2_5_VLForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
     (path / "preprocessor_config.json").write_text(json.dumps(IMAGE_PROCESSOR, indent=2) + "\n")
-    imitate(model, load_processing(str(path)), num_steps=num_steps, rng=random.Random(seed))
-    model.save_pretrained(path)
 
 
 if __name__ == "__main__":

@@ -134,6 +134,7 @@ def _restrict(answers: Answers, problems: Collection[str]) -> Answers:
         codes_Pn=answers.codes_Pn[kept],
         rightness=tuple(answers.rightness[i] for i in kept),
         disputed=tuple(found for found in answers.disputed if found[0] in problems),
+        right_unanswered_P=answers.right_unanswered_P[kept],
     )
 
 
@@ -164,7 +165,10 @@ def vote_table(votes: Votes) -> pd.DataFrame:
 
 
 def vote_gain_table(votes: Votes, reference: str) -> pd.DataFrame:
-    """Return maj@k of every arm minus the reference's on the same problems; no rows without the reference's answers."""
+    """Return maj@k of every trained arm but the reference, minus the reference's on the same problems.
+
+    Without the reference's answers there are no rows.
+    """
     arms = [arm for arm in votes.arms if arm not in (reference, BASE)]
     if reference not in votes.arms or not arms:
         return pd.DataFrame()

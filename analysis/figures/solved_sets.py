@@ -101,12 +101,12 @@ def caption(table: pd.DataFrame) -> str:
 def details(table: pd.DataFrame) -> Sequence[str]:
     """Return the marks, the tests, the effect of chance, and the setting."""
     net = table["kind"] == NET
-    tests = " and ".join(table["test"].dropna().unique())
+    tests = " and ".join(table.loc[net & table["p_value"].notna(), "test"].unique())
     ways = " and ".join(way for way in table.loc[~net & table["lo"].notna(), "method"].unique())
     unfinished = ", ".join(map(label, table.loc[table["unfinished"], "arm"].unique()))
     return (
         f"Lines: pointwise intervals ({ways}). Diamond: net change, the difference in Pass@n.",
-        f"p: test of no net change ({tests}), adjusted by Holm over the arms of a panel.",
+        f"p: test of no net change ({tests}), adjusted by Holm over the arms of a panel." if tests else "",
         "A problem that both models solve rarely is gained or lost by chance. Some gains and losses are therefore "
         "expected without any change of the model; their number depends on n.",
         describe_setting(table[net]),
@@ -133,8 +133,8 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
                 linewidth=0.9,
             )
         ax.plot(net["x"], net["height"], "D", color=hue, markersize=3)
-        for p_value, method in zip(net["p_holm"], net["method"], strict=True):
-            text, place = _p_text(p_value, method), ax.get_yaxis_transform()
+        for p_value, method, change in zip(net["p_holm"], net["method"], net["estimate"], strict=True):
+            text, place = _p_text(p_value, method, change=change), ax.get_yaxis_transform()
             ax.text(1.02, bars["height"].iloc[0], text, fontsize=6, va="center", transform=place)
     order = table[table["kind"] != NET].drop_duplicates("arm")
     ax.set_yticks(order["height"], [label(arm) for arm in order["arm"]])
@@ -144,7 +144,8 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     return ax
 
 
-def _p_text(p_value: float, method: str) -> str:
+def _p_text(p_value: float, method: str, *, change: float) -> str:
     if np.isnan(p_value):
-        return "no change" if method == NO_VARIATION else "too few"
+        unchanged = "no change" if change == 0 else "all problems alike"
+        return unchanged if method == NO_VARIATION else "too few"
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"

@@ -61,7 +61,9 @@ def _reward_words(run: Run) -> str:
     """Return a run's reward in words."""
     name, train = reward_name(run), run.config.get("train") or {}
     share, weight = train.get("overlong_share"), train.get("overlong_weight", 1.0)
-    penalty = "" if share is None else f" + {weight:g}·(soft overlong penalty of the last {share:.0%} of the tokens)"
+    penalty = (
+        "" if share is None else f" + {weight:g}·(soft overlong penalty of the last {100 * share:g}% of the tokens)"
+    )
     return f"{REWARDS.get(name, name)}{penalty}"
 
 

@@ -37,8 +37,7 @@ def g_pass_at_k(correct_P: np.ndarray, num_samples: int, ks: Sequence[int], *, t
     Raises:
         ValueError: τ outside [0, 1].
     """
-    if not 0 <= tau <= 1:
-        raise ValueError(f"tau={tau}: must be a share of the samples, from 0 to 1")
+    _check_share(tau)
     _check_counts(correct_P, num_samples)
     columns = [_tail_probability(correct_P, num_samples, k, max(1, _ceiling(tau * k))) for k in ks]
     return np.stack(columns, axis=1)
@@ -63,7 +62,12 @@ def cover_at(correct_P: np.ndarray, num_samples: int, taus: Sequence[float]) -> 
 
     The mean over problems is Cover@τ (arXiv 2510.08325); Pass@k is its average over τ with weight Beta(1, k). The
     share c/n estimates p, so with small n some problems with p near τ fall on the wrong side: report n beside it.
+
+    Raises:
+        ValueError: a τ outside [0, 1].
     """
+    for tau in taus:
+        _check_share(tau)
     _check_counts(correct_P, num_samples)
     least_T = np.array([_ceiling(tau * num_samples) for tau in taus])
     return (correct_P[:, None] >= least_T).astype(np.float64)
@@ -94,8 +98,8 @@ def area_under_curve(pass_K: np.ndarray, ks: Sequence[int]) -> np.ndarray:
 class SolvedSets:
     """Numbers of problems that two models solve at least once in n samples.
 
-    p_value is that of the exact two-sided McNemar test: a problem that only one model solves is as likely gained as
-    lost if neither model solves more. It is NaN where no problem is gained or lost. A problem that both models solve
+    p_value is that of the exact two-sided McNemar test. Null hypothesis: a problem that only one model solves is as
+    likely gained as lost. It is NaN where no problem is gained or lost. A problem that both models solve
     rarely may be gained or lost by chance alone.
     """
 
@@ -130,6 +134,11 @@ def _tail_probability(correct_P: np.ndarray, num_samples: int, k: int, least: in
 def _ceiling(value: float) -> int:
     """Return ⌈value⌉ without rounding error: 0.7 · 10 = 7.000000000000001 gives 7."""
     return math.ceil(round(value, 9))
+
+
+def _check_share(tau: float) -> None:
+    if not 0 <= tau <= 1:
+        raise ValueError(f"tau={tau}: must be a share of the samples, from 0 to 1")
 
 
 def _check_counts(correct_P: np.ndarray, num_samples: int) -> None:

@@ -55,7 +55,7 @@ class Sources:
     seed_variance: float
     seed_df: float
     fixed_variance: float  # from the base model's samples, where problems are fixed
-    num_seeds: int
+    num_seeds: int  # 1 for CHECKPOINTS, however many seeds are averaged
     no_interval_reason: str = ""  # "": there is an interval
     exact_p: float = np.nan
     is_share: bool = False  # one arm's own value, not a difference
@@ -111,7 +111,8 @@ def _choose_seeds(
     few = [arm for arm, numbers in seeds.items() if len(numbers) < 2]
     if few and len(seeds) > 1 and scope != CHECKPOINTS:  # one shared seed allows no pairing: each arm keeps its own
         own = {arm: common_seeds(strata, {arm: {}})[arm] for arm in seeds}
-        seeds, few = (own, []) if all(len(numbers) > 1 for numbers in own.values()) else (seeds, few)
+        few = [arm for arm, numbers in own.items() if len(numbers) < 2]
+        seeds = seeds if few else own
     if scope is None:
         return seeds, METHOD if seeds and not few else CHECKPOINTS
     if scope != CHECKPOINTS and (few or not seeds):

@@ -32,6 +32,7 @@ MIN_VARYING = 6  # with fewer, not even an exact test can reach 5 %: 2 · 0.5⁵
 TOO_FEW = f"none (fewer than {MIN_VARYING} problems differ)"
 NO_VARIATION = "none (all problems alike)"
 NO_SPREAD = "none (all seeds alike)"
+ALL_ABOVE = "none (all runs of one side are above all of the other)"
 
 SIMULATED = "min-p simulated from the recorded covariance"
 BONFERRONI = "Bonferroni, too few seeds for more"

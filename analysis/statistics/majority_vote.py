@@ -37,7 +37,11 @@ class Answers:
     codes_Pn: np.ndarray  # by sample number: index of the answer among the problem's answers, or NO_ANSWER
     rightness: tuple[np.ndarray, ...]  # for each problem [A]: 1 for an answer judged correct, else 0
     disputed: tuple[tuple[str, str], ...]  # (problem, text) judged both right and wrong: two answers
-    num_right_unanswered: int  # samples judged correct without an answer; they abstain
+    right_unanswered_P: np.ndarray  # samples judged correct without an answer; they abstain
+
+    @property
+    def num_right_unanswered(self) -> int:
+        return int(self.right_unanswered_P.sum())
 
     @property
     def num_samples(self) -> int:
@@ -122,7 +126,7 @@ def tally(
         codes_Pn=codes_Pn,
         rightness=tuple(rightness),
         disputed=tuple(disputed),
-        num_right_unanswered=int((abstains & correct_Pn & valid_Pn).sum()),
+        right_unanswered_P=(abstains & correct_Pn & valid_Pn).sum(axis=1),
     )
 
 

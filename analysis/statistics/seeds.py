@@ -18,7 +18,7 @@ from scipy import special
 from scipy import stats as scipy_stats
 
 from analysis.io.parquet import FrameError
-from analysis.statistics.evaluations import NO_SPREAD, SEEDS, Evaluations
+from analysis.statistics.evaluations import ALL_ABOVE, NO_SPREAD, SEEDS, Evaluations
 from analysis.statistics.intervals import LEVEL, Interval, satterthwaite, t_p_value, t_quantile, welch
 from analysis.statistics.passk import pass_at_k
 from analysis.statistics.spread import varies
@@ -69,8 +69,10 @@ def probability_of_improvement(ours_SM: np.ndarray, theirs_SM: np.ndarray, *, rn
     """
     plain = _resample_whole_seeds(lambda groups: _share_above(*groups), [ours_SM, theirs_SM], rng=rng)
     estimate = plain.estimate
-    if np.isnan(plain.lo) or not 0 < estimate < 1:
-        return replace(plain, lo=np.nan, hi=np.nan, method=NO_SPREAD)
+    if not 0 < estimate < 1:
+        return replace(plain, lo=np.nan, hi=np.nan, method=ALL_ABOVE)
+    if np.isnan(plain.lo):
+        return plain
     half = (plain.hi - estimate) / (estimate * (1 - estimate))
     lo, hi = special.expit(special.logit(estimate) + np.array([-half, half])).tolist()
     return replace(plain, lo=lo, hi=hi)

@@ -49,7 +49,8 @@ class Rule:
     num_comparisons: candidates × metrics.
 
     Raises:
-        ValueError: a value outside its range.
+        ValueError: a value outside its range, or so small an alpha for the comparisons that the last look cannot
+            call any difference different.
     """
 
     looks: tuple[int, ...]
@@ -69,6 +70,12 @@ class Rule:
             raise ValueError(f"alpha must lie between 0.001 and 0.2, got {self.alpha}")
         if self.num_comparisons < 1:
             raise ValueError(f"num_comparisons must be 1 or more, got {self.num_comparisons}")
+        if not _numbers_to_reject(self.looks, self.alpha / self.num_comparisons)[-1]:
+            raise ValueError(
+                f"alpha = {self.alpha:g} for {self.num_comparisons} comparisons leaves the last of the looks "
+                f"{list(self.looks)} too little error to call any difference different; raise alpha, compare less, or "
+                "leave out a look"
+            )
 
     @property
     def critical_values(self) -> tuple[float, ...]:
@@ -169,7 +176,8 @@ def spent(share: float, level: float) -> float:
 def critical_values(looks: tuple[int, ...], level: float, *, skewed: bool = True) -> tuple[float, ...]:
     """Return the critical value of |t| at each look, for one comparison at error `level` over all looks, [K].
 
-    A look with too little error to spend has an infinite value, and leaves its error to the next look.
+    A look with too little error to spend has an infinite value, and leaves its error to the next look. The last look
+    has no next one: `Rule` refuses looks and a level that leave it none.
 
     Args:
         skewed: the differences have skewness 1; False: they are normal, for comparison.
@@ -177,15 +185,23 @@ def critical_values(looks: tuple[int, ...], level: float, *, skewed: bool = True
     t_DK = _simulate_t(looks, skewed)
     is_open_D = np.ones(len(t_DK), dtype=bool)
     values = []
-    for look, num_seeds in enumerate(looks):
-        num_to_reject = round(spent(num_seeds / looks[-1], level) * len(t_DK)) - int((~is_open_D).sum())
-        if num_to_reject < _FEWEST_PATHS:
+    for look, num_to_reject in enumerate(_numbers_to_reject(looks, level)):
+        if not num_to_reject:
             values.append(np.inf)
             continue
         open_t = t_DK[is_open_D, look]
         values.append(float(np.partition(open_t, -num_to_reject - 1)[-num_to_reject - 1]))
         is_open_D &= t_DK[:, look] <= values[-1]
     return tuple(values)
+
+
+def _numbers_to_reject(looks: Sequence[int], level: float) -> list[int]:
+    """Return the number of simulated paths that each look newly rejects, [K]; 0 where it has too little to spend."""
+    numbers: list[int] = []
+    for num_seeds in looks:
+        due = round(spent(num_seeds / looks[-1], level) * _NUM_PATHS) - sum(numbers)
+        numbers.append(due if due >= _FEWEST_PATHS else 0)
+    return numbers
 
 
 @lru_cache(maxsize=4)

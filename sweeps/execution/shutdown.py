@@ -1,6 +1,7 @@
 """Early end of a sweep: stop levels, the signals that raise them, and signals to the runs' processes.
 
-    Ctrl-C              no more runs start, the active runs finish
+    Ctrl-C              no more runs start, the active runs finish; if failures have stopped new runs already, the
+                        active ones get SIGTERM
     again, or SIGTERM   the active runs get SIGTERM, and SIGKILL after GRACE_SECONDS
     and again           the active runs get SIGKILL at once
 

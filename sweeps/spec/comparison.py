@@ -55,7 +55,7 @@ def comparison_study(request: Request, freeze: Callable[[DictConfig], dict[str, 
     trained = tuple(name for name in names if name != BASE)
     _check_names(request, trained)
     configs = {name: _frozen(name, request.overrides, freeze) for name in trained}
-    _check_different(request, configs)
+    _check_different(configs)
     arms = {BASE: BASE} | {name: str(config["arm"]) for name, config in configs.items()}
     candidates = [arms[name] for name in request.candidates]
     plain = {
@@ -91,12 +91,13 @@ def until_clear(study: Study, *, budget: int, first_seed: int) -> Study:
         budget: number of seeds at which it ends undecided.
 
     Raises:
-        PlanError: the reference is the base model, or the budget is too small.
+        PlanError: the reference or a candidate is the base model, the budget is too small, or so is n for Pass@k.
     """
     comparison, trained = study.comparison, study.axes.grid[AXIS]
     assert comparison is not None
-    if comparison.reference == BASE:
-        raise PlanError(["--until-clear compares trained arms seed by seed; name another reference than base"])
+    for role, arms in (("reference", (comparison.reference,)), ("candidate", comparison.candidates)):
+        if BASE in arms:
+            raise PlanError([f"--until-clear compares trained arms seed by seed; name another {role} than {BASE}"])
     if budget < LOOKS[0]:
         raise PlanError([f"--until-clear needs a budget of at least {LOOKS[0]} seeds, got --seeds {budget}"])
     names = [re.sub(r"[^\w.-]", "-", arm)[:_LONGEST_ARM] for arm in (comparison.reference, *comparison.candidates)]
@@ -104,7 +105,7 @@ def until_clear(study: Study, *, budget: int, first_seed: int) -> Study:
         fault = f"--until-clear shortens the arms' names to {', '.join(names)}"
         raise PlanError([f"{fault}; give each class a short `name` of its own"])
     evaluation = compose([*study.base, override(AXIS, str(trained[0]))])["evaluation"]
-    ks = comparison.ks or (1, max(k for k in KS if 2 * k <= evaluation["num_samples"]))
+    ks = comparison.ks or _default_ks(evaluation["num_samples"])
     return parse_study(
         {
             "name": f"{study.name}-until-clear-{budget}",
@@ -120,6 +121,18 @@ def until_clear(study: Study, *, budget: int, first_seed: int) -> Study:
             },
         }
     )
+
+
+def _default_ks(num_samples: int) -> tuple[int, ...]:
+    """Return k = 1 and the largest k ≤ n/2, which are one for n = 2 and 3.
+
+    Raises:
+        PlanError: n = 1, which leaves no variance within a problem.
+    """
+    if not (ks := [k for k in KS if 2 * k <= num_samples]):
+        fault = f"--until-clear needs evaluation.num_samples of at least 2, got {num_samples}"
+        raise PlanError([f"{fault}; set evaluation.num_samples=2"])
+    return tuple(dict.fromkeys((ks[0], ks[-1])))
 
 
 def _check_names(request: Request, trained: Sequence[str]) -> None:
@@ -150,7 +163,7 @@ def _frozen(name: str, overrides: Sequence[str], freeze: Callable[[DictConfig], 
         raise PlanError([sentence if name in sentence else f"{name}: {sentence}"]) from error
 
 
-def _check_different(request: Request, configs: Mapping[str, Mapping[str, Any]]) -> None:
+def _check_different(configs: Mapping[str, Mapping[str, Any]]) -> None:
     """Check that the arms train different policies, under different names."""
     by_hash: dict[str, str] = {}
     by_arm: dict[str, str] = {}

@@ -36,7 +36,7 @@ _CLOSED = {"extra": "forbid", "strict": True}  # for pydantic: no unknown keys, 
 
 @dataclass(frozen=True)
 class Axes:
-    """Cells of a study: those of grid, zip, one_factor and list together, not crossed; without axes, the base alone."""
+    """Cells of a study: those of grid, zip, one_factor and cells together; without axes, the base alone."""
 
     grid: Annotated[Values, "Every combination of the values of these config keys."] = field(default_factory=dict)
     zip: Annotated[Values, "The first values of all these keys, then the second ones, and so on."] = field(
@@ -192,7 +192,10 @@ class Study:
     question: Annotated[str, "The question that the runs answer, for the reader of figures and reports."] = ""
     reference: Annotated[str, "The arm that the others are compared with; by default grpo."] = ""
     candidates: Annotated[tuple[str, ...], "The arms to compare with the reference; by default all others."] = ()
-    metrics: Annotated[tuple[str, ...], "What is compared, such as pass@1; by default k = 1, 16 and 256."] = ()
+    metrics: Annotated[
+        tuple[str, ...],
+        "What is compared, such as pass@1; by default k = 1, 16 and 256, as far as they are at most n/2.",
+    ] = ()
     smallest_effect: Annotated[str, "The smallest difference that matters; by default 1pp."] = ""
     base: Annotated[tuple[str, ...], "Hydra overrides that all cells share."] = ()
     axes: Axes = field(default_factory=Axes)
@@ -233,6 +236,7 @@ def describe_keys(section: Any = Study, prefix: str = "") -> Iterator[str]:
             yield from describe_keys(inner, f"{name}.")
             continue
         type_name = re.sub(r"<class '(\w+)'>|typing\.|collections\.abc\.|, \.\.\.(?=\])", r"\1", str(key_type))
+        type_name = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", type_name)
         type_name = type_name.replace("tuple", "list").replace("Mapping", "mapping")
         sentence = next(part for part in annotations[key.name].__metadata__ if isinstance(part, str))
         yield f"{name}: {type_name}{_default(key)}\n    {sentence}"

@@ -119,6 +119,12 @@ def test_the_table_is_tidy_and_the_summary_holds_it(demo_root, tmp_path: Path, m
         (["runs="], "cannot read 'runs=': it has no value"),
         (["--intersec", "runs=x"], "did you mean '--intersect'? give"),
         (["intersect=1"], "cannot read 'intersect=1'"),
+        (
+            ["runs=.", "--intersect=false"],
+            "cannot read '--intersect=false': --intersect takes no value; give --intersect",
+        ),
+        (["runs=.", "--intersect="], "--intersect takes no value"),
+        (["--runs=x"], "cannot read '--runs=x'"),
         (["runs=.", "runs=."], "runs is given twice"),
         (["audits", "x.csv"], "or audit <table.csv>"),
         (["runs=.", "seed=-1"], "seed=-1: must be a whole number of at least 0"),

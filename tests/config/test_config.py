@@ -15,6 +15,7 @@ from agrae_lab.config.help import help_text
 from agrae_lab.tasks.problems import shipped_file
 from tests.training.conftest import compose_config
 
+UNNAMED = ["advantage/sample=dynamic", "advantage/match=l1"]  # no preset
 EXPERIMENTS = sorted(p.stem for p in (CONF_DIR / "experiment").glob("*.yaml"))
 
 
@@ -77,7 +78,7 @@ def test_experiments_compose_and_name_their_command(name):
         (["model.path=/tmp"], "is a directory without config.json"),
         (["task.name=chess"], "unknown task 'chess'; choose from countdown"),
         (["task.train_file=nowhere.jsonl"], "task file nowhere.jsonl does not exist"),
-        (["train.num_prompts=4096"], "holds 2048 problems, fewer than train.num_prompts = 4096"),
+        (["train.num_prompts=4096"], "train.num_prompts = 4096, and 2048 problems are left to train on"),
         (["train.temperature=0"], "train.temperature must be a number above 0, got 0"),
         (["train.learning_rate=fast"], "train.learning_rate must be a number above 0, got 'fast'"),
         (["train.num_steps=2.5"], "train.num_steps must be a whole number of at least 1, got 2.5"),
@@ -114,6 +115,14 @@ def test_experiments_compose_and_name_their_command(name):
         (["advantage.base.epsilon=nan"], "advantage.base.epsilon must be at least 0 .*got nan"),
         (["tracking=wandb", "tracking.mode=foo"], "tracking.mode must be one of offline, online"),
         (["root=${nowhere}"], "nowhere"),
+        (["~advantage.flavor"], "advantage.flavor must be paper, official or trl, got None"),
+        (["~advantage.name"], "advantage.name must be .*text, got None"),
+        (["advantage.name=[grpo]"], r"advantage.name must be .*got \['grpo'\]"),
+        (
+            ["advantage.name='a grpo'", *UNNAMED],
+            "arm: made from advantage and loss, it must be 1 to 60 letters.*got 'a grpo'",
+        ),
+        (["advantage.name=base", *UNNAMED], "arm: made from advantage and loss, .* other than 'base'.*got 'base'"),
     ],
 )
 def test_bad_input_is_refused(overrides, message):
@@ -195,6 +204,13 @@ def test_the_seeds_of_one_method_lie_side_by_side():
         (["advantage=dr_grpo", "advantage.flavor=official", "loss=dr_grpo"], "dr_grpo+dr_grpo"),
         (["advantage=negative_dominant", "advantage.group.beta=0.2"], "negative_dominant+beta=0.2"),
         (["arm=mine"], "mine"),
+        (["advantage=a_grae", "advantage/sample=none", "advantage/match=l1"], "a_grae+sample=none+l1"),
+        (["advantage=a_grae", "advantage/group=none", "advantage/match=l1"], "a_grae+group=none+l1"),
+        (["advantage=a_grae", "advantage/sample=none"], "a_grae_group_only"),
+        (
+            ["advantage=gdpo", "advantage.base.weights={accuracy: 1, format: 0.5}"],
+            "gdpo+weights=accuracy_1.0_format_0.5",
+        ),
     ],
 )
 def test_an_arm_is_named_by_what_tells_it_apart(overrides, arm):

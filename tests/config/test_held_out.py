@@ -65,7 +65,7 @@ def test_a_share_that_cannot_be_is_refused(mine, share):
 
 
 def test_too_few_problems_left_are_named(mine):
-    with pytest.raises(ConfigError, match=r"holds 20 problems, fewer than train\.num_prompts = 64"):
+    with pytest.raises(ConfigError, match=r"train\.num_prompts = 64, and 20 problems are left to train on"):
         compose_config(f"task.train_file={mine}", "task.held_out=0.5")
 
 

@@ -36,7 +36,7 @@ def test_a_file_has_the_keys_that_its_loss_needs_and_a_source(path):
         (["loss=sapo", "loss.clip_low=0.1"], r"loss\.clip_low = 0\.1 would have no effect: loss\.name = sapo"),
         (["loss=cispo", "loss.clip_low=0.1"], r"loss\.clip_low = 0\.1 would have no effect: loss\.name = cispo"),
         (["loss=vespo", "loss.delta=4"], r"loss\.delta = 4\.0 would have no effect"),
-        (["loss=gspo", "loss.tau_positive=1"], r"loss\.tau_positive .* sapo do\. Set loss\.tau_positive=null"),
+        (["loss=gspo", "loss.tau_positive=1"], r"loss\.tau_positive .* used by sapo\. Set loss\.tau_positive=null"),
         (["loss.clip_high=null"], r"loss\.clip_high is missing .* grpo needs it"),
         (["loss.name=sapo", "loss.clip_low=null", "loss.clip_high=null"], r"loss\.tau_positive is missing"),
         (["loss.delta=1.2"], r"loss\.delta = 1\.2 must be above 1 \+ loss\.clip_high"),

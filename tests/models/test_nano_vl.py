@@ -131,3 +131,17 @@ def test_making_it_twice_gives_the_same_weights(tmp_path):
     shipped = load_file(PATH / "model.safetensors")
     assert {key: value.shape for key, value in once.items()} == {key: value.shape for key, value in shipped.items()}
     assert {path.name for path in (tmp_path / "once").iterdir()} == {path.name for path in PATH.iterdir()}
+
+
+def test_an_interrupted_training_leaves_the_checkpoint_as_it_was(tmp_path, monkeypatch):
+    def interrupt(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "nano_vl"
+    make(path, num_steps=0)
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    assert {"model.safetensors", "preprocessor_config.json", "tokenizer.json"} <= before.keys()
+    monkeypatch.setattr("agrae_lab.models.nano_vl.imitate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make(path, seed=1)
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before

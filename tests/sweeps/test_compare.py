@@ -189,6 +189,8 @@ def test_the_metrics_of_the_comparison_are_looked_at():
 def test_until_clear_refuses_the_base_model_and_a_budget_without_a_look():
     with pytest.raises(PlanError, match="name another reference than base"):
         clear_study("a_grae", against="base")
+    with pytest.raises(PlanError, match="name another candidate than base"):
+        clear_study("base", "a_grae")
     with pytest.raises(PlanError, match="at least 3 seeds, got --seeds 2"):
         clear_study("a_grae", budget=2)
 
@@ -215,3 +217,23 @@ def test_until_clear_refuses_names_that_its_files_cannot_tell_apart(own, tmp_pat
 
 def test_until_clear_takes_an_effect_in_either_spelling():
     assert clear_study("a_grae", smallest_effect="2%").protocol.smallest_effect == "2%"
+
+
+@pytest.mark.parametrize("num_samples", [2, 3])
+def test_until_clear_names_a_metric_once(num_samples):
+    study = clear_study("a_grae", words=(f"evaluation.num_samples={num_samples}",))
+    assert study.protocol.metrics == ("pass@1/countdown_test",)
+
+
+def test_until_clear_needs_two_samples_a_problem():
+    with pytest.raises(PlanError, match=r"evaluation\.num_samples of at least 2, got 1; set evaluation\.num_samples=2"):
+        clear_study("a_grae", words=("evaluation.num_samples=1",))
+
+
+def test_an_arm_cannot_be_called_as_the_base_model(own, tmp_path):
+    """Its runs and the untrained model would share a name in every table."""
+    text = OWN.split("@dataclass(frozen=True)\nclass NoCall")[0]
+    (tmp_path / "own.py").write_text(text.replace("MyEstimator", "Base"))
+    for candidates in (("own.py:Base",), ("base", "own.py:Base")):
+        with pytest.raises(PlanError, match=r"own\.py:Base: .* other than 'base'.* Give an own class another `name`"):
+            study_of(*candidates)

@@ -26,7 +26,7 @@ def read_choice(answer: str, choices: Sequence[str] | None) -> str | None:
     r"""Return the letter of the choice that an answer names, or None.
 
     An answer names a choice by its letter (B, (B), \text{B}, "B.", "B: 30") without another choice beside it, by the
-    text of exactly one choice, or by its letter in lower case. Without `choices` any letter counts.
+    text of exactly one choice, or by its letter in lower case. Without `choices` any letter in upper case counts.
     """
     letters = LETTERS if choices is None else LETTERS[: len(choices)]
     forms = dict(zip(letters, map(_form, choices or ()), strict=False))
@@ -34,10 +34,15 @@ def read_choice(answer: str, choices: Sequence[str] | None) -> str | None:
     letter, rest = (match[1] or match[2], match[3]) if match else ("", "")
     if letter and letter in letters:
         return letter if not rest or _fits(rest, letter, forms) else None
-    same = [other for other, form in forms.items() if form == _form(answer)]
-    if same:
+    if same := letters_of_text(answer, choices or ()):
         return same[0] if len(same) == 1 else None
-    return letter.upper() if letter and letter.upper() in letters and not rest else None
+    return letter.upper() if choices and letter and letter.upper() in letters and not rest else None
+
+
+def letters_of_text(answer: str, choices: Sequence[str]) -> list[str]:
+    """Return the letters of the choices with the text of the answer, or its value."""
+    form = _form(answer)
+    return [letter for letter, choice in zip(LETTERS, choices, strict=False) if _form(choice) == form]
 
 
 def _fits(rest: str, letter: str, forms: dict[str, Fraction | str]) -> bool:

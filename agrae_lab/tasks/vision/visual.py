@@ -17,10 +17,10 @@ from typing import Any
 
 from agrae_lab.tasks.base import Problem, Verdict
 from agrae_lab.tasks.prompts import LETTERS, visual_text
-from agrae_lab.tasks.vision.choices import read_choice
+from agrae_lab.tasks.vision.choices import letters_of_text, read_choice
 from agrae_lab.tasks.vision.images import ImageFile, check_image, fit, load_image
 from agrae_lab.verify import Judgement, judge
-from agrae_lab.verify.answers import boxed_answer
+from agrae_lab.verify.answers import boxed_answer, read_answer
 from agrae_lab.verify.limits import MAX_CHARS
 
 BAD_ROWS = ("refuse", "skip")
@@ -92,11 +92,14 @@ def _to_verdict(completion: str, judgement: Judgement) -> Verdict:
 
 
 def _judge_choice(completion: str, problem: Problem) -> Verdict:
-    """Judge a completion that should name a letter. A box that names no choice is recorded by its beginning."""
-    box = boxed_answer(completion)
-    letter = None if box is None or len(box) > MAX_CHARS else read_choice(box, problem["choices"])
-    answer = letter if box is None or letter is not None else box[:SHOWN_CHARS]
-    return _verdict(completion, correct=letter == problem["answer"], answer=answer, rule=CHOICE)
+    """Judge a completion that should name a letter. An answer that names no choice is recorded by its beginning."""
+    reading = read_answer(completion)
+    if (answer := reading.answer) is None:
+        assert reading.rule is not None
+        return _verdict(completion, correct=False, answer=None, rule=reading.rule)
+    letter = None if len(answer) > MAX_CHARS else read_choice(answer, problem["choices"])
+    shown = answer[:SHOWN_CHARS] if letter is None else letter
+    return _verdict(completion, correct=letter == problem["answer"], answer=shown, rule=CHOICE)
 
 
 def _verdict(completion: str, *, correct: bool, answer: str | None, rule: str) -> Verdict:
@@ -126,7 +129,9 @@ def visual_problem(row: Mapping[str, Any], problem: Mapping[str, Any], folder: P
     if choices is not None:
         letter = read_choice(answer, choices)
         if letter is None:
-            raise ValueError(f"choices {', '.join(map(repr, choices))} do not hold the answer {answer!r}")
+            number = "several" if letters_of_text(answer, choices) else "none"
+            listed = ", ".join(map(repr, choices))
+            raise ValueError(f"the answer {answer!r} is the text of {number} of the choices {listed}")
         answer = letter
     given = row.get("image")
     entries = [] if given is None else given if isinstance(given, list) else [given]

@@ -19,7 +19,7 @@ from agrae_lab.tasks.vision.visual import visual_problem
 
 COLUMNS = "problem, answer, image and, for multiple choice, choices"
 _LISTED = re.compile(r"\s*\n\s*Choices?:\s*\n(.*)", flags=re.DOTALL)
-_CHOICE = re.compile(r"^([A-Z])\s*[:.]\s*(.*)$", flags=re.MULTILINE)
+_CHOICE = re.compile(r"^([A-Z])[ \t]*[:.][ \t]*(.*)$", flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -99,18 +99,21 @@ def load_visual_problems(
     """
     path = find_set(VISUAL_SPLITS, task.name, split, file=file, data_dir=data_dir)
     if isinstance(path, str):
-        return _usable(_hub_problems(path)[:limit], Path(), task, source=_source_name(path))
+        return _usable(_hub_problems(path), Path(), task, limit=limit, source=_source_name(path))
     source = f"task file {path}"
     rows = with_ids([_normalised_row(row) for row in read_rows(path)], task.columns, source=source)
-    return _usable(rows[:limit], path.parent, task, source=source)
+    return _usable(rows, path.parent, task, limit=limit, source=source)
 
 
 def _usable(
-    rows: Iterable[Mapping[str, Any]], folder: Path, task: Task, *, source: str
+    rows: Iterable[Mapping[str, Any]], folder: Path, task: Task, *, limit: int | None, source: str
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the problems of usable rows, and a sentence for each unusable row, if those may be skipped."""
-    problems, bad = [], []
+    """Return the problems of the first `limit` usable rows, and a sentence for each row skipped on the way."""
+    problems: list[dict[str, Any]] = []
+    bad: list[str] = []
     for number, row in enumerate(rows, start=1):
+        if len(problems) == limit:
+            break
         where = f"{source}, row {number}, id {row['id']}"
         try:
             problem = text_problem(row, source=where)

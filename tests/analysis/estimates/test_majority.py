@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agrae_lab.runs import list_experiments
-from analysis.estimates.majority_curves import collect_votes, vote_gain_table, vote_table
+from analysis.estimates.majority_curves import _restrict, collect_votes, vote_gain_table, vote_table
 from analysis.estimates.passk_curves import collect, curve_table
 from analysis.figures import majority as figure_module
 from analysis.io.parquet import FrameError
@@ -212,6 +212,8 @@ def test_right_samples_without_an_answer_are_counted(tmp_path: Path) -> None:
     found = read_answers(written(tmp_path, frame))
     assert found is not None
     assert found.num_right_unanswered == 3
+    by_problem = [_restrict(found, {problem}).num_right_unanswered for problem in found.problem_ids]
+    assert sorted(by_problem) == [1, 2]  # of the problems left out nothing is counted
 
 
 def test_undecided_samples_judge_nothing(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from analysis.io.study import Study, load_study, merge_studies
 from analysis.presentation.render import build, render
 from analysis.presentation.style import STYLE, label
 from analysis.statistics.count_metrics import solved_sets as sets_of
-from analysis.statistics.evaluations import CHECKPOINTS, METHOD
+from analysis.statistics.evaluations import CHECKPOINTS, METHOD, NO_VARIATION
 from analysis.statistics.multiplicity import holm
 from analysis.statistics.seeds import power_by_seeds
 
@@ -131,6 +131,22 @@ def test_solved_sets_over_seeds_are_means_with_every_seed_beside(seeds: Study) -
     without = table.assign(lo=table["lo"].mask(alike), method=table["method"].mask(alike, "none (all seeds alike)"))
     assert "Wilson over problems" in description(solved_sets, without)
     assert "t over seeds and over problems" in description(solved_sets, table)
+
+
+def test_solved_sets_tell_no_change_from_a_change_of_every_problem(one_seed: Study) -> None:
+    table = solved_sets.table(one_seed)
+    net = table["kind"] == "net"
+    first, second = table.loc[net, "arm"].iloc[:2]
+    for arm, change in ((first, 1.0), (second, 0.0)):
+        own = net & (table["arm"] == arm)
+        empty = dict.fromkeys(("lo", "hi", "x_lo", "x_hi", "p_value", "p_holm"), np.nan)
+        texts = dict.fromkeys(("method", "test"), NO_VARIATION)
+        for name, value in {**empty, **texts, "estimate": change, "x": change}.items():
+            table.loc[own, name] = value
+    texts = {text.get_text() for text in drawn(solved_sets, table).axes[0].texts}
+    assert {"no change", "all problems alike"} <= texts
+    words = description(solved_sets, table)
+    assert "none (" not in words.partition("test of no net change")[2].partition(".")[0]
 
 
 def test_solved_sets_picture_shows_the_tables_bars_and_diamonds(seeds: Study) -> None:

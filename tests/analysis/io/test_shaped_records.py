@@ -76,6 +76,14 @@ def test_the_words_are_the_trainers_numbers() -> None:
         assert said == weights
 
 
+@pytest.mark.parametrize(("share", "shown"), [(0.125, "12.5%"), (0.004, "0.4%"), (0.2, "20%")])
+def test_a_share_is_not_rounded_to_another(tmp_path: Path, share: float, shown: str) -> None:
+    root = Root(tmp_path, num_problems=10, num_samples=8, num_steps=3)
+    train = root.config("grpo", 0)["train"]
+    words = describe_reward([root.run("grpo", 0, train={**train, "overlong_share": share})])
+    assert f"penalty of the last {shown} of the tokens" in words
+
+
 def test_an_overlong_penalty_is_part_of_the_reward(tmp_path: Path) -> None:
     root = Root(tmp_path, num_problems=10, num_samples=8, num_steps=3)
     train = root.config("grpo", 0)["train"]

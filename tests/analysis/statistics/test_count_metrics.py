@@ -83,6 +83,9 @@ def test_what_makes_no_sense_is_refused() -> None:
             metric(np.array([5]), 4, [1])
     with pytest.raises(ValueError, match=r"tau=1\.5: must be a share .* from 0 to 1"):
         g_pass_at_k(np.array([1]), 4, [2], tau=1.5)
+    for tau in (28, -1, np.nan):  # 28 per cent, or 7 samples of 25
+        with pytest.raises(ValueError, match=f"tau={tau}: must be a share .* from 0 to 1"):
+            cover_at(np.array([1]), 25, [0.5, tau])
     for ks in ([4], [4, 2]):
         with pytest.raises(ValueError, match="two or more k in rising order"):
             area_weights(ks)

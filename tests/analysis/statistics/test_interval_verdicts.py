@@ -15,6 +15,7 @@ from scipy import stats as scipy_stats
 from analysis.claims import c1, c3
 from analysis.claims.verdicts import NOT_SUPPORTED, ONE_SEED, UNDECIDED, Part, describe, sign_verdict
 from analysis.estimates.passk_curves import curve_table, gain_table
+from analysis.io.parquet import FrameError
 from analysis.statistics.contrasts import contrast_intervals
 from analysis.statistics.evaluations import (
     BASE_MODEL,
@@ -274,3 +275,16 @@ def test_several_benchmarks_count_each_problem_once_and_vary_within_benchmarks()
     variance = sum(len(x) * x.var(ddof=1) for x in d) / 570**2
     assert pooled.error == pytest.approx(np.sqrt(variance))
     assert pooled.scope == CHECKPOINTS
+
+
+@pytest.mark.parametrize(("short", "long"), [("a", "b"), ("b", "a")])
+def test_only_the_arm_with_one_seed_is_named(short: str, long: str) -> None:
+    """They share seed 0 alone; the other arm has two more."""
+    found = evaluations(
+        {short: binomial(DIFFICULTY_P, 0), long: np.stack([binomial(DIFFICULTY_P, i) for i in range(3)])}
+    )
+    with pytest.raises(FrameError, match=f"bench: {short} has one seed, and one run cannot speak of the method"):
+        contrast_intervals(found, [{"a": {1: 1.0}, "b": {1: -1.0}}], scope=METHOD)
+    both = evaluations({arm: binomial(DIFFICULTY_P, i) for i, arm in enumerate("ab")})
+    with pytest.raises(FrameError, match="bench: a and b have one seed"):
+        contrast_intervals(both, [{"a": {1: 1.0}, "b": {1: -1.0}}], scope=METHOD)

@@ -8,7 +8,7 @@ from evaluated import DIFFICULTY_P, binomial, evaluations
 from scipy import stats as scipy_stats
 
 from analysis.io.parquet import FrameError
-from analysis.statistics.evaluations import NO_SPREAD
+from analysis.statistics.evaluations import ALL_ABOVE, NO_SPREAD
 from analysis.statistics.intervals import t_interval
 from analysis.statistics.seeds import (
     MAX_SEEDS,
@@ -66,7 +66,15 @@ def test_probability_of_improvement_is_mann_whitneys_share() -> None:
 
 def test_ever_better_has_no_interval() -> None:
     interval = probability_of_improvement(SCORES_SM + 1, SCORES_SM, rng=rng())
-    assert (interval.estimate, interval.method) == (1.0, NO_SPREAD)
+    assert (interval.estimate, interval.method) == (1.0, ALL_ABOVE)
+    assert np.isnan([interval.lo, interval.hi]).all()
+    assert probability_of_improvement(SCORES_SM, SCORES_SM + 1, rng=rng()).method == ALL_ABOVE
+
+
+def test_runs_that_are_all_alike_have_no_spread() -> None:
+    alike = np.full((3, 2), 0.5)
+    interval = probability_of_improvement(alike, alike, rng=rng())
+    assert (interval.estimate, interval.method) == (0.5, NO_SPREAD)
     assert np.isnan([interval.lo, interval.hi]).all()
 
 

@@ -118,6 +118,9 @@ def test_seeds_without_spread_decide_nothing():
         ({"smallest_effect": math.nan}, "smallest_effect"),
         ({"alpha": 0.9}, "alpha"),
         ({"num_comparisons": 0}, "num_comparisons"),
+        ({"alpha": 0.001, "num_comparisons": 11}, "alpha = 0.001 for 11 comparisons leaves the last of the looks"),
+        ({"alpha": 0.01, "num_comparisons": 110}, "too little error to call any difference different; raise alpha"),
+        ({"alpha": 0.001, "looks": (3, 23, 24)}, "or leave out a look"),
     ],
 )
 def test_a_rule_outside_its_range_is_refused(changes, named):
@@ -131,3 +134,11 @@ def test_other_numbers_of_seeds_and_missing_values_are_refused():
         judge([0.1, 0.2, 0.3, 0.4], rule)
     with pytest.raises(ValueError, match="finite"):
         judge([0.1, math.nan, 0.3], rule)
+
+
+@pytest.mark.parametrize(("alpha", "num_comparisons", "looks"), [(0.001, 10, LOOKS), (0.05, 500, (3, 8))])
+def test_the_strictest_rule_still_finds_a_plain_difference(alpha, num_comparisons, looks):
+    """The last look has an error to spend: a difference of 1.00 ± 0.01 is found."""
+    rule = Rule(looks, 0.01, alpha, num_comparisons)
+    assert math.isfinite(rule.critical_values[-1])
+    assert judge(1 + 0.01 * np.random.default_rng(0).normal(size=looks[-1]), rule).decision == BETTER

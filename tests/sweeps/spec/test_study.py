@@ -290,6 +290,8 @@ def test_axes_without_any_are_the_base() -> None:
 
 def test_every_key_is_described_with_type_and_default() -> None:
     described = dict(text.split("\n    ") for text in describe_keys())
+    assert "resources.launcher: Literal['torchrun', 'accelerate'] | None = null" in described
+    assert not any("Optional" in key for key in described)
     assert all(sentence.endswith(".") for sentence in described.values())
     keys = [line.partition(":")[0] for line in described]
     for key in ("name", "axes.grid", "objective[i].metric", "search.space.<key>.low", "stop.retries"):

@@ -176,6 +176,37 @@ def test_a_letter_is_a_letter_even_where_a_choice_is_another_one():
     assert read_choice("a", ["a+b", "b", "a"]) == "C"  # before a letter in lower case
     assert read_choice("3", ["3", "3.0", "4"]) is None  # two choices, one value
     assert read_choice("Q", None) == "Q"
+    assert read_choice("q", None) is None  # R and r are two names where no choice says otherwise
+
+
+def test_letters_without_choices_count_in_upper_case_alone():
+    problem = {"id": "a", "problem": "p", "answer": "R", "image": [], "choices": None}
+    assert [TASK.verify(boxed(text), problem).correct for text in ("R", "(R)", "r", "(r)")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("completion", "answer", "rule"),
+    [
+        ("The answer is (B).", "B", "choice"),
+        ("<think>A</think> So the answer is B, since 40 fits.", "B", "choice"),
+        ("Answer: 40°", "B", "choice"),
+        ("The answer is A or B.", "A or B", "choice"),
+        ("The answer is (A).", "A", "choice"),
+        ("I do not know.", None, "no answer"),
+        (r"\boxed{}", None, "no answer"),
+        (r"The answer is B. \boxed{B", None, "unclosed box"),
+        ("<think> the answer is B", None, "unfinished thought"),
+    ],
+)
+def test_a_sentence_names_a_choice_and_a_missing_answer_has_its_reason(completion, answer, rule):
+    problem = {"id": "a", "problem": "p", "answer": "B", "image": [], "choices": CHOICES}
+    verdict = TASK.verify(completion, problem)
+    assert (verdict.correct, verdict.answer, verdict.rule, verdict.valid) == (answer == "B", answer, rule, True)
 
 
 def test_verdicts_have_both_parts():
@@ -266,8 +297,13 @@ def test_hostile_completions_take_no_time_to_speak_of(unit):
         ),
         ({"problem": "<image> and <image>?"}, "has the image tags <image>, <image> and 1 image. Every"),
         ({"image": 7}, "image must be a path or a list of paths, got 7"),
-        ({"answer": "C"}, "choices '3', '4' do not hold the answer 'C'"),
-        ({"answer": "5"}, "choices '3', '4' do not hold the answer '5'"),
+        ({"answer": "C"}, "the answer 'C' is the text of none of the choices '3', '4'"),
+        ({"answer": "5"}, "the answer '5' is the text of none of the choices '3', '4'"),
+        ({"answer": "3", "choices": ["3", "3"]}, "the answer '3' is the text of several of the choices '3', '3'"),
+        (
+            {"answer": "3", "choices": ["3", "4", "3.0"]},
+            "the answer '3' is the text of several of the choices '3', '4', '3.0'",
+        ),
         ({"choices": ["3"]}, r"choices must be a list of 2 to 26 texts, or null, got \['3'\]"),
         ({"choices": "3, 4"}, "choices must be a list of 2 to 26 texts, or null, got '3, 4'"),
         ({"answer": ""}, "answer must be text or a number, got ''"),
@@ -289,6 +325,17 @@ def test_a_bad_row_is_one_sentence_or_left_out(folder, change, message):
 def test_a_set_without_a_usable_row_is_refused_either_way(folder):
     with pytest.raises(ValueError, match=r"has no usable row. The first fault: .*row 1.*nowhere.png does not exist"):
         load(folder, {**ROW, "image": "nowhere.png"}, task=VisualTask("geo3k", on_bad_row="skip"))
+
+
+def test_a_limit_counts_usable_rows(folder):
+    bad = {**ROW, "image": "nowhere.png"}
+    rows = [{**row, "id": f"p{i}"} for i, row in enumerate([bad, ROW, bad, ROW, ROW, bad])]
+    skipped = []
+    task = load_task("geo3k", {"on_bad_row": "skip"})
+    problems = load(folder, *rows, task=task, limit=2, on_bad_rows=skipped.append)
+    assert [p["id"] for p in problems] == ["p1", "p3"]
+    assert len(skipped[0]) == 2  # a row beyond the limit is not read
+    assert [p["id"] for p in load(folder, *rows[3:], limit=2)] == ["p3", "p4"]
 
 
 def test_answers_and_choices_become_letters_and_texts(folder):
@@ -382,6 +429,8 @@ def test_sets_in_the_form_of_the_hub(cache, monkeypatch, name, row, expected):
 
 def test_choices_at_the_end_of_a_question():
     assert split_choices("Q\nChoice:\nA. 5 cm\nB. 6 cm") == ("Q", ["5 cm", "6 cm"])
+    assert split_choices("Q\nChoices:\nA:1\nB:2\nC:\nD:4") == ("Q", ["1", "2", "", "4"])
+    assert split_choices("Q\nChoices:\nA\n:1\nB:2\nC:3") == ("Q\nChoices:\nA\n:1\nB:2\nC:3", None)
     for question in ("Q", "Q\nChoices:\nA:1", "Q\nChoices:\nB:1\nC:2", "Q Choices: A:1 B:2"):
         assert split_choices(question) == (question, None)
 
