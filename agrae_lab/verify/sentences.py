@@ -46,12 +46,12 @@ _TURN = re.compile(
     r"\b(?:but|however|although|though|yet|wait|actually|hmm|scratch|correction|mistake|mistaken|no(?=\s*[,.]))\b",
     re.IGNORECASE,
 )
-_NO = re.compile(r"\W*(?:text\w*\W*)?(?:no|false|never|neither)\W*", re.IGNORECASE)  # an answer, no denial
+_NO = re.compile(r"\W*(?:text\w*\W*)?(?:no(?:\s+[a-z]{2,20}){0,3}|false|never|neither)\W*", re.IGNORECASE)  # answers
 _BULLET = re.compile(r"[-–]\s")  # or a minus
 _DISPLAY = re.compile(r"\$\$[^$]{0,500}\$\$|\\\[.{0,500}?\\\]|\\\(.{0,500}?\\\)", re.DOTALL)
 _RETRACTED = re.compile(
     r"\b(?:wait|actually|wrong|incorrect|mistake|mistaken|recheck|re-check|error|not\s+(?:right|correct|true)"
-    r"|scratch that|correction)\b",
+    r"|scratch that|correction|no(?=\s*[,!]))\b",
     re.IGNORECASE,
 )
 _END = re.compile(r"\n|[.?](?=\s|$|[\"')])|(?<=[a-z)$])!(?=\s|$)")
