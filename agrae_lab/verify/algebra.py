@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from collections import Counter
 from typing import Any
 
 from latex2sympy2_extended import NormalizationConfig
@@ -38,6 +37,7 @@ _LATEX = (LatexExtractionConfig(boxed_match_priority=0, normalization_config=_NO
 _RELATIVE = 1e-12  # values that differ by less are equal
 _LETTER = re.compile(r"\\(?:text|begin|end|operatorname)\{[^{}]*\}|\\[a-zA-Z]+|([a-zA-Z])")
 _MARKED = re.compile(r"[a-zA-Z](?:_\{?[a-zA-Z0-9]+\}?)?'+|\\(?:dot|ddot|hat|vec|bar|tilde)\{?[a-zA-Z]")
+_BASE = re.compile(r"[0-9)}]_\{?([0-9]+)")  # math-verify drops it
 _GAMMA = re.compile(
     r"\\gamma(?![a-zA-Z])"
 )  # math-verify reads it as Euler's constant, and before brackets as a function
@@ -94,8 +94,8 @@ def _class(expression: Any) -> type | None:
 
 
 def _differ_in_letters(gold: str, answer: str) -> bool:
-    """Return whether a letter differs in case, primes or accents."""
-    if Counter(set(_MARKED.findall(gold))) != Counter(set(_MARKED.findall(answer))):
+    """Return whether a letter differs in case, primes or accents, or a number in its base."""
+    if any(set(marks.findall(gold)) != set(marks.findall(answer)) for marks in (_MARKED, _BASE)):
         return True
     wanted, found = ({m[1] for m in _LETTER.finditer(text) if m[1]} for text in (gold, answer))
     return any(letter.swapcase() in wanted for letter in found - wanted) or any(

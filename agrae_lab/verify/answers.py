@@ -22,7 +22,8 @@ MAX_UNCLOSED = 3  # boxes skipped at the end of a solution
 MAX_JOINT = 60  # characters between two boxes of one answer
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # \{ and \} are set braces: they close nothing
 _BARE = re.compile(r"\\(?:boxed|fbox) +(?![a-zA-Z]{2})([^\s$\\{}]+)")  # \boxed 7; but not \boxed followed by a word
-_STOP = re.compile(r"(?<!\\right)[.,]$")  # \right. is an invisible bracket
+# A full stop or comma, or what is left of a space command; \right. is an invisible bracket, \, a space.
+_STOP = re.compile(r"(?<!\\right)(?<!\\)[.,]$|(?<!\\)\\$")
 _THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 # The text between two boxes of one answer: a comma, `and`, `or x =`, math delimiters and spaces.
 _JOINT = re.compile(

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agrae_lab.verify.labels import compare_based, compare_choices, compare_times, is_time
+from agrae_lab.verify.labels import compare_based, compare_choices, compare_times
 from agrae_lab.verify.outcomes import ALGEBRA, CHAIN, ITEMS, KIND, SAME_TEXT, UNEVALUATED, Algebra, Outcome
 from agrae_lab.verify.ranges import FLIPPED, Range, read_ranges
 from agrae_lab.verify.scalars import compare_scalars, is_chain
-from agrae_lab.verify.shapes import MAX_ITEMS, Shape, is_name, shape_of
+from agrae_lab.verify.shapes import MAX_ITEMS, Shape, are_names, is_collection, is_name, shape_of
 from agrae_lab.verify.units import read_quantity
 
 
@@ -68,7 +68,8 @@ def _compare_single(gold: str, answer: str, wanted: Shape, found: Shape, algebra
         return Outcome(algebra(gold, answer), ALGEBRA)
     if found.kind == "set" and len(found.items) == 1:
         return compare(gold, found.items[0], algebra)
-    if found.kind == "ratio" and len(found.items) == 2 and not is_time(answer) and read_quantity(gold):
+    is_ratio = found.kind == "ratio" and len(found.items) == 2 and found.items[1][0] != "0"  # 1:02 is a time
+    if is_ratio and read_quantity(gold):
         return compare(gold, rf"\frac{{{found.items[0]}}}{{{found.items[1]}}}", algebra)
     if found.kind not in ("scalar", "words", "matrix"):
         return Outcome(False, KIND)
@@ -192,16 +193,18 @@ def _compare_equations(wanted: Shape, found: Shape, answer: str, algebra: Algebr
             return _compare_in_order(wanted.items, found.items, algebra)
         outcomes = [compare(item, answer, algebra) for item in wanted.items]
         return next((outcome for outcome in outcomes if outcome.equal), outcomes[0])
-    named = len(wanted.items) == 2 and is_name(wanted.items[0])
+    name = wanted.items[0] if len(wanted.items) == 2 else ""
+    named = is_name(name) or is_collection(name)  # k = 1 or (x,y) = (1,2)
     if found.kind != "equation":
-        return compare(wanted.items[1], answer, algebra) if named else Outcome(False, KIND)
+        usual = is_name(name) or are_names(name)
+        return compare(wanted.items[1], answer, algebra) if usual else Outcome(False, KIND)
     if len(found.items) == 2 and found.items[::-1] == wanted.items:
         return Outcome(True, SAME_TEXT)
-    if named and found.items[0] == wanted.items[0]:
+    if named and found.items[0] == name:
         if not is_chain(found.items):
             return Outcome(False, CHAIN)
         return compare(wanted.items[1], found.items[-1], algebra)
-    if len(wanted.items) != 2 or len(found.items) != 2:
+    if len(wanted.items) != 2 or len(found.items) != 2 or is_collection(name):
         return Outcome(False, KIND)
     if read_quantity(wanted.items[1]) and all(map(is_name, (wanted.items[0], found.items[0]))):
         return Outcome(False, KIND)  # x = 2 and y = 2 are two lines
@@ -211,7 +214,8 @@ def _compare_equations(wanted: Shape, found: Shape, answer: str, algebra: Algebr
 def _compare_last_side(gold: str, found: Shape, algebra: Algebra) -> Outcome:
     """Compare the last side of an answer such as x = 5 or 2+3 = 5, whose other sides are names or equal to it."""
     items = found.items
-    if len(items) == 2 and is_name(items[1]) and not is_name(items[0]):
+    names = [is_name(item) or are_names(item) for item in items]
+    if names == [False, True]:
         items = items[::-1]
     if not is_chain(items):
         return Outcome(False, CHAIN)

@@ -12,8 +12,8 @@ from agrae_lab.verify.shapes import is_product
 from agrae_lab.verify.units import read_quantity
 
 _BASED = re.compile(
-    r"\(?(-?[0-9A-Z]+)\)?_(?:([0-9]+)|\{\(?([0-9]+)\)?\}|\{?\\text\{(?:base\s*)?([a-z0-9]+)\}([0-9]*)\}?|\{([a-z]+)\})"
-    r"|(-?[0-9A-Z]+)\s*\\text\{\(?(?:in )?base ([a-z0-9]+)\)?\}"
+    r"\(?(-?[0-9A-Z]+(?:\.[0-9A-Z]+)?)\)?_(?:([0-9]+)|\{\(?([0-9]+)\)?\}|\{?\\text\{(?:base\s*)?([a-z0-9]+)\}([0-9]*)\}?|\{([a-z]+)\})"
+    r"|(-?[0-9A-Z]+(?:\.[0-9A-Z]+)?)\s*(?:\\text\{)?\(?(?:in )?base\}?\s*([a-z0-9]+)\)?\}?"
 )
 _BASE_WORDS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
@@ -22,8 +22,16 @@ _BASE_WORDS = {
 _TIME = re.compile(r"([0-9]{1,2}):([0-5][0-9])(?::([0-5][0-9]))?(?:\\text\{([^{}]*)\}|\s?([a-zA-Z.]+))?")
 _COMPOUND = re.compile(r"(-?[0-9.]+)((?:\\text\{[a-zA-Z. ,]*\}|\s?[a-zA-Z]++[\s.,]*)++)")
 _LETTER = re.compile(r"(?:\\text\{)?\(?([A-Za-z])\)?[.:]?\}?")
-_LABELLED = re.compile(r"\\text\{\(?([A-J])\)?[.:]?\}\s*(.+)|\(([A-J])\)\s*(.+)", re.DOTALL)
-_OTHER_LABEL = re.compile(r"\([A-J]\)|\\text\{\(?[A-J]\)?\}|(?<![a-zA-Z])(?:or|and)(?![a-zA-Z])|,")
+_QUOTED = re.compile(r"^\\text\{(-?[0-9A-Z][^{}]*)\}(?=$|_)")  # \text{5:30 p.m.}, \text{A3B}_{12}
+# A choice's letter with its text: \text{(A)}5, \text{A. five}, (A)5, A)5, A.5
+_LABELLED = re.compile(
+    r"(?:\\text\{\(?([A-J])\)?[.:]?\}|(?:\\text\{)?(?:\(([A-J])\)|([A-J])[).:]))[.:]?\s*(.+)", re.DOTALL
+)
+_CAPITAL = re.compile(r"(?<![a-zA-Z\\])[A-J](?![a-zA-Z])")
+_TAKEN_BACK = re.compile(  # or part of an expression: (A)^2
+    r"(?<![a-zA-Z])(?:or|not|wrong|incorrect|maybe|perhaps)(?![a-zA-Z])|\?"
+    r"|^\s*(?:[,^_!+*/'=<>&|]|\\(?:cdot|pm|mp|cup|cap|setminus)(?![a-zA-Z]))|^\W*(?:text\W*)?(?:is|was|isn|would|may|might|can)(?![a-zA-Z])"
+)
 
 
 def is_wordy(text: str) -> bool:
@@ -39,17 +47,14 @@ def words_of(text: str) -> str:
     return bare if len(bare) == 1 else bare.casefold()
 
 
-def is_time(text: str) -> bool:
-    """Return whether a text is a time of day or a length of time: 5:30."""
-    return _TIME.fullmatch(text) is not None
-
-
 def compare_times(gold: str, answer: str) -> Outcome | None:
-    """Compare times of day and lengths of time; None if the gold answer is neither."""
-    wanted = _TIME.fullmatch(gold)
+    """Compare times of day and lengths of time; None if the gold answer is neither.
+
+    A ratio such as 3:20 is read as a time.
+    """
+    wanted, found = (_TIME.fullmatch(_QUOTED.sub(r"\1", text)) for text in (gold, answer))
     if wanted is None:
         return None
-    found = _TIME.fullmatch(answer)
     if found is None:
         return Outcome(False, TIME)
     same = [int(x or 0) for x in wanted.group(1, 2, 3)] == [int(x or 0) for x in found.group(1, 2, 3)]
@@ -58,7 +63,7 @@ def compare_times(gold: str, answer: str) -> Outcome | None:
 
 
 def compare_based(gold: str, answer: str) -> Outcome | None:
-    """Compare numbers with a base: equal digits, and the same base or none. No number is converted.
+    """Compare numbers with a base, decimals too: equal digits, and the same base or none. No number is converted.
 
     None if neither text has a base.
     """
@@ -79,23 +84,29 @@ def is_based(text: str) -> bool:
 
 
 def _read_based(text: str) -> tuple[str, int] | None:
-    """Return digits and base of a number with a base."""
-    match = _BASED.fullmatch(text.rpartition("=")[2])
+    """Return digits and base of a number with a base; A_1 is a name."""
+    match = _BASED.fullmatch(_QUOTED.sub(r"\1", text.rpartition("=")[2]))
     if match is None:
         return None
     digits, word = match[1] or match[7], match[4] or match[6] or match[8]
     base = match[2] or match[3] or match[5] or (str(_BASE_WORDS.get(word, "")) or word)
-    return (digits, int(base)) if base.isdigit() else None
+    if not base.isdigit() or len(base) > 2 or not re.search("[0-9]", digits):
+        return None
+    letters = re.findall("[A-Z]", digits)
+    return None if any(int(letter, 36) >= int(base) for letter in letters) else (digits, int(base))
 
 
 def _digits(text: str) -> str | None:
     """Return the digits of a number, after a name and `=` if there is one."""
     bare = text.rpartition("=")[2]
-    return bare if re.fullmatch(r"-?[0-9A-Z]+", bare) else None
+    return bare if re.fullmatch(r"-?[0-9A-Z]+(?:\.[0-9A-Z]+)?", bare) else None
 
 
 def compare_choices(gold: str, answer: str) -> Outcome | None:
-    r"""Compare letters of choices: \text{(A)} 5 names A; (A) or (B) does not. None if the gold answer is no letter."""
+    r"""Compare letters of choices: \text{(A)} 5 names A; (A) or (B) does not.
+
+    None if the gold answer is no letter, or the answer has none in front.
+    """
     wanted = _LETTER.fullmatch(gold)
     if wanted is None:
         return None
@@ -105,8 +116,9 @@ def compare_choices(gold: str, answer: str) -> Outcome | None:
     labelled = _LABELLED.fullmatch(answer)
     if labelled is None or not wanted[1].isupper():
         return None
-    letter, rest = labelled[1] or labelled[3], labelled[2] or labelled[4]
-    return Outcome(letter == wanted[1] and not _OTHER_LABEL.search(rest), WORDS)
+    letter, rest = labelled[1] or labelled[2] or labelled[3], labelled[4]
+    alone = set(_CAPITAL.findall(rest)) <= {letter} and not _TAKEN_BACK.search(rest)
+    return Outcome(letter == wanted[1] and alone, WORDS)
 
 
 def read_compound(text: str) -> tuple | None:
@@ -114,5 +126,5 @@ def read_compound(text: str) -> tuple | None:
     pieces = list(_COMPOUND.finditer(text))
     if len(pieces) < 2 or "".join(piece[0] for piece in pieces) != text:
         return None
-    read = [read_quantity(re.sub(r"[\s,]*(?:and)?[\s,]*(\}?)$", r"\1", piece[0])) for piece in pieces]
+    read = [read_quantity(re.sub(r"[\s,]*(?:(?<![a-zA-Z])and)?[\s,]*(\}?)$", r"\1", piece[0])) for piece in pieces]
     return tuple((q.value, q.units) for q in read if q) if all(read) else None

@@ -95,7 +95,7 @@ class _Parser:
 
     def product(self) -> Tree:
         factors = [self.power()]
-        adjacent = False
+        numeral_follows = False
         while (token := self.peek()) and token not in ("+", "-", ")", "}", "]"):
             if token == "/":
                 self.take()
@@ -105,15 +105,16 @@ class _Parser:
                 self.take()
                 factors.append(("neg", self.take("-") and self.power()) if self.peek() == "-" else self.power())
                 continue
-            if self.kind() in ("number", "e", "repeat") and (adjacent or factors[-1][0] == "num"):
+            if self.kind() in ("number", "e", "repeat") and (numeral_follows or factors[-1][0] == "num"):
                 raise _Unread  # two numerals side by side
-            whole = len(factors) == 1 and factors[0][0] == "num" and factors[0][1].denominator == 1
+            bracketed = self.tokens[self.at - 1][1] in (")", "]")  # (2)\frac{1}{2} is a product
+            whole = len(factors) == 1 and factors[0][0] == "num" and factors[0][1].denominator == 1 and not bracketed
             start = self.at
             factor = self.power()
             if whole and self.tokens[start][1] == r"\frac" and (mixed := _mixed(factors[0], factor)):
                 factors = [mixed]
                 continue
-            adjacent = self.kind() == "number"
+            numeral_follows = self.kind() == "number"
             factors.append(factor)
         return _scientific(factors)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from agrae_lab.verify.labels import is_wordy, read_compound, words_of
 from agrae_lab.verify.outcomes import ALGEBRA, KIND, UNEVALUATED, UNIT, VALUE, WORDS, Algebra, Outcome
 from agrae_lab.verify.pending import is_pending, is_plain
-from agrae_lab.verify.shapes import shape_of
+from agrae_lab.verify.shapes import are_names, shape_of
 from agrae_lab.verify.units import Quantity, compatible, read_quantity
 from agrae_lab.verify.values import equal, exact
 
@@ -23,6 +23,9 @@ def compare_scalars(gold: str, answer: str, algebra: Algebra) -> Outcome:
     wanted = read_quantity(gold)
     if wanted is not None:
         found = read_quantity(answer)
+        if wanted.bare and (found is None or found.units != wanted.units):  # 5m may be an expression in m
+            expression = (found is None or bool(found.units)) and not is_wordy(answer)
+            return Outcome(algebra(gold, answer), ALGEBRA) if expression else Outcome(False, UNIT)
         if found is not None:
             return _quantities(wanted, found, gold, answer, algebra)
         if is_pending(wanted.value) and shape_of(answer).kind == "scalar":
@@ -59,11 +62,17 @@ def _hundredfold(wanted: Quantity, found: Quantity) -> bool:
 
 
 def is_chain(items: Sequence[str]) -> bool:
-    """Return whether no member of a chain contradicts its last one. Members with variables never contradict."""
+    """Return whether no member of a chain contradicts its last one.
+
+    Members with variables never contradict, and (x,y) contradicts no pair.
+    """
     last = read_quantity(items[-1])
     for number, item in enumerate(items[:-1]):
         quantity = None if number == 0 and item in ("e", "i") else read_quantity(item)
-        if quantity is None:
+        if quantity is None and are_names(item):
+            if _form(item) != _form(items[-1]):
+                return False
+        elif quantity is None:
             if _DENIAL.search(item) or shape_of(item).kind not in ("scalar", "words"):
                 return False
             if not re.search(r"[a-zA-Z]", item):
@@ -71,6 +80,12 @@ def is_chain(items: Sequence[str]) -> bool:
         elif last is None or not _same_value(quantity, last):
             return False
     return True
+
+
+def _form(text: str) -> tuple[str, int, str]:
+    """Return kind, number of items and brackets or size of a collection."""
+    shape = shape_of(text)
+    return shape.kind, len(shape.items), shape.mark
 
 
 def _same_value(a: Quantity, b: Quantity) -> bool:

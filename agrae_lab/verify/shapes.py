@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from agrae_lab.verify.brackets import outer_spans
 
 MAX_ITEMS = 60
+_NEAR = 3  # places in the alphabet; names that lie so near have an order
 _DEPTH = re.compile(
     r"\\begin\{[a-z]*\*?\}(?:\{[clr|]*\})?|\\end\{[a-z]*\*?\}|\\[{}]|\\langle(?![a-zA-Z])|\\rangle(?![a-zA-Z])|[(){}\[\]]"
 )
@@ -182,7 +183,7 @@ def _set(inner: str) -> Shape:
 
 def _matrix(text: str) -> Shape | None:
     match = _MATRIX.fullmatch(text)
-    if not match:
+    if not match or r"\end{" in match[2]:  # two matrices
         return None
     rows = [row for row in match[2].split(r"\\") if row.strip()]
     entries = [[entry.strip() for entry in row.split("&")] for row in rows]
@@ -200,7 +201,7 @@ def _relation(text: str) -> Shape | None:
             return Shape("inequality", tuple(parts), " ".join(signs))
         return Shape("scalar", (text,))
     parts = split_top(text, _IN)
-    if len(parts) == 2 and _NAME.fullmatch(parts[0]):
+    if len(parts) == 2 and (_NAME.fullmatch(parts[0]) or are_names(parts[0])):
         inner = shape_of(parts[1])
         return inner if inner.kind in ("interval", "union", "set", "tuple") else Shape("scalar", (parts[1],))
     return None
@@ -228,3 +229,17 @@ def is_product(text: str) -> bool:
 def is_name(text: str) -> bool:
     r"""Return whether a side of an equation is a name: x, f(2), x_1, \theta, AB; \pi is a number."""
     return bool(_NAME.fullmatch(text)) and text not in (r"\pi", r"-\pi")
+
+
+def is_collection(text: str) -> bool:
+    """Return whether a text is a tuple, set or matrix."""
+    return shape_of(text).kind in ("tuple", "set", "matrix")
+
+
+def are_names(text: str) -> bool:
+    """Return whether a text is a tuple, set or matrix of names in their usual order: (x,y) or (m,b), not (y,x)."""
+    names = shape_of(text).items
+    if not is_collection(text) or len(set(names)) < len(names) or not all(is_name(n) and n[0] != "-" for n in names):
+        return False
+    letters = [name for name in names if len(name) == 1]
+    return letters == sorted(letters) or ord(max(letters)) - ord(min(letters)) > _NEAR

@@ -52,29 +52,37 @@ _NUMBER_WORDS = {
 }  # fmt: skip
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _RAISED = {"squared": 2, "cubed": 3}
-_LABEL = re.compile(r"(?:\\text\{\(?[A-J]\)?[.:]?\}|\([A-J]\)|\\text\{\(\}[A-J]\\text\{\)\})[.:]?\s*(?=[-\\0-9(])")
+_LABEL = re.compile(
+    r"(?:\\text\{\(?[A-J]\)?[.:]?\}|\([A-J]\)|\\text\{\(\}[A-J]\\text\{\)\}|[A-J][.)])[.:]?\s*(?=[-\\0-9(])"
+)
 _CURRENCY = re.compile(r"(-?)\\(dollar|euro|pounds)\s*(-?)")
 _CURRENCIES = {"dollar": "dollar", "euro": "euro", "pounds": "pound"}
 _TAIL = re.compile(
-    r"\\text\{|\^\\circ|\\%|\\(?:dollar|euro|pounds)(?![a-zA-Z])|(?<=[0-9}!)i])\s?[a-zA-Z]{2,}|(?<=[0-9}])[mgshLJNWKV](?![a-zA-Z])"
+    r"\\text\{|\^\\circ|\\%|\\(?:dollar|euro|pounds)(?![a-zA-Z])"
+    r"|(?:(?<=[0-9}!)])|(?<=[0-9]i)|(?<=\\pi))\s?[a-zA-Z]{2,}|(?<=[0-9}])[mgshLJNWKV](?![a-zA-Z])"
 )
 _MARK = re.compile(
     r"\\text\{(?P<text>[^{}]*)\}|(?P<spaced>\s?)(?P<word>[a-zA-Z]+)|\^\{?(?P<power>-?[0-9])\}?"
     r"|(?P<sign>/|\\cdot|\^\\circ|\\%|\\dollar|\\euro|\\pounds|[ .~()\-])"
 )
 _WORD = re.compile(r"[a-zA-Z]+|[/]|\^-?[0-9]|[^a-zA-Z\s.\-~(),/^]")
-_QUOTED = re.compile(r"^\\text\{(-?[0-9][^{}]*)\}$")  # \text{5 cm}
+_QUOTED = re.compile(r"^\\text\{(?:\([A-J]\)[.:]?|[A-J][).:])?\s*(-?[0-9][^{}]*)\}$")  # \text{5 cm}, \text{(A) 5}
 _MAX_WORDS = 8
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number with its units, sorted (unit, power). `words`: other words stand beside it."""
+    """A number with its units, sorted (unit, power).
+
+    words: other words stand beside it.
+    bare: one or two letters stand directly behind the number: 5m, 2mg; they may be variables.
+    """
 
     value: Tree
     percent: bool = False
     units: tuple[tuple[str, int], ...] = ()
     words: bool = False
+    bare: bool = False
 
 
 @functools.lru_cache(maxsize=8192)
@@ -105,7 +113,8 @@ def read_quantity(text: str) -> Quantity | None:
     value = number if marks.scale == 1 else _scaled(number, marks.scale)
     if value is None:
         return None
-    return Quantity(value, marks.percent, tuple(sorted(units.items())), marks.words)
+    bare = tail[0].isalpha() and len(tail[0]) < 3
+    return Quantity(value, marks.percent, tuple(sorted(units.items())), marks.words, bare)
 
 
 def _find_tail(text: str) -> re.Match | None:
@@ -146,13 +155,15 @@ def _read_marks(tail: str) -> _Marks | None:
             return None
         at = match.end()
         if match["text"] is not None:
-            words += _WORD.findall(match["text"])
+            words += _WORD.findall(match["text"].replace(r"\cdot", "*"))
         elif match["word"]:
             word = match["word"]
-            if word not in UNITS and word.lower() not in (*_SCALES, *_PERCENT, "pct", "per", "sq", "square", "cubic"):
+            inches, celsius = match["spaced"] and word == "in", word in ("C", "F") and words[-1:] == ["degree"]
+            is_unit = word in UNITS or inches or celsius
+            if not is_unit and word.lower() not in (*_SCALES, *_PERCENT, "pct", "per", "sq", "square", "cubic"):
                 if len(word) < 3 or not match["spaced"]:
                     return None
-            elif len(word) == 1 and word not in _LETTERS:
+            elif len(word) == 1 and word not in (*_LETTERS, "C", "F"):
                 return None
             words.append(word)
         elif match["power"]:
@@ -164,9 +175,9 @@ def _read_marks(tail: str) -> _Marks | None:
 
 
 def _joined(words: list[str]) -> list[str]:
-    """Return the words with `a m` and `per cent` joined to one word each."""
+    """Return the words with `a m` and `per cent` joined to one word each, and a final `in` as inch."""
     text = re.sub(r"\b([AaPp]) ([Mm])\b", lambda m: (m[1] + m[2]).lower(), " ".join(words))
-    return re.sub(r"\bper cent\b", "percent", text).split()
+    return re.sub(r"\bin(?= \^|$)", "inch", re.sub(r"\bper cent\b", "percent", text)).split()
 
 
 def _parse_marks(words: list[str]) -> _Marks | None:

@@ -160,7 +160,7 @@ def _power(base: Complex, exponent: Complex, whole: Fraction | None) -> Complex:
 
 
 def equal(gold: Tree, answer: Tree) -> bool | None:
-    """Return whether two numbers are equal; None if neither has a value to compare.
+    """Return whether two numbers are equal; None if either has no value.
 
     Numbers of any size are compared exactly. One exception: a gold number whose decimals never end (1/3, a surd, pi)
     equals a decimal that is that number rounded to the places shown, if it shows MIN_DIGITS significant digits.

@@ -78,9 +78,14 @@ _RULES = [
 ]
 _WORDS = ("text", "textbf", "textit", "textrm", "textsf", "texttt", "textnormal", "textup", "emph", "mbox", "hbox")
 _UPRIGHT = ("mathrm", "mathsf", "mathtt", "mathit")  # words if longer than one letter
+_UNIT_LETTERS = tuple("mgshLJNWKV")  # upright behind a number: 5\,\mathrm{m}
 _STYLES = ("mathbf", "mathnormal", "boldsymbol", "bm", "pmb", "boxed", "fbox", "underline", "uline", "mathcal")
-_FONT = re.compile(rf"\\({'|'.join((*_WORDS, *_UPRIGHT, *_STYLES))})\s*\{{([^{{}}]*)\}}")
-_NUMERAL = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
+_FONT = re.compile(rf"\\({'|'.join((*_WORDS, *_UPRIGHT, *_STYLES))})\s*\{{((?:[^{{}}]|\^\{{-?[0-9]\}})*)\}}")
+_POWER = re.compile(r"\^\{(-?[0-9])\}")
+_OPEN_FONT = re.compile(  # around braces: \mathbf{\frac{1}{2}}; words stay as they are
+    rf"\\(?:(?:{'|'.join(_STYLES)})(?![a-zA-Z])\s*(?=\{{)|(?:{'|'.join((*_WORDS, *_UPRIGHT))})\s*(?=\{{[\s\-+0-9(]*\\))"
+)
+_NUMERAL = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?|[0-9]{1,2}:[0-9]{2}")
 _FRAC_ABOVE = re.compile(r"\\frac\s*(?:([0-9])\s*(?=[{0-9\\a-zA-Z])|(\\pi(?![a-zA-Z])|[a-zA-Z])\s*(?=[{0-9\\]))")
 _FRAC_BELOW = re.compile(r"(\\frac\{(?:[^{}]|\{[^{}]*\})*\})\s*([0-9a-zA-Z]|\\pi(?![a-zA-Z]))")
 _SQRT = re.compile(r"\\sqrt\s*(\[[^\]]*\])?\s*(?:([0-9a-zA-Z]|\\pi(?![a-zA-Z]))|(?=\())")
@@ -89,11 +94,11 @@ _SQRT_SIGN = re.compile(r"√\s*([0-9]+(?:\.[0-9]+)?)")
 _OVER = re.compile(r"\{([^{}]*?)\\over(?![a-zA-Z])([^{}]*?)\}")
 _SCRIPT = re.compile(r"([_^])\s*\{\s*([0-9a-zA-Z])\s*\}")
 _SLASH = re.compile(r"(?<![0-9a-zA-Z.}/^_)!])(-?)([0-9]+)\s*/\s*([0-9]+)(?![0-9a-zA-Z./^!])(?!\s*\\pi|\s*[a-zA-Z(])")
-_GROUPS = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
+_GROUPS = re.compile(r"(?<![0-9._^])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
 _BRACKET = re.compile(r"\\[{}]|[()\[\]]")
-_THIN_GROUPS = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:(?:\s*\{,\}\s*|\s*,\\!\s*|,\s*\\,\s*)[0-9]{3})+(?![0-9])")
-_SPACED_GROUPS = re.compile(r"(?<![0-9.,/}])(?<![0-9.,/}] )[0-9]{1,3}(?:(?: |\\[,; ]|~)[0-9]{3})+(?![0-9./])")
-_POINT = re.compile(r"(?<![0-9])\.(?=[0-9])")
+_THIN_GROUPS = re.compile(r"(?<![0-9._^])[0-9]{1,3}(?:(?:\s*\{,\}\s*|\s*,\\!\s*|,\s*\\,\s*)[0-9]{3})+(?![0-9])")
+_SPACED_GROUPS = re.compile(r"(?<![0-9.,/}_^])(?<![0-9.,/}] )[0-9]{1,3}(?:(?: |\\[,; ]|~)[0-9]{3})+(?![0-9./])")
+_POINT = re.compile(r"(?<![0-9])\.(?=[0-9]|\\(?:overline|bar)\s*\{?\s*[0-9])")
 _TOKEN = re.compile(r"\\text\{[^{}]*\}|\\[a-zA-Z]+|\\.|[0-9]+(?:\.[0-9]+)?|[a-zA-Z]+|\s+|.", re.DOTALL)
 _EDGE = re.compile(r"^[\s.,;:=]*(?:\\(?:therefore|implies|Rightarrow|approx|simeq)(?![a-zA-Z])[\s=]*)*|[\s.,;:]+$")
 _ROW = "\x03"  # stands for two backslashes, which separate the rows of a matrix
@@ -146,17 +151,19 @@ def _plain_fonts(text: str) -> str:
 
     def changed(match: re.Match) -> str:
         font, content = match[1], " ".join(match[2].split())
-        if font in _WORDS or (font in _UPRIGHT and len(content) > 1):
+        before = match.string[max(0, match.start() - 5) : match.start()].rstrip()
+        is_unit = content in _UNIT_LETTERS and before[-1:].isdigit()
+        if font in _WORDS or (font in _UPRIGHT and (len(content) > 1 or is_unit)):
             if _NUMERAL.fullmatch(content):
                 return f" {content} "
-            return f"\x01{content}\x02" if content else " "
+            return "\x01" + _POWER.sub(r"^\1", content) + "\x02" if content else " "
         return f" {match[2]} " if font in ("boxed", "fbox") else match[2]
 
     for _ in range(_MAX_ROUNDS):
         text, count = _FONT.subn(changed, text)
         if not count:
             break
-    return text.replace("\x01", r"\text{").replace("\x02", "}")
+    return _OPEN_FONT.sub("", text).replace("\x01", r"\text{").replace("\x02", "}")
 
 
 def _with_braces(text: str) -> str:

@@ -1,5 +1,7 @@
 """Reading answers out of completions, refusing absurd ones, and the authors' text comparison."""
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,6 +77,16 @@ def test_megabytes_of_boxes_side_by_side_are_read_at_once():
     assert read_answer(r"\boxed " * 300_000).answer is None
     assert read_answer("<think>" * 300_000).answer is None
     assert read_answer("the answer is " * 300_000).answer is None
+
+
+@pytest.mark.parametrize(
+    "piece", ["\n", " ", "**", "$$", r"\[", "because ", ", so ", "is ", "what is ", "(", "the answer we "]
+)
+def test_a_hostile_tail_is_read_in_linear_time(piece):
+    start = time.process_time()
+    for text in (piece * 4000, "Since the answer is " + piece * 4000, piece * 4000 + ", so the answer is 7"):
+        stated_answer(text)
+    assert time.process_time() - start < 0.5  # seconds; quadratic patterns take several
 
 
 @pytest.mark.parametrize(
