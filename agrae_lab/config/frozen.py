@@ -221,7 +221,7 @@ def _fingerprint_files(name: str, files: tuple[tuple[str, int, int], ...]) -> st
 
 def estimator_of(config: Mapping[str, Any]) -> advantages.Estimator:
     """Return the advantage estimator of a config."""
-    chosen = config["advantage"]
+    chosen: Any = config.get("advantage")
     for key in ("advantage", *(f"advantage.{slot}" for slot in advantages.SLOTS)):
         section = chosen if key == "advantage" else chosen.get(key.removeprefix("advantage."))
         if not isinstance(section, Mapping):

@@ -115,6 +115,7 @@ def test_experiments_compose_and_name_their_command(name):
         (["advantage.base.epsilon=nan"], "advantage.base.epsilon must be at least 0 .*got nan"),
         (["tracking=wandb", "tracking.mode=foo"], "tracking.mode must be one of offline, online"),
         (["root=${nowhere}"], "nowhere"),
+        (["~advantage"], "advantage must be a section, got None; choose one by advantage=<name>"),
         (["~advantage.flavor"], "advantage.flavor must be paper, official or trl, got None"),
         (["~advantage.name"], "advantage.name must be .*text, got None"),
         (["advantage.name=[grpo]"], r"advantage.name must be .*got \['grpo'\]"),
