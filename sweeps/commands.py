@@ -27,9 +27,9 @@ from sweeps.planning.drift import read_code
 from sweeps.planning.freeze import Plan, make_plan
 from sweeps.planning.plan import plan_study
 from sweeps.planning.run_dirs import list_run_dirs, read_run_meta
-from sweeps.planning.study_directory import StudyDirectory, cell_id
+from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec import experiments
-from sweeps.spec.axes import label, study_cells
+from sweeps.spec.axes import label
 from sweeps.spec.compose import config_dir
 from sweeps.spec.read import is_study
 from sweeps.spec.study import Study
@@ -260,11 +260,7 @@ def _directories(given: Namespace) -> tuple[Path, list[Path], Mapping[str, str]]
 
 def _cells(study: Study, directory: StudyDirectory) -> dict[str, str]:
     """Return run key → cell label, of all frozen cells that the study still has."""
-    frozen = directory.frozen_cells()
-    if study.search is None and study.protocol is None:
-        wanted = [cell_id(settings, seed) for settings in study_cells(study) for seed in study.seeds]
-        frozen = {cell: frozen[cell] for cell in wanted if cell in frozen}
-    return {cell.run: label(cell.settings) for cell in frozen.values()}
+    return {cell.run: label(cell.settings) for cell in directory.frozen_cells_of(study)}
 
 
 def _not_launched(study: Study, directory: StudyDirectory) -> str:
