@@ -71,16 +71,16 @@ def make_slots(num_runs: int, *, num_slots: int | None = None, layout: Layout = 
     if visible:
         _check_gpus(layout, len(visible))
     gpus = [",".join(visible[i : i + size]) for i in range(0, len(visible) - size + 1, size)]
-    num_planned = num_slots or max(1, min(len(gpus) or len(cores) // size, num_runs))
-    num_threads = max(1, len(cores) // (num_planned * size))
-    num_made = max(1, min(num_planned, num_runs))
+    num_slots_planned = num_slots or max(1, min(len(gpus) or len(cores) // size, num_runs))
+    num_threads = max(1, len(cores) // (num_slots_planned * size))
+    num_slots_made = max(1, min(num_slots_planned, num_runs))
     if gpus:
-        return [Slot(num_threads, gpus[i % len(gpus)]) for i in range(num_made)]
-    if num_planned == 1 or num_planned * size > len(cores):
-        return [Slot(num_threads, None)] * num_made
-    ends = [i * len(cores) // num_planned for i in range(num_planned + 1)]
+        return [Slot(num_threads, gpus[i % len(gpus)]) for i in range(num_slots_made)]
+    if num_slots_planned == 1 or num_slots_planned * size > len(cores):
+        return [Slot(num_threads, None)] * num_slots_made
+    ends = [i * len(cores) // num_slots_planned for i in range(num_slots_planned + 1)]
     parts = [tuple(cores[start:end]) for start, end in itertools.pairwise(ends)]
-    return [Slot(num_threads, None, part) for part in parts[:num_made]]
+    return [Slot(num_threads, None, part) for part in parts[:num_slots_made]]
 
 
 def check_num_slots(num_slots: int | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,8 +28,10 @@ from sweeps.execution.slots import (
     make_slots,
     slots_of_launch,
 )
-from sweeps.inspect.preview import num_trials_left, print_cells, print_front, read_trials
+from sweeps.inspect.preview import print_cells
+from sweeps.inspect.trials import num_trials_left, print_front, read_trials
 from sweeps.launch.cells import ALL_DONE, PRELOAD, STOPPED_HINT, TRAIN_MODULE, exit_code, load_freeze
+from sweeps.launch.requeue import only_retries, requeue, runs_with
 from sweeps.planning.drift import Code, code_changes, read_code
 from sweeps.planning.freeze import Plan
 from sweeps.planning.plan import StudyPlan, code_drift, plan_study
@@ -66,7 +68,7 @@ def launch_study(
             drifted since the freeze and drift is not allowed.
     """
     check_engine(study)
-    check_num_slots(options.num_slots)
+    check_options(study, options)
     check_root(directory.root)
     directory.check_no_controller()
     code = read_code(options.train_module)
@@ -74,12 +76,12 @@ def launch_study(
         return _launch_search(study, directory, options, code=code, failed_too=bool(retry))
     keys = {run.key for run in retry}
     planned = plan_study(study, directory, train_module=options.train_module, code=code, retry=keys)
-    plan = planned.launch_plan if not retry else _only_retries(planned, keys)
+    plan = planned.launch_plan if not retry else only_retries(planned, keys)
     check_drift(planned.drift if plan.todo else (), options)
     num_slots, num_at_once = _num_slots(study, options, plan, num_runs=len(planned.all_runs))
     with directory.controller_lock():
         with refusing_disk_errors():
-            _requeue(directory, [run for run in plan.todo if run.key in keys])
+            requeue(directory, [run for run in plan.todo if run.key in keys])
             _record_drift(planned, code)
             plan.write()
             directory.record(study, planned.cells, code)
@@ -108,17 +110,28 @@ def retry_study(study: Study, directory: StudyDirectory, options: LaunchOptions,
     Raises:
         PlanError: as launch_study.
     """
+    check_options(study, options)
     if diverged and study.search is not None:
         raise PlanError(
             ["a diverged trial is a result of a search and is not retried; --diverged is for other studies"]
         )
     statuses = ("failed", "diverged") if diverged else ("failed",)
-    keys = dict.fromkeys(cell.run for cell in directory.frozen_cells_of(study))
-    retry = [run for key in keys if (run := read_run_meta(directory.root / key)).status in statuses]
+    retry = runs_with(statuses, study, directory)
     if not retry:
         print(f"nothing to retry: no run of {study.name} is {' or '.join(statuses)}, of the cells and seeds named here")
         return ALL_DONE
     return launch_study(study, directory, options, retry=retry)
+
+
+def check_options(study: Study, options: LaunchOptions) -> None:
+    """Check that the study has a use for all options.
+
+    Raises:
+        PlanError: it has none for one of them, or the number of slots is below 1.
+    """
+    check_num_slots(options.num_slots)
+    if options.storage is not None and study.search is None:
+        raise PlanError([f"--storage is for searches, and {study.name} is none; leave it out"])
 
 
 def check_engine(study: Study) -> None:
@@ -206,27 +219,6 @@ def _search_slots(study: Study, options: LaunchOptions, num_todo: int, *, layout
     requested = _requested_slots(study, options)
     num_slots, _ = slots_of_launch(num_todo, num_runs=num_runs, layout=layout, num_slots=requested, engine="local")
     return make_slots(num_todo, num_slots=num_slots, layout=layout)
-
-
-def _requeue(directory: StudyDirectory, retry: Sequence[runs.Run]) -> None:
-    """Mark runs as pending, without their failure counts, so that they get all their attempts."""
-    for run in retry:
-        with suppress(runs.RunBusyError), runs.lock(run.path):
-            runs.update_meta(run.path, status="pending", error=None, failure=None)
-    if retry:
-        directory.log("requeued", runs=[run.key for run in retry])
-
-
-def _only_retries(planned: StudyPlan, retry: Collection[str]) -> Plan:
-    """Return the plan's finished runs, and those of the cells that were frozen as runs to retry.
-
-    A cell can be another run by now, under changed code or problems.
-    """
-    retried_cells = {cell.identifier for cell in planned.directory.frozen_cells().values() if cell.run in retry}
-    retried = {cell.run for cell in planned.cells if cell.identifier in retried_cells}
-    plan = planned.launch_plan
-    kept = tuple(run for run in plan.planned if run.status in runs.FINAL_STATUSES or run.key in retried)
-    return replace(plan, planned=kept)
 
 
 def _record_drift(planned: StudyPlan, code: Code) -> None:

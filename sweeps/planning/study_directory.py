@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -219,4 +220,4 @@ def _ends_line(file: BinaryIO) -> bool:
 
 def _result_words(base: Sequence[str]) -> list[str]:
     """Return the overrides that may change a result: a study may resume on other machines."""
-    return sorted(word for word in base if word.lstrip("+~").split(".")[0] not in runs.NOT_RESULT_SECTIONS)
+    return sorted(word for word in base if re.split("[=./@]", word.lstrip("+~"))[0] not in runs.NOT_RESULT_SECTIONS)

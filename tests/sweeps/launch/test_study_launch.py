@@ -120,6 +120,7 @@ def test_a_value_left_out_later_keeps_its_runs_and_the_rest_of_the_study(
         (["train.step_second=0.1"], "no key 'train.step_second'; did you mean 'train.step_seconds'?"),
         (["plain"], "name one study, got "),
         (["--slots", "0"], "slots is 0, but must be at least 1"),
+        (["--storage", "sqlite:///x.db"], "--storage is for searches, and night is none; leave it out"),
     ],
 )
 def test_words_that_a_study_cannot_take_are_refused(
