@@ -85,7 +85,7 @@ def _launch(config: Mapping[str, Any], run_dir: Path) -> str:
             f"hardware.nodes: a run on {layout.nodes} machines is started by `agrae-lab sweep run` on Slurm or Ray "
             "(docs/clusters.md), or by a launcher on each machine (docs/scale.md)"
         )
-    layout.check_machine(torch.cuda.device_count(), device=config["hardware"]["device"])
+    layout.check_machine(torch.cuda.device_count())
     program = ["-m", "agrae_lab.process", "agrae_lab.train", str(run_dir)]
     process = subprocess.Popen(launchers.command(config, program), env=launchers.environment())
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())

@@ -7,7 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agrae_lab import runs
@@ -15,7 +15,7 @@ from sweeps import engines
 from sweeps.errors import PlanError
 from sweeps.execution.display import make_console
 from sweeps.execution.retry_policy import RetryPolicy
-from sweeps.execution.slots import check_installed
+from sweeps.execution.slots import check_installed, check_num_slots
 from sweeps.inspect import preview
 from sweeps.inspect.accuracy import print_accuracy
 from sweeps.inspect.status import UNREADABLE, Row, as_json, cells_of_root, print_status, status_rows, watch
@@ -26,19 +26,20 @@ from sweeps.launch.study import LaunchOptions
 from sweeps.planning.drift import read_code
 from sweeps.planning.freeze import Plan, make_plan
 from sweeps.planning.plan import plan_study
-from sweeps.planning.run_dirs import list_run_dirs, read_run_meta
-from sweeps.planning.study_directory import StudyDirectory, cell_id
+from sweeps.planning.run_dirs import list_run_dirs, readable_runs
+from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec import experiments
-from sweeps.spec.axes import label, study_cells
+from sweeps.spec.axes import label
 from sweeps.spec.compose import config_dir
 from sweeps.spec.read import is_study
 from sweeps.spec.study import Study
-from sweeps.targets import find_root, find_study, names_study, split_words
+from sweeps.targets import check_root_to_read, find_root, find_study, named_root, names_study, split_words
 
 
 def plan(given: Namespace) -> int:
     """Preview a launch; start and write nothing."""
     console = make_console()
+    check_num_slots(given.slots)
     with config_dir(given.config_dir, given.user_configs):
         if not names_study(given.words):
             freeze = load_freeze(given.train_module)  # first: it registers config groups
@@ -79,8 +80,8 @@ def run(given: Namespace) -> int:
             _refuse_protocol(study)
             code = study_launch.launch_study(study, directory, _launch_options(given))
             if study.search is None:
-                done = (read_run_meta(directory.root / key) for key in _cells(study, directory))
-                print_accuracy(make_console(), done, experiment=study.name)
+                found = readable_runs(directory.root / key for key in _cells(study, directory))
+                print_accuracy(make_console(), found, experiment=study.name)
             return code
         load_freeze(given.train_module)  # registers config groups
         cells = experiments.experiment_cells(*split_words(given.words))
@@ -93,7 +94,7 @@ def run(given: Namespace) -> int:
 
 def protocol(given: Namespace) -> int:
     """Tune, freeze and confirm a study with a protocol, or resume it."""
-    with config_dir(given.config_dir), _frame_errors_as_run_errors():
+    with config_dir(given.config_dir, given.user_configs), _frame_errors_as_run_errors():
         study, directory = _study_to_launch(given)
         if study.protocol is None:
             raise PlanError([f"study {study.name} has no protocol; add one (docs/sweeps.md), or use `run`"])
@@ -110,18 +111,14 @@ def retry(given: Namespace) -> int:
 
 def status(given: Namespace) -> int:
     """Print the status of a study's runs, or of all runs in a root; return 1 if one cannot be read."""
-    console = make_console()
-    where, _, _ = _directories(given)
-    if given.watch:
-        watch(console, lambda: _rows(given))
-        return 0
-    rows = _rows(given)
+    console, inspected = make_console(), _inspected(given)
+    rows = watch(console, lambda: _rows(_inspected(given))) if given.watch else _rows(inspected)
     if given.json:
         print(json.dumps(as_json(rows), indent=2))
-    elif rows:
+    elif not rows:
+        print(f"there are no runs in {inspected.path}")
+    elif not given.watch:  # which has shown them
         print_status(console, rows)
-    else:
-        print(f"there are no runs in {where}")
     return _report_unreadable(str(row.error) for row in rows if row.status == UNREADABLE)
 
 
@@ -129,15 +126,17 @@ def collect(given: Namespace) -> int:
     """Write all runs as one table; return 1 if one cannot be read."""
     from sweeps.inspect.collect import collect, write_table
 
-    where, found, cells = _directories(given)
-    out = given.out or where / "runs.parquet"
+    inspected = _inspected(given)
+    out = given.out or inspected.path / "runs.parquet"
     if out.suffix not in (".parquet", ".csv"):
         raise PlanError([f"--out {out} must end in .parquet or .csv"])
+    if not inspected.run_dirs:
+        raise PlanError([f"there are no runs in {inspected.path}, so there is no table to write"])
     with _frame_errors_as_run_errors():
-        table = collect(found, cells=cells)
+        table = collect(inspected.run_dirs, cells=inspected.cells)
     write_table(table, out)
     print(f"{out}: {len(table)} runs, {len(table.columns)} columns")
-    return _report_unreadable(table.loc[table["status"] == UNREADABLE, "error"] if len(table) else ())
+    return _report_unreadable(table.loc[table["status"] == UNREADABLE, "error"])
 
 
 def _report_unreadable(errors: Iterable[str]) -> int:
@@ -152,10 +151,8 @@ def compare(given: Namespace) -> int:
     """Compare two runs, cells or arms."""
     from sweeps.inspect.compare import find, print_comparison
 
-    names = [
-        word for word in given.words if not word.startswith("root=")
-    ]  # not split_words: an arm's name may contain '='
-    roots = [word for word in given.words if word.startswith("root=")]
+    roots = [word for word in given.words if named_root(word) is not None]
+    names = [word for word in given.words if word not in roots]  # not split_words: an arm's name may contain '='
     among = None
     if len(names) == 3 and is_study(names[0]):
         study, directory = find_study([names.pop(0), *roots], given.config_dir)
@@ -164,6 +161,8 @@ def compare(given: Namespace) -> int:
         root = find_root(roots, given.config_dir)
     if len(names) != 2:
         raise PlanError([f"compare needs two runs, cells or arms, got {', '.join(names) or 'none'}"])
+    if not all(Path(name).is_dir() for name in names):
+        check_root_to_read(root)
     first, second = (find(name, root, among=among) for name in names)
     with _frame_errors_as_run_errors():
         print_comparison(make_console(), (names[0], names[1]), first, second)
@@ -187,11 +186,11 @@ def gc(given: Namespace) -> int:
     """List removable files, and remove them on request."""
     from sweeps.inspect.gc import find_removable, print_removable, remove, total
 
-    where, found, _ = _directories(given)
-    everything = not names_study(given.words)
-    removable = find_removable(where if everything else where.parents[1], found, everything=everything)
+    inspected = _inspected(given)
+    everything = inspected.path == inspected.root
+    removable = find_removable(inspected.root, inspected.run_dirs, everything=everything)
     if not removable:
-        print(f"{where} has nothing to remove")
+        print(f"{inspected.path} has nothing to remove")
         return 0
     print_removable(make_console(), removable)
     if given.yes:
@@ -234,37 +233,44 @@ def _launch_options(given: Namespace) -> LaunchOptions:
     )
 
 
-def _rows(given: Namespace) -> list[Row]:
-    _, found, cells = _directories(given)
-    return status_rows(found, cells=cells)
+@dataclass(frozen=True)
+class _Inspected:
+    """Study or root that a command inspects, and its run directories."""
+
+    root: Path
+    path: Path  # the study's directory, or the root
+    run_dirs: list[Path]
+    cells: Mapping[str, str]  # run key → cell label
 
 
-def _directories(given: Namespace) -> tuple[Path, list[Path], Mapping[str, str]]:
-    """Return a study's directory or a root, its run directories, and run key → cell label for a study.
+def _rows(inspected: _Inspected) -> list[Row]:
+    return status_rows(inspected.run_dirs, cells=inspected.cells)
+
+
+def _inspected(given: Namespace) -> _Inspected:
+    """Return the study or the root that the words name.
 
     Raises:
-        PlanError: several names, or a study that was never launched there.
+        PlanError: several names, a root that does not exist, or a study that was never launched there.
     """
     if names_study(given.words):
         study, directory = find_study(given.words, given.config_dir)
         if directory.study() is None:
             raise PlanError([_not_launched(study, directory)])
         cells = _cells(study, directory)
-        return directory.path, [directory.root / key for key in cells], cells
+        return _Inspected(directory.root, directory.path, [directory.root / key for key in cells], cells)
     if len(given.words) != 1:
         raise PlanError([f"{given.command} needs one study or root, got {', '.join(given.words)}"])
-    root = Path(given.words[0].removeprefix("root="))
+    (word,) = given.words
+    root = Path(word) if named_root(word) is None else find_root([word], given.config_dir)
+    check_root_to_read(root)
     found = list_run_dirs(root)
-    return root, found, cells_of_root(found) if given.command == "status" else {}
+    return _Inspected(root, root, found, cells_of_root(found) if given.command == "status" else {})
 
 
 def _cells(study: Study, directory: StudyDirectory) -> dict[str, str]:
     """Return run key → cell label, of all frozen cells that the study still has."""
-    frozen = directory.frozen_cells()
-    if study.search is None and study.protocol is None:
-        wanted = [cell_id(settings, seed) for settings in study_cells(study) for seed in study.seeds]
-        frozen = {cell: frozen[cell] for cell in wanted if cell in frozen}
-    return {cell.run: label(cell.settings) for cell in frozen.values()}
+    return {cell.run: label(cell.settings) for cell in directory.frozen_cells_of(study)}
 
 
 def _not_launched(study: Study, directory: StudyDirectory) -> str:

@@ -33,11 +33,12 @@ from sweeps.launch.protocol import launch_protocol, print_plan
 from sweeps.launch.study import LaunchOptions, launch_study
 from sweeps.planning.drift import read_code
 from sweeps.planning.plan import plan_study
+from sweeps.planning.run_dirs import list_run_dirs, seed_in_name
 from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec.comparison import AXIS, Request, comparison_study, until_clear
 from sweeps.spec.compose import CONFIG_DIR, config_dir
 from sweeps.spec.study import Study
-from sweeps.targets import check_overrides, find_root, split_words
+from sweeps.targets import check_overrides, find_root, named_root, split_words
 
 _EXAMPLES = """
 examples:
@@ -85,8 +86,8 @@ def _find(
     """Return the study of the command line and its directory."""
     if given.against is None and len(names) > 1:
         raise PlanError([_no_reference(names, given.words)])
-    others = [word for word in overrides if not word.startswith("root=")]
-    if seeds := [word for word in others if word.startswith("seed=")]:
+    others = [word for word in overrides if named_root(word) is None]
+    if seeds := [word for word in others if word.partition("=")[0].lstrip("+~") == "seed"]:
         raise PlanError([f"{seeds[0]!r}: give the number of seeds by --seeds, such as --seeds 3"])
     check_overrides(others, varied=(AXIS,))
     request = Request(
@@ -115,7 +116,8 @@ def _until_clear(study: Study, directory: StudyDirectory, *, budget: int) -> tup
     """Return the confirmatory study of a comparison, from its own frozen seeds or the first that no run has had."""
     clear = until_clear(study, budget=budget, first_seed=0)
     frozen = runs.read_frozen(runs.protocol_dir(directory.root, clear.name))
-    first = frozen["seeds"][0] if frozen else max((run.seed + 1 for run in runs.list_runs(directory.root)), default=0)
+    used = (seed_in_name(path) for path in list_run_dirs(directory.root))
+    first = frozen["seeds"][0] if frozen else max(used, default=-1) + 1
     return until_clear(study, budget=budget, first_seed=first), StudyDirectory(directory.root, clear.name)
 
 

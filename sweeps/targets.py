@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ from typing import Any
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException, OverrideParseException
 
+from agrae_lab.runs.suggestions import close_match
 from sweeps.errors import PlanError, one_sentence
 from sweeps.planning.study_directory import StudyDirectory
-from sweeps.spec.read import is_study, read_study
+from sweeps.spec.read import is_study, read_study, shipped_studies
 from sweeps.spec.rules import base_faults
 from sweeps.spec.study import Study
 
@@ -51,7 +52,7 @@ def find_study(words: Sequence[str], config_dir: Path) -> tuple[Study, StudyDire
         raise PlanError([f"name one study, got {', '.join(names) or 'none'}"])
     study = read_study(names[0])
     others = []
-    for override in _parse_overrides([word for word in overrides if not word.startswith("root=")]):
+    for override in _parse_overrides([word for word in overrides if named_root(word) is None]):
         if override.key_or_group == "seed" and study.protocol is not None:
             word = str(override.input_line)
             raise PlanError([f"{word!r} would have no effect: the protocol counts its seeds from protocol.first_seed"])
@@ -92,17 +93,39 @@ def _varied_keys(study: Study) -> set[str]:
     return keys
 
 
+def named_root(word: str) -> str | None:
+    """Return the directory of `root=`, also written +root= or ++root=; None for any other word."""
+    key, equals, directory = word.partition("=")
+    return directory if equals and key.lstrip("+") == "root" else None
+
+
 def find_root(words: Sequence[str], config_dir: Path) -> Path:
     """Return the last `root=` among the words, else the `root` of the configuration.
 
     Raises:
         PlanError: neither gives a root.
     """
-    named = [word.removeprefix("root=") for word in words if word.startswith("root=")]
+    named = [root for word in words if (root := named_root(word)) is not None]
     root = named[-1] if named else yaml.safe_load((config_dir / "config.yaml").read_text()).get("root")
     if not isinstance(root, str) or root in ("", "???"):
         raise PlanError(["root is missing; name the directory of the runs by root=<directory>"])
     return Path(root)
+
+
+def check_root_to_read(root: Path) -> None:
+    """Check that a root exists, before its runs are read.
+
+    Raises:
+        PlanError: it does not; with the nearest directory or study.
+    """
+    if root.is_dir():
+        return
+    if root.exists():
+        raise PlanError([f"{root} is a file, not the directory of the runs"])
+    beside = root.parent.iterdir() if root.parent.is_dir() else ()
+    known = [path.name for path in beside if path.is_dir() or is_study(path.name)]
+    hint = close_match(root.name, [*known, *shipped_studies()]) or "name a study, or the directory of the runs"
+    raise PlanError([f"{root}: there is no such study or root; {hint}"])
 
 
 def _parse_overrides(words: Sequence[str]) -> list[Override]:
@@ -113,7 +136,16 @@ def _parse_overrides(words: Sequence[str]) -> list[Override]:
 
 
 def _parse_seeds(override: Override) -> tuple[int, ...]:
-    values: list[Any] = list(override.sweep_iterator()) if override.is_discrete_sweep() else [override.value()]
-    if not all(type(value) is int and value >= 0 for value in values) or len(set(values)) < len(values):
-        raise PlanError([f"{override.input_line!r}: seeds are different whole numbers from 0, such as seed=0,1,2"])
-    return tuple(values)
+    seeds: dict[int, None] = {}
+    try:
+        values: Iterable[Any] = override.sweep_iterator() if override.is_discrete_sweep() else [override.value()]
+        for value in values:  # of a range without an end, too
+            if override.is_delete() or type(value) is not int or value < 0 or value in seeds:
+                raise ValueError(value)
+            seeds[value] = None
+        if not seeds:
+            raise ValueError(override.input_line)
+    except (ValueError, HydraException) as error:  # of Hydra: a step of 0, or glob(), which no number can match
+        sentence = f"{override.input_line!r}: seeds are different whole numbers from 0, such as seed=0,1,2"
+        raise PlanError([sentence]) from error
+    return tuple(seeds)

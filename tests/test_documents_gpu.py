@@ -261,7 +261,7 @@ def check_train(command: Command, machine: Machine, caplog) -> None:
     for config in configs:
         check_packages(config)
         layout = launched(command, machine) or Layout.of(config)
-        layout.check_machine(machine.gpus, device=config["hardware"]["device"])
+        layout.check_machine(machine.gpus)
         assert layout.nodes == machine.machines
         shards = 1 if layout.strategy == "ddp" else layout.processes
         check_memory(config, machine, Place(layout.processes, shards, shards, on_cpu=False), caplog)

@@ -98,9 +98,10 @@ MAY_IMPORT = {
     ),
     "sweeps.launch": (
         *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.engines"),
-        *("sweeps.search", "sweeps.inspect.preview", "sweeps.inspect.accuracy", "analysis.statistics"),
+        *("sweeps.search", "sweeps.inspect.preview", "sweeps.inspect.accuracy", "sweeps.inspect.trials"),
+        "analysis.statistics",
     ),
-    "sweeps.targets": ("sweeps.errors", "sweeps.spec", "sweeps.planning"),
+    "sweeps.targets": ("agrae_lab.runs.suggestions", "sweeps.errors", "sweeps.spec", "sweeps.planning"),
     "sweeps.commands": (
         *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.inspect"),
         *("sweeps.engines", "sweeps.launch", "sweeps.targets", "analysis.io"),

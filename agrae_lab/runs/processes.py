@@ -60,17 +60,18 @@ class Layout:
     nodes: int = 1  # machines
     launcher: str = "torchrun"
     strategy: str = "ddp"
+    device: str = "auto"  # hardware.device
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Layout:
         """Return the layout of a config; one process has no use for a strategy."""
         hardware = config.get("hardware") or {}
-        processes = hardware.get("processes", 1)
+        processes, device = hardware.get("processes", 1), hardware.get("device", "auto")
         if processes == 1:
-            return cls(nodes=hardware.get("nodes", 1))
+            return cls(nodes=hardware.get("nodes", 1), device=device)
         chosen = hardware.get("strategy", "ddp")
         launcher = hardware.get("launcher") or ("torchrun" if chosen == "ddp" else "accelerate")
-        return cls(processes, hardware.get("nodes", 1), launcher, chosen)
+        return cls(processes, hardware.get("nodes", 1), launcher, chosen, device)
 
     @property
     def per_node(self) -> int:
@@ -86,7 +87,7 @@ class Layout:
             )
         if self.strategy != "ddp" and self.launcher == "torchrun":
             yield f"hardware.launcher: torchrun cannot set up {self.strategy}. Set accelerate, or leave it out"
-        if self.launcher == "accelerate" and config["hardware"].get("device") == "cpu":
+        if self.launcher == "accelerate" and self.device == "cpu":
             yield (
                 "hardware.device: accelerate starts processes on GPUs only. On the CPU, set hardware.strategy=ddp and "
                 "hardware.launcher=torchrun"
@@ -112,18 +113,15 @@ class Layout:
                 "machine. Choose a divisor, or set hardware.processes"
             )
 
-    def check_machine(self, num_gpus: int, *, device: str) -> None:
-        """Check that a machine with so many GPUs can start this machine's share of the processes.
-
-        Args:
-            device: hardware.device.
+    def check_machine(self, num_gpus: int) -> None:
+        """Check that a machine with so many GPUs can start its share of the processes.
 
         Raises:
             RunError: it cannot.
         """
-        if device == "cpu" or self.processes == 1:
+        if self.device == "cpu" or self.processes == 1:
             return
-        if num_gpus == 0 and (self.launcher == "accelerate" or device == "cuda"):
+        if num_gpus == 0 and (self.launcher == "accelerate" or self.device == "cuda"):
             why = f"hardware.strategy: {self.strategy}" if self.strategy != "ddp" else "hardware.processes: this run"
             raise RunError(
                 f"{why} needs {self.per_node} GPUs, and this machine has none. Run it where they are, or set "

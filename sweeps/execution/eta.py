@@ -13,7 +13,7 @@ from agrae_lab.runs.evaluated_steps import kept_steps
 from agrae_lab.runs.processes import Layout
 
 BEFORE_TRAINING = ("load", "evaluate base")  # phases of a run
-PROBLEMS = 1000  # of a benchmark without a limit, all alike where two runs name the same benchmarks
+PROBLEMS = 1000  # assumed for a benchmark without a limit; cancels where both runs have the same benchmarks
 
 
 def recorded_seconds(run: runs.Run) -> float | None:
@@ -34,13 +34,17 @@ def expected_seconds(run: runs.Run, finished: Sequence[runs.Run]) -> float | Non
     Training and evaluation each scale with their completions times the tokens of a completion at most, and inversely
     with the processes.
     """
-    alike = [other for other in finished if other.meta.get("timings") and _kind(other.config) == _kind(run.config)]
-    estimates = [_scaled_seconds(run, other) for other in alike]
+    estimates = [_scaled_seconds(run, other) for other in finished_like(run, finished)]
     return statistics.median(estimates) if estimates else None
 
 
+def finished_like(run: runs.Run, finished: Sequence[runs.Run]) -> list[runs.Run]:
+    """Return the finished runs of a run's model, task and engine, as far as they recorded their durations."""
+    return [other for other in finished if other.meta.get("timings") and _kind(other.config) == _kind(run.config)]
+
+
 def expected_beside(run: runs.Run, active: Sequence[tuple[runs.Run, float]]) -> float | None:
-    """Return the expected duration of a run while none like it has finished: the longest, from active runs like it.
+    """Return the expected duration of a run before a run like it has finished: the longest, scaled from active ones.
 
     Args:
         active: runs with their expected durations, which scale with the work of training.

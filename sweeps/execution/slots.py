@@ -50,55 +50,78 @@ class Slot:
 def make_slots(num_runs: int, *, num_slots: int | None = None, layout: Layout = Layout()) -> list[Slot]:  # noqa: B008
     """Return slots for `num_runs` runs: one per visible GPU, else one per core that this process may use.
 
-    A run of several processes takes as many GPUs or cores.
+    A run of several processes takes as many GPUs or cores, and runs on the CPU take cores.
 
     All slots have the same number of threads, which decides a result's last bits. Without GPUs, the cores are divided
     between the slots; a run on a GPU is left to the kernel, which places it near its GPU if it can.
 
     Args:
         num_runs: the largest number of slots. Without `num_slots`, few runs get more threads each.
-        num_slots: the number of runs at a time instead. Beyond the number of GPUs, runs share them. It decides the
-            threads of each run, even if fewer runs are left: give the same number to all launches of a sweep.
-        layout: processes of the largest run.
+        num_slots: the number of runs at a time; None: one per GPU or core, at most num_runs. Beyond the number of GPUs,
+            runs share them. It decides the threads of each run, even if fewer runs are left: give the same number to
+            all launches of a sweep.
+        layout: of the largest run.
 
     Raises:
         PlanError: num_slots below 1, or too few GPUs for a run.
     """
-    if num_slots is not None and num_slots < 1:
-        raise PlanError([f"slots is {num_slots}, but must be at least 1"])
+    check_num_slots(num_slots)
     cores, size = sorted(os.sched_getaffinity(0)), layout.per_node
-    visible = visible_gpus()
+    visible = [] if layout.device == "cpu" else visible_gpus()
     if visible:
         _check_gpus(layout, len(visible))
     gpus = [",".join(visible[i : i + size]) for i in range(0, len(visible) - size + 1, size)]
-    at_once = num_slots or max(1, min(len(gpus) or len(cores) // size, num_runs))
-    num_threads = max(1, len(cores) // (at_once * size))
-    count = max(1, min(at_once, num_runs))
+    num_slots_planned = num_slots or max(1, min(len(gpus) or len(cores) // size, num_runs))
+    num_threads = max(1, len(cores) // (num_slots_planned * size))
+    num_slots_made = max(1, min(num_slots_planned, num_runs))
     if gpus:
-        return [Slot(num_threads, gpus[i % len(gpus)]) for i in range(count)]
-    if at_once == 1 or at_once * size > len(cores):
-        return [Slot(num_threads, None)] * count
-    ends = [i * len(cores) // at_once for i in range(at_once + 1)]
+        return [Slot(num_threads, gpus[i % len(gpus)]) for i in range(num_slots_made)]
+    if num_slots_planned == 1 or num_slots_planned * size > len(cores):
+        return [Slot(num_threads, None)] * num_slots_made
+    ends = [i * len(cores) // num_slots_planned for i in range(num_slots_planned + 1)]
     parts = [tuple(cores[start:end]) for start, end in itertools.pairwise(ends)]
-    return [Slot(num_threads, None, part) for part in parts[:count]]
+    return [Slot(num_threads, None, part) for part in parts[:num_slots_made]]
 
 
-def num_sweep_slots(num_runs: int, *, num_slots: int | None = None, layout: Layout = Layout()) -> int:  # noqa: B008
-    """Return the number of runs at a time of a sweep.
+def check_num_slots(num_slots: int | None) -> None:
+    """Check a requested number of runs at a time; None requests none.
 
-    Without `num_slots` it follows from all its runs, not only those left: a resumed sweep then gives each run the same
+    Raises:
+        PlanError: it is below 1.
+    """
+    if num_slots is not None and num_slots < 1:
+        raise PlanError([f"slots is {num_slots}, but must be at least 1"])
+
+
+def slots_of_launch(
+    num_todo: int, *, num_runs: int, layout: Layout, num_slots: int | None, engine: str
+) -> tuple[int | None, int]:
+    """Return the number of slots that the engine is given, and the number of runs that are executed at a time.
+
+    Without `num_slots`, a cluster is given None and executes all runs at once, as far as it has room; on this machine
+    the number follows from all runs of the sweep, not only those left, so that a resumed sweep gives each run the same
     number of threads.
 
     Args:
+        num_todo: the runs to execute.
         num_runs: all runs of the sweep.
-        layout: as in make_slots.
+        layout: of the largest run to execute.
+
+    Raises:
+        PlanError: as make_slots; a cluster is not held against this machine.
     """
-    return len(make_slots(num_runs, layout=layout)) if num_slots is None else num_slots
+    check_num_slots(num_slots)
+    if engine != "local":
+        return num_slots, max(1, min(num_slots or num_todo, num_todo))
+    if num_slots is None:
+        num_slots = len(make_slots(num_runs, layout=layout))
+    return num_slots, len(make_slots(num_todo, num_slots=num_slots, layout=layout))
 
 
 def largest_layout(configs: Iterable[Mapping[str, Any]]) -> Layout:
-    """Return the layout with the most processes on a machine; each run of a launch fits into its slots."""
-    return max((Layout.of(config) for config in configs), key=lambda layout: layout.per_node, default=Layout())
+    """Return the layout with the most processes on a machine, among the runs that may use GPUs if there are any."""
+    layouts = (Layout.of(config) for config in configs)
+    return max(layouts, key=lambda layout: (layout.device != "cpu", layout.per_node), default=Layout())
 
 
 def preload_for(configs: Iterable[Mapping[str, Any]], preload: Sequence[str]) -> Sequence[str]:
@@ -114,14 +137,12 @@ def check_here(configs: Iterable[Mapping[str, Any]]) -> None:
     """
     num_gpus, configs = len(visible_gpus()), list(configs)
     check_installed(configs)
-    for layout, device in {
-        (Layout.of(config), (config.get("hardware") or {}).get("device", "auto")) for config in configs
-    }:
+    for layout in dict.fromkeys(Layout.of(config) for config in configs):
         if layout.nodes > 1:
             raise PlanError(
                 [f"hardware.nodes: a run on {layout.nodes} machines needs resources.engine slurm or ray (--engine)"]
             )
-        _check_gpus(layout, num_gpus, device=device)
+        _check_gpus(layout, num_gpus)
 
 
 def check_installed(configs: Iterable[Mapping[str, Any]]) -> None:
@@ -141,9 +162,9 @@ def check_installed(configs: Iterable[Mapping[str, Any]]) -> None:
             raise PlanError([str(error)]) from error
 
 
-def _check_gpus(layout: Layout, num_gpus: int, *, device: str = "auto") -> None:
+def _check_gpus(layout: Layout, num_gpus: int) -> None:
     try:
-        layout.check_machine(num_gpus, device=device)
+        layout.check_machine(num_gpus)
     except runs.RunError as error:
         raise PlanError([str(error)]) from error
 

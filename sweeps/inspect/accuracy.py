@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -16,12 +17,13 @@ from sweeps.execution.names import RunNames
 def print_accuracy(console: Console, found: Iterable[runs.Run], *, experiment: str = "") -> None:
     """Print Pass@1 with its interval for every arm on every benchmark, then the next command, for each root.
 
-    Runs that are not done, and roots without an evaluated run, are left out.
+    Runs that are not done or cannot be read, and roots without an evaluated run, are left out.
     """
     by_root: dict[Path, list[runs.Run]] = {}
     for run in found:
         if run.status == "done":
-            by_root.setdefault(run.root, []).append(runs.read_run(run.path))
+            with suppress(runs.RunError):  # `status` says so
+                by_root.setdefault(run.root, []).append(runs.read_run(run.path))
     for root, done in by_root.items():
         if any(run.benchmarks() for run in done):
             _print_root(console, done)

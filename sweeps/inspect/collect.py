@@ -1,6 +1,7 @@
 """Table of all runs of a study, or of a root: a row per run, a column per variable.
 
 run, cell, arm, seed, status, error, failure, attempts, <timings in seconds>
+                                 the seed is -1 where the name of an unreadable run's directory has none
 setting <key>                    every setting that decides the result, by its config key
 pass@<k>/<benchmark>             mean Pass@k over the problems, for k = 1, 2, 4, … up to n; empty before evaluation
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from agrae_lab import runs
 from sweeps.inspect.status import UNREADABLE
-from sweeps.planning.run_dirs import shown_status
+from sweeps.planning.run_dirs import arm_in_name, read_run_meta, seed_in_name, shown_status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,11 +48,10 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 def _row_or_fault(path: Path, cells: Mapping[str, str]) -> dict[str, Any]:
     """Return the row of a run; one whose own files cannot be read has status unreadable and the error."""
     try:
+        read_run_meta(path)
         return _row(runs.read_run(path), cells)
     except runs.RunError as error:
-        key = f"{path.parent.name}/{path.name}"
-        arm = path.parent.name.rpartition("-")[0]
-        seed = int(path.name.removeprefix("seed-"))
+        key, arm, seed = f"{path.parent.name}/{path.name}", arm_in_name(path), seed_in_name(path)
         return {"run": key, "cell": cells.get(key), "arm": arm, "seed": seed, "status": UNREADABLE, "error": str(error)}
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from agrae_lab import runs
 from agrae_lab.runs.suggestions import close_match
 from sweeps.errors import PlanError
-from sweeps.planning.run_dirs import list_run_dirs, read_run_meta
+from sweeps.planning.run_dirs import arm_in_name, list_run_dirs, read_run_meta
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,16 +39,29 @@ def find(name: str, root: Path, *, among: Sequence[Path] | None = None) -> list[
         if (path / "config.yaml").is_file():
             return [runs.read_run(path)]
         if found := sorted(path.glob("seed-*/config.yaml")):
-            return [runs.read_run(marker.parent) for marker in found]
+            return [_read(marker.parent) for marker in found]
     by_arm: dict[str, list[Path]] = {}
     for path in list_run_dirs(root) if among is None else among:
-        by_arm.setdefault(read_run_meta(path).arm, []).append(path)
+        by_arm.setdefault(_arm(path), []).append(path)
     if name not in by_arm:
         hint = close_match(name, by_arm) or f"the arms are {', '.join(sorted(by_arm)) or 'none'}"
         raise PlanError([f"there is no run, cell or arm {name!r} in {root}; {hint}"])
     if len(cells := sorted({path.parent.name for path in by_arm[name]})) > 1:
         raise PlanError([f"arm {name} has {len(cells)} cells; name one of them: {', '.join(cells)}"])
-    return [runs.read_run(path) for path in by_arm[name]]
+    return [_read(path) for path in by_arm[name]]
+
+
+def _arm(path: Path) -> str:
+    """Return a run's arm; of one that cannot be read, the arm in its name: only a comparison of that arm needs it."""
+    try:
+        return read_run_meta(path).arm
+    except runs.RunError:
+        return arm_in_name(path)
+
+
+def _read(path: Path) -> runs.Run:
+    read_run_meta(path)  # raises the error of a directory with another name, such as a backup's
+    return runs.read_run(path)
 
 
 def settings_that_differ(first: runs.Run, second: runs.Run) -> list[tuple[str, Any, Any]]:

@@ -6,11 +6,11 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -19,15 +19,14 @@ from agrae_lab.runs.processes import Layout
 from sweeps.execution import eta
 from sweeps.execution.display import duration
 from sweeps.execution.names import RunNames
-from sweeps.execution.slots import check_installed, largest_layout, make_slots, visible_gpus
+from sweeps.execution.slots import check_installed, largest_layout, slots_of_launch, visible_gpus
+from sweeps.inspect.trials import num_trials_left, read_trials
 from sweeps.planning.freeze import Freeze, Plan
 from sweeps.planning.plan import StudyPlan
-from sweeps.planning.run_dirs import list_run_dirs, read_run_meta, shown_status
+from sweeps.planning.run_dirs import list_run_dirs, readable_runs, shown_status
 from sweeps.planning.study_directory import FrozenCell, StudyDirectory
-from sweeps.search.table import FILE_NAME as TRIALS
-from sweeps.search.table import read_table
 from sweeps.spec.axes import label
-from sweeps.spec.study import Search, Study
+from sweeps.spec.study import Study
 
 
 def print_study(console: Console, planned: StudyPlan, *, num_slots: int | None) -> None:
@@ -35,7 +34,8 @@ def print_study(console: Console, planned: StudyPlan, *, num_slots: int | None) 
     print_cells(console, planned.cells, planned.run_by_key)
     print(f"{planned.num_new} of {len(planned.cells)} pairs of cell and seed are new")
     resources = planned.study.resources
-    num_slots = resources.slots if num_slots is None else num_slots
+    by_study = resources.options.get("array_parallelism") if resources.slots is None else resources.slots
+    num_slots = by_study if num_slots is None else num_slots
     _print_counts(planned.all_runs, num_slots=num_slots, engine=resources.engine)
     print_needs(planned.all_runs, engine=resources.engine)
     if planned.warning:
@@ -62,8 +62,7 @@ def print_needs(planned: Sequence[runs.Run], *, engine: str) -> None:
     by_kind: dict[tuple[str, Layout], list[runs.Run]] = {}
     for run in todo:
         by_kind.setdefault((str((run.config.get("model") or {}).get("path")), Layout.of(run.config)), []).append(run)
-    finished = [read_run_meta(path) for path in list_run_dirs(todo[0].root)] if by_kind else []
-    done = [runs.read_run(run.path) for run in finished if run.status == "done"]
+    done = _finished_with_configs(list_run_dirs(todo[0].root)) if by_kind else []
     for (model, layout), some in by_kind.items():
         config = some[0].config
         on_cpu = _on_cpu(config, layout, engine=engine)
@@ -104,7 +103,8 @@ def print_search(
 
     assert study.search is not None
     directory.check_same(study, ())
-    check_installed(make_space(study, freeze, root=directory.root).corner_configs)
+    configs = make_space(study, freeze, root=directory.root).corner_configs
+    check_installed(configs)
     table = Table("searched", "values", box=None, pad_edge=False)
     for key, dimension in study.search.space.items():
         values = (
@@ -115,56 +115,27 @@ def print_search(
     console.print(table)
     states = Counter(trial["status"] for trial in read_trials(directory))
     states_text = ", ".join(f"{number} {state}" for state, number in states.items()) or "none started yet"
-    print(f"{study.search.num_trials} trials by {study.search.sampler}, each with seeds {study.seeds}: {states_text}")
-    done = [
-        run
-        for cell in directory.frozen_cells().values()
-        if (run := read_run_meta(directory.root / cell.run)).status == "done"
-    ]
-    left = num_trials_left(study.search, directory) * len(study.seeds)
+    seeds = f"seed{'s' if len(study.seeds) > 1 else ''} {', '.join(map(str, study.seeds))}"
+    print(f"{study.search.num_trials} trials by {study.search.sampler}, each with {seeds}: {states_text}")
     slots = study.resources.slots if num_slots is None else num_slots
-    print(_trials_sentence(left, done, num_slots=slots))
+    print(_trials_sentence(study, directory, num_slots=slots, layout=largest_layout(configs)))
 
 
-def _trials_sentence(num_runs: int, done: Sequence[runs.Run], *, num_slots: int | None) -> str:
+def _trials_sentence(study: Study, directory: StudyDirectory, *, num_slots: int | None, layout: Layout) -> str:
     """Return a sentence about the duration of the trials to come, each as long as the median of those before."""
-    typical = eta.typical_seconds(done)
-    if num_runs and typical is None:
+    assert study.search is not None
+    num_seeds = len(study.seeds)
+    num_todo = num_trials_left(study.search, directory) * num_seeds
+    if num_todo == 0:
+        return "no trial is left to run"
+    paths = [directory.root / key for key in dict.fromkeys(cell.run for cell in directory.frozen_cells().values())]
+    typical = eta.typical_seconds([run for run in readable_runs(paths) if run.status == "done"])
+    if typical is None:
         return "duration not known: no run of this study has finished"
-    num_at_once = len(make_slots(max(1, num_runs), num_slots=num_slots))
-    left = eta.in_order_seconds([typical or 0.0] * num_runs, num_slots=num_at_once)
+    num_runs = study.search.num_trials * num_seeds
+    _, num_at_once = slots_of_launch(num_todo, num_runs=num_runs, layout=layout, num_slots=num_slots, engine="local")
+    left = eta.in_order_seconds([typical] * num_todo, num_slots=num_at_once)
     return f"about {duration(left)}, {num_at_once} at a time: a run takes {duration(typical)}, the median so far"
-
-
-def read_trials(directory: StudyDirectory) -> list[dict[str, str]]:
-    """Return the rows of a search's trials.csv."""
-    return read_table(directory.path / TRIALS)
-
-
-def num_trials_left(search: Search, directory: StudyDirectory, *, failed_too: bool = False) -> int:
-    """Return the number of trials still to run; with failed_too, failed trials are to run again."""
-    ended = ("done", "pruned") if failed_too else ("done", "pruned", "failed")
-    num_ended = sum(trial["status"] in ended for trial in read_trials(directory))
-    return max(0, search.num_trials - num_ended)
-
-
-def print_front(console: Console, directory: StudyDirectory) -> None:
-    """Print the trials on the Pareto front, the failed ones with their reasons, and the path of trials.csv."""
-    trials = read_trials(directory)
-    rows = [trial for trial in trials if trial["front"] == "yes"]
-    shown = [column for column in (rows[0] if rows else ()) if column.startswith(("param ", "maximize ", "minimize "))]
-    table = Table("trial", *map(escape, shown), box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(row["trial"], *(Text(row[column]) for column in shown))
-    console.print(table if rows else "no trial has a value yet")
-    by_reason: dict[str, list[str]] = {}
-    for trial in trials:
-        if trial["status"] == "failed":
-            by_reason.setdefault(trial["reason"] or "no reason recorded", []).append(trial["trial"])
-    for reason, numbers in by_reason.items():
-        named = f"trial {numbers[0]}" if len(numbers) == 1 else f"trials {', '.join(numbers)}"
-        console.print(Text(f"{named} failed: {reason}"), soft_wrap=True)
-    console.print(f"all trials: {directory.path / TRIALS}", markup=False, soft_wrap=True)
 
 
 def print_cells(console: Console, cells: Sequence[FrozenCell], run_by_key: Mapping[str, runs.Run]) -> None:
@@ -192,25 +163,33 @@ def _print_counts(planned: Sequence[runs.Run], *, num_slots: int | None, engine:
     print(f"{len(planned)} runs: {len(planned) - len(todo)} finished, {len(todo)} to do")
     if not todo:
         return
-    finished, scope = _with_configs(run.path for run in planned if run.status == "done"), "of them"
+    finished, scope = _finished_with_configs(run.path for run in planned if run.status == "done"), "of them"
     if not finished:
-        finished, scope = _with_configs(list_run_dirs(todo[0].root)), "in this root"
-    layout = largest_layout(run.config for run in todo) if engine == "local" else Layout()
-    print(_duration_sentence(todo, finished, scope, num_slots=num_slots, layout=layout))
+        finished, scope = _finished_with_configs(list_run_dirs(todo[0].root)), "in this root"
+    print(_duration_sentence(todo, finished, scope, num_runs=len(planned), num_slots=num_slots, engine=engine))
 
 
-def _with_configs(paths: Iterable[Path]) -> list[runs.Run]:
-    """Return the finished runs with their configs, one of each cell; unreadable ones are left out."""
-    found: dict[str, runs.Run] = {}
-    for path in paths:
+def _finished_with_configs(paths: Iterable[Path]) -> list[runs.Run]:
+    """Return the finished runs with the config of their cell's first; unreadable ones are left out."""
+    configs: dict[Path, dict[str, Any]] = {}  # read once for each cell, whose seeds have the same work
+    found = []
+    for run in readable_runs(paths):
         with suppress(runs.RunError):
-            if path.parent.name not in found and read_run_meta(path).status == "done":
-                found[path.parent.name] = runs.read_run(path)
-    return list(found.values())
+            if run.status == "done":
+                if run.path.parent not in configs:
+                    configs[run.path.parent] = runs.read_run(run.path).config
+                found.append(replace(run, config=configs[run.path.parent]))
+    return found
 
 
 def _duration_sentence(
-    todo: Sequence[runs.Run], finished: Sequence[runs.Run], scope: str, *, num_slots: int | None, layout: Layout
+    todo: Sequence[runs.Run],
+    finished: Sequence[runs.Run],
+    scope: str,
+    *,
+    num_runs: int,
+    num_slots: int | None,
+    engine: str,
 ) -> str:
     """Return a sentence about the duration of runs, as scaled from finished runs like them."""
     expected = [eta.expected_seconds(run, finished) for run in todo]
@@ -218,8 +197,11 @@ def _duration_sentence(
     if len(known) < len(todo):
         lacking = "" if not known else f" of {len(todo) - len(known)} of the {len(todo)} runs"
         return f"duration{lacking} not known: no run of that model, task and engine has finished {scope}"
-    num_at_once = len(make_slots(len(todo), num_slots=num_slots, layout=layout))
+    layout = largest_layout(run.config for run in todo)
+    _, num_at_once = slots_of_launch(len(todo), num_runs=num_runs, layout=layout, num_slots=num_slots, engine=engine)
+    room = "" if engine == "local" else " if the cluster has room"
     left = eta.in_order_seconds(known, num_slots=num_at_once)
     typical = statistics.median(known)
-    basis = f"from {len(finished)} finished {scope}, scaled by steps, completions and samples"
-    return f"about {duration(left)}, {num_at_once} at a time: a run takes {duration(typical)} ({basis})"
+    num_used = len({other.path for run in todo for other in eta.finished_like(run, finished)})
+    basis = f"from {num_used} finished {scope}, scaled by steps, completions and samples"
+    return f"about {duration(left)}, {num_at_once} at a time{room}: a run takes {duration(typical)} ({basis})"

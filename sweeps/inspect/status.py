@@ -17,7 +17,7 @@ from rich.text import Text
 from agrae_lab import runs
 from sweeps.execution.display import read_progress
 from sweeps.execution.names import RunNames
-from sweeps.planning.run_dirs import read_run_meta, shown_status
+from sweeps.planning.run_dirs import arm_in_name, read_run_meta, seed_in_name, shown_status
 
 UNREADABLE = "unreadable"  # status of a run whose files cannot be read; the error says which
 
@@ -35,7 +35,7 @@ class Row:
     run: str
     cell: str | None  # label of its cell in the study; None outside a study
     arm: str
-    seed: int
+    seed: int  # -1 where the directory's name has none
     status: str
     phase: str | None
     done: int | None
@@ -57,10 +57,8 @@ def _row_or_fault(path: Path, cells: Mapping[str, str]) -> Row:
     try:
         return _row(read_run_meta(path), cells)
     except runs.RunError as error:
-        key, seed = f"{path.parent.name}/{path.name}", path.name.removeprefix("seed-")
-        arm = path.parent.name.rpartition("-")[0]
-        number = int(seed) if seed.isdigit() else -1
-        return Row(key, cells.get(key), arm, number, UNREADABLE, None, None, None, str(error))
+        key, arm, seed = f"{path.parent.name}/{path.name}", arm_in_name(path), seed_in_name(path)
+        return Row(key, cells.get(key), arm, seed, UNREADABLE, None, None, None, str(error))
 
 
 def _row(run: runs.Run, cells: Mapping[str, str]) -> Row:
@@ -84,7 +82,7 @@ def cells_of_root(run_dirs: Sequence[Path]) -> dict[str, str]:
     """Return run key → the settings that tell its cell apart, for arms with several cells."""
     by_arm: dict[str, dict[str, list[Path]]] = {}
     for path in run_dirs:
-        by_arm.setdefault(path.parent.name.rpartition("-")[0], {}).setdefault(path.parent.name, []).append(path)
+        by_arm.setdefault(arm_in_name(path), {}).setdefault(path.parent.name, []).append(path)
     labels: dict[str, str] = {}
     for cells in by_arm.values():
         known: dict[str, runs.Run] = {}
@@ -111,16 +109,22 @@ def print_status(console: Console, rows: Sequence[Row]) -> None:
     console.print(_counts(rows))
 
 
-def watch(console: Console, read: Callable[[], Sequence[Row]]) -> None:
-    """Show the active and unsuccessful runs, updated every second, until no run is pending or running, or Ctrl-C."""
+def watch(console: Console, read: Callable[[], Sequence[Row]]) -> Sequence[Row]:
+    """Show the active and unsuccessful runs, updated every second, until no run is pending or running, or Ctrl-C.
+
+    Returns:
+        the rows as last read.
+    """
+    rows: Sequence[Row] = ()
     with Live(console=console, auto_refresh=False) as live, suppress(KeyboardInterrupt):
         while True:
             rows = read()
             shown = [row for row in rows if row.status not in ("done", "pending")][: max(1, console.height - 3)]
             live.update(Group(_table(shown), _counts(rows)), refresh=True)
             if not any(row.status in ("running", "pending") for row in rows):
-                return
+                break
             time.sleep(_WATCH_SECONDS)
+    return rows
 
 
 def _table(rows: Sequence[Row]) -> Table:

@@ -16,7 +16,7 @@ from sweeps.errors import PlanError, refusing_disk_errors
 from sweeps.execution.display import make_console, make_display, print_summary
 from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.execution.run_status import Outcome
-from sweeps.execution.slots import check_here, largest_layout, make_slots, num_sweep_slots
+from sweeps.execution.slots import check_here, largest_layout, slots_of_launch
 from sweeps.inspect.accuracy import print_accuracy
 from sweeps.planning.freeze import Freeze, Plan, make_plan
 from sweeps.planning.run_dirs import check_root
@@ -105,14 +105,14 @@ def _num_slots(plan: Plan, engine: str, *, num_slots: int | None) -> tuple[int |
     """Return the number of runs at a time for the engine, and for the display.
 
     Raises:
-        PlanError: this machine cannot start a run's processes.
+        PlanError: num_slots below 1, or this machine is to start a run's processes and cannot.
     """
-    if engine != "local":
-        return num_slots, num_slots or len(plan.todo)
-    check_here(run.config for run in plan.todo)
-    layout = largest_layout(run.config for run in plan.planned)
-    num_slots = num_sweep_slots(len(plan.planned), num_slots=num_slots, layout=layout)
-    return num_slots, len(make_slots(len(plan.todo), num_slots=num_slots, layout=layout))
+    if engine == "local":
+        check_here(run.config for run in plan.todo)
+    layout = largest_layout(run.config for run in plan.todo)
+    return slots_of_launch(
+        len(plan.todo), num_runs=len(plan.planned), layout=layout, num_slots=num_slots, engine=engine
+    )
 
 
 def load_freeze(train_module: str) -> Freeze:

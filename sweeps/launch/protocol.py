@@ -14,11 +14,12 @@ from typing import Any
 
 from agrae_lab import runs
 from analysis.statistics.sequential import decided, describe_look
+from sweeps.inspect.trials import failed_runs
 from sweeps.launch.cells import ALL_DONE, INTERRUPTED, SOME_NOT_DONE, load_freeze
 from sweeps.launch.freezing import check_code_and_configs, check_declaration, check_design, freeze_protocol
 from sweeps.launch.looks import Look, Question, open_comparisons, run_looks
-from sweeps.launch.study import LaunchOptions, check_engine, launch_study
-from sweeps.launch.tuning import Choice, choose_settings, failed_runs, num_trials_to_run, tuning_directory
+from sweeps.launch.study import LaunchOptions, check_engine, check_options, launch_study
+from sweeps.launch.tuning import Choice, choose_settings, num_trials_to_run, tuning_directory
 from sweeps.planning.factors import warning_of_settings
 from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec import protocol_rules
@@ -38,6 +39,7 @@ def launch_protocol(study: Study, directory: StudyDirectory, options: LaunchOpti
         RunError: another process runs this protocol, or a file of it cannot be used.
     """
     check_engine(study)
+    check_options(study, options)
     folder = runs.protocol_dir(directory.root, study.name)
     frozen = runs.read_frozen(folder)
     if frozen is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,9 +20,18 @@ from sweeps.execution.event_log import LoggedDisplay
 from sweeps.execution.executor import Display
 from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.execution.run_status import Outcome
-from sweeps.execution.slots import check_here, largest_layout, make_slots, num_sweep_slots
-from sweeps.inspect.preview import num_trials_left, print_cells, print_front, read_trials
+from sweeps.execution.slots import (
+    Slot,
+    check_here,
+    check_num_slots,
+    largest_layout,
+    make_slots,
+    slots_of_launch,
+)
+from sweeps.inspect.preview import print_cells
+from sweeps.inspect.trials import num_trials_left, print_front, read_trials
 from sweeps.launch.cells import ALL_DONE, PRELOAD, STOPPED_HINT, TRAIN_MODULE, exit_code, load_freeze
+from sweeps.launch.requeue import only_retries, requeue, runs_with
 from sweeps.planning.drift import Code, code_changes, read_code
 from sweeps.planning.freeze import Plan
 from sweeps.planning.plan import StudyPlan, code_drift, plan_study
@@ -59,7 +68,7 @@ def launch_study(
             drifted since the freeze and drift is not allowed.
     """
     check_engine(study)
-    make_slots(1, num_slots=options.num_slots)
+    check_options(study, options)
     check_root(directory.root)
     directory.check_no_controller()
     code = read_code(options.train_module)
@@ -67,23 +76,20 @@ def launch_study(
         return _launch_search(study, directory, options, code=code, failed_too=bool(retry))
     keys = {run.key for run in retry}
     planned = plan_study(study, directory, train_module=options.train_module, code=code, retry=keys)
-    plan = planned.launch_plan if not retry else _only_retries(planned.launch_plan, keys)
+    plan = planned.launch_plan if not retry else only_retries(planned, keys)
     check_drift(planned.drift if plan.todo else (), options)
-    if study.resources.engine == "local":
-        check_here(run.config for run in plan.todo)
+    num_slots, num_at_once = _num_slots(study, options, plan, num_runs=len(planned.all_runs))
     with directory.controller_lock():
         with refusing_disk_errors():
-            _requeue(directory, retry)
+            requeue(directory, [run for run in plan.todo if run.key in keys])
             _record_drift(planned, code)
             plan.write()
             directory.record(study, planned.cells, code)
         if options.warns and planned.warning:
             print(f"warning: {planned.warning}", flush=True)
-        layout = largest_layout(run.config for run in planned.all_runs)
-        slots = _num_slots(study, options) or len(make_slots(len(plan.todo), layout=layout))
-        facts = (len(plan.todo), slots, plan.finished, plan.planned)
+        facts = (len(plan.todo), num_at_once, plan.finished, plan.planned)
         with _display(directory, *facts) as display:
-            run_all = _bind_engine(study, options, num_runs=len(planned.all_runs), layout=layout)
+            run_all = _bind_engine(study, options, num_slots=num_slots)
             outcomes, interrupted = run_all(plan.todo, display=display) if plan.todo else ([], False)
         now = {
             outcome.run.key: replace(outcome.run, meta={**outcome.run.meta, "status": outcome.status})
@@ -104,17 +110,28 @@ def retry_study(study: Study, directory: StudyDirectory, options: LaunchOptions,
     Raises:
         PlanError: as launch_study.
     """
+    check_options(study, options)
     if diverged and study.search is not None:
         raise PlanError(
             ["a diverged trial is a result of a search and is not retried; --diverged is for other studies"]
         )
     statuses = ("failed", "diverged") if diverged else ("failed",)
-    found = {cell.run: read_run_meta(directory.root / cell.run) for cell in directory.frozen_cells().values()}
-    retry = [run for run in found.values() if run.status in statuses]
+    retry = runs_with(statuses, study, directory)
     if not retry:
-        print(f"nothing to retry: no run of {study.name} is {' or '.join(statuses)}")
+        print(f"nothing to retry: no run of {study.name} is {' or '.join(statuses)}, of the cells and seeds named here")
         return ALL_DONE
     return launch_study(study, directory, options, retry=retry)
+
+
+def check_options(study: Study, options: LaunchOptions) -> None:
+    """Check that the study has a use for all options.
+
+    Raises:
+        PlanError: it has none for one of them, or the number of slots is below 1.
+    """
+    check_num_slots(options.num_slots)
+    if options.storage is not None and study.search is None:
+        raise PlanError([f"--storage is for searches, and {study.name} is none; leave it out"])
 
 
 def check_engine(study: Study) -> None:
@@ -167,8 +184,7 @@ def _launch_search(
     if num_runs:
         check_drift(code_drift(directory.frozen_cells().values(), directory.codes(), code), options)
     check_here(space.corner_configs)
-    layout = largest_layout(space.corner_configs)
-    slots = make_slots(max(1, num_runs), num_slots=_num_slots(study, options), layout=layout)
+    slots = _search_slots(study, options, num_runs, layout=largest_layout(space.corner_configs))
     run_all = partial(
         executor.run_all,
         slots=slots,
@@ -197,17 +213,12 @@ def _launch_search(
         return _log_exit_code(directory, [trial["status"] for trial in read_trials(directory)], interrupted=interrupted)
 
 
-def _requeue(directory: StudyDirectory, retry: Sequence[runs.Run]) -> None:
-    """Mark runs as pending, without their failure counts, so that they get all their attempts."""
-    for run in retry:
-        with suppress(runs.RunBusyError), runs.lock(run.path):
-            runs.update_meta(run.path, status="pending", error=None, failure=None)
-    if retry:
-        directory.log("requeued", runs=[run.key for run in retry])
-
-
-def _only_retries(plan: Plan, retry: Collection[str]) -> Plan:
-    return replace(plan, planned=tuple(r for r in plan.planned if r.status in runs.FINAL_STATUSES or r.key in retry))
+def _search_slots(study: Study, options: LaunchOptions, num_todo: int, *, layout: Layout) -> list[Slot]:
+    assert study.search is not None
+    num_runs = study.search.num_trials * len(study.seeds)
+    requested = _requested_slots(study, options)
+    num_slots, _ = slots_of_launch(num_todo, num_runs=num_runs, layout=layout, num_slots=requested, engine="local")
+    return make_slots(num_todo, num_slots=num_slots, layout=layout)
 
 
 def _record_drift(planned: StudyPlan, code: Code) -> None:
@@ -229,17 +240,31 @@ def _record_drift(planned: StudyPlan, code: Code) -> None:
         planned.directory.log("drift allowed", changes=planned.drift, runs=recorded)
 
 
-def _num_slots(study: Study, options: LaunchOptions) -> int | None:
+def _requested_slots(study: Study, options: LaunchOptions) -> int | None:
     return study.resources.slots if options.num_slots is None else options.num_slots
 
 
+def _num_slots(study: Study, options: LaunchOptions, plan: Plan, *, num_runs: int) -> tuple[int | None, int]:
+    """Return the number of slots for the engine, and of runs at a time for the display.
+
+    Raises:
+        PlanError: this machine is to start a run's processes and cannot.
+    """
+    if study.resources.engine == "local":
+        check_here(run.config for run in plan.todo)
+    return slots_of_launch(
+        len(plan.todo),
+        num_runs=num_runs,
+        layout=largest_layout(run.config for run in plan.todo),
+        num_slots=_requested_slots(study, options),
+        engine=study.resources.engine,
+    )
+
+
 def _bind_engine(
-    study: Study, options: LaunchOptions, *, num_runs: int, layout: Layout
+    study: Study, options: LaunchOptions, *, num_slots: int | None
 ) -> Callable[..., tuple[list[Outcome], bool]]:
     """Return the run_all of the study's engine, with all arguments but the runs and the display."""
-    num_slots = _num_slots(study, options)
-    if study.resources.engine == "local":
-        num_slots = num_sweep_slots(num_runs, num_slots=num_slots, layout=layout)
     return partial(
         engines.load(study.resources.engine).run_all,
         num_slots=num_slots,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agrae_lab import runs
 from sweeps.errors import PlanError
-from sweeps.inspect.preview import num_trials_left, read_trials
-from sweeps.planning.run_dirs import read_run_meta
+from sweeps.inspect.trials import num_trials_left, read_trials
 from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec.axes import Settings
 from sweeps.spec.study import Study
@@ -42,13 +39,6 @@ def num_trials_to_run(tuning: Study, directory: StudyDirectory) -> int:
     """Return the number of trials of a search that are still to run; failed trials count as ended."""
     assert tuning.search is not None
     return num_trials_left(tuning.search, directory)
-
-
-def failed_runs(directory: StudyDirectory) -> Sequence[runs.Run]:
-    """Return the failed runs of a search's trials, which the next launch retries. A diverged run is a result."""
-    keys = [key for row in read_trials(directory) if row["status"] == "failed" for key in row["runs"].split()]
-    found = [read_run_meta(directory.root / key) for key in dict.fromkeys(keys)]
-    return [run for run in found if run.status == "failed"]
 
 
 def choose_settings(tuning: Study, directory: StudyDirectory, arm: str) -> Choice:

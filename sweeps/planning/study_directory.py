@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -26,7 +27,7 @@ from agrae_lab import runs
 from agrae_lab.runs.failpoints import failpoint
 from sweeps.errors import PlanError, refusing_disk_errors
 from sweeps.planning.drift import Code
-from sweeps.spec.axes import Settings
+from sweeps.spec.axes import Settings, study_cells
 from sweeps.spec.read import as_data, parse_study
 from sweeps.spec.study import Study
 
@@ -78,6 +79,14 @@ class StudyDirectory:
     def frozen_cells(self) -> dict[str, FrozenCell]:
         """Return cell id → frozen cell, for every cell and seed that this study ever froze."""
         return {frozen.identifier: frozen for frozen in self._frozen_file()[1]}
+
+    def frozen_cells_of(self, study: Study) -> list[FrozenCell]:
+        """Return the frozen cells that the study still has; of a search or a protocol, all that were ever frozen."""
+        frozen = self.frozen_cells()
+        if study.search is not None or study.protocol is not None:
+            return list(frozen.values())
+        wanted = [cell_id(settings, seed) for settings in study_cells(study) for seed in study.seeds]
+        return [frozen[identifier] for identifier in wanted if identifier in frozen]
 
     def codes(self) -> dict[str, Code]:
         """Return fingerprint → code, for every code under which some cell is frozen."""
@@ -211,4 +220,4 @@ def _ends_line(file: BinaryIO) -> bool:
 
 def _result_words(base: Sequence[str]) -> list[str]:
     """Return the overrides that may change a result: a study may resume on other machines."""
-    return sorted(word for word in base if word.lstrip("+~").split(".")[0] not in runs.NOT_RESULT_SECTIONS)
+    return sorted(word for word in base if re.split("[=./@]", word.lstrip("+~"))[0] not in runs.NOT_RESULT_SECTIONS)

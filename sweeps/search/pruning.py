@@ -61,7 +61,8 @@ class SuccessiveHalving:
         if index > 0:
             return None
         values = _running_values(recorded_series(run, self._metric.column), self._metric.reduction)
-        new = values[values.index > self._reported.get(trial.number, -1)]
+        is_new = values.index > self._reported.get(trial.number, -1)
+        new = values[is_new & (values.index < self._num_steps)]  # a fully trained run has nothing left to spare
         for step, value in zip(new.index.astype(int).tolist(), new.tolist(), strict=True):
             self._reported[trial.number] = step
             trial.report(value, step)

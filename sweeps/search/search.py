@@ -58,8 +58,9 @@ def run_search(
     fixed = fixed_settings(study, space)
     if storage is not None:  # shared with other roots, perhaps, but a study has one controller
         fixed["the study's directory"] = str(directory.path.resolve())
-    with storage_at(storage or default_url(directory.path)) as opened_storage:
-        with storage_in_use():
+    url = storage or default_url(directory.path)
+    with storage_at(url) as opened_storage:
+        with storage_in_use(url):
             opened = open_study(study, opened_storage, fixed)
             if pruner is not None:
                 opened.pruner = pruner.algorithm()
@@ -68,7 +69,7 @@ def run_search(
         trials = Trials(study, space, opened, directory=directory, code=code, pruner=pruner)
         trials.write_table()
         trial_runs = _TrialRuns(trials, display)
-        with storage_in_use():
+        with storage_in_use(url):
             outcomes, interrupted = run_all(trial_runs, display=trial_runs)
             requeue_unfinished_trials(opened)
             trials.write_table()

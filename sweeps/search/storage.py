@@ -21,7 +21,8 @@ from sweeps.search.space import changes
 from sweeps.spec.study import Search, Study
 
 BOOKS = "optuna.db"  # in the study's directory
-FIXED_SETTINGS = "facts"  # user attribute of the Optuna study: the settings that must not change on resume
+# User attribute of the Optuna study: the settings that must not change on resume; stored under an older name.
+FIXED_SETTINGS = "facts"
 _MAX_CHANGES = 4  # named in a refusal
 
 
@@ -40,13 +41,9 @@ def storage_at(url: str) -> Iterator[optuna.storages.RDBStorage]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         storage = optuna.storages.RDBStorage(url)
-    except (SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
-        try:
-            shown = make_url(url).render_as_string(hide_password=True)
-        except SQLAlchemyError:
-            shown = "of the search"
+    except (SQLAlchemyError, ImportError, OSError, RuntimeError, ValueError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
-        raise PlanError([f"the storage {shown} cannot be used: {reason}"]) from error
+        raise PlanError([f"the storage {_shown(url)} cannot be used: {reason}"]) from error
     try:
         yield storage
     finally:
@@ -54,8 +51,16 @@ def storage_at(url: str) -> Iterator[optuna.storages.RDBStorage]:
         storage.engine.dispose()
 
 
+def _shown(url: str) -> str:
+    """Return the URL of a storage without its password; for text that is none, a hint at what a URL is."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (SQLAlchemyError, ValueError):  # ValueError: a port that is no number
+        return "of the search (a URL such as sqlite:///<file> or postgresql://<user>@<host>:<port>/<database>)"
+
+
 @contextmanager
-def storage_in_use() -> Iterator[None]:
+def storage_in_use(url: str) -> Iterator[None]:
     """Turn a failure of the storage inside this block into one sentence.
 
     Raises:
@@ -66,7 +71,8 @@ def storage_in_use() -> Iterator[None]:
     except (SQLAlchemyError, StorageInternalError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         if "malformed" in reason or "not a database" in reason:
-            how = f"Restore {BOOKS}, or delete it: the search then starts again, and finds its finished runs"
+            place = make_url(url).database if url.startswith("sqlite:") else _shown(url)
+            how = f"Restore {place}, or delete it: the search then starts again, and finds its finished runs"
             raise runs.RunError(f"the search's storage is damaged: {reason}. {how}") from error
         raise runs.RunError(f"the search's storage has failed: {reason}; run the same command to resume") from error
 

@@ -36,7 +36,7 @@ def trial_rows(study: Study, optuna_study: optuna.Study) -> list[Row]:
     """Return the rows of trials.csv."""
     trials = optuna_study.get_trials(deepcopy=False)
     requeued = {trial.user_attrs.get("retry_of") for trial in trials}
-    front = {trial.number for trial in optuna_study.best_trials}
+    front = _front(study, optuna_study)
     return [_row(study, trial, front=front, requeued=trial.number in requeued) for trial in trials]
 
 
@@ -57,6 +57,20 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def _front(study: Study, optuna_study: optuna.Study) -> set[int]:
+    """Return the numbers of the trials on the Pareto front.
+
+    A pruned trial is not on it and keeps no other off it: its mean is of fewer seeds.
+    """
+    if len(study.objective) > 1:  # with which no pruner goes
+        return {trial.number for trial in optuna_study.best_trials}
+    trials = optuna_study.get_trials(deepcopy=False)
+    whole = [trial for trial in trials if trial.state.name == "COMPLETE" and "pruned" not in trial.user_attrs]
+    feasible = [trial for trial in whole if _is_feasible(trial) == "yes"]
+    best = (max if study.objective[0].direction == "maximize" else min)((t.values[0] for t in feasible), default=None)
+    return {trial.number for trial in feasible if trial.values[0] == best}
+
+
 def _row(study: Study, trial: FrozenTrial, *, front: set[int], requeued: bool) -> Row:
     assert study.search is not None
     attributes = trial.user_attrs
@@ -67,7 +81,7 @@ def _row(study: Study, trial: FrozenTrial, *, front: set[int], requeued: bool) -
     row: Row = {
         "trial": trial.number,
         "status": status,
-        "front": "yes" if trial.number in front and not pruning_reason else "no",
+        "front": "yes" if trial.number in front else "no",
         "feasible": _is_feasible(trial) if values else "",
         "attempt": attributes.get("attempt", 1),
         "retry_of": attributes.get("retry_of", ""),

@@ -35,13 +35,13 @@ class OpenTrial:
 
     trial: optuna.Trial
     runs: dict[Path, runs.Run]  # by directory, in the order of the study's seeds
-    waiting: list[Path]  # not started yet
-    done: set[Path] = field(default_factory=set)
+    waiting_paths: list[Path]  # not started yet
+    done_paths: set[Path] = field(default_factory=set)
 
     @property
     def has_active_run(self) -> bool:
         """Return True if some run has started and not ended."""
-        return len(self.done) + len(self.waiting) < len(self.runs)
+        return len(self.done_paths) + len(self.waiting_paths) < len(self.runs)
 
 
 class Trials:
@@ -80,7 +80,7 @@ class Trials:
     def num_left(self) -> int:
         """Return the number of runs left to start, if every future trial takes one per seed."""
         num_to_ask = max(0, self._search.num_trials - self._num_asked)
-        return sum(len(open_trial.waiting) for open_trial in self._open) + num_to_ask * len(self._study.seeds)
+        return sum(len(open_trial.waiting_paths) for open_trial in self._open) + num_to_ask * len(self._study.seeds)
 
     def ended(self, outcome: Outcome) -> Outcome:
         """Record the final end of a run; return its outcome, which is PRUNED for a run that was stopped as such."""
@@ -92,7 +92,7 @@ class Trials:
                 runs.update_meta(path, pruned=stopped)
         for open_trial in [open_trial for open_trial in self._open if path in open_trial.runs]:
             if stopped is not None and outcome.status == "interrupted":
-                open_trial.waiting.append(path)  # for a later trial with the same parameters
+                open_trial.waiting_paths.append(path)  # for a later trial with the same parameters
             else:
                 self._record_run_end(open_trial, outcome.run, outcome.status)
         if len(self._open) < num_open:
@@ -117,8 +117,8 @@ class Trials:
     def _take(self, *, skip_active_trials: bool) -> runs.Run | None:
         """Return a waiting run; with skip_active_trials, none of a trial that has an active run."""
         for open_trial in self._open:
-            for path in [] if skip_active_trials and open_trial.has_active_run else list(open_trial.waiting):
-                open_trial.waiting.remove(path)
+            for path in [] if skip_active_trials and open_trial.has_active_run else list(open_trial.waiting_paths):
+                open_trial.waiting_paths.remove(path)
                 if path not in self._active:  # else a trial with the same parameters has started it
                     self._active.add(path)
                     return open_trial.runs[path]
@@ -161,12 +161,12 @@ class Trials:
         """Record the end of a run in one of its trials. A stopped or busy run leaves the trial open."""
         if status == "done":
             open_trial.runs[run.path] = run
-            open_trial.done.add(run.path)
-            open_trial.waiting = [
-                path for path in open_trial.waiting if path != run.path
+            open_trial.done_paths.add(run.path)
+            open_trial.waiting_paths = [
+                path for path in open_trial.waiting_paths if path != run.path
             ]  # another trial may have executed it
             self._prune_if_due(open_trial, run)
-            if open_trial in self._open and len(open_trial.done) == len(open_trial.runs):
+            if open_trial in self._open and len(open_trial.done_paths) == len(open_trial.runs):
                 self._open.remove(open_trial)
                 self._report_values(open_trial)
         elif status in ("failed", "diverged"):
@@ -184,7 +184,7 @@ class Trials:
             why = self._pruner.report(open_trial.trial, run, index=list(open_trial.runs).index(run.path))
         except ValueError:  # an unreadable file is reported when the run has ended
             return
-        if why is None or len(open_trial.done) == len(open_trial.runs):
+        if why is None or len(open_trial.done_paths) == len(open_trial.runs):
             return
         self._open.remove(open_trial)
         needed = {path for other in self._open for path in other.runs}
@@ -198,7 +198,7 @@ class Trials:
 
     def _report_values(self, open_trial: OpenTrial) -> None:
         """Report the trial's values to Optuna, from its finished runs."""
-        done = [run for path, run in open_trial.runs.items() if path in open_trial.done]
+        done = [run for path, run in open_trial.runs.items() if path in open_trial.done_paths]
         values: dict[str, list[float]] = {}
         for metric in study_metrics(self._study):
             try:

@@ -45,10 +45,10 @@ def faults(study: Study) -> Iterator[str]:
 def base_faults(words: Sequence[str]) -> Iterator[str]:
     """Yield a sentence for each word that cannot be an override of all cells."""
     for word in words:
-        key = word.partition("=")[0]
+        key = word.partition("=")[0].lstrip("+~")
         if "=" not in word and not word.startswith("~"):
             yield f"base: {word!r} is not an override; write key=value"
-        if key.lstrip("+~") == "seed":
+        if key == "seed":
             yield f"base: {word!r} fixes the seed; list the seeds under 'seeds'"
         if key == "root":
             yield f"base: {word!r} belongs on the command line, so that the study can be run anywhere"

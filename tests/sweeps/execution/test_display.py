@@ -12,7 +12,7 @@ from sweep_lab import Lab, ctrl_c, read_until
 from sweeps.errors import PlanError
 from sweeps.execution.display import duration, read_progress
 from sweeps.execution.eta import run_remaining, sweep_remaining
-from sweeps.execution.slots import Slot, make_slots, num_sweep_slots, visible_gpus
+from sweeps.execution.slots import Slot, make_slots, visible_gpus
 
 
 def test_a_runs_rest_is_its_phases_rest_or_what_a_typical_run_has_left() -> None:
@@ -47,8 +47,6 @@ def test_one_slot_per_core_or_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     three = [Slot(2, None, (1, 2)), Slot(2, None, (3, 4, 5)), Slot(2, None, (6, 7, 9))]  # threads alike for all
     assert make_slots(20, num_slots=3) == three
     assert make_slots(1, num_slots=3) == three[:1]  # the last one left computes as the others did
-    assert num_sweep_slots(20) == 8
-    assert num_sweep_slots(20, num_slots=3) == 3
     assert make_slots(20, num_slots=9) == [Slot(1, None)] * 9  # more runs than cores: the kernel shares them out
     assert make_slots(1) == [Slot(8, None)]
 

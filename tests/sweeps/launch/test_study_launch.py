@@ -16,6 +16,10 @@ from sweep_lab import Lab, environment, wait_until
 
 from agrae_lab import runs
 from sweeps.__main__ import main
+from sweeps.planning.drift import read_code
+from sweeps.planning.plan import plan_study
+from sweeps.spec.compose import config_dir
+from sweeps.spec.read import read_study
 
 GRID = {"arm": ["ok"], "train.num_steps": [1, 2]}
 
@@ -116,6 +120,7 @@ def test_a_value_left_out_later_keeps_its_runs_and_the_rest_of_the_study(
         (["train.step_second=0.1"], "no key 'train.step_second'; did you mean 'train.step_seconds'?"),
         (["plain"], "name one study, got "),
         (["--slots", "0"], "slots is 0, but must be at least 1"),
+        (["--storage", "sqlite:///x.db"], "--storage is for searches, and night is none; leave it out"),
     ],
 )
 def test_words_that_a_study_cannot_take_are_refused(
@@ -298,6 +303,41 @@ def test_retry_takes_what_failed_and_on_request_what_diverged(
     assert len(night.happened("requeued")) == 2
 
 
+def _freeze_as_failed(night: StudyLab) -> None:
+    """Write the study's runs as a launch whose runs have all failed."""
+    study, code = read_study(night.study_file), read_code("study_train")
+    with config_dir(night.conf):
+        planned = plan_study(study, night.directory, train_module="study_train", code=code)
+    planned.launch_plan.write()
+    night.directory.record(study, planned.cells, code)
+    for run in planned.all_runs:
+        runs.update_meta(run.path, status="failed", error="RuntimeError: first")
+
+
+def test_retry_leaves_failed_runs_alone_that_it_does_not_execute(night: StudyLab) -> None:
+    night.write(axes={"grid": {"arm": ["ok", "raise"]}}, seeds=[0, 1])
+    _freeze_as_failed(night)
+    night.write(axes={"grid": {"arm": ["ok"]}}, seeds=[0, 1])
+    assert night.do("retry", "seed=0") == 0
+    assert {name: run.meta["error"] for name, run in night.by_settings().items()} == {
+        "ok 2 0": None, "ok 2 1": "RuntimeError: first", "raise 2 0": "RuntimeError: first",
+        "raise 2 1": "RuntimeError: first",
+    }  # fmt: skip
+    assert [event["runs"] for event in night.happened("requeued")] == [[night.by_settings()["ok 2 0"].key]]
+
+
+def test_retry_under_changed_problems_executes_the_new_run_and_keeps_the_old_failure(night: StudyLab) -> None:
+    night.write(axes={"grid": {"arm": ["ok"]}})
+    _freeze_as_failed(night)
+    (old,) = runs.list_runs(night.root)
+    night.data.write_text("two\n")
+    assert night.do("retry") == 2
+    assert night.do("retry", "--allow-drift") == 0
+    found = {run.key: run for run in runs.list_runs(night.root)}
+    assert found.pop(old.key).meta["error"] == "RuntimeError: first"
+    assert [run.status for run in found.values()] == ["done"]
+
+
 def test_retry_with_nothing_to_try_says_so(night: StudyLab, capsys: pytest.CaptureFixture[str]) -> None:
     night.do("run")
     assert night.do("retry") == 0
@@ -402,3 +442,29 @@ def test_a_stopped_study_says_so_in_its_events_and_goes_on(night: StudyLab) -> N
     (night.root / "go").touch()
     assert night.do("run") == 0
     assert set(_executed(night).values()) == {1, 2}
+
+
+@pytest.fixture
+def login_node(night: StudyLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyLab:
+    """A machine with one GPU, with stand-ins for Slurm's tools that accept every job."""
+    pytest.importorskip("submitit", reason="submitit is not installed (extra: slurm)")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool, words in (("sbatch", "echo Submitted batch job 42"), ("squeue", "true"), ("srun", "false")):
+        (folder / tool).write_text(f"#!/bin/sh\n{words}\n")
+        (folder / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    return night
+
+
+def test_a_cluster_takes_runs_that_the_machine_of_the_command_cannot_execute(
+    login_node: StudyLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = {"base": ["hardware.processes=8", "hardware.device=auto"], "seeds": [0, 1, 2]}
+    login_node.write(axes={"grid": {"arm": ["ok"]}}, **wide, resources={"engine": "slurm"})
+    assert login_node.do("run", "--engine", "local") == 2
+    assert not login_node.root.exists()
+    assert "a run of 8 processes on a machine needs 8 GPUs, and this one has 1" in capsys.readouterr().err
+    assert login_node.do("run") == 0
+    assert "submitted 3 runs to Slurm" in capsys.readouterr().out

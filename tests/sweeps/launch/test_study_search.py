@@ -41,7 +41,7 @@ def _do(lab: SearchLab, command: str, *words: str, **changes: object) -> int:
 def test_a_search_is_planned_begun_and_found_done(lab: SearchLab, capsys: pytest.CaptureFixture[str]) -> None:
     assert _do(lab, "plan") == 0
     assert not lab.root.exists()
-    assert "2 trials by random, each with seeds (0, 1): none started yet" in capsys.readouterr().out
+    assert "2 trials by random, each with seeds 0, 1: none started yet" in capsys.readouterr().out
     lab.make_storage()
     assert _do(lab, "run") == 0
     output = capsys.readouterr().out

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import optuna
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fake_search_train import steps
 from search_lab import SearchLab, in_lab, quest
 
 from agrae_lab import runs
 from sweeps.errors import PlanError
+from sweeps.search.pruning import SuccessiveHalving
+from sweeps.spec.objectives import Recorded
 
 LONG = ["train.num_steps=9", "train.step_seconds=0.3"]  # rungs at steps 1, 3 and 9
 GREEDY = [{"metric": "metrics.greedy_accuracy:last", "direction": "maximize"}]
@@ -49,11 +54,29 @@ def test_successive_halving_stops_all_runs_of_a_trial_that_falls_behind(lab: Sea
     assert all(len(steps(run.path)) < 9 for run in stopped)
     with lab.stored() as stored:
         assert [trial.state.name for trial in stored.trials] == ["COMPLETE", "PRUNED"]
-        assert stored.trials[0].intermediate_values[9] == pytest.approx(
-            float(good["seed 0 metrics.greedy_accuracy:last"])
-        )
+        assert sorted(stored.trials[0].intermediate_values) == list(range(1, 9))  # its end is its value
     lab.search(moody("successive_halving", base=LONG, seeds=[0, 1], objective=GREEDY))
     assert len(lab.table()) == 2  # a pruned trial counts, and is not requeued
+
+
+@pytest.mark.parametrize(("num_steps", "rung"), [(9, 1), (3, 1), (27, 3), (10, 2)])
+def test_a_fully_trained_trial_is_not_compared(tmp_path: Path, num_steps: int, rung: int) -> None:
+    halving = SuccessiveHalving(Recorded("greedy_accuracy", "last"), num_steps=num_steps)
+    stored = optuna.create_study(direction="maximize", pruner=halving.algorithm())
+    number = iter(range(99))
+
+    def reasons(*accuracies: float) -> str | None:
+        path = tmp_path / f"trial-{next(number)}" / "seed-0"
+        at = list(range(1, num_steps + 1))
+        rows = {"schema_version": [1] * num_steps, "step": at, "greedy_accuracy": list(accuracies)}
+        path.mkdir(parents=True)
+        pq.write_table(pa.table(rows), path / "metrics.parquet")
+        return halving.report(stored.ask(), runs.Run(path, {}), index=0)
+
+    for _ in range(3):
+        assert reasons(*[0.5] * num_steps) is None
+    assert reasons(*[0.6] * (num_steps - 1), 0.0) is None  # ahead at every rung, and behind at its very end
+    assert reasons(*[0.0] * num_steps) == f"not among the best third at step {rung}"
 
 
 def test_wilcoxon_spares_a_trial_that_loses_on_most_problems_its_further_seeds(lab: SearchLab) -> None:
