@@ -1,5 +1,6 @@
 """Identities of runs and evaluations, edited code, locks, old run directories."""
 
+import copy
 import json
 import multiprocessing
 import os
@@ -357,6 +358,42 @@ def test_one_launch_joins_what_its_experiments_ask_of_a_run():
     assert set(joined["code"]["evaluation"]) == {"countdown_test", "more"}
     with pytest.raises(RunError, match=r"evaluation.temperature differs between two configurations"):
         runs.joined_evaluations(one, compose_config("evaluation.temperature=0.5"))
+
+
+@pytest.fixture
+def sums(tmp_path):
+    """Override that adds a benchmark of mathematics, whose task settings the training task does not use."""
+    file = tmp_path / "sums.jsonl"
+    file.write_text("".join(f'{{"problem": "{i} + 1?", "answer": {i + 1}}}\n' for i in range(8)))
+    return f"+evaluation.benchmarks.sums={{task: math, file: {file}}}"
+
+
+@pytest.mark.parametrize("setting", ["task.verifier=official", "task.prompt_template=plain"])
+def test_a_task_setting_of_a_benchmark_alone_is_another_evaluation(sums, setting):
+    one, other = compose_config(sums), compose_config(sums, setting)
+    assert runs.training_hash(one) == runs.training_hash(other)
+    assert runs.same_evaluation(one, compose_config(sums, "hardware.device=cpu"))
+    assert not runs.same_evaluation(one, other)
+    key = setting.partition("=")[0]
+    with pytest.raises(RunError, match=rf"{key} differs between two configurations .*agrae_lab.evaluate"):
+        runs.joined_evaluations(one, other)
+
+
+def test_joined_evaluations_refuse_whatever_a_benchmark_would_lose(sums):
+    plain = compose_config(sums)
+    official = compose_config(sums.replace("sums=", "more="), "task.verifier=official")
+    with pytest.raises(RunError, match=r"task.verifier differs"):  # no benchmark of both, and one section `task`
+        runs.joined_evaluations(plain, official)
+    for section, message in (("data_fingerprints", "the problem set of"), ("code", "the code of")):
+        other = copy.deepcopy(plain)
+        (other[section]["evaluation"] if section == "code" else other[section])["sums"] = "0" * 12
+        with pytest.raises(RunError, match=rf"{message} evaluation.benchmarks.sums"):
+            runs.joined_evaluations(plain, other)
+    joined = runs.joined_evaluations(compose_config(), plain)  # the settings come with the benchmark
+    assert {key: joined["task"][key] for key in ("verifier", "prompt_template")} == {
+        "verifier": "math_verify",
+        "prompt_template": "chat",
+    }
 
 
 def test_an_edited_model_is_refused(tmp_path):
