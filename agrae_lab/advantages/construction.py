@@ -109,7 +109,7 @@ def _registered_slots(cls: type) -> list[str]:
 
 
 def _own_class(slot: str, target: Any, *, expected_source: str | None) -> Any:
-    """Return the class that `_target_` names; its attribute `TARGET` records the place unless it is a registered one."""
+    """Return the class that `_target_` names. One of the user's records the place as its attribute `TARGET`."""
     if not isinstance(target, str):
         raise ValueError(f"advantage.{slot}._target_ must be text, such as my_file:MyEstimator, got {target!r}")
     cls: Any = external.load_class(target)

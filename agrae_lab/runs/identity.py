@@ -19,7 +19,8 @@ from agrae_lab.runs.files import RunError
 MACHINE_SECTIONS = ("hardware", "tracking")
 # Sections that change no result: the machine's, and the run's place and experiment.
 NOT_RESULT_SECTIONS = ("root", "experiment", *MACHINE_SECTIONS)
-# Keys that freezing derives from the config alone. data_fingerprints is not listed: it depends on the problem files.
+# Keys that freezing adds, from the config and from the files of model and code. data_fingerprints is not listed: it
+# tells apart problem files that have one name.
 DERIVED = ("schema_version", "model_fingerprint", "method", "code")
 
 _NOT_OF_TRAINING = (*NOT_RESULT_SECTIONS, "arm", "world", "evaluation", "schema_version", "method")
@@ -46,7 +47,7 @@ def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the settings that are not the same in all configs, in the order of the first that has them."""
     found = [settings(config) for config in configs]
     keys = dict.fromkeys(key for one in found for key in one)
-    return [key for key in keys if len({repr(one.get(key)) for one in found}) > 1]
+    return [key for key in keys if len({_digest(one.get(key)) for one in found}) > 1]
 
 
 def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -192,20 +193,29 @@ def _task_identity(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _normalised_link(settings: Any) -> Any:
-    """Return a link's settings. A class of the user's own file counts by its name, not by the file's path."""
-    if not isinstance(settings, Mapping) or settings.get("_target_") is None:
+    """Return the settings of a link or a chain. A class of the user's file counts by its name, not by the path."""
+    if not isinstance(settings, Mapping):
         return settings
-    class_name = str(settings["_target_"]).replace(":", ".").rpartition(".")[2]
-    return {**settings, "_target_": class_name}
+    inner = {key: _normalised_link(value) for key, value in settings.items()}  # a chain has a section for each link
+    if settings.get("_target_") is not None:
+        inner["_target_"] = str(settings["_target_"]).replace(":", ".").rpartition(".")[2]
+    return inner
 
 
 def _normalised(value: Any) -> Any:
-    """Return the value with every number as a float: 1 and 1.0 are one setting."""
+    """Return the value with every number as a float: 1 and 1.0 are one setting. Whole numbers that no float is stay."""
     if isinstance(value, Mapping):
         return {str(key): _normalised(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_normalised(inner) for inner in value]
-    return float(value) if type(value) is int else value
+    return float(value) if type(value) is int and _is_float(value) else value
+
+
+def _is_float(number: int) -> bool:
+    try:
+        return int(float(number)) == number
+    except OverflowError:
+        return False
 
 
 def _digest(value: Any) -> str:

@@ -110,7 +110,7 @@ def test_a_named_class_is_refused_in_another_slot(tmp_path):
             make("grpo", **{slot: {"_target_": target}})
     steeper = make("grpo", sample={"_target_": f"{tmp_path}/own_weight.py:Steeper", "power": 3}).sample
     assert steeper.power == 3
-    with pytest.raises(ValueError, match="advantage.base cannot hold 'steeper', which is of slot sample"):
+    with pytest.raises(ValueError, match=r"advantage.base cannot hold 'steeper', which is of slot sample"):
         make("grpo", base=steeper)
 
 

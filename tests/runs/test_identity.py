@@ -17,7 +17,7 @@ from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, code_fingerprints
 from agrae_lab.lifecycle import execute
 from agrae_lab.runs import Experiment, RunBusyError, RunError
-from agrae_lab.runs.identity import changed_files
+from agrae_lab.runs.identity import changed_files, differing, training_identity
 from tests.training.conftest import SMALL, compose_config
 
 REPOSITORY = CONF_DIR.parent
@@ -124,6 +124,26 @@ def test_a_task_that_is_only_evaluated_leaves_the_run_as_it_is(tmp_path):
 def test_a_worlds_name_is_a_label():
     config = compose_config()
     assert runs.run_dir_for({**config, "world": "renamed"}) == runs.run_dir_for(config)
+
+
+def test_an_own_class_counts_by_its_name_in_a_chain_too():
+    def identity(target):
+        own = {"_target_": target, "_source_": "0" * 12, "power": 2}
+        chain = {"name": "focal+mine", "focal": {"gamma": 1.0}, "mine": own}
+        return training_identity({"advantage": {"base": {"name": "grpo"}, "sample": chain}})
+
+    assert identity("/here/my_file.py:Mine") == identity("/there/my_file.py:Mine") == identity("my_file.Mine")
+    assert identity("my_file:Mine") != identity("my_file:Other")
+
+
+def test_equal_numbers_are_one_setting_and_others_are_not():
+    assert differing([{"a": {"b": 1, "c": 1, "d": [1, 2]}}, {"a": {"b": 1.0, "c": True, "d": [1.0, 2]}}]) == ["a.c"]
+    assert differing([{"a": 1, "b": None}, {"a": 2}]) == ["a"]
+    identities = [
+        runs.evaluation_hash({"seed": seed}) for seed in (2**53, float(2**53), 2**53 + 1, 10**400, 10**400 + 1)
+    ]
+    assert identities[0] == identities[1]
+    assert len(set(identities)) == 4
 
 
 # ---- code
