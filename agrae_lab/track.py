@@ -38,8 +38,8 @@ def push(words: Sequence[str]) -> int:
     for run in found:
         mirror = make_mirror(run)
         assert mirror is not None
-        sent = mirror.push()
-        mirror.finish()
+        mirror.push()
+        sent = mirror.finish()
         failed += not sent
         print(f"{run.key}: {'sent to' if sent else 'could not be sent to'} {mirror.name}")
     return 1 if failed else 0

@@ -10,7 +10,7 @@ from typing import Any
 from agrae_lab.advantages import external
 from agrae_lab.advantages.chain import SEPARATOR, as_chain, link_settings, links_in
 from agrae_lab.advantages.estimator import SLOTS, field_names, links, unknown_name_message
-from agrae_lab.advantages.settings import settings_of
+from agrae_lab.advantages.settings import Link, settings_of
 
 
 def make_slot(slot: str, settings: Any, *, flavor: str = "paper") -> Any:
@@ -35,28 +35,29 @@ def make_link(slot: str, settings: Any, *, flavor: str = "paper") -> Any:
 
     Raises:
         ValueError: unknown name or field (the choices are listed), a value out of bounds, a user's file that is missing
-            or has changed since its fingerprint was taken, or an object that is no link of this slot.
+            or has changed since its fingerprint was taken, or a class or object that is no link of this slot.
     """
     if not isinstance(settings, Mapping):
-        return _checked_instance(slot, settings)
+        _check_instance(slot, settings)
+        return settings
     given = {k: v for k, v in settings.items() if k not in ("name", "_target_", "_source_") and v is not None}
     if settings.get("_target_") is not None:
-        cls = _own_class(settings["_target_"], expected_source=settings.get("_source_"))
+        cls = _own_class(slot, settings["_target_"], expected_source=settings.get("_source_"))
         name = cls.name
     else:
         choices, name = links(slot), settings.get("name")
-        if name not in choices:
+        if not isinstance(name, str) or name not in choices:
             raise ValueError(unknown_name_message(f"advantage.{slot}", name, choices))
         cls = choices[name]
     fields = field_names(cls)
-    if strange := sorted(given.keys() - set(fields)):
+    if strange := sorted(given.keys() - set(fields), key=str):
         known = f"its fields are {', '.join(fields)}" if fields else "it has no fields"
-        raise ValueError(f"advantage.{slot} {name!r} has no field {', '.join(strange)}; {known}")
+        raise ValueError(f"advantage.{slot} {name!r} has no field {', '.join(map(str, strange))}; {known}")
     return _construct(slot, cls, {**flavor_values(cls, flavor), **given})
 
 
 def flavor_values(cls: Any, flavor: str) -> Mapping[str, Any]:
-    """Return field → value where a link class has another in this flavor than in the paper's."""
+    """Return the fields whose value in this flavor differs from the paper's, with that value."""
     return getattr(cls, flavor.upper(), {}) if flavor != "paper" else {}
 
 
@@ -83,7 +84,7 @@ def _construct(slot: str, cls: Any, values: Mapping[str, Any]) -> Any:
         raise ValueError(f"advantage.{slot} {cls.name!r}: cannot be made from {checked}: {error}") from error
 
 
-def _checked_instance(slot: str, instance: Any) -> Any:
+def _check_instance(slot: str, instance: Any) -> None:
     cls = type(instance)
     if isinstance(instance, type):
         raise ValueError(f"advantage.{slot} must be a name, settings or an instance; write {instance.__name__}()")
@@ -92,16 +93,27 @@ def _checked_instance(slot: str, instance: Any) -> Any:
             f"advantage.{slot} must be a name, settings or an instance of a frozen dataclass, got {instance!r}; write "
             "@dataclass(frozen=True) above the class"
         )
-    homes = [place for place in SLOTS if cls in links(place).values()] or [vars(cls).get("SLOT", slot)]
-    name = external.named(cls).name  # type: ignore[attr-defined]
+    _check_slot(slot, external.named(cls))
+
+
+def _check_slot(slot: str, cls: Any) -> None:
+    """Raise ValueError for a class that is registered in, or declares or inherits as its SLOT, another slot."""
+    declared = [vars(base)["SLOT"] for base in cls.__mro__ if "SLOT" in vars(base) and base is not Link]
+    homes = _registered_slots(cls) or declared[:1] or [slot]
     if slot not in homes:
-        raise ValueError(f"advantage.{slot} cannot hold {name!r}, which is of slot {homes[0]}")
-    return instance
+        raise ValueError(f"advantage.{slot} cannot hold {cls.name!r}, which is of slot {homes[0]}")
 
 
-def _own_class(target: str, *, expected_source: str | None) -> Any:
-    """Return the class in a user's file; its attribute `TARGET` records the place."""
+def _registered_slots(cls: type) -> list[str]:
+    return [place for place in SLOTS if cls in links(place).values()]
+
+
+def _own_class(slot: str, target: Any, *, expected_source: str | None) -> Any:
+    """Return the class that `_target_` names. One of the user's records the place as its attribute `TARGET`."""
+    if not isinstance(target, str):
+        raise ValueError(f"advantage.{slot}._target_ must be text, such as my_file:MyEstimator, got {target!r}")
     cls: Any = external.load_class(target)
+    _check_slot(slot, cls)
     if missing := [f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING]:
         raise ValueError(f"{target}: field {', '.join(missing)} needs a default, so that a config can leave it out")
     if expected_source not in (None, found := external.source_fingerprint(cls)):
@@ -109,5 +121,6 @@ def _own_class(target: str, *, expected_source: str | None) -> Any:
             f"{inspect.getsourcefile(cls)} is not what it was when this config was made (fingerprint {found}, then "
             f"{expected_source}); start a new run, or bring the file back"
         )
-    cls.TARGET = target
+    if not _registered_slots(cls):
+        cls.TARGET = target
     return cls

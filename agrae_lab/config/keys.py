@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from agrae_lab.advantages.settings import Bound, above, at_least, at_most
+from agrae_lab.runs.comparison import is_name
 
 OPTIONAL = object()  # mark of a key that a config may leave out
 
@@ -20,18 +21,14 @@ def _name(*reserved: str) -> Bound:
     """Return the bound of a name that becomes part of a path, except `reserved` words, which have a meaning there."""
     words = f", other than {' and '.join(map(repr, reserved))}" if reserved else ""
     return Bound(
-        f"1 to 60 letters, digits or any of . _ + = -, beginning with a letter or digit{words}, since it names a "
-        "file or directory",
+        f"1 to 60 letters, digits or any of . _ + = -, beginning with a letter or digit{words}, as text or a whole "
+        "number, since it names a file or directory",
         lambda x: (
             type(x) in (str, int)
             and re.fullmatch(r"[A-Za-z0-9][\w.+=-]{0,59}", str(x), flags=re.ASCII) is not None
             and str(x).lower() not in reserved
         ),
     )
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
 
 
 def _are_steps(value: Any) -> bool:
@@ -47,7 +44,8 @@ ADDRESS = Bound(
     "an address such as http://host:8000",
     lambda x: isinstance(x, str) and re.fullmatch(r"https?://[\w.-]+(:\d+)?", x, flags=re.ASCII) is not None,
 )
-NAMES = Bound("a list of names, or null", lambda x: x is None or (isinstance(x, list) and all(map(_is_text, x))))
+NAME = Bound("text or a whole number", is_name)  # of an arm or a benchmark, as another key refers to it
+NAMES = Bound("a list of names, or null", lambda x: x is None or (isinstance(x, list) and all(map(is_name, x))))
 STEPS = Bound("a number of steps (every so many), a list of steps and 'last', or null", _are_steps)
 
 Count = Annotated[int, at_least(1)]
@@ -60,7 +58,7 @@ Share = Annotated[float, above(0), at_most(1)]
 class Experiment:
     name: Annotated[str | None, EXPERIMENT_NAME, "Experiment that the run belongs to; conf/experiment sets it."] = None
     question: Annotated[str | None, "Question of the experiment, for its report."] = None
-    reference: Annotated[str | None, OPTIONAL, "Arm that the others are compared with; null: grpo."] = None
+    reference: Annotated[str | None, NAME, OPTIONAL, "Arm that the others are compared with; null: grpo."] = None
     candidates: Annotated[Any, NAMES, OPTIONAL, "Arms to compare with it; null: all others."] = None
     metrics: Annotated[Any, NAMES, OPTIONAL, "Compared metrics, as [pass@1, pass@64]; null: k = 1, 16, 256."] = None
     smallest_effect: Annotated[str | None, OPTIONAL, "Smallest difference that matters; null: 1pp."] = None
@@ -195,11 +193,11 @@ class Train:
     overlong_share: Annotated[
         Share | None,
         OPTIONAL,
-        "Share of max_completion_length, its last tokens, over which the reward falls: DAPO's soft overlong penalty, "
-        "from 0 to −1, which takes 0.2; null: no penalty.",
+        "Share of max_completion_length, its last tokens, over which the soft overlong penalty falls from 0 to −1 "
+        "(DAPO takes a share of 0.2); null: no penalty.",
     ] = None
     overlong_weight: Annotated[Positive | None, OPTIONAL, "Weight of the soft overlong penalty; null: 1."] = None
-    validate_on: Annotated[str | None, OPTIONAL, "Benchmark of validation; null: the only one."] = None
+    validate_on: Annotated[str | None, NAME, OPTIONAL, "Benchmark of validation; null: the only one."] = None
     validate_samples: Annotated[
         int, at_least(0), OPTIONAL, "Samples of each problem of validation, for avg@n and Pass@k."
     ] = 0

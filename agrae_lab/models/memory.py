@@ -10,8 +10,10 @@ Legend: L layers, H hidden size, V vocabulary, S tokens of a sequence, b sequenc
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,9 @@ GIB = 2**30
 
 # TRL's fused head computes a tile of this many tokens × this many words of the vocabulary at a time.
 TILE_TOKENS, TILE_WORDS = 4096, 32768
+
+# Words of torch, CUDA, NCCL and safetensors; not those within a path.
+_OUT_OF_MEMORY = re.compile(r"(?<![/\\])out of memory(?!\.\w|[/\\])|[Cc]an(?:no|')t allocate memory")
 
 PERSISTENT = ("parameters", "gradients", "optimiser", "reference model")
 TRAINING = ("bfloat16 copies", "activations", "logits", "images")
@@ -50,7 +55,7 @@ class Workload:
     num_processes: int = 1
     parameter_shards: int = 1  # devices that share one copy of the parameters
     optimizer_shards: int = 1  # devices that share gradients and Adam's moments
-    num_pixel_values: int = 0  # values of the pixel tensors of a prompt's resized images, at most
+    num_pixel_values: int = 0  # at most so many values in the pixel tensors of one prompt's images, after resizing
     images_held: int = 0  # completions of a step whose prompts' images stay on the device
 
     @property
@@ -235,6 +240,13 @@ def evaluation_advice(batch_size: int) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error of any type says that a device or the machine is out of memory."""
-    text = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    """Return whether an error says that a device or the machine is out of memory.
+
+    The errors of libraries say so in words. Errors that quote the user's input do not count: they may name a file
+    `out of memory.jsonl`.
+    """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError):
+        return True
+    return not isinstance(error, ValueError | LookupError) and _OUT_OF_MEMORY.search(str(error)) is not None

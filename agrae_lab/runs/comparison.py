@@ -38,17 +38,15 @@ class Comparison:
         if not given:
             return None
         found = cls(
-            reference=str(given.get("reference", REFERENCE)),
-            candidates=tuple(map(str, given.get("candidates", ()))),
-            metrics=tuple(map(str, given.get("metrics", ()))),
+            reference=_name("reference", given.get("reference", REFERENCE)),
+            candidates=_distinct_names("candidates", given.get("candidates", ())),
+            metrics=_distinct_names("metrics", given.get("metrics", ())),
             smallest_effect=str(given.get("smallest_effect", SMALLEST_EFFECT)),
         )
         if found.reference in found.candidates:
             raise ValueError(
                 f"reference: {found.reference} is a candidate as well. Name another reference, or leave it out"
             )
-        if repeated := sorted({name for name in found.candidates if found.candidates.count(name) > 1}):
-            raise ValueError(f"candidates: {', '.join(repeated)} is listed more than once. Leave one out")
         for metric in found.metrics:
             parse_metric(metric)
         parse_effect(found.smallest_effect)
@@ -91,6 +89,26 @@ class Comparison:
                 )
 
 
+def is_name(value: Any) -> bool:
+    """Return True for text and for a whole number, which may be an arm's name."""
+    return type(value) is int or (isinstance(value, str) and value != "")
+
+
+def _name(key: str, value: Any) -> str:
+    if not is_name(value):
+        raise ValueError(f"{key}: {value!r} is not a name. Write text or a whole number")
+    return str(value)
+
+
+def _distinct_names(key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(map(is_name, value)):
+        raise ValueError(f"{key}: {value!r} is not a list of names. Write them in brackets, separated by commas")
+    names = tuple(map(str, value))
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{key}: {', '.join(repeated)} is listed more than once. Leave one out")
+    return names
+
+
 def parse_metric(metric: str) -> int:
     """Return the k of `pass@<k>`.
 
@@ -111,6 +129,7 @@ def parse_effect(text: str) -> float:
     found = _EFFECT.fullmatch(text.strip())
     if found is None or not 0 < float(found[1]) <= 100:
         raise ValueError(
-            f"smallest_effect: {text!r} is not an effect. Write percentage points above 0, such as 1pp or 0.5pp"
+            f"smallest_effect: {text!r} is not an effect. Write percentage points above 0 and at most 100, such as 1pp "
+            "or 0.5pp"
         )
     return float(found[1]) / 100

@@ -12,7 +12,16 @@ from typing import Any
 
 import yaml
 
-from agrae_lab.runs.files import RunBusyError, RunError, is_locked, lock, read_json_if_any, replacing, write_json
+from agrae_lab.runs.files import (
+    RunBusyError,
+    RunError,
+    is_locked,
+    lock,
+    read_json_if_any,
+    replacing,
+    unreadable_message,
+    write_json,
+)
 from agrae_lab.runs.identity import MACHINE_SECTIONS, changed_files, same_evaluation, training_hash, training_identity
 from agrae_lab.runs.processes import Layout, is_launched, num_processes, resume_fault, strategy
 
@@ -260,11 +269,13 @@ def _read_config(path: Path) -> dict[str, Any]:
     """Read a config.yaml.
 
     Raises:
-        RunError: the file is damaged.
+        RunError: the file is damaged or cannot be read.
     """
     try:
         config = yaml.load(path.read_text(), Loader=_LOADER)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise RunError(unreadable_message(path, error)) from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-13-01
         fault = f"is not readable as YAML: {' '.join(str(error).split())}"
         raise RunError(f"{path} {fault}. Restore it, or delete the run's directory") from error
     if not isinstance(config, dict):

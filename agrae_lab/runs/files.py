@@ -63,9 +63,12 @@ def _acquire(descriptor: int, path: Path, *, wait: bool) -> None:
 def is_locked(path: Path) -> bool:
     """Return whether a live process holds the directory's lock.
 
-    Probes with a shared lock, so that two probes do not see each other.
+    Probes with a shared lock, so that two probes do not see each other. Writes nothing: the root may be read-only.
     """
-    with (path / ".lock").open("a") as handle:
+    lock_path = path / ".lock"
+    if not lock_path.is_file():
+        return False
+    with lock_path.open() as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -90,7 +93,7 @@ def has_inherited_lock() -> bool:
 
 
 def _inherit(descriptor: int) -> bool:
-    """Turn `descriptor` into the inherited lock if that is of the same file; return whether it is."""
+    """If the inherited lock is of this file, put it under `descriptor` and return True; else return False."""
     handed = os.environ.get(_HANDED_OVER)
     if handed is None:
         return False
@@ -137,11 +140,18 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_text())
+    except OSError as error:
+        raise RunError(unreadable_message(path, error)) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{path} is not readable as JSON: {error}. Restore or delete it") from error
     if not isinstance(value, dict):
         raise RunError(f"{path} must hold a JSON object, and holds {type(value).__name__}")
     return value
+
+
+def unreadable_message(path: Path, error: OSError) -> str:
+    """Return the message for a file that the system refuses to read."""
+    return f"{path} cannot be read: {error.strerror or error}. Check the file, its permissions and the file system"
 
 
 def read_json_if_any(path: Path) -> dict[str, Any]:

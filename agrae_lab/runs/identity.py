@@ -19,7 +19,8 @@ from agrae_lab.runs.files import RunError
 MACHINE_SECTIONS = ("hardware", "tracking")
 # Sections that change no result: the machine's, and the run's place and experiment.
 NOT_RESULT_SECTIONS = ("root", "experiment", *MACHINE_SECTIONS)
-# Keys that freezing derives from the config alone. data_fingerprints is not listed: it depends on the problem files.
+# Keys that freezing adds, from the config and from the files of model and code. data_fingerprints is not listed: it
+# tells apart problem files that have one name.
 DERIVED = ("schema_version", "model_fingerprint", "method", "code")
 
 _NOT_OF_TRAINING = (*NOT_RESULT_SECTIONS, "arm", "world", "evaluation", "schema_version", "method")
@@ -46,7 +47,7 @@ def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the settings that are not the same in all configs, in the order of the first that has them."""
     found = [settings(config) for config in configs]
     keys = dict.fromkeys(key for one in found for key in one)
-    return [key for key in keys if len({repr(one.get(key)) for one in found}) > 1]
+    return [key for key in keys if len({_digest(one.get(key)) for one in found}) > 1]
 
 
 def changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -91,13 +92,12 @@ def evaluation_identity(config: Mapping[str, Any], benchmark: str, *, model: str
         stream: the random stream of its training seed (evaluation/streams.py).
     """
     evaluation = config["evaluation"]
-    task_section = {**config["task"], "reward": None}  # the reward does not change a verdict
     return _normalised(
         {
             "model": model,
             "dtype": config["model"]["dtype"],
             "engine": config["engine"],
-            "task": _task_identity(evaluation["benchmarks"][benchmark]["task"], task_section),
+            "task": _benchmark_task(config, benchmark),
             "problems": config["data_fingerprints"][benchmark],
             "decoding": {key: evaluation[key] for key in ("temperature", "top_p", "max_new_tokens")},
             "seed": evaluation["seed"],
@@ -117,10 +117,8 @@ def same_evaluation(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
     def requested(config: Mapping[str, Any]) -> str:
         evaluation = {key: value for key, value in (config.get("evaluation") or {}).items() if key != "batch_size"}
-        names = evaluation.get("benchmarks") or {}
-        problems = {name: (config.get("data_fingerprints") or {}).get(name) for name in names}
-        code = (config.get("code") or {}).get("evaluation")
-        return _digest({"evaluation": evaluation, "problems": problems, "code": code})
+        used = {name: _used_by_benchmark(config, name) for name in evaluation.get("benchmarks") or {}}
+        return _digest({"evaluation": evaluation, "used": used})
 
     return requested(one) == requested(other)
 
@@ -129,16 +127,17 @@ def joined_evaluations(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict
     """Return the frozen config `one`, requesting the benchmarks of both configs and the larger num_samples.
 
     Raises:
-        RunError: the configs differ in a setting of one benchmark, or of decoding.
+        RunError: the configs differ in a setting of one benchmark, in its problems or code, or in decoding; or their
+            benchmarks need different settings in `task`.
     """
     a, b = one.get("evaluation") or {}, other.get("evaluation") or {}
     benchmarks = {**b.get("benchmarks", {}), **a.get("benchmarks", {})}
     for name in a.get("benchmarks", {}).keys() & b.get("benchmarks", {}).keys():
         if _digest(a["benchmarks"][name]) != _digest(b["benchmarks"][name]):
-            raise RunError(_conflict_message(one, f"benchmarks.{name}"))
+            raise RunError(_conflict_message(one, f"evaluation.benchmarks.{name}"))
     for key in sorted((a.keys() | b.keys()) - {"benchmarks", "num_samples", "batch_size"}):
         if _digest(a.get(key)) != _digest(b.get(key)):
-            raise RunError(_conflict_message(one, key))
+            raise RunError(_conflict_message(one, f"evaluation.{key}"))
     joined = {**a, "benchmarks": dict(sorted(benchmarks.items()))}
     if "num_samples" in a and "num_samples" in b:
         joined["num_samples"] = max(a["num_samples"], b["num_samples"])
@@ -149,13 +148,38 @@ def joined_evaluations(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict
     if "code" in one:
         evaluation = {**other["code"]["evaluation"], **one["code"]["evaluation"]}
         result["code"] = {**one["code"], "evaluation": evaluation}
+    _check_joined(result, (one, other))
     return result
 
 
-def _conflict_message(config: Mapping[str, Any], key: str) -> str:
-    """Return the message for a key of `evaluation` that differs between two configs of a run."""
+def _check_joined(joined: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> None:
+    """Raise RunError unless every benchmark uses in the joined config what it uses in its own."""
+    for config in configs:
+        for name in (config.get("evaluation") or {}).get("benchmarks", {}):
+            own, shared = _used_by_benchmark(config, name), _used_by_benchmark(joined, name)
+            for key in sorted(own.keys() | shared.keys()):
+                if _digest(own.get(key)) != _digest(shared.get(key)):
+                    raise RunError(_conflict_message(joined, key))
+
+
+def _used_by_benchmark(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return what a benchmark uses outside the section `evaluation`, under the names that messages give it."""
+    return {
+        **{f"task.{key}": value for key, value in _benchmark_task(config, name).items()},
+        f"the problem set of evaluation.benchmarks.{name}": (config.get("data_fingerprints") or {}).get(name),
+        f"the code of evaluation.benchmarks.{name}": ((config.get("code") or {}).get("evaluation") or {}).get(name),
+    }
+
+
+def _benchmark_task(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the identity of a benchmark's task; a reward does not change a verdict."""
+    return _task_identity(str(config["evaluation"]["benchmarks"][name]["task"]), {**config["task"], "reward": None})
+
+
+def _conflict_message(config: Mapping[str, Any], differing_part: str) -> str:
+    """Return the message for a part of an evaluation that differs between two configs of a run."""
     return (
-        f"evaluation.{key} differs between two configurations that train the same policy ({config.get('method')}, seed "
+        f"{differing_part} differs between two configurations that train the same policy ({config.get('method')}, seed "
         f"{config.get('seed')}). Run the second evaluation afterwards: python -m agrae_lab.evaluate"
     )
 
@@ -169,20 +193,29 @@ def _task_identity(name: str, section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _normalised_link(settings: Any) -> Any:
-    """Return a link's settings. A class of the user's own file counts by its name, not by the file's path."""
-    if not isinstance(settings, Mapping) or settings.get("_target_") is None:
+    """Return the settings of a link or a chain. A class of the user's file counts by its name, not by the path."""
+    if not isinstance(settings, Mapping):
         return settings
-    class_name = str(settings["_target_"]).replace(":", ".").rpartition(".")[2]
-    return {**settings, "_target_": class_name}
+    inner = {key: _normalised_link(value) for key, value in settings.items()}  # a chain has a section for each link
+    if settings.get("_target_") is not None:
+        inner["_target_"] = str(settings["_target_"]).replace(":", ".").rpartition(".")[2]
+    return inner
 
 
 def _normalised(value: Any) -> Any:
-    """Return the value with every number as a float: 1 and 1.0 are one setting."""
+    """Return the value with every number as a float: 1 and 1.0 are one setting. Whole numbers that no float is stay."""
     if isinstance(value, Mapping):
         return {str(key): _normalised(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_normalised(inner) for inner in value]
-    return float(value) if type(value) is int else value
+    return float(value) if type(value) is int and _is_float(value) else value
+
+
+def _is_float(number: int) -> bool:
+    try:
+        return int(float(number)) == number
+    except OverflowError:
+        return False
 
 
 def _digest(value: Any) -> str:

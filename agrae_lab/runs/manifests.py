@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from agrae_lab.runs.comparison import Comparison
 from agrae_lab.runs.directory import SCHEMA_VERSION, check_schema
@@ -30,6 +31,7 @@ class Experiment:
         """
         raw = read_json(path)
         check_schema(raw, path)
+        _check_form(raw, path)
         if missing := [key for key in ("name", "question", "runs") if key not in raw]:
             raise RunError(f"{path} is not a list of runs: it has no {', '.join(missing)}. Launch the experiment again")
         try:
@@ -57,6 +59,20 @@ class Experiment:
             }
             write_json(path, value)
         return path
+
+
+def _check_form(raw: Mapping[str, Any], path: Path) -> None:
+    """Raise RunError if a key of a manifest holds another type of value."""
+    for key, kind, words in (
+        ("name", str, "text"),
+        ("question", str, "text"),
+        ("runs", list, "a list of text"),
+        ("arms", dict, "an object"),
+        ("comparison", dict, "an object"),
+    ):
+        value = raw.get(key, kind())
+        if not isinstance(value, kind) or (kind is list and not all(isinstance(entry, str) for entry in value)):
+            raise RunError(f"{path}: {key} must be {words}, got {value!r}. Launch the experiment again")
 
 
 def list_experiments(root: str | Path) -> list[Experiment]:

@@ -21,7 +21,7 @@ LOWERS = {  # row of the memory estimate → the settings that lower it
     "activations": f"{_SMALLER_PASS}, or set hardware.gradient_checkpointing=true",
     "logits": _SMALLER_PASS,
     "KV cache": "set engine=vllm, use more processes, or lower train.num_prompts or train.max_completion_length",
-    "pictures": "lower task.max_pixels or train.num_prompts, or use more processes",
+    "images": "lower task.max_pixels or train.num_prompts, or use more processes",
 }
 
 

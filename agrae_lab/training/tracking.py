@@ -45,7 +45,8 @@ class Mirror(ABC):
         self._run = run
         self._is_open = False
         self._next = 1  # the first step that is not mirrored
-        self._failures, self._retry_at = 0, 0  # in a row; the step of the next try
+        self._failures = 0  # in a row
+        self._retry_at = 0  # the step of the next try
         self._guard(0, self._ensure_open)
 
     def log(self, row: Row) -> None:
@@ -56,15 +57,18 @@ class Mirror(ABC):
 
     def push(self) -> bool:
         """Mirror every recorded step, and return whether that worked."""
-        rows = recorded_rows(self._run.metrics_path)
-        return not rows or self._guard(rows[-1]["step"], lambda: self._log_through(rows[-1]["step"], rows[-1]))
+        return self._guard(self._next, self._push)
 
-    def finish(self) -> None:
-        """Mirror the steps that are still missing, and close the mirror at the end of the run."""
-        if self._failures:
-            self.push()
-        if self._is_open:
-            self._guard(self._next, self._finish)
+    def finish(self) -> bool:
+        """Mirror the steps that are still missing, close the mirror at the end of the run, and return success."""
+        if self._failures and not self.push():
+            return False
+        return not self._is_open or self._guard(self._next, self._finish)
+
+    def _push(self) -> None:
+        self._ensure_open()
+        if rows := recorded_rows(self._run.metrics_path):
+            self._log_through(rows[-1]["step"], rows[-1])
 
     def _log_through(self, step: int, row: Row) -> None:
         self._ensure_open()
@@ -118,9 +122,10 @@ def recorded_rows(path: Path, *, first: int = 1, last: int | None = None) -> lis
 class WandbMirror(Mirror):
     """One W&B run per run directory, shared by its attempts.
 
-    The id is the arm's hash, the seed, and a hash of root and experiment; the group is `<experiment>/<arm>-<hash8>`,
-    cut to W&B's limit. Online, a resumed run is resumed there with the steps that it lacks. Offline, each attempt has a
-    file of its own with all steps so far under that id, for `wandb sync`.
+    The id is the training hash without the seed, the seed, and a hash of root and experiment. The group is the
+    experiment and the folder of the run's seeds, `<experiment>/<method>-<hash8>`, cut to W&B's limit. Online, a resumed
+    run is resumed there with the steps that it lacks. Offline, each attempt has a file of its own with all steps so far
+    under that id, for `wandb sync`.
     """
 
     name = "wandb"

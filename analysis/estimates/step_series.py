@@ -23,10 +23,11 @@ MEAN = "mean"
 def series_table(study: Study, column: str, *, over: str | None = None) -> pd.DataFrame:
     """Return a metric by step, or its ratio to the metric `over`. Columns: COLUMNS.
 
-    Rows with seed "mean" are the mean over an arm's finished seeds (two or more) at steps that all of them recorded,
-    with the t interval of that step. Other rows are single runs without interval. Steps where the metric is null are
-    left out. `smooth` is the centred moving mean of `value` over `window` steps; both are missing unless
-    study.view.smooth is set. `collapse` is true at the first recorded step from a run's collapse on.
+    Rows with seed "mean" are the mean over an arm's finished seeds that recorded the metric (two or more), at steps
+    common to them, with the t interval of that step. Other rows are single runs without interval. Steps where the
+    metric is null are left out. `smooth` is the centred moving mean of `value` over `window` steps; both are missing
+    unless study.view.smooth is set. `collapse` is true at the first recorded step from a run's collapse on, or at its
+    last row where none follows.
 
     Raises:
         FrameError: a run's metrics cannot be read, or study.view.smooth is not an odd number of at least 3.

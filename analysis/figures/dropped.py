@@ -100,7 +100,7 @@ QUANTITIES = (
 
 
 def table(study: Study) -> pd.DataFrame:
-    """Return the rows of series_table in a panel for each quantity; dropped: mean over all steps of an arm's runs.
+    """Return the rows of series_table in a panel for each quantity.
 
     An arm is in a panel if its config brings the quantity about. No rows where nothing was dropped.
     """

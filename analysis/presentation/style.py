@@ -115,7 +115,7 @@ _OTHER_DASHES = (_LONG, _DASH_DOT_DOT, _DASH_DOT, _DASHED)
 _MATCHED = re.compile(r"[+_]l1$")  # in the names of arms that are scaled to GRPO's update mass
 
 # Axis labels in percent for values in [0, 1].
-PERCENT = FuncFormatter(lambda share, _: f"{100 * share:g}".replace("-", "−"))
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:zg}".replace("-", "−"))
 
 
 def label(arm: object) -> str:

@@ -54,8 +54,8 @@ class Layout:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """Return a share in percent as text: 0.1234 → `12.3`, NaN → `–`."""
-    return NO_VALUE if math.isnan(share) else f"{100 * share:.{digits}f}".replace("-", "−")
+    """Return a share in percent as text: 0.1234 → `12.3`, NaN → `–`; what rounds to zero has no minus."""
+    return NO_VALUE if math.isnan(share) else f"{100 * share:z.{digits}f}".replace("-", "−")
 
 
 def share_cell(estimate: float, lo: float, hi: float, mark: str = "") -> Cell:

@@ -33,7 +33,9 @@ LAWS: Mapping[str, Law] = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "heavy tails (t with 3 df)": lambda rng, shape: rng.standard_t(3, shape) / np.sqrt(3),
     "both arms log-normal": lambda rng, shape: (rng.lognormal(size=shape) - rng.lognormal(size=shape)) / 3.06,
-    "one seed in five collapses, in both arms": lambda rng, shape: _collapses(rng, shape) - _collapses(rng, shape),
+    "one seed in five collapses, in both arms": lambda rng, shape: (
+        (_collapses(rng, shape) - _collapses(rng, shape)) / np.sqrt(2)
+    ),
     "one arm exponential, the other normal": lambda rng, shape: (
         (rng.standard_exponential(shape) - 1 - rng.standard_normal(shape)) / np.sqrt(2)
     ),
@@ -47,7 +49,7 @@ STRONG_SKEW: Mapping[str, Law] = {
 
 
 def _collapses(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Return normal scores, of which one in five is five deviations lower; their mean is 0."""
+    """Return normal scores, of which one in five is five deviations lower, scaled to mean 0, standard deviation 1."""
     return (rng.standard_normal(shape) - 5 * (rng.random(shape) < 0.2) + 1) / np.sqrt(5)
 
 
@@ -59,12 +61,13 @@ class Design:
     critical_K: np.ndarray
 
     def rejections(self, differences_DS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return for each study whether it calls the arms different, and its number of seeds, [D], [D]."""
-        t_DK = np.abs(np.stack([np.divide(*means_and_errors(differences_DS[:, :n])) for n in self.looks], axis=1))
-        rejects_DK = t_DK > self.critical_K
+        """Return the sign of the difference that each study finds, 0 for none, and its number of seeds, [D], [D]."""
+        t_DK = np.stack([np.divide(*means_and_errors(differences_DS[:, :n])) for n in self.looks], axis=1)
+        rejects_DK = np.abs(t_DK) > self.critical_K
         found_D = rejects_DK.any(axis=1)
         last_D = np.where(found_D, rejects_DK.argmax(axis=1), len(self.looks) - 1)
-        return found_D, np.asarray(self.looks)[last_D]
+        signs_D = np.where(found_D, np.sign(t_DK[np.arange(len(t_DK)), last_D]), 0.0)
+        return signs_D, np.asarray(self.looks)[last_D]
 
 
 def designs(looks: tuple[int, ...], alpha: float) -> dict[str, Design]:
@@ -99,7 +102,7 @@ def error_rates(looks: tuple[int, ...], alpha: float, *, num_experiments: int, s
     rates = {}
     for number, (name, law) in enumerate({**LAWS, **STRONG_SKEW}.items()):
         differences_DS = law(np.random.default_rng([seed, number]), (num_experiments, looks[-1]))
-        rates[name] = [float(one.rejections(differences_DS)[0].mean()) for one in designs(looks, alpha).values()]
+        rates[name] = [float((one.rejections(differences_DS)[0] != 0).mean()) for one in designs(looks, alpha).values()]
     return rates
 
 
@@ -111,8 +114,8 @@ def power(
     for number, effect in enumerate(EFFECTS):
         noise_DS = np.random.default_rng([seed, 100, number]).standard_normal((num_experiments, looks[-1]))
         results[effect] = [
-            (float(found_D.mean()), float(num_seeds_D.mean()))
-            for found_D, num_seeds_D in (one.rejections(effect + noise_DS) for one in designs(looks, alpha).values())
+            (float((signs_D > 0).mean()), float(num_seeds_D.mean()))
+            for signs_D, num_seeds_D in (one.rejections(effect + noise_DS) for one in designs(looks, alpha).values())
         ]
     return results
 
@@ -128,7 +131,7 @@ def family_error(looks: tuple[int, ...], alpha: float, *, num_experiments: int, 
         rng = np.random.default_rng([seed, 200, number])
         scores_CDS = law(rng, (NUM_COMPARISONS, num_experiments, looks[-1]))
         reference_DS = rng.permutation(law(rng, (num_experiments, looks[-1])), axis=1)
-        found_CD = [design.rejections(scores_DS - reference_DS)[0] for scores_DS in scores_CDS]
+        found_CD = [design.rejections(scores_DS - reference_DS)[0] != 0 for scores_DS in scores_CDS]
         rates[name] = float(np.any(found_CD, axis=0).mean())
     return rates
 

@@ -83,7 +83,7 @@ def details(table: pd.DataFrame) -> Sequence[str]:
         "(Negative-Dominant, ΣA < 0) it rises, and so does an over-confident wrong one "
         f"(π = {head['probability']:g}) although it was drawn ({head['num_draws']:.0f} times).",
         f"Markers: {groups:.0f} groups of a simulation's first step, whose draws all estimators share.",
-        *(f"{label(arm)} depends on the batch's mean reward, ω = {omega:.2f}." for arm, omega in omegas.items()),
+        *(f"{label(arm)} depends on the batch's mean accuracy, ω = {omega:.2f}." for arm, omega in omegas.items()),
         f"Rings: p = {', '.join(map(str, mass_vs_p.MARKED))}. Groups with Σ|A| = 0 are off the scale.",
     )
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+NEGLIGIBLE_EPSILON = 1e-3  # an epsilon below it is taken as 0; with a larger one no closed form is given
+
 Masses = tuple[np.ndarray, np.ndarray]  # Σ|A| over the correct and over the incorrect completions
 
 
@@ -25,20 +27,20 @@ class Formula:
 
 
 def needs_omega(advantage: Mapping[str, Any]) -> bool:
-    """Return True where the mass depends on the batch's mean reward ω, and so differs between steps at one p."""
+    """Return True where the mass depends on the batch's mean accuracy ω, and so differs between steps at one p."""
     return advantage["sample"]["name"] == "dynamic" or advantage["group"]["name"] == "attenuate"
 
 
 def masses(advantage: Mapping[str, Any], p: np.ndarray, *, group_size: int, omega: float | np.ndarray) -> Masses | None:
     """Return Σ|A| over a group's correct and over its incorrect completions at each p in (0, 1).
 
-    None where no closed form is known. Epsilons below 1e-3 are taken as 0.
+    None where no closed form is known, and where epsilon is not below NEGLIGIBLE_EPSILON.
 
     Args:
         advantage: config section of a run.
-        omega: the batch's mean reward, one or one per p, for links that depend on it (`needs_omega`).
+        omega: the batch's mean accuracy, one or one per p, for links that depend on it (`needs_omega`).
     """
-    if not _is_group_local(advantage):
+    if not _has_closed_form(advantage):
         return None
     found = _base_masses(advantage["base"], p, group_size)
     if found is not None:
@@ -74,10 +76,12 @@ def formulas(advantage: Mapping[str, Any]) -> tuple[Formula, Formula] | None:
 
     None for any other estimator, and for settings that follow the authors' code instead of the paper's text.
     """
+    if not _has_closed_form(advantage):
+        return None
     base, sample, group = advantage["base"], advantage["sample"], advantage["group"]
     follows_text = base["name"] == "grpo" and base["ddof"] == 0 and sample.get("easy_form") != "one_minus_sqrt"
     known = _FORMULAS.get((sample["name"], group["name"]))
-    if known is None or not follows_text or not _is_group_local(advantage):
+    if known is None or not follows_text:
         return None
     sum_factor, abs_factor, rest = known
     return (_multiplied(sum_factor, rest) if sum_factor else Formula("0", "0")), _multiplied(abs_factor, rest)
@@ -90,8 +94,15 @@ def _multiplied(factor: str, rest: Formula) -> Formula:
     return Formula(factor + rest.text, in_latex + rest.latex)
 
 
-def _is_group_local(advantage: Mapping[str, Any]) -> bool:
-    """Return True where advantages depend on neither the rest of the batch nor the token."""
+def _has_closed_form(advantage: Mapping[str, Any]) -> bool:
+    """Return False where epsilon changes the mass, or a class of the user's bears the name of a registered link."""
+    is_own = any(isinstance(link, Mapping) and link.get("_target_") is not None for link in advantage.values())
+    epsilon = advantage["base"].get("epsilon", 0.0)
+    return _has_no_match_or_token(advantage) and not is_own and epsilon < NEGLIGIBLE_EPSILON
+
+
+def _has_no_match_or_token(advantage: Mapping[str, Any]) -> bool:
+    """Return True where slots match and token are empty; ω may still enter."""
     return advantage["match"]["name"] == "none" and advantage.get("token", {"name": "none"})["name"] == "none"
 
 

@@ -153,7 +153,7 @@ def _cells(row: pd.Series) -> tuple[Cell, ...]:
 def _number(value: float) -> str:
     if np.isnan(value):
         return NO_VALUE
-    return f"{round(value, _DIGITS) + 0.0:.{_DIGITS}f}".replace("-", "−")  # + 0.0 turns −0.0 into 0.0
+    return f"{value:z.{_DIGITS}f}".replace("-", "−")
 
 
 def _caption(table: pd.DataFrame) -> str:

@@ -76,3 +76,63 @@ def test_registered_links_as_instances(slot):
 def test_what_is_no_link_is_refused(slot, value, message):
     with pytest.raises(ValueError, match=message):
         make("grpo", **{slot: value})
+
+
+GRPO = "agrae_lab.advantages.base.grpo:GRPO"
+OWN = """
+from dataclasses import dataclass
+
+from agrae_lab.advantages import Link
+
+
+@dataclass(frozen=True)
+class Weight(Link):
+    SLOT = "sample"
+
+    def __call__(self, advantages_PG, rewards_PG, context):
+        return advantages_PG
+
+
+@dataclass(frozen=True)
+class Steeper(Weight):
+    power: float = 2.0
+"""
+
+
+def test_a_named_class_is_refused_in_another_slot(tmp_path):
+    (tmp_path / "own_weight.py").write_text(OWN)
+    for target, slot, home in (
+        (GRPO, "sample", "base"),
+        (f"{tmp_path}/own_weight.py:Weight", "base", "sample"),
+        (f"{tmp_path}/own_weight.py:Steeper", "group", "sample"),
+    ):
+        with pytest.raises(ValueError, match=rf"advantage.{slot} cannot hold '\w+', which is of slot {home}"):
+            make("grpo", **{slot: {"_target_": target}})
+    steeper = make("grpo", sample={"_target_": f"{tmp_path}/own_weight.py:Steeper", "power": 3}).sample
+    assert steeper.power == 3
+    with pytest.raises(ValueError, match=r"advantage.base cannot hold 'steeper', which is of slot sample"):
+        make("grpo", base=steeper)
+
+
+def test_a_named_class_of_ours_is_the_registered_link():
+    plain = make("grpo").settings()
+    assert plain["base"].keys() == {"name", "ddof", "epsilon"}
+    assert make("grpo", base={"_target_": GRPO}).settings() == plain
+    assert make("grpo").settings() == plain
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"name": ["grpo"]}, r"unknown advantage.base \['grpo'\]; "),
+        ({"name": {}}, r"unknown advantage.base \{\}; choose from"),
+        ({"name": "grpo", 5: 1.0, "ddoff": 1}, "advantage.base 'grpo' has no field 5, ddoff; its fields are"),
+        ({"_target_": 5}, r"advantage.base._target_ must be text, such as my_file:MyEstimator, got 5"),
+        ({"_target_": ["a:B"]}, r"advantage.base._target_ must be text, such as my_file:MyEstimator, got \['a:B'\]"),
+        ({"name": 5}, "unknown advantage.base 5"),
+        ([5], "advantage.base must be a name, settings or an instance of a frozen dataclass, got 5"),
+    ],
+)
+def test_settings_of_other_types_are_refused_in_a_sentence(value, message):
+    with pytest.raises(ValueError, match=message):
+        make("grpo", base=value)

@@ -274,6 +274,19 @@ def with_benchmark(name) -> dict:
         return freeze(config)
 
 
+def test_a_name_may_be_a_whole_number_and_no_fraction():
+    assert schema.RULES["arm"].holds(7)
+    assert not schema.RULES["arm"].holds(0.5)
+    assert "as text or a whole number" in schema.RULES["arm"].wanted
+    for key in ("experiment.reference", "train.validate_on"):
+        assert schema.RULES[key].holds(7)
+        assert schema.RULES[key].kept_as(7) == "7"
+        assert not schema.RULES[key].holds(0.5)
+        assert not schema.RULES[key].holds("")
+    assert schema.RULES["experiment.candidates"].holds([7, "a_grae"])
+    assert not any(schema.RULES["experiment.candidates"].holds([other]) for other in (0.5, True, "", None))
+
+
 @pytest.mark.parametrize("name", ["train", "Train", "..", ".", "a/b", "", ".x", "-x", "x y", "é", "x" * 61, "a\n"])
 def test_names_of_benchmarks_that_mean_something_else_are_refused(name):
     with pytest.raises(

@@ -1,5 +1,6 @@
 """The memory estimate against published sizes, real small models and what autograd really keeps."""
 
+import errno
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 from trl.trainer.utils import add_fused_lm_head
 
 from agrae_lab.models.load import load_config, load_model
-from agrae_lab.models.memory import FLOAT32, GIB, Workload, estimate, floor, measure, peak, render
+from agrae_lab.models.memory import FLOAT32, GIB, Workload, estimate, floor, is_out_of_memory, measure, peak, render
 
 QWEN = {"num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064}
 # config.json of each model on the Hub, as far as it sizes the model; parameters as its weights' index states them
@@ -185,3 +186,26 @@ def test_the_estimate_reads_as_a_table():
     assert any(line.split()[:2] == ["parameters", "28.37"] for line in lines)
     assert lines[-1].split()[-2:] == ["80.00", "GiB"]
     assert "reference" not in text
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"), True),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), True),
+        (RuntimeError("NCCL error: unhandled cuda error\nCuda failure 2 'out of memory'"), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            True,
+        ),
+        (RuntimeError("unable to mmap 64 bytes from file </m/model.safetensors>: Cannot allocate memory (12)"), True),
+        (RuntimeError("PytorchStreamReader failed reading /runs/out of memory/model.bin"), False),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "out of memory.jsonl"), False),
+        (ValueError("task file out of memory.jsonl does not exist"), False),
+        (KeyError("out of memory"), False),
+    ],
+)
+def test_errors_that_say_out_of_memory(error, expected):
+    assert is_out_of_memory(error) is expected

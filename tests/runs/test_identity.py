@@ -1,5 +1,6 @@
 """Identities of runs and evaluations, edited code, locks, old run directories."""
 
+import copy
 import json
 import multiprocessing
 import os
@@ -16,7 +17,7 @@ from agrae_lab import runs
 from agrae_lab.config import CONF_DIR, code_fingerprints
 from agrae_lab.lifecycle import execute
 from agrae_lab.runs import Experiment, RunBusyError, RunError
-from agrae_lab.runs.identity import changed_files
+from agrae_lab.runs.identity import changed_files, differing, training_identity
 from tests.training.conftest import SMALL, compose_config
 
 REPOSITORY = CONF_DIR.parent
@@ -123,6 +124,26 @@ def test_a_task_that_is_only_evaluated_leaves_the_run_as_it_is(tmp_path):
 def test_a_worlds_name_is_a_label():
     config = compose_config()
     assert runs.run_dir_for({**config, "world": "renamed"}) == runs.run_dir_for(config)
+
+
+def test_an_own_class_counts_by_its_name_in_a_chain_too():
+    def identity(target):
+        own = {"_target_": target, "_source_": "0" * 12, "power": 2}
+        chain = {"name": "focal+mine", "focal": {"gamma": 1.0}, "mine": own}
+        return training_identity({"advantage": {"base": {"name": "grpo"}, "sample": chain}})
+
+    assert identity("/here/my_file.py:Mine") == identity("/there/my_file.py:Mine") == identity("my_file.Mine")
+    assert identity("my_file:Mine") != identity("my_file:Other")
+
+
+def test_equal_numbers_are_one_setting_and_others_are_not():
+    assert differing([{"a": {"b": 1, "c": 1, "d": [1, 2]}}, {"a": {"b": 1.0, "c": True, "d": [1.0, 2]}}]) == ["a.c"]
+    assert differing([{"a": 1, "b": None}, {"a": 2}]) == ["a"]
+    identities = [
+        runs.evaluation_hash({"seed": seed}) for seed in (2**53, float(2**53), 2**53 + 1, 10**400, 10**400 + 1)
+    ]
+    assert identities[0] == identities[1]
+    assert len(set(identities)) == 4
 
 
 # ---- code
@@ -357,6 +378,42 @@ def test_one_launch_joins_what_its_experiments_ask_of_a_run():
     assert set(joined["code"]["evaluation"]) == {"countdown_test", "more"}
     with pytest.raises(RunError, match=r"evaluation.temperature differs between two configurations"):
         runs.joined_evaluations(one, compose_config("evaluation.temperature=0.5"))
+
+
+@pytest.fixture
+def sums(tmp_path):
+    """Override that adds a benchmark of mathematics, whose task settings the training task does not use."""
+    file = tmp_path / "sums.jsonl"
+    file.write_text("".join(f'{{"problem": "{i} + 1?", "answer": {i + 1}}}\n' for i in range(8)))
+    return f"+evaluation.benchmarks.sums={{task: math, file: {file}}}"
+
+
+@pytest.mark.parametrize("setting", ["task.verifier=official", "task.prompt_template=plain"])
+def test_a_task_setting_of_a_benchmark_alone_is_another_evaluation(sums, setting):
+    one, other = compose_config(sums), compose_config(sums, setting)
+    assert runs.training_hash(one) == runs.training_hash(other)
+    assert runs.same_evaluation(one, compose_config(sums, "hardware.device=cpu"))
+    assert not runs.same_evaluation(one, other)
+    key = setting.partition("=")[0]
+    with pytest.raises(RunError, match=rf"{key} differs between two configurations .*agrae_lab.evaluate"):
+        runs.joined_evaluations(one, other)
+
+
+def test_joined_evaluations_refuse_whatever_a_benchmark_would_lose(sums):
+    plain = compose_config(sums)
+    official = compose_config(sums.replace("sums=", "more="), "task.verifier=official")
+    with pytest.raises(RunError, match=r"task.verifier differs"):  # no benchmark of both, and one section `task`
+        runs.joined_evaluations(plain, official)
+    for section, message in (("data_fingerprints", "the problem set of"), ("code", "the code of")):
+        other = copy.deepcopy(plain)
+        (other[section]["evaluation"] if section == "code" else other[section])["sums"] = "0" * 12
+        with pytest.raises(RunError, match=rf"{message} evaluation.benchmarks.sums"):
+            runs.joined_evaluations(plain, other)
+    joined = runs.joined_evaluations(compose_config(), plain)  # the settings come with the benchmark
+    assert {key: joined["task"][key] for key in ("verifier", "prompt_template")} == {
+        "verifier": "math_verify",
+        "prompt_template": "chat",
+    }
 
 
 def test_an_edited_model_is_refused(tmp_path):

@@ -1,8 +1,10 @@
 """Run directories: identity, schema, locks, manifests."""
 
+import errno
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -124,6 +126,40 @@ def test_files_edited_by_hand_are_named_in_one_line(tmp_path, file, content, mes
     with pytest.raises(RunError, match=message) as caught:
         runs.read_run(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "meta.json"])
+def test_files_that_the_system_refuses_to_read_are_named(tmp_path, monkeypatch, file):
+    path = runs.create_run(config(tmp_path))
+    runs.write_json(path / "meta.json", {"schema_version": 1})
+    read_text = Path.read_text
+
+    def refuse(self, *args, **kwargs):
+        if self.name == file:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return read_text(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(RunError, match=rf"{path / file} cannot be read: Permission denied") as caught:
+        runs.read_run(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_in_a_read_only_root_has_a_status(tmp_path, monkeypatch):
+    run = runs.read_run(runs.create_run(config(tmp_path)))
+    assert not run.is_locked()
+    assert not (run.path / ".lock").exists()  # no file is made by looking
+    with runs.lock(run.path):
+        opened = Path.open
+
+        def read_only(self, mode="r", *args, **kwargs):
+            if set(mode) & set("wax+"):
+                raise OSError(errno.EROFS, "Read-only file system", str(self))
+            return opened(self, mode, *args, **kwargs)
+
+        monkeypatch.setattr(Path, "open", read_only)
+        assert run.is_locked()
+    assert not run.is_locked()
 
 
 def test_an_experiment_that_lists_no_runs_is_named(tmp_path):

@@ -12,9 +12,10 @@ from agrae_lab import runs
 from agrae_lab.config import ConfigError
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import NANO, load_processing
-from agrae_lab.models.memory import GIB, Workload
+from agrae_lab.models.memory import GIB, PERSISTENT, SAMPLING, TRAINING, Workload
 from agrae_lab.tasks.prompts import render
 from agrae_lab.tasks.text.countdown import TASK
+from agrae_lab.training.memory_advice import LOWERS
 from agrae_lab.training.preflight import check_fit, workload
 from sweeps.execution.failures import classify
 from tests import forked
@@ -53,6 +54,13 @@ def test_a_tight_fit_is_warned_of_with_what_to_lower(caplog):
         config, SEVEN_B, Workload(**(vars(SHARDED) | {"sampled_at_once": 1024})), memory=80 * GIB, device="cuda:0"
     )
     assert "most of it for KV cache; set engine=vllm" in caplog.text
+
+
+def test_every_row_of_the_memory_estimate_has_settings_that_lower_it(caplog):
+    assert LOWERS.keys() == {*PERSISTENT, *TRAINING, *SAMPLING}
+    work = Workload(**(vars(SHARDED) | {"num_pixel_values": 10**7, "images_held": 2 * 10**3}))
+    check_fit(compose_config(), SEVEN_B, work, memory=80 * GIB, device="cuda:0")
+    assert "most of it for images; lower task.max_pixels" in caplog.text
 
 
 def test_a_group_that_the_kv_cache_cannot_hold_is_refused():

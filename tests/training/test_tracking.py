@@ -196,6 +196,34 @@ def test_what_is_missing_at_the_end_is_mirrored_then(run):
     assert mirror.seen == [1]
 
 
+class Unopened(Flaky):
+    """A mirror that cannot be opened."""
+
+    def _open(self) -> None:
+        raise ConnectionError("away")
+
+
+def test_no_method_of_a_mirror_raises_on_damaged_metrics(run, caplog):
+    mirror = Flaky(run, broken=1)
+    record(run, 1)
+    mirror.log({"step": 1, "loss": 0.0})
+    run.metrics_path.write_bytes(b"PAR1 damaged")
+    assert not mirror.push()
+    mirror.log({"step": 9, "loss": 0.0})
+    assert not mirror.finish()
+    assert caplog.text.count("tracking=flaky failed") == 1
+
+
+def test_nothing_is_sent_by_a_mirror_that_cannot_be_opened_or_closed(run, capsys, monkeypatch):
+    assert Flaky(run, broken=0).push()  # no step is recorded, so none is missing
+    unclosed = Flaky(run, broken=0)
+    monkeypatch.setattr(unclosed, "_finish", lambda: 1 / 0)
+    for mirror in (Unopened(run, broken=0), unclosed):
+        monkeypatch.setattr("agrae_lab.track.make_mirror", lambda run, mirror=mirror: mirror)
+        assert push([str(run.path)]) == 1
+        assert "could not be sent to flaky" in capsys.readouterr().out
+
+
 def test_ids_differ_between_roots_and_experiments(run):
     moved = replace(run, path=run.path.parents[2] / "other" / run.key)
     renamed = replace(run, config={**run.config, "experiment": {"name": "e", "question": None}})

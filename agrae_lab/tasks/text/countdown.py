@@ -21,7 +21,7 @@ from agrae_lab.tasks.base import Problem, Task, Verdict
 DATA = Path(__file__).parents[1] / "data"
 TARGETS = range(10, 100)
 NUM_DIGITS = range(3, 6)
-MAX_EXPRESSION_CHARS = 32  # fits five digits, four operators and every useful parenthesis; longer text is hostile
+MAX_EXPRESSION_CHARS = 32  # fits five digits, four operators and every useful parenthesis; a longer one has no value
 FILES = {  # set → its file in DATA
     "tune": "countdown_tune_test.jsonl",  # the test file of the task countdown_tune
     "train": "countdown_train.jsonl",

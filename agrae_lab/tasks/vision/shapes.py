@@ -10,7 +10,8 @@ The task of the nano_vl world. A row describes an image, which is drawn for each
 `seed` decides places and colours. `look` is plain, where most shapes have the colour of their kind, or strange, for
 problems outside the domain: other colours on a noisy ground, hollow bars, thinner lines, and shapes that no question
 names. Difficulty grows with the number of shapes and bars, and shrinks with the gap between the two longest lines.
-The answer of a completion is the text after its last equals sign, or all of it without one.
+The answer of a completion is the text after its last equals sign, or all of it without one; a completion of more than
+MAX_COMPLETION_CHARS characters has none.
 
     python -m agrae_lab.tasks.vision.shapes     # rewrites the files shapes_*.jsonl in data/
 """
@@ -33,12 +34,14 @@ DATA = Path(__file__).parents[1] / "data"
 SIDE = 64  # pixels; cells of the grid are 16 wide, which is one image token of the nano_vl model
 ASKED = {"c": "circles", "s": "squares", "t": "triangles"}
 UNASKED = "dx"
-FAVOURITES, FAVOURED = {"c": 0, "s": 1, "t": 2}, 0.75  # red circles, green squares, blue triangles: three in four
+# Red circles, green squares, blue triangles. FAVOURED is the share that gets this colour on purpose; a third of the
+# rest gets it by chance, so that 5 in 6 have it.
+FAVOURITES, FAVOURED = {"c": 0, "s": 1, "t": 2}, 0.75
 NUM_CELLS, MAX_COUNT = 16, 9
 NUM_BARS, MAX_HEIGHT = 5, 9
 LETTERS = "abcd"
 LENGTHS = range(8, 57, 2)  # pixels
-MAX_COMPLETION_CHARS = 64  # longer text is hostile
+MAX_COMPLETION_CHARS = 64  # a longer completion has no answer
 ANSWER = re.compile(r"0|[1-9][0-9]?|[a-d]", flags=re.ASCII)
 FILES = {  # file in DATA → number of problems and look
     "shapes_test": (126, "plain"),
@@ -70,7 +73,10 @@ TASK = Shapes()
 
 
 def read_answer(completion: str) -> str | None:
-    """Return the final number of at most two digits, or letter a to d, of a completion; None without one."""
+    """Return the final number of at most two digits, or letter a to d, of a completion.
+
+    None without one, and for a completion of more than MAX_COMPLETION_CHARS characters.
+    """
     if len(completion) > MAX_COMPLETION_CHARS:
         return None
     answer = completion.rpartition("=")[2]

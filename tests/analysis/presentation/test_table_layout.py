@@ -6,10 +6,12 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from analysis_lab import HOSTILE
 from latex_lab import set_in_latex
 
+from analysis.presentation.style import PERCENT
 from analysis.presentation.table_layout import (
     BEST,
     SECOND,
@@ -23,6 +25,7 @@ from analysis.presentation.table_layout import (
     percent,
     share_cell,
 )
+from analysis.statistics.sequential import signed_points
 
 HEAD = ("k", "1", "256")
 ROWS = (
@@ -76,6 +79,14 @@ def test_numbers() -> None:
     assert (percent(0.12345), percent(float("nan")), percent(-0.005)) == ("12.3", "–", "−0.5")
     assert share_cell(0.5, 0.4, 0.6, BEST) == Cell("50.0", "[40.0, 60.0]", BEST)
     assert share_cell(0.5, float("nan"), float("nan")).interval == ""
+
+
+def test_numbers_that_round_to_zero_have_no_minus() -> None:
+    assert (percent(-0.0001), percent(-0.0), percent(-0.0006)) == ("0.0", "0.0", "−0.1")
+    assert share_cell(-0.0001, -0.0002, 0.0) == Cell("0.0", "[0.0, 0.0]", "")
+    assert PERCENT(-0.0, None) == "0"
+    assert [signed_points(share) for share in (-0.0001, 0.0001, -0.01, 0.01)] == ["0.0", "0.0", "−1.0", "+1.0"]
+    assert [signed_points(share) for share in (-np.inf, np.inf)] == ["−∞", "+∞"]
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "|*_`<b>[x](y)#", "a\\b{c}d&e%f$g#h_i~j^k"])

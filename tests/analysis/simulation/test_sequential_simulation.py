@@ -1,5 +1,6 @@
 """Tables of `python -m analysis.simulation sequential`: the rule holds its level, and needs fewer seeds than others."""
 
+import numpy as np
 import pytest
 
 from analysis.simulation import sequential
@@ -41,6 +42,21 @@ def test_the_command_prints_its_tables(capsys):
     assert printed.startswith("looks at 3, 4, 6 seeds, alpha 0.05, 200 experiments a cell")
     assert printed.count("\n\n") == 4
     assert all(law in printed for law in (*sequential.LAWS, *sequential.STRONG_SKEW))
+
+
+def test_differences_of_every_law_have_mean_0_and_standard_deviation_1():
+    for number, law in enumerate({**sequential.LAWS, **sequential.STRONG_SKEW}.values()):
+        draws = law(np.random.default_rng([1, number]), (400_000,))
+        assert draws.mean() == pytest.approx(0, abs=0.01)
+        assert draws.std() == pytest.approx(1, abs=0.04)  # the tails of the log-normal and of t are heavy
+
+
+def test_power_counts_studies_that_find_the_effect_in_its_direction():
+    design = sequential.Design((3, 4), np.array([2.0, 2.0]))
+    differences_DS = np.array([[1, 2, 1, 1.0], [-1, -2, -1, 1], [-1, 1, 0, 0]])
+    directions_D, num_seeds_D = design.rejections(differences_DS)
+    assert directions_D.tolist() == [1, -1, 0]
+    assert num_seeds_D.tolist() == [3, 3, 4]
 
 
 @pytest.mark.parametrize(

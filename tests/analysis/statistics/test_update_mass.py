@@ -131,3 +131,17 @@ def test_omega_may_differ_from_group_to_group() -> None:
         one = masses(config, np.array([P]), group_size=GROUP_SIZE, omega=omega)
         assert one is not None
         assert [part[i] for part in together] == pytest.approx([part[0] for part in one])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        advantage({**GRPO, "epsilon": 0.5}),
+        advantage({**GRPO, "epsilon": 1e-3}, {"name": "hard_focused", "gamma": 0.5}),
+        advantage({"name": "grpo", "_target_": "mine:GRPO", "_source_": "0" * 12, "tau": 0.5}),
+        advantage(GRPO, group={"name": "scale_positive", "_target_": "mine:ScalePositive", "_source_": "0" * 12}),
+    ],
+)
+def test_a_large_epsilon_and_the_users_own_classes_have_no_closed_form(config: dict[str, Any]) -> None:
+    assert masses(config, np.array([0.5]), group_size=8, omega=0.5) is None
+    assert formulas(config) is None

@@ -15,6 +15,7 @@ from agrae_lab.tasks.vision.shapes import (
     MAX_COMPLETION_CHARS,
     SIDE,
     TASK,
+    _colour,
     check,
     content,
     draw,
@@ -179,6 +180,12 @@ def test_plain_shapes_mostly_have_their_kinds_colour_and_strange_ones_do_not():
 
     assert share_of_red("plain") > 0.75
     assert share_of_red("strange") < 0.5
+
+
+def test_five_in_six_have_the_colour_of_their_kind():
+    rng = random.Random(0)
+    colours = [_colour(rng, strange=False, favourite=1) for _ in range(20_000)]
+    assert np.mean([max(colour) == colour[1] for colour in colours]) == pytest.approx(5 / 6, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ const facts = (i) => {
   const about = line([
     data.n_tokens[i] !== null && `${number(data.n_tokens[i])} tokens`,
     data.truncated[i] && "cut off",
-    data.advantage[i] !== null && `advantage ${data.advantage[i].toFixed(3).replace("-", "−")}`,
+    data.advantage[i] !== null && `advantage ${(Math.round(1000 * data.advantage[i]) / 1000).toFixed(3).replace("-", "−")}`,
     data.answer[i] !== null && `answer ${data.answer[i]}`,
   ]);
   return element("div", { className: "meta" }, element("span", {}, outcome, " ", prompt), whose, about, ...problemImages(i));
