@@ -93,7 +93,7 @@ def has_inherited_lock() -> bool:
 
 
 def _inherit(descriptor: int) -> bool:
-    """If the inherited lock is of this file, put it under `descriptor` and return True; else return False."""
+    """Put the inherited lock under `descriptor` and return True if it is of this file; else return False."""
     handed = os.environ.get(_HANDED_OVER)
     if handed is None:
         return False
