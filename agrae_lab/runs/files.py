@@ -149,6 +149,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def number_in(path: Path) -> int | None:
+    """Return the number in a name such as step-000004.parquet; None in other names, such as a copy's."""
+    found = re.fullmatch(r"[a-z]+-(\d+)(\.parquet)?", path.name, re.ASCII)
+    return None if found is None else int(found[1])
+
+
 def unreadable_message(path: Path, error: OSError) -> str:
     """Return the message for a file that the system refuses to read."""
     return f"{path} cannot be read: {error.strerror or error}. Check the file, its permissions and the file system"
