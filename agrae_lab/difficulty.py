@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 
 from agrae_lab import runs
 from agrae_lab.config import ConfigError, problem_sets
-from agrae_lab.runs import Run, RunError, replacing
+from agrae_lab.runs import Run, RunError, number_in, replacing
 
 ORDERS = ("easy_first", "hard_first")
 Counts = dict[str, tuple[int, int]]  # problem → correct and valid completions
@@ -116,7 +116,8 @@ def recorded_counts(sources: Iterable[Run], *, until: int | None = None) -> Coun
     """
     counts: Counts = {}
     for run in sources:
-        paths = [path for path in (run.path / "rollouts").glob("*-*.parquet") if _step(path) <= (until or _step(path))]
+        steps = {path: number_in(path) for path in (run.path / "rollouts").glob("*-*.parquet")}
+        paths = [path for path, step in steps.items() if step is not None and step <= (until or step)]
         if not paths:
             raise RunError(f"{run.path}: no rollouts up to step {until}" if until else f"{run.path}: no rollouts yet")
         for path in sorted(paths):
@@ -125,10 +126,6 @@ def recorded_counts(sources: Iterable[Run], *, until: int | None = None) -> Coun
                 solved, known = counts.get(str(problem), (0, 0))
                 counts[str(problem)] = (solved + bool(correct and valid), known + bool(valid))
     return counts
-
-
-def _step(path: Path) -> int:
-    return int(path.stem.partition("-")[2])
 
 
 def choose(problems: Sequence[Mapping[str, Any]], counts: Counts, choice: Choice) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from agrae_lab.runs.files import (
     RunError,
     is_locked,
     lock,
+    number_in,
     read_json_if_any,
     replacing,
     unreadable_message,
@@ -212,7 +213,7 @@ class Run:
     def evaluated_steps(self) -> list[int]:
         """Return the steps before the last with evaluated policies, in order."""
         found = (self.path / "policies").glob("step-*/eval/*/samples.parquet")
-        return sorted({int(path.parents[2].name.removeprefix("step-")) for path in found})
+        return sorted({step for path in found if (step := number_in(path.parents[2])) is not None})
 
     def step_samples_path(self, step: int, benchmark: str) -> Path:
         """Return the file of the evaluation of the policy after a step."""

@@ -93,7 +93,7 @@ def has_inherited_lock() -> bool:
 
 
 def _inherit(descriptor: int) -> bool:
-    """Put the inherited lock under `descriptor` and return True if it is of the same file; else return False."""
+    """Put the inherited lock under `descriptor` and return True if it is of this file; else return False."""
     handed = os.environ.get(_HANDED_OVER)
     if handed is None:
         return False
@@ -147,6 +147,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RunError(f"{path} must hold a JSON object, and holds {type(value).__name__}")
     return value
+
+
+def number_in(path: Path) -> int | None:
+    """Return the number in a name such as step-000004.parquet; None in other names, such as a copy's."""
+    found = re.fullmatch(r"[a-z]+-(\d+)(\.parquet)?", path.name, re.ASCII)
+    return None if found is None else int(found[1])
 
 
 def unreadable_message(path: Path, error: OSError) -> str:

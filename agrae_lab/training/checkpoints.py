@@ -18,7 +18,7 @@ from accelerate.state import PartialState
 from safetensors import safe_open
 from transformers import TrainerCallback
 
-from agrae_lab.runs import RunError, replacing
+from agrae_lab.runs import RunError, number_in, replacing
 from agrae_lab.runs.failpoints import failpoint
 from agrae_lab.runs.file_lists import Listed, fault_of, list_files
 
@@ -51,7 +51,7 @@ def mark_complete(checkpoint: Path) -> None:
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
     """Return the newest complete checkpoint, None if there is none; warn of newer ones, each with its fault."""
-    for checkpoint in sorted(checkpoints.glob("checkpoint-*"), key=num_updates_before, reverse=True):
+    for checkpoint in sorted(_numbered(checkpoints), key=num_updates_before, reverse=True):
         fault = _fault(checkpoint)
         if fault is None:
             return checkpoint
@@ -62,9 +62,13 @@ def last_checkpoint(checkpoints: Path) -> Path | None:
 def remove_torn(checkpoints: Path) -> None:
     """Remove checkpoints that are damaged, or whose saving was interrupted."""
     whole = last_checkpoint(checkpoints)
-    for path in checkpoints.glob("checkpoint-*"):
+    for path in _numbered(checkpoints):
         if not (path / COMPLETE).is_file() or whole is None or num_updates_before(path) > num_updates_before(whole):
             shutil.rmtree(path)
+
+
+def _numbered(checkpoints: Path) -> list[Path]:
+    return [path for path in checkpoints.glob("checkpoint-*") if number_in(path) is not None]
 
 
 def num_updates_before(checkpoint: Path) -> int:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import torch
 
 from agrae_lab.advantages import diagnose
-from agrae_lab.runs import SCHEMA_VERSION, RunError, read_run, replacing, update_meta
+from agrae_lab.runs import SCHEMA_VERSION, RunError, number_in, read_run, replacing, update_meta
 from agrae_lab.training.batch import GenerationBatch
 from agrae_lab.training.dynamic_sampling import Draw, completion_text, sampling_metrics
 
@@ -197,7 +197,9 @@ class Recorder:
             recorded = _read_whole(self._metrics)
             self._table = recorded.filter(pc.field("step") <= step)
         for path in self._rollouts.glob("*-*.parquet"):
-            if int(path.stem.partition("-")[2]) > step:
+            if (recorded_step := number_in(path)) is None:
+                continue
+            if recorded_step > step:
                 path.unlink()
             else:
                 _read_whole(path)

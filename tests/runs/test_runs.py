@@ -6,10 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from agrae_lab import runs
+from agrae_lab.difficulty import recorded_counts
 from agrae_lab.runs import Experiment, RunBusyError, RunError
+from agrae_lab.training.checkpoints import last_checkpoint, mark_complete, remove_torn
+from agrae_lab.training.recorder import Recorder
 
 
 def config(root, **changes):
@@ -160,6 +164,32 @@ def test_a_run_in_a_read_only_root_has_a_status(tmp_path, monkeypatch):
         monkeypatch.setattr(Path, "open", read_only)
         assert run.is_locked()
     assert not run.is_locked()
+
+
+def test_copies_beside_numbered_files_are_passed_over(tmp_path):
+    run = runs.read_run(runs.create_run(config(tmp_path)))
+    for name in ("step-000004", "step-000004-old", "step-last"):
+        (run.policy_dir(0).with_name(name) / "eval" / "b-1").mkdir(parents=True)
+        (run.policy_dir(0).with_name(name) / "eval" / "b-1" / "samples.parquet").touch()
+    assert run.evaluated_steps() == [4]
+    for name in ("step-000004", "step-000009", "dropped-000009", "step-000009-old", "step-new"):
+        (run.path / "rollouts").mkdir(exist_ok=True)
+        rows = pd.DataFrame({"prompt_id": ["p"], "correct": [True], "valid": [True]})
+        rows.to_parquet(run.path / "rollouts" / f"{name}.parquet")
+    assert recorded_counts([run]) == {"p": (3, 3)}
+    Recorder(run.path).resume_after(4)
+    left = {path.stem for path in (run.path / "rollouts").iterdir()}
+    assert left == {"step-000004", "step-000009-old", "step-new"}  # copies are the user's
+
+
+def test_copies_beside_checkpoints_are_passed_over(tmp_path):
+    for name in ("checkpoint-2", "checkpoint-4-old", "checkpoint-6.old"):
+        (tmp_path / name).mkdir()
+        mark_complete(tmp_path / name)
+    (tmp_path / "checkpoint-torn").mkdir()
+    remove_torn(tmp_path)
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_an_experiment_that_lists_no_runs_is_named(tmp_path):
