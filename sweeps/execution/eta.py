@@ -44,7 +44,7 @@ def finished_like(run: runs.Run, finished: Sequence[runs.Run]) -> list[runs.Run]
 
 
 def expected_beside(run: runs.Run, active: Sequence[tuple[runs.Run, float]]) -> float | None:
-    """Return the expected duration of a run before a run like it has finished: the longest, scaled from active ones.
+    """Return the longest duration scaled from active runs like `run`, of which none has finished; None without any.
 
     Args:
         active: runs with their expected durations, which scale with the work of training.

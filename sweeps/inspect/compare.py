@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SIDES = ("first", "second")
-_INTERVAL = ["estimate", "lo", "hi"]
+_COLUMNS = (*_SIDES, "difference")
+_INTERVAL = ["estimate", "lo", "hi", "method", "scope"]
 
 
 def find(name: str, root: Path, *, among: Sequence[Path] | None = None) -> list[runs.Run]:
@@ -81,9 +82,9 @@ def settings_that_differ(first: runs.Run, second: runs.Run) -> list[tuple[str, A
 def results(first: Sequence[runs.Run], second: Sequence[runs.Run]) -> Iterator[pd.DataFrame]:
     """Yield a table for every benchmark on which both sides are evaluated, with Pass@k of both and the difference.
 
-    Columns: benchmark, k; estimate, lo and hi of each of first, second, difference (second minus first; paired by
-    problem, and by seed where two or more seeds are shared); method and scope of the difference (see
-    analysis.estimates.passk_curves).
+    Columns: benchmark, k; estimate, lo, hi, method and scope of the interval (see analysis.estimates.passk_curves) of
+    each of first, second, difference (second minus first; paired by problem, and by seed where two or more seeds are
+    shared).
 
     Raises:
         analysis.io.study.FrameError: an evaluation that cannot be read, or two that cannot be compared.
@@ -99,10 +100,12 @@ def results(first: Sequence[runs.Run], second: Sequence[runs.Run]) -> Iterator[p
         curves = curve_table(evaluations).drop_duplicates(
             ["arm", "k"]
         )  # keeps an arm's mean, which is before its seeds
-        sides = [curves[curves["arm"] == side].set_index("k")[_INTERVAL].add_prefix(f"{side} ") for side in _SIDES]
-        gain = gain_table(evaluations, "first").set_index("k")
-        difference = gain[_INTERVAL].add_prefix("difference ")
-        table = sides[0].join([sides[1], difference, gain[["benchmark", "method", "scope"]]])
+        gain = gain_table(evaluations, "first")
+        parts = [curves[curves["arm"] == side] for side in _SIDES] + [gain]
+        columns = [
+            part.set_index("k")[_INTERVAL].add_prefix(f"{name} ") for part, name in zip(parts, _COLUMNS, strict=True)
+        ]
+        table = columns[0].join(columns[1:]).assign(benchmark=benchmark)
         yield table.dropna(subset="difference estimate").reset_index()
 
 
@@ -123,17 +126,28 @@ def print_comparison(
     console.print(settings if differ else "no setting differs")
     found = list(results(first, second))
     for table in found:
-        first_row = table.iloc[0]
-        console.print(
-            f"\nPass@k (%) on {first_row.benchmark}; 95 % intervals: {first_row.method}, for {first_row.scope}",
-            markup=False,
-        )
+        console.print(f"\nPass@k (%) on {table['benchmark'].iloc[0]}, with 95 % intervals", markup=False)
         shown = Table("k", *map(escape, names), "difference", box=None, pad_edge=False)
         for _, row in table.iterrows():
-            shown.add_row(str(row["k"]), *(_percent(row, side) for side in (*_SIDES, "difference")))
+            shown.add_row(str(row["k"]), *(_percent(row, column) for column in _COLUMNS))
         console.print(shown)
+        for sentence in interval_sentences(table, (*names, "difference")):
+            console.print(sentence, markup=False, soft_wrap=True)
     if not found:
         console.print("the two have no evaluated benchmark in common")
+
+
+def interval_sentences(table: pd.DataFrame, names: Sequence[str]) -> Iterator[str]:
+    """Yield the method and the scope of each column's intervals, with the values of k where they are not all alike.
+
+    Args:
+        names: of the columns first, second and difference.
+    """
+    for column, name in zip(_COLUMNS, names, strict=True):
+        groups = table.groupby([f"{column} method", f"{column} scope"], sort=False)["k"]
+        for (method, scope), ks in groups:
+            at = "" if len(groups) == 1 else f" at k = {', '.join(map(str, ks))}"
+            yield f"intervals of {name}{at}: {method}, for {scope}"
 
 
 def _named(side: Sequence[runs.Run], name: str) -> list[runs.Run]:
@@ -142,5 +156,5 @@ def _named(side: Sequence[runs.Run], name: str) -> list[runs.Run]:
 
 
 def _percent(row: pd.Series, side: str) -> str:
-    estimate, lo, hi = (f"{100 * row[f'{side} {column}']:.1f}" for column in _INTERVAL)
+    estimate, lo, hi = (f"{100 * row[f'{side} {column}']:.1f}" for column in ("estimate", "lo", "hi"))
     return f"{estimate} [{lo}, {hi}]" if lo != "nan" else estimate

@@ -97,13 +97,15 @@ def print_search(
     """Print the space of a search, the number of its trials by status, and the duration of the others.
 
     Raises:
-        PlanError: the space cannot be searched.
+        PlanError: the space cannot be searched, or the pruner does not fit the study.
     """
+    from sweeps.search.pruning import make_pruner
     from sweeps.search.space import make_space
 
     assert study.search is not None
     directory.check_same(study, ())
     configs = make_space(study, freeze, root=directory.root).corner_configs
+    make_pruner(study, configs[0])
     check_installed(configs)
     table = Table("searched", "values", box=None, pad_edge=False)
     for key, dimension in study.search.space.items():

@@ -174,11 +174,13 @@ def _launch_search(
     study: Study, directory: StudyDirectory, options: LaunchOptions, *, code: Code, failed_too: bool
 ) -> int:
     from sweeps.execution import executor
+    from sweeps.search.pruning import make_pruner
     from sweeps.search.search import run_search
     from sweeps.search.space import make_space
 
     directory.check_same(study, ())
     space = make_space(study, load_freeze(options.train_module), root=directory.root)
+    make_pruner(study, space.corner_configs[0])  # one that does not fit is refused before anything is written
     assert study.search is not None
     num_runs = num_trials_left(study.search, directory, failed_too=failed_too) * len(study.seeds)
     if num_runs:

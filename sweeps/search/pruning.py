@@ -62,7 +62,8 @@ class SuccessiveHalving:
             return None
         values = _running_values(recorded_series(run, self._metric.column), self._metric.reduction)
         is_new = values.index > self._reported.get(trial.number, -1)
-        new = values[is_new & (values.index < self._num_steps)]  # a fully trained run has nothing left to spare
+        is_before_end = values.index < run.config["train"]["num_steps"]  # at its end a run has nothing left to save
+        new = values[is_new & is_before_end]
         for step, value in zip(new.index.astype(int).tolist(), new.tolist(), strict=True):
             self._reported[trial.number] = step
             trial.report(value, step)

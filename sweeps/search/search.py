@@ -54,7 +54,7 @@ def run_search(
             pruner does not fit the study.
         RunError: the storage has failed; the active runs were stopped.
     """
-    pruner = make_pruner(study, space.config(next(space.corners()), seed=study.seeds[0]))
+    pruner = make_pruner(study, space.corner_configs[0])
     fixed = fixed_settings(study, space)
     if storage is not None:  # shared with other roots, perhaps, but a study has one controller
         fixed["the study's directory"] = str(directory.path.resolve())

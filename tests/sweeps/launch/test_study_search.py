@@ -83,6 +83,7 @@ def test_a_search_with_failures_says_so_and_retries_them(lab: SearchLab, capsys:
         (["train.x=0.3"], {}, "'train.x=0.3' would have no effect: the study varies train.x"),
         ([], {"resources": {"engine": "slurm"}}, "a search needs local"),
         ([], {"search": {**QUEST["search"], "space": {"train.z": {"kind": "int", "low": 0, "high": 1}}}}, "train.z"),  # type: ignore[dict-item]
+        (["seed=0"], {"search": {**QUEST["search"], "pruner": "wilcoxon"}}, "seeds lists one"),  # type: ignore[dict-item]
     ],
 )
 def test_searches_that_cannot_be_are_refused(

@@ -71,7 +71,7 @@ def test_a_fully_trained_trial_is_not_compared(tmp_path: Path, num_steps: int, r
         rows = {"schema_version": [1] * num_steps, "step": at, "greedy_accuracy": list(accuracies)}
         path.mkdir(parents=True)
         pq.write_table(pa.table(rows), path / "metrics.parquet")
-        return halving.report(stored.ask(), runs.Run(path, {}), index=0)
+        return halving.report(stored.ask(), runs.Run(path, {"train": {"num_steps": num_steps}}), index=0)
 
     for _ in range(3):
         assert reasons(*[0.5] * num_steps) is None
