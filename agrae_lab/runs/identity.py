@@ -172,8 +172,9 @@ def _used_by_benchmark(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _benchmark_task(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the identity of a benchmark's task; a reward does not change a verdict."""
-    return _task_identity(str(config["evaluation"]["benchmarks"][name]["task"]), {**config["task"], "reward": None})
+    """Return the identity of a benchmark's task, {} if it names none; a reward does not change a verdict."""
+    task = (config["evaluation"]["benchmarks"][name] or {}).get("task")
+    return {} if task is None else _task_identity(str(task), {**config["task"], "reward": None})
 
 
 def _conflict_message(config: Mapping[str, Any], differing_part: str) -> str:

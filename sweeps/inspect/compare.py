@@ -105,7 +105,7 @@ def results(first: Sequence[runs.Run], second: Sequence[runs.Run]) -> Iterator[p
         columns = [
             part.set_index("k")[_INTERVAL].add_prefix(f"{name} ") for part, name in zip(parts, _COLUMNS, strict=True)
         ]
-        table = columns[0].join(columns[1:]).assign(benchmark=benchmark)
+        table = columns[0].join([*columns[1:]]).assign(benchmark=benchmark)
         yield table.dropna(subset="difference estimate").reset_index()
 
 

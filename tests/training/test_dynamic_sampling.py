@@ -263,7 +263,7 @@ def test_two_processes_keep_and_drop_as_one_does(small_run, tmp_path):
         (["train.sampling_rounds=1"], "train.sampling_rounds must be a whole number of at least 2, or null, got 1"),
         (
             ["train.sampling_rounds=2", "train.num_prompts=2000", "train.num_minibatches=1"],
-            "up to train.num_prompts = 2000 other problems are drawn .* and task.train_file holds 2048; lower",
+            "up to train.num_prompts = 2000 other problems are drawn .* and 2048 problems are left to train on; lower",
         ),
         (["train.skip_window=0"], "train.skip_window must be a whole number of at least 1, or null, got 0"),
         (["train.skip_window=2", "train.prompt_order=listed"], "train.skip_window draws other problems at random"),

@@ -239,7 +239,7 @@ def test_an_objective_that_no_run_will_have_is_told_before_anything_starts(lab: 
     [
         ("sqlite:////nowhere/at/all/optuna.db", "sqlite:////nowhere/at/all/optuna.db cannot be used"),
         ("postgresql://me:secret@127.0.0.1:1/x", "the storage postgresql://me:***@127.0.0.1:1/x cannot be used"),
-        ("nonsense", "the storage of the search cannot be used"),
+        ("nonsense", "cannot be used: Could not parse SQLAlchemy URL"),
     ],
 )
 def test_a_storage_that_cannot_be_reached_is_told_before_anything_starts(lab: SearchLab, url: str, output: str) -> None:
