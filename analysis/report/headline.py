@@ -23,7 +23,6 @@ from analysis.report.result import Result
 from analysis.statistics.evaluations import CHECKPOINTS
 from analysis.statistics.intervals import Interval, missing_reason
 from analysis.statistics.seeds import MAX_SEEDS
-from analysis.statistics.sequential import signed_points
 
 
 def headline(result: Result) -> list[str]:
@@ -150,5 +149,10 @@ def _remedy(answer: Answer, shown: Sequence[Difference], smallest: str) -> str:
 def points(interval: Interval) -> str:
     """Return a difference in percentage points with its interval, such as `−1.3 pp [−2.7, +0.1]`."""
     if math.isnan(interval.lo):
-        return f"{signed_points(interval.estimate)} pp (no interval: {missing_reason(interval.method)})"
-    return f"{signed_points(interval.estimate)} pp [{signed_points(interval.lo)}, {signed_points(interval.hi)}]"
+        return f"{_signed(interval.estimate)} pp (no interval: {missing_reason(interval.method)})"
+    return f"{_signed(interval.estimate)} pp [{_signed(interval.lo)}, {_signed(interval.hi)}]"
+
+
+def _signed(share: float) -> str:
+    text = f"{100 * share:+.1f}"
+    return {"+0.0": "0.0", "-0.0": "0.0"}.get(text, text).replace("-", "−")

@@ -128,9 +128,9 @@ def decide(lo: float, hi: float, rule: Rule, *, is_last: bool) -> str:
 def describe(candidate: str, reference: str, metric: str, judged: Judgement) -> str:
     """Return the sentence of a comparison of Pass@k, `pass@<k>/<benchmark>`, in points."""
     k, _, benchmark = metric.removeprefix("pass@").partition("/")
-    bounds = f"[{signed_points(judged.lo)}, {signed_points(judged.hi)}]"
+    bounds = f"[{_points(judged.lo)}, {_points(judged.hi)}]"
     return (
-        f"{candidate} − {reference} at k = {k} on {benchmark}: {signed_points(judged.estimate)} pp {bounds} "
+        f"{candidate} − {reference} at k = {k} on {benchmark}: {_points(judged.estimate)} pp {bounds} "
         f"after {judged.num_seeds} seeds: {judged.decision}."
     )
 
@@ -156,10 +156,9 @@ def decided(look: Mapping[str, Any]) -> dict[str, Any]:
     return {**look, "comparisons": [comparison for comparison in look["comparisons"] if comparison["decision"] != OPEN]}
 
 
-def signed_points(share: float) -> str:
-    """Return a share in points with its sign, such as `−1.3`; what rounds to zero has none."""
-    text = f"{100 * share:+.1f}"
-    return text.replace("-", "−").replace("inf", "∞") if float(text) else "0.0"
+def _points(share: float) -> str:
+    """Return a share in points with its sign."""
+    return f"{100 * share:+.1f}".replace("-", "−").replace("inf", "∞")
 
 
 def means_and_errors(differences_DS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,6 @@ import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from analysis_lab import HOSTILE
 from latex_lab import set_in_latex
@@ -25,7 +24,6 @@ from analysis.presentation.table_layout import (
     percent,
     share_cell,
 )
-from analysis.statistics.sequential import signed_points
 
 HEAD = ("k", "1", "256")
 ROWS = (
@@ -85,8 +83,6 @@ def test_numbers_that_round_to_zero_have_no_minus() -> None:
     assert (percent(-0.0001), percent(-0.0), percent(-0.0006)) == ("0.0", "0.0", "−0.1")
     assert share_cell(-0.0001, -0.0002, 0.0) == Cell("0.0", "[0.0, 0.0]", "")
     assert PERCENT(-0.0, None) == "0"
-    assert [signed_points(share) for share in (-0.0001, 0.0001, -0.01, 0.01)] == ["0.0", "0.0", "−1.0", "+1.0"]
-    assert [signed_points(share) for share in (-np.inf, np.inf)] == ["−∞", "+∞"]
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "|*_`<b>[x](y)#", "a\\b{c}d&e%f$g#h_i~j^k"])
