@@ -6,6 +6,7 @@ lifecycle.py calls it and keeps lock and status; trainer.py holds the steps.
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ from agrae_lab.training.vllm_colocate import colocated_vllm_settings
 torch.serialization.register_package(
     19, lambda storage: None, lambda storage, device: storage if device.startswith("cpu:") else None
 )
+
+_GLOO_SOURCE = re.compile(r"[/\\]gloo[/\\][\w./\\-]+\.(?:cc|h):\d+")  # gloo's errors begin with a line of its source
 
 logger = logging.getLogger(__name__)
 
@@ -104,10 +107,9 @@ def _train(
     steps_done = 0 if checkpoint is None else num_updates_before(checkpoint) // updates_per_step
     if trainer.recorder is not None:
         trainer.recorder.resume_after(steps_done)
+    is_trained = checkpoint is not None and steps_done >= num_steps  # interrupted before the model was saved
     with naming_unreadable_file(checkpoint):
-        if (
-            checkpoint is not None and steps_done >= num_steps
-        ):  # interrupted between the last step and the saving of the model
+        if is_trained:
             trainer._load_from_checkpoint(str(checkpoint))  # transformers would train one update too many
         else:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -120,10 +122,11 @@ class SavePolicy(TrainerCallback):
     def __init__(
         self, trainer: AdvantageTrainer, run_dir: Path, path: Path, last_update: int, base: str | None
     ) -> None:
-        self._trainer, self._run_dir, self._path, self._last_update, self._base = (
-            *(trainer, run_dir, path, last_update),
-            base,
-        )
+        self._trainer = trainer
+        self._run_dir = run_dir
+        self._path = path
+        self._last_update = last_update
+        self._base = base
 
     def on_step_end(self, args: Any, state: Any, control: Any, **unused: Any) -> None:
         """Save the policy once, after optimizer update `last_update`."""
@@ -137,7 +140,7 @@ def _lost_process_as_connection_error() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        is_communication = isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+        is_communication = isinstance(error, torch.distributed.DistError) or _GLOO_SOURCE.search(str(error)) is not None
         if not is_communication or is_out_of_memory(error):
             raise
         raise ConnectionError(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from agrae_lab import runs
 from agrae_lab.config import ConfigError
@@ -17,6 +18,7 @@ from agrae_lab.tasks.prompts import render
 from agrae_lab.tasks.text.countdown import TASK
 from agrae_lab.training.memory_advice import LOWERS
 from agrae_lab.training.preflight import check_fit, workload
+from agrae_lab.training.session import _lost_process_as_connection_error
 from sweeps.execution.failures import classify
 from tests import forked
 from tests.models.test_memory import SEVEN_B
@@ -245,6 +247,23 @@ def test_out_of_memory_ends_the_command_with_a_sentence(tmp_path, command, sizes
         f"; to need less memory in sampling ({at_once} completions side by side on each process), set" in result.stderr
     )
     assert "Traceback" not in result.stderr
+
+
+GLOO = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:6272"
+
+
+@pytest.mark.parametrize("error", [RuntimeError(GLOO), torch.distributed.DistStoreError("1/2 clients joined")])
+def test_an_error_of_communication_is_told_as_a_lost_process(error):
+    with pytest.raises(ConnectionError, match="another process of this run"), _lost_process_as_connection_error():
+        raise error
+
+
+@pytest.mark.parametrize(
+    "text", ["/home/igloo/model.bin: not a file", "/data/gloo/task.py: shape '[4]' is invalid", "gloo"]
+)
+def test_an_error_that_names_a_path_is_not_a_lost_process(text):
+    with pytest.raises(RuntimeError, match=text.partition(":")[0]), _lost_process_as_connection_error():
+        raise RuntimeError(text)
 
 
 def test_overlong_prompts_are_left_out_and_counted(tmp_path, small_run):
