@@ -44,7 +44,9 @@ def finished_like(run: runs.Run, finished: Sequence[runs.Run]) -> list[runs.Run]
 
 
 def expected_beside(run: runs.Run, active: Sequence[tuple[runs.Run, float]]) -> float | None:
-    """Return the longest duration scaled from active runs like `run`, of which none has finished; None without any.
+    """Return the expected duration of a run before one like it has finished; None without any active run like it.
+
+    It is the longest duration scaled from active runs like it.
 
     Args:
         active: runs with their expected durations, which scale with the work of training.

@@ -89,6 +89,8 @@ def results(first: Sequence[runs.Run], second: Sequence[runs.Run]) -> Iterator[p
     Raises:
         analysis.io.study.FrameError: an evaluation that cannot be read, or two that cannot be compared.
     """
+    import pandas as pd
+
     from analysis.estimates.passk_curves import collect, curve_table, gain_table
     from analysis.io.study import Study
 
@@ -105,7 +107,7 @@ def results(first: Sequence[runs.Run], second: Sequence[runs.Run]) -> Iterator[p
         columns = [
             part.set_index("k")[_INTERVAL].add_prefix(f"{name} ") for part, name in zip(parts, _COLUMNS, strict=True)
         ]
-        table = columns[0].join([*columns[1:]]).assign(benchmark=benchmark)
+        table = pd.concat(columns, axis="columns").assign(benchmark=benchmark)
         yield table.dropna(subset="difference estimate").reset_index()
 
 

@@ -43,7 +43,9 @@ def storage_at(url: str) -> Iterator[optuna.storages.RDBStorage]:
         storage = optuna.storages.RDBStorage(url)
     except (SQLAlchemyError, ImportError, OSError, RuntimeError, ValueError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
-        raise PlanError([f"the storage {_shown(url)} cannot be used: {reason}"]) from error
+        shown = _without_password(url)
+        hint = "" if shown else ". Write it as sqlite:///<file> or postgresql://<user>@<host>:<port>/<database>"
+        raise PlanError([f"the storage {shown or 'of the search'} cannot be used: {reason}{hint}"]) from error
     try:
         yield storage
     finally:
@@ -51,12 +53,12 @@ def storage_at(url: str) -> Iterator[optuna.storages.RDBStorage]:
         storage.engine.dispose()
 
 
-def _shown(url: str) -> str:
-    """Return the URL of a storage without its password; for text that is none, a hint at what a URL is."""
+def _without_password(url: str) -> str | None:
+    """Return the URL of a storage with its password hidden; None for text that is no URL."""
     try:
         return make_url(url).render_as_string(hide_password=True)
     except (SQLAlchemyError, ValueError):  # ValueError: a port that is no number
-        return "of the search (a URL such as sqlite:///<file> or postgresql://<user>@<host>:<port>/<database>)"
+        return None
 
 
 @contextmanager
@@ -71,7 +73,7 @@ def storage_in_use(url: str) -> Iterator[None]:
     except (SQLAlchemyError, StorageInternalError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         if "malformed" in reason or "not a database" in reason:
-            place = make_url(url).database if url.startswith("sqlite:") else _shown(url)
+            place = make_url(url).database if url.startswith("sqlite:") else _without_password(url)
             how = f"Restore {place}, or delete it: the search then starts again, and finds its finished runs"
             raise runs.RunError(f"the search's storage is damaged: {reason}. {how}") from error
         raise runs.RunError(f"the search's storage has failed: {reason}; run the same command to resume") from error

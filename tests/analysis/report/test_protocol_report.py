@@ -76,7 +76,7 @@ def test_every_part_is_quoted(study, tmp_path):
         "(Bonferroni over 2 comparisons). Scope: the method (its training seeds) on exactly these problems.",
         "Hypothesis: a_grae and grpo differ in pass@1/test, and not by less than 1pp.",
         "A-GRAE − GRPO at k = 1 on test: +1.2 pp [+0.3, +2.1] after 3 seeds: better.",
-        "Hard-Focused − GRPO at k = 1 on test: 0.0 pp [−2.0, +2.0] after 5 seeds: undecided: the budget ends.",
+        "Hard-Focused − GRPO at k = 1 on test: +0.0 pp [−2.0, +2.0] after 5 seeds: undecided: the budget ends.",
     ]
 
 

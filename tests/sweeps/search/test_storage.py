@@ -24,6 +24,7 @@ def test_a_url_that_is_none_is_refused_in_one_sentence(url: str) -> None:
     assert sentence.startswith("the storage ")
     assert "cannot be used: " in sentence
     assert "secret" not in sentence
+    assert sentence.endswith("postgresql://<user>@<host>:<port>/<database>") == (not url.startswith("oracul"))
 
 
 @pytest.mark.parametrize(
