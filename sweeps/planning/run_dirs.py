@@ -14,7 +14,7 @@ from sweeps.errors import PlanError
 
 
 def read_run_meta(path: Path) -> runs.Run:
-    """Return a run with its arm, seed and meta.json. Its whole config would take fifty times as long to read.
+    """Return a run with its arm, seed and meta.json. Its whole config would take twenty times as long to read.
 
     Raises:
         agrae_lab.runs.RunError: the directory has not the name of a run's, or meta.json cannot be read, or is of
