@@ -9,6 +9,7 @@ import pytest
 # The forkserver and tokenizers would otherwise warn about threads; tests use one core each.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # processes that tests start would compile all our modules again
 
 # Files that take half a minute or more: processes that share the files in turn begin with these.
 LONG = (
@@ -16,6 +17,11 @@ LONG = (
     *("test_losses", "test_study_launch", "test_estimators_in_training", "test_config", "test_paper_experiments"),
     *("test_vision", "test_dynamic_sampling", "test_trl_adapter", "test_documents", "test_gaps", "test_search"),
 )
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return one worker more than there are cores: tests of sweeps wait for processes a third of their time."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,5 +32,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the million objects of imported libraries."""
     importlib.import_module("hypothesis")  # else its plugin does so later, and looks for referrers among these objects
+    _freeze()
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Spare it, after each file of tests, what that file has imported: every training collects garbage once."""
+    if nextitem is None or nextitem.path != item.path:
+        _freeze()
+
+
+def _freeze() -> None:
     gc.collect()
     gc.freeze()

@@ -32,6 +32,8 @@ from typing import NoReturn
 
 from filelock import FileLock
 
+from agrae_lab.config import code_fingerprints
+
 ROOT = Path(__file__).resolve().parents[1]
 PRELOAD = ("agrae_lab.train", "agrae_lab.training.session", "agrae_lab.training.preflight", "analysis.__main__")
 
@@ -87,7 +89,7 @@ def _wait_until(condition: Callable[[], bool], *, seconds: float, what: list[str
     while not condition():
         if time.monotonic() > end:
             raise subprocess.TimeoutExpired(what, seconds)
-        time.sleep(0.005)
+        time.sleep(0.02)
 
 
 @functools.cache
@@ -115,6 +117,9 @@ def serve(place: Path) -> None:
     requests = (place / "requests").open()  # ends when the last worker has closed its end
     for module in PRELOAD:
         importlib.import_module(module)
+    for path in code_fingerprints.PACKAGE.rglob("*.py"):  # every run asks for both
+        code_fingerprints.fingerprint_source(path)
+        code_fingerprints._imports(path)
     gc.freeze()
     folders: dict[int, Path] = {}
 
