@@ -19,6 +19,7 @@ LONG = (
 )
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return one worker more than there are cores: tests of sweeps wait for processes a third of their time."""
     return (os.cpu_count() or 1) + 1

@@ -43,9 +43,9 @@ def test_a_whole_root(new_root: Callable, tmp_path: Path, capsys: pytest.Capture
     runs = {arm: root.run(arm) for arm in ARMS}
     for name, arms in EXPERIMENTS.items():
         root.experiment(name, [runs[arm] for arm in arms])
-    assert main([f"runs={root.path}", f"out={tmp_path}"]) == 0
+    assert main([f"runs={root.path}", f"out={tmp_path}", "formats=pdf"]) == 0
     expected = {f"passk.{ending}" for ending in FIGURE_ENDINGS} | {f"table_main.{ending}" for ending in TABLE_ENDINGS}
-    expected |= {"summary.md", "report.html"}
+    expected |= {"summary.md", "report.html", "passk.pdf"}
     for name in EXPERIMENTS:
         folder = tmp_path / name
         assert {path.name for path in folder.iterdir()} == expected

@@ -1,7 +1,7 @@
 """Small real runs in the nano world: seconds each, on one core."""
 
-import copy
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -41,8 +41,8 @@ def _is_group(key: str) -> bool:
 
 
 @cache
-def _composed(choices: tuple[str, ...]) -> DictConfig:
-    return hydra.compose("config", overrides=list(choices))
+def _composed(choices: tuple[str, ...]) -> bytes:
+    return pickle.dumps(hydra.compose("config", overrides=list(choices)))
 
 
 def compose(*overrides: str) -> DictConfig:
@@ -53,7 +53,7 @@ def compose(*overrides: str) -> DictConfig:
     with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         values = [o for o in parsed if not o.is_sweep_override() and not _is_group(o.key_or_group)]
-        config = copy.deepcopy(_composed(tuple(o.input_line for o in parsed if o not in values)))
+        config: DictConfig = pickle.loads(_composed(tuple(o.input_line for o in parsed if o not in values)))
         ConfigLoaderImpl._apply_overrides_to_config(values, config)
     return config
 

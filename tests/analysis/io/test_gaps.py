@@ -20,15 +20,15 @@ from analysis.tables import main as table_main
 
 
 @pytest.fixture
-def lab(new_root: Callable[..., Root], monkeypatch: pytest.MonkeyPatch) -> tuple[Root, Run]:
-    """Three arms, and the run of the second, which tests break; a figure of each kind of file, and a table."""
+def lab(new_root: Callable[..., Root], monkeypatch: pytest.MonkeyPatch) -> tuple[Root, list[Run]]:
+    """Three arms, and the seven runs of the second, which tests break; a figure of each kind of file, and a table."""
     drawn = [passk, find("entropy"), mass_vs_p]
     monkeypatch.setattr(figures, "discover", lambda: drawn)
     monkeypatch.setattr(tables, "discover", lambda: [table_main])
     root = new_root(num_problems=12, num_samples=8, num_steps=12, all_rollouts=True)
-    runs = [root.run(arm) for arm in ("grpo", "a_grae", "positive_dominant")]
-    root.experiment("x", runs)
-    return root, runs[1]
+    broken = [root.run("a_grae", seed) for seed in range(7)]
+    root.experiment("x", [root.run("grpo"), *broken, root.run("positive_dominant")])
+    return root, broken
 
 
 def analysed(root: Root, out: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str], str]:
@@ -38,7 +38,7 @@ def analysed(root: Root, out: Path, capsys: pytest.CaptureFixture[str]) -> tuple
     return status, refused, (out / "x" / "summary.md").read_text()
 
 
-def test_whole_records_are_no_matter(lab: tuple[Root, Run], tmp_path: Path, capsys) -> None:
+def test_whole_records_are_no_matter(lab: tuple[Root, list[Run]], tmp_path: Path, capsys) -> None:
     root, _ = lab
     status, refused, summary = analysed(root, tmp_path, capsys)
     assert (status, refused) == (0, [])
@@ -87,31 +87,29 @@ def step_twice(run: Run) -> None:
     frame.to_parquet(run.metrics_path)
 
 
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (break_meta, "meta.json is not readable as JSON"),
-        (cut_samples, "not a whole Parquet file"),
-        (cut_metrics, "not a whole Parquet file"),
-        (cut_rollouts, "not a whole Parquet file"),
-        (no_verdict_in_samples, "1 rows are valid but have no verdict"),
-        (no_verdict_in_rollouts, "1 rows are valid but have no verdict"),
-        (step_twice, "step 1 is recorded twice"),
-    ],
-)
-def test_a_broken_file_costs_its_own_run_in_one_sentence(
-    damage: Callable[[Run], None], words: str, lab: tuple[Root, Run], tmp_path: Path, capsys
-) -> None:
-    root, run = lab
-    damage(run)
+BROKEN = {
+    break_meta: "meta.json is not readable as JSON",
+    cut_samples: "not a whole Parquet file",
+    cut_metrics: "not a whole Parquet file",
+    cut_rollouts: "not a whole Parquet file",
+    no_verdict_in_samples: "1 rows are valid but have no verdict",
+    no_verdict_in_rollouts: "1 rows are valid but have no verdict",
+    step_twice: "step 1 is recorded twice",
+}
+
+
+def test_a_broken_file_costs_its_own_run_in_one_sentence(lab: tuple[Root, list[Run]], tmp_path: Path, capsys) -> None:
+    root, runs = lab
+    for damage, run in zip(BROKEN, runs, strict=True):
+        damage(run)
     status, refused, summary = analysed(root, tmp_path, capsys)
     assert status == 1
-    assert len([line for line in refused if words in line and "completions of" not in line]) == 1
-    assert summary.count(words) >= 1
-    table = pd.read_csv(tmp_path / "x" / "passk.csv")
-    assert {"grpo", "positive_dominant"} <= set(table["arm"])
-    for name in ("entropy", "mass_vs_p", "table_main"):
-        assert {"grpo", "positive_dominant"} <= set(pd.read_csv(tmp_path / "x" / f"{name}.csv")["arm"])
+    for words, run in zip(BROKEN.values(), runs, strict=True):
+        found = [line for line in refused if f"seed-{run.seed}" in line and "completions of" not in line]
+        assert len([line for line in found if words in line]) == 1, words
+        assert summary.count(f"seed-{run.seed}") >= 1
+    for name in ("passk", "entropy", "mass_vs_p", "table_main"):
+        assert set(pd.read_csv(tmp_path / "x" / f"{name}.csv")["arm"]) >= {"grpo", "positive_dominant"}
 
 
 def drop_step(run: Run) -> None:
@@ -138,32 +136,37 @@ def no_metrics(run: Run) -> None:
     run.metrics_path.unlink()
 
 
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (drop_step, "rollouts lack step 7"),
-        (drop_last_steps, "rollouts lack steps 11, 12"),
-        (drop_metrics_step, "metrics.parquet lacks step 9"),
-        (nan_entropy, "metric entropy is NaN or infinite at steps 4, 5"),
-        (no_metrics, "it is done, but has no metrics.parquet"),
-    ],
-)
-def test_a_gap_is_named_once_and_the_rest_is_used(
-    damage: Callable[[Run], None], words: str, lab: tuple[Root, Run], tmp_path: Path, capsys
-) -> None:
-    root, run = lab
-    damage(run)
+GAPS = {
+    drop_step: "rollouts lack step 7",
+    drop_last_steps: "rollouts lack steps 11, 12",
+    drop_metrics_step: "metrics.parquet lacks step 9",
+    nan_entropy: "metric entropy is NaN or infinite at steps 4, 5",
+    no_metrics: "it is done, but has no metrics.parquet",
+}
+
+
+def test_a_gap_is_named_once_and_the_rest_is_used(lab: tuple[Root, list[Run]], tmp_path: Path, capsys) -> None:
+    root, runs = lab
+    gapped = dict(zip(GAPS, runs[2:], strict=True))
+    for damage, run in gapped.items():
+        damage(run)
     status, refused, summary = analysed(root, tmp_path, capsys)
     assert status == 1
-    assert [line for line in refused if words in line] == [f"refused in x, All experiments: {run.key} is incomplete: "
-                                                           + next(iter(refused)).split(": ", 2)[2]]  # fmt: skip
-    assert words in summary
-    assert "a_grae" in set(pd.read_csv(tmp_path / "x" / "passk.csv")["arm"])
+    assert len(refused) == len(GAPS)
+    for damage, words in GAPS.items():
+        told = f"refused in x, All experiments: {gapped[damage].key} is incomplete: "
+        (line,) = [line for line in refused if words in line]
+        assert line.startswith(told)
+        assert words in summary
+    table = pd.read_csv(tmp_path / "x" / "passk.csv")
+    assert set(table.loc[table["arm"] == "a_grae", "seeds"]) == {7}  # evaluations are whole
 
 
-def test_a_broken_base_model_is_left_out_and_arms_are_compared(lab: tuple[Root, Run], tmp_path: Path, capsys) -> None:
-    root, run = lab
-    path = run.base_samples_path(BENCHMARK)
+def test_a_broken_base_model_is_left_out_and_arms_are_compared(
+    lab: tuple[Root, list[Run]], tmp_path: Path, capsys
+) -> None:
+    root, runs = lab
+    path = runs[0].base_samples_path(BENCHMARK)
     assert path is not None
     path.write_bytes(b"no Parquet")
     status, refused, _ = analysed(root, tmp_path, capsys)

@@ -70,6 +70,7 @@ def test_the_three_ways_to_pass_at_k_agree(records: list[Run], tmp_path: Path) -
     np.testing.assert_allclose(benchmark.from_lines(lines), published, rtol=0, atol=benchmark.TOLERANCE)
 
 
+@pytest.mark.slow  # its parts stand above
 def test_the_benchmark_runs_and_names_its_goals(capsys: pytest.CaptureFixture[str]) -> None:
     benchmark.main(SMALL)
     told = capsys.readouterr().out
