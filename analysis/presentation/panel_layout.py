@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.gridspec import GridSpec
+from matplotlib.transforms import ScaledTranslation
 
 PAD = 3 / 72  # about the figure's edge
 _GAP = 11 / 72  # between the margins of two panels
@@ -63,8 +64,9 @@ def _margins(ax: Axes, renderer: Any) -> tuple[float, float, float, float]:
     box = ax.get_window_extent(renderer)
     bottom, (before, after) = _axis_margins(ax.xaxis, box.width / dpi, renderer, across=0)
     left, (_, over) = _axis_margins(ax.yaxis, box.height / dpi, renderer, across=1)
-    ax.xaxis.set_label_coords(0.5, -bottom * dpi / box.height)
-    ax.yaxis.set_label_coords(-left * dpi / box.width, 0.5)
+    inches = ax.figure.dpi_scale_trans  # distances of labels hold when the panel gets another size
+    ax.xaxis.set_label_coords(0.5, 0, transform=ax.transAxes + ScaledTranslation(0, -bottom, inches))
+    ax.yaxis.set_label_coords(0, 0.5, transform=ax.transAxes + ScaledTranslation(-left, 0, inches))
     if ax.get_xlabel():
         bottom += ax.xaxis.label.get_window_extent(renderer).height / dpi
     if ax.get_ylabel():

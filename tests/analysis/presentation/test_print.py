@@ -20,7 +20,7 @@ from matplotlib.text import Text
 
 from agrae_lab.runs import list_experiments
 from analysis import figures
-from analysis.figures import mass_vs_p, passk, passk_gain
+from analysis.figures import find, mass_vs_p, passk, passk_gain
 from analysis.io.study import Study, load_study, merge_studies
 from analysis.presentation.render import FIGURE_ENDINGS, build, render
 from analysis.presentation.style import STYLE, dark, label
@@ -98,6 +98,24 @@ def test_the_legend_has_the_panels_order_where_the_first_lacks_a_line() -> None:
     with mpl.rc_context(STYLE):
         figure = build(module, module.table(None))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "c", "last"]
+
+
+@pytest.mark.parametrize("module", [passk, passk_gain, find("entropy")], ids=lambda module: module.NAME)
+def test_axis_labels_stand_beside_the_labels_of_ticks(module: ModuleType, study: Study) -> None:
+    """Also where names beside the lines make the panel narrower."""
+    table = module.table(study)
+    long_names = {"positive_dominant": "a_grae_sample_only", "negative_dominant": "a_grae_group_only"}
+    four = table[table["arm"].isin(["grpo", "a_grae", *long_names])].replace({"arm": long_names})
+    with mpl.rc_context(STYLE):
+        figure = build(module, four)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    renderer = canvas.get_renderer()
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            label = axis.label.get_window_extent(renderer)
+            ticks = [tick.get_window_extent(renderer) for tick in axis.get_ticklabels() if tick.get_text()]
+            assert not any(label.overlaps(tick) for tick in ticks), axis.label.get_text()
 
 
 @pytest.mark.parametrize("module", [passk, passk_gain, mass_vs_p], ids=lambda module: module.NAME)
