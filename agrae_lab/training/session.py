@@ -67,7 +67,7 @@ def train(
         on_progress: called after each step with the steps done and all steps.
 
     Raises:
-        DivergedError: the loss or gradient is not finite.
+        DivergedError: the loss, the gradient or the policy's logits are not finite.
         ConnectionError: another process of the run has ended or does not answer.
     """
     checkpoints = run.path / "checkpoints"
