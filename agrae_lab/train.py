@@ -27,7 +27,7 @@ from agrae_lab.config import CONF_DIR, ConfigError, freeze
 from agrae_lab.config.help import help_text
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
-from agrae_lab.models.memory import is_out_of_memory
+from agrae_lab.models.memory import is_out_of_memory, out_of_memory_message
 from agrae_lab.runs import RunError, launchers
 from agrae_lab.runs.ending import ending, take_json_flag
 from agrae_lab.runs.hydra_errors import leave_errors_to_hydra, let_hydra_raise, one_sentence, was_let_raise
@@ -124,8 +124,7 @@ def main(cfg: DictConfig) -> None:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        sys.exit("; ".join([f"agrae_lab: out of memory ({reason})", *getattr(error, "__notes__", [])]))
+        sys.exit(f"agrae_lab: {out_of_memory_message(error)}")
     if is_main():
         print(ending(runs.read_run(run_dir)))
     if status != "done":
