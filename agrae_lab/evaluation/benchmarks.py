@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agrae_lab import runs
-from agrae_lab.evaluation.engines.base import Decoding, Engine
+from agrae_lab.evaluation.engines.base import Completions, Decoding, Engine
 from agrae_lab.evaluation.sample import POLL_SECONDS, evaluate, num_samples_of
 from agrae_lab.evaluation.streams import BASE_STREAM, policy_stream
 from agrae_lab.models.load import fingerprint_model
@@ -153,7 +153,7 @@ def evaluate_policy(
         return
     decoding = _decoding(config, policy.stream)
     advice = advise_when_out_of_memory(evaluation_advice(decoding.batch_size))
-    with advice, closing(_load_engine(policy.path, config)) as engine:
+    with advice, closing(_LazyEngine(policy.path, config)) as engine:
         for name in todo:
             task = load_task(config["evaluation"]["benchmarks"][name]["task"], config["task"])
             into = policy.directory(config, name)
@@ -204,11 +204,18 @@ _HELPERS = ".helpers"  # file in an evaluation's folder with the id of the launc
 def _help_main_process(run: Run, base: Policy, sets: Sets, on_progress: Callable[[int, int], None]) -> None:
     """Wait until all base evaluations exist, or help once the main process of this launch asks for it."""
     while todo := base.lacking(run.config, sets):
-        files = [base.directory(run.config, name) / _HELPERS for name in todo]
-        if all(path.is_file() and path.read_text() == _launch_id() for path in files):
+        if all(_asks_for_help(base.directory(run.config, name)) for name in todo):
             evaluate_policy(run, base, sets, benchmarks=todo, on_progress=on_progress)
             return
         time.sleep(POLL_SECONDS)
+
+
+def _asks_for_help(evaluation: Path) -> bool:
+    """Return whether the main process of this launch asks its further processes for help with an evaluation."""
+    try:
+        return (evaluation / _HELPERS).read_text() == _launch_id()
+    except FileNotFoundError:
+        return False
 
 
 def _launch_id() -> str:
@@ -246,3 +253,29 @@ def _load_engine(path: str, config: Mapping[str, Any]) -> Engine:
     use_cuda = config["hardware"]["device"] != "cpu" and torch.cuda.is_available()
     device = f"cuda:{local_rank()}" if use_cuda else "cpu"
     return TransformersEngine(model.to(device).eval(), processing)
+
+
+class _LazyEngine:
+    """Engine that loads its model before the first completion.
+
+    A process that has nothing to draw needs no model, and the main process may have deleted it by then.
+    """
+
+    def __init__(self, path: str, config: Mapping[str, Any]) -> None:
+        self._path, self._config = path, config
+        self._loaded: Engine | None = None
+
+    def _engine(self) -> Engine:
+        if self._loaded is None:
+            self._loaded = _load_engine(self._path, self._config)
+        return self._loaded
+
+    def sample(self, prompts: Sequence[Any], decoding: Decoding, *, seeds: Sequence[int]) -> Completions:
+        return self._engine().sample(prompts, decoding, seeds=seeds)
+
+    def greedy(self, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
+        return self._engine().greedy(prompts, max_new_tokens=max_new_tokens)
+
+    def close(self) -> None:
+        if self._loaded is not None:
+            self._loaded.close()

@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from agrae_lab import evaluate, runs
-from agrae_lab.evaluation.benchmarks import base_policy
+from agrae_lab.config import problem_sets
+from agrae_lab.evaluation.benchmarks import _asks_for_help, base_policy, evaluate_policy, trained_policy
 from agrae_lab.lifecycle import execute
 from agrae_lab.runs import RunError
 from agrae_lab.tasks.problems import shipped_file
@@ -197,6 +199,19 @@ def test_an_evaluation_that_stops_says_why_and_leaves_the_later_runs_their_turn(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == evaluated
     assert all(sentence in line for line in lines)
+
+
+def test_a_policy_without_missing_samples_is_not_loaded(small_run):
+    """The main process may have evaluated it and deleted its weights meanwhile."""
+    run = small_run()
+    policy = replace(trained_policy(run), path="/deleted")
+    evaluate_policy(run, policy, problem_sets(run.config), benchmarks=["countdown_test"])
+
+
+def test_a_request_for_help_that_is_gone_or_of_another_launch_asks_for_nothing(tmp_path):
+    assert not _asks_for_help(tmp_path)
+    (tmp_path / ".helpers").write_text("another launch")
+    assert not _asks_for_help(tmp_path)
 
 
 BASE = """
