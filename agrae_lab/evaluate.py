@@ -37,7 +37,7 @@ from hydra.errors import HydraException
 
 from agrae_lab import runs
 from agrae_lab.config import ConfigError, problem_sets, with_evaluation
-from agrae_lab.evaluation.benchmarks import check_kept
+from agrae_lab.evaluation.benchmarks import check_at_steps
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
 from agrae_lab.models.memory import is_out_of_memory, out_of_memory_message
@@ -155,7 +155,7 @@ def overridden_config(run: Run, overrides: Sequence[Override]) -> dict[str, Any]
         else:
             node[last] = override.value()
     config = with_evaluation(run.config, sections["evaluation"], sections["hardware"])
-    check_kept(replace(run, config=config), problem_sets(config))
+    check_at_steps(replace(run, config=config), problem_sets(config))
     return config
 
 

@@ -20,9 +20,9 @@ from typing import Any
 from agrae_lab import runs
 from agrae_lab.config import ConfigError, estimator_of, problem_sets
 from agrae_lab.config.code_fingerprints import training_code
-from agrae_lab.config.held_out import foreign_benchmarks
+from agrae_lab.config.held_out import foreign_benchmarks_warning
 from agrae_lab.evaluation.benchmarks import (
-    check_kept,
+    check_at_steps,
     evaluate_base,
     evaluate_policy,
     evaluate_steps,
@@ -137,7 +137,7 @@ def _prepare(run: Run, *, is_trained: bool) -> dict[str, Problems]:
     _check_unchanged(run, sets, is_trained=is_trained)
     if is_main():
         _report_overlap(run, sets)
-        if warning := foreign_benchmarks(run.config):
+        if warning := foreign_benchmarks_warning(run.config):
             logger.warning("%s", warning)
     from agrae_lab.training.preflight import preflight  # trl takes seconds to import
     from agrae_lab.training.thumbnails import keep_thumbnails
@@ -145,7 +145,7 @@ def _prepare(run: Run, *, is_trained: bool) -> dict[str, Problems]:
     _set_num_threads(run)
     if is_trained:
         check_saved(run)
-        check_kept(run, sets)
+        check_at_steps(run, sets)
     else:
         with _value_error_as_config_error():
             preflight(run, sets)

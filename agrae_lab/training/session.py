@@ -18,12 +18,12 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 from agrae_lab.config import estimator_of
-from agrae_lab.evaluation.benchmarks import kept_policy
+from agrae_lab.evaluation.benchmarks import policy_after
 from agrae_lab.models.load import load_model
 from agrae_lab.models.lora import lora_config, merge_adapter
 from agrae_lab.models.memory import advise_when_out_of_memory, is_out_of_memory
 from agrae_lab.runs import Run, number_in, update_meta
-from agrae_lab.runs.evaluated_steps import kept_steps
+from agrae_lab.runs.evaluated_steps import steps_to_keep
 from agrae_lab.runs.failpoints import failpoint
 from agrae_lab.runs.file_lists import list_files
 from agrae_lab.runs.processes import is_main
@@ -101,9 +101,9 @@ def _train(
 
     trainer = build_trainer(run, problem_sets, on_step=after_step)
     base = run.config["model"]["path"] if run.config["model"].get("lora") is not None else None
-    for kept_step in kept_steps(run.config):
-        kept_path = run.policy_dir(kept_step) / "model"
-        trainer.add_callback(SavePolicy(trainer, run.path, kept_path, kept_step * updates_per_step, base))
+    for step in steps_to_keep(run.config):
+        path = run.policy_dir(step) / "model"
+        trainer.add_callback(SavePolicy(trainer, run.path, path, step * updates_per_step, base))
     checkpoint = last_checkpoint(run.path / "checkpoints")
     steps_done = 0 if checkpoint is None else num_updates_before(checkpoint) // updates_per_step
     resume_policies(run, steps_done)
@@ -124,9 +124,9 @@ def resume_policies(run: Run, steps_done: int) -> None:
     Raises:
         RunError: evaluation.at_steps asks for a policy of a step that is done, and training did not keep it.
     """
-    for step in kept_steps(run.config):
+    for step in steps_to_keep(run.config):
         if step <= steps_done:
-            kept_policy(run, step)
+            policy_after(run, step)
     if is_main():
         for folder in (run.path / "policies").glob("step-*"):
             if (number_in(folder) or 0) > steps_done:

@@ -7,9 +7,9 @@ from safetensors.torch import load_file
 
 from agrae_lab import evaluate, runs
 from agrae_lab.config import ConfigError
-from agrae_lab.evaluation.benchmarks import kept_policy
+from agrae_lab.evaluation.benchmarks import policy_after
 from agrae_lab.lifecycle import execute
-from agrae_lab.runs.evaluated_steps import kept_steps, steps_to_evaluate
+from agrae_lab.runs.evaluated_steps import steps_to_evaluate, steps_to_keep
 from agrae_lab.training.session import resume_policies
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_interruptions import start, wait_for
@@ -118,7 +118,7 @@ def test_a_damaged_record_of_a_policy_is_named(tmp_path, text, message):
     record.parent.mkdir(parents=True)
     record.write_text(text)
     with pytest.raises(runs.RunError, match=f"{record} {message}"):
-        kept_policy(run, 2)
+        policy_after(run, 2)
 
 
 def unfinished(root, *, kept):
@@ -148,7 +148,7 @@ def test_a_policy_that_an_unfinished_run_did_not_keep_is_refused_before_training
 def test_which_steps_are_asked_for():
     def steps(at_steps):
         config = {"evaluation": {"at_steps": at_steps}, "train": {"num_steps": 10}}
-        return steps_to_evaluate(config), kept_steps(config)
+        return steps_to_evaluate(config), steps_to_keep(config)
 
     assert steps(None) == ([], [])
     assert steps(4) == ([0, 4, 8, 10], [4, 8])
