@@ -37,15 +37,17 @@ from hydra.errors import HydraException
 
 from agrae_lab import runs
 from agrae_lab.config import ConfigError, problem_sets, with_evaluation
-from agrae_lab.evaluation.benchmarks import check_kept
+from agrae_lab.evaluation.benchmarks import check_at_steps
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
+from agrae_lab.models.memory import is_out_of_memory, out_of_memory_message
 from agrae_lab.runs import Run, RunError
 from agrae_lab.runs.ending import ending, take_json_flag
 from agrae_lab.runs.processes import WATCHED_PARENT, is_main
 
 SECTIONS = ("evaluation", "hardware")
 _POLL_SECONDS = 1.0
+_TRAIN = "python -m agrae_lab.train"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -67,7 +69,14 @@ def main(arguments: Sequence[str]) -> int:
     except (ConfigError, RunError) as error:
         print(f"agrae_lab: {error}", file=sys.stderr)
         return 2
-    return max(_evaluate(run, config) for run, config in configs)
+    if not configs:
+        print(f"agrae_lab: no trained run under {', '.join(paths)}. Train one: {_TRAIN}", file=sys.stderr)
+        return 2
+    try:
+        return max([_evaluate(run, config) for run, config in configs])
+    except KeyboardInterrupt:
+        print("agrae_lab: interrupted. The same command resumes the evaluation", file=sys.stderr)
+        return 1
 
 
 def _evaluate(run: Run, config: dict[str, Any]) -> int:
@@ -79,6 +88,12 @@ def _evaluate(run: Run, config: dict[str, Any]) -> int:
     except (ConfigError, ModelError, RunError) as error:
         print(f"agrae_lab: {error}", file=sys.stderr)
         return 2
+    except Exception as error:
+        if not (out_of_memory := is_out_of_memory(error)) and not isinstance(error, OSError):
+            raise
+        sentence = out_of_memory_message(error) if out_of_memory else str(error)
+        print(f"agrae_lab: {run.path}: {sentence}", file=sys.stderr)
+        return 1
     if is_main():
         print(ending(runs.read_run(run.path)), flush=True)
     return 0 if status == "done" else 1
@@ -94,7 +109,7 @@ def _trained_runs(path: Path) -> list[Run]:
         return [run for run in found if (run.path / "model").is_dir()]
     run = runs.read_run(path)
     if not (run.path / "model").is_dir():
-        raise RunError(f"{run.path}: no trained model/ yet. Train the run first: python -m agrae_lab.train")
+        raise RunError(f"{run.path}: no trained model/ yet. Train the run first: {_TRAIN}")
     return [run]
 
 
@@ -102,7 +117,7 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
     """Return overrides of `evaluation` and `hardware`.
 
     Raises:
-        ConfigError: one is not in Hydra's grammar, or is of another section.
+        ConfigError: one is not in Hydra's grammar, is of another section, or is a whole section.
     """
     try:
         overrides = OverridesParser.create().parse_overrides(list(words))
@@ -112,7 +127,11 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
         if override.key_or_group.split(".")[0] not in SECTIONS or override.is_sweep_override():
             raise ConfigError(
                 f"{override.input_line}: a trained run takes overrides of {' and '.join(SECTIONS)} alone, one value "
-                "each. For any other key train another run: python -m agrae_lab.train"
+                f"each. For any other key train another run: {_TRAIN}"
+            )
+        if override.key_or_group in SECTIONS:
+            raise ConfigError(
+                f"{override.input_line}: a whole section. Name one of its keys, {override.key_or_group}.…"
             )
     return overrides
 
@@ -136,7 +155,7 @@ def overridden_config(run: Run, overrides: Sequence[Override]) -> dict[str, Any]
         else:
             node[last] = override.value()
     config = with_evaluation(run.config, sections["evaluation"], sections["hardware"])
-    check_kept(replace(run, config=config), problem_sets(config))
+    check_at_steps(replace(run, config=config), problem_sets(config))
     return config
 
 

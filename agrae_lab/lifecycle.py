@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,9 +20,9 @@ from typing import Any
 from agrae_lab import runs
 from agrae_lab.config import ConfigError, estimator_of, problem_sets
 from agrae_lab.config.code_fingerprints import training_code
-from agrae_lab.config.held_out import foreign_benchmarks
+from agrae_lab.config.held_out import foreign_benchmarks_warning
 from agrae_lab.evaluation.benchmarks import (
-    check_kept,
+    check_at_steps,
     evaluate_base,
     evaluate_policy,
     evaluate_steps,
@@ -46,18 +46,22 @@ def execute(run_dir: str | Path, *, config: dict[str, Any] | None = None) -> str
 
     The directory is locked meanwhile. An exception leaves status "failed" with its text, SIGTERM or Ctrl-C status
     "interrupted"; either run resumes from its last checkpoint when executed again. Processes other than the main one
-    return "done" and leave the status to it.
+    return "done" and leave the status to it, that of a diverged run too: the launcher must not end the main one then.
 
     Args:
-        config: used by processes other than the main one only: they may start before the main process has written its
-            request to config.yaml (`runs.update_config`). The main process always reads config.yaml. None: so do they.
+        config: request, used by processes other than the main one only: they may start before the main process has
+            written it to config.yaml (`runs.update_config`). The main process always reads config.yaml. None: so do
+            they.
 
     Raises:
         RunError: not a usable run directory, or another process has locked it.
     """
+    from agrae_lab.training.trainer import DivergedError
+
     run = runs.read_run(run_dir)
-    if not is_main():  # the main process writes the status
-        _train_and_evaluate(run if config is None else replace(run, config=config))
+    if not is_main():
+        with suppress(DivergedError):  # all processes raise it
+            _train_and_evaluate(run if config is None else replace(run, config=runs.updated_config(run, config)))
         return "done"
     with runs.lock(run.path):
         run = runs.read_run(run_dir)
@@ -133,7 +137,7 @@ def _prepare(run: Run, *, is_trained: bool) -> dict[str, Problems]:
     _check_unchanged(run, sets, is_trained=is_trained)
     if is_main():
         _report_overlap(run, sets)
-        if warning := foreign_benchmarks(run.config):
+        if warning := foreign_benchmarks_warning(run.config):
             logger.warning("%s", warning)
     from agrae_lab.training.preflight import preflight  # trl takes seconds to import
     from agrae_lab.training.thumbnails import keep_thumbnails
@@ -141,7 +145,7 @@ def _prepare(run: Run, *, is_trained: bool) -> dict[str, Problems]:
     _set_num_threads(run)
     if is_trained:
         check_saved(run)
-        check_kept(run, sets)
+        check_at_steps(run, sets)
     else:
         with _value_error_as_config_error():
             preflight(run, sets)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from agrae_lab.config import CONF_DIR, ConfigError, freeze
 from agrae_lab.config.help import help_text
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import ModelError
-from agrae_lab.models.memory import is_out_of_memory
+from agrae_lab.models.memory import is_out_of_memory, out_of_memory_message
 from agrae_lab.runs import RunError, launchers
 from agrae_lab.runs.ending import ending, take_json_flag
 from agrae_lab.runs.hydra_errors import leave_errors_to_hydra, let_hydra_raise, one_sentence, was_let_raise
@@ -36,6 +37,8 @@ from agrae_lab.runs.packages import check_packages
 from agrae_lab.runs.processes import Layout, is_launched, is_main
 
 __all__ = ["execute", "freeze", "main"]
+
+_POLL_SECONDS = 0.1
 
 
 def _check_packages(config: Mapping[str, Any]) -> None:
@@ -47,15 +50,19 @@ def _check_packages(config: Mapping[str, Any]) -> None:
 
 
 def _created(config: Mapping[str, Any]) -> Path:
-    """Create the run's directory, and add it to the experiment that its config names.
+    """Create the run's directory, and add it to the experiment that its config names; further processes wait for it.
 
     Raises:
         RunError: as runs.create_run, or the root cannot be written.
     """
+    if not is_main():
+        run_dir = runs.run_dir_for(config)
+        while not (run_dir / "config.yaml").is_file():  # the launcher ends this process if the main one fails
+            time.sleep(_POLL_SECONDS)
+        return run_dir
     try:
         run_dir = runs.create_run(config)
-        if is_main():
-            _join_experiment(config, run_dir)
+        _join_experiment(config, run_dir)
     except OSError as error:
         where = error.filename or config["root"]
         raise RunError(f"{where}: {error.strerror or error}. Choose a root that can be written, with room") from error
@@ -116,7 +123,8 @@ def main(cfg: DictConfig) -> None:
         config = freeze(cfg)
         _check_packages(config)
         run_dir = _created(config)
-        status = execute(run_dir) if is_launched() or Layout.of(config).processes == 1 else _launch(config, run_dir)
+        is_started = is_launched() or Layout.of(config).processes == 1
+        status = execute(run_dir, config=config) if is_started else _launch(config, run_dir)
     except (ConfigError, ModelError, RunError) as error:
         sys.exit(f"agrae_lab: {error}")
     except KeyboardInterrupt:
@@ -124,8 +132,7 @@ def main(cfg: DictConfig) -> None:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        sys.exit("; ".join([f"agrae_lab: out of memory ({reason})", *getattr(error, "__notes__", [])]))
+        sys.exit(f"agrae_lab: {out_of_memory_message(error)}")
     if is_main():
         print(ending(runs.read_run(run_dir)))
     if status != "done":

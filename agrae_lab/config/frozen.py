@@ -349,7 +349,7 @@ def _check_batch(config: Mapping[str, Any], *, min_group_size: int) -> None:
             f"hardware.per_device_batch_size = {per_device} does not divide the {batch // minibatches} completions of "
             f"a mini-batch; {_divisors_near(batch // minibatches, per_device)} would"
         )
-    for fault in Layout.of(config).faults(config):
+    if fault := Layout.of(config).fault(config):
         raise ConfigError(fault)
 
 

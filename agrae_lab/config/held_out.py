@@ -40,7 +40,7 @@ def divide(problems: Sequence[dict[str, Any]], share: float) -> tuple[list[dict[
     return kept, [problem for problem in problems if str(problem["id"]) in held]
 
 
-def foreign_benchmarks(config: Mapping[str, Any]) -> str | None:
+def foreign_benchmarks_warning(config: Mapping[str, Any]) -> str | None:
     """Return a warning if no benchmark of a frozen config has problems of the kind that it trains on; else None."""
     section, benchmarks = config["task"], config["evaluation"]["benchmarks"]
     columns = load_task(section["name"], section).columns

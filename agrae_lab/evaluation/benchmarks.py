@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from agrae_lab import runs
-from agrae_lab.evaluation.engines.base import Decoding, Engine
+from agrae_lab.evaluation.engines.base import Completions, Decoding, Engine
 from agrae_lab.evaluation.sample import POLL_SECONDS, evaluate, num_samples_of
 from agrae_lab.evaluation.streams import BASE_STREAM, policy_stream
 from agrae_lab.models.load import fingerprint_model
 from agrae_lab.models.memory import advise_when_out_of_memory, evaluation_advice
 from agrae_lab.runs import Run, RunBusyError, RunError
-from agrae_lab.runs.evaluated_steps import kept_steps
+from agrae_lab.runs.evaluated_steps import steps_to_keep
 from agrae_lab.runs.processes import is_main, local_rank, num_local_processes, num_processes, rank
 from agrae_lab.tasks import Problem, load_task
 
@@ -34,20 +34,20 @@ class Policy:
 
     path: model directory or hub name.
     stream: random stream of its training seed (streams.py).
-    folder: holds its evaluations, `<folder>/<benchmark>-<hash8>/`.
+    evaluations: folder of its evaluations, which are directories `<benchmark>-<hash8>/`.
     phase: name of the work in displays.
     """
 
     path: str
     fingerprint: str
     stream: int
-    folder: Path
+    evaluations: Path
     phase: str
 
     def directory(self, config: Mapping[str, Any], benchmark: str) -> Path:
         """Return the directory of its evaluation on a benchmark."""
         identity = runs.evaluation_identity(config, benchmark, model=self.fingerprint, stream=self.stream)
-        return self.folder / f"{benchmark}-{runs.evaluation_hash(identity)}"
+        return self.evaluations / f"{benchmark}-{runs.evaluation_hash(identity)}"
 
     def lacking(self, config: Mapping[str, Any], sets: Sets) -> list[str]:
         """Return the config's benchmarks on which it has fewer samples than requested."""
@@ -72,7 +72,7 @@ def base_policy(run: Run) -> Policy:
     return Policy(path, fingerprint_model(path), BASE_STREAM, run.root / "base", "evaluate base")
 
 
-def kept_policy(run: Run, step: int) -> Policy:
+def policy_after(run: Run, step: int) -> Policy:
     """Return the policy after a step of evaluation.at_steps.
 
     The first call writes its fingerprint to policy.json, which stays after its weights are deleted.
@@ -95,14 +95,14 @@ def kept_policy(run: Run, step: int) -> Policy:
     return Policy(str(folder / "model"), str(known), stream, folder / "eval", f"evaluate step {step}")
 
 
-def check_kept(run: Run, sets: Sets) -> None:
-    """Refuse evaluations of a trained run that need deleted policies.
+def check_at_steps(run: Run, sets: Sets) -> None:
+    """Refuse evaluations at steps of a trained run whose policies are deleted.
 
     Raises:
         RunError: a policy is deleted; names the step.
     """
-    for step in kept_steps(run.config):
-        policy = kept_policy(run, step)
+    for step in steps_to_keep(run.config):
+        policy = policy_after(run, step)
         if not Path(policy.path).is_dir() and (lacking := policy.lacking(run.config, sets)):
             raise RunError(
                 f"the policy after step {step} of {run.path} has been evaluated and deleted, so that {lacking[0]!r} "
@@ -118,8 +118,8 @@ def evaluate_steps(
     Deletes their weights afterwards, unless evaluation.keep_policies is set.
     """
     found = {}
-    for step in kept_steps(run.config):
-        policy = kept_policy(run, step)
+    for step in steps_to_keep(run.config):
+        policy = policy_after(run, step)
         evaluate_policy(run, policy, sets, on_progress=on_progress(policy.phase))
         found[str(step)] = evaluations_of(run, policy)
         if is_main() and not run.config["evaluation"].get("keep_policies"):
@@ -153,14 +153,16 @@ def evaluate_policy(
         return
     decoding = _decoding(config, policy.stream)
     advice = advise_when_out_of_memory(evaluation_advice(decoding.batch_size))
-    with advice, closing(_load_engine(policy.path, config)) as engine:
+    with advice, closing(_LazyEngine(policy.path, config)) as engine:
         for name in todo:
             task = load_task(config["evaluation"]["benchmarks"][name]["task"], config["task"])
-            into = policy.directory(config, name)
+            directory = policy.directory(config, name)
             if shard[0] == 0:
                 identity = runs.evaluation_identity(config, name, model=policy.fingerprint, stream=policy.stream)
-                runs.write_json(into / "evaluation.json", {"schema_version": runs.SCHEMA_VERSION, **identity})
-            evaluate(engine, task, sets[name], decoding, into, benchmark=name, shard=shard, on_progress=on_progress)
+                runs.write_json(directory / "evaluation.json", {"schema_version": runs.SCHEMA_VERSION, **identity})
+            evaluate(
+                engine, task, sets[name], decoding, directory, benchmark=name, shard=shard, on_progress=on_progress
+            )
 
 
 def evaluate_base(
@@ -172,7 +174,7 @@ def evaluate_base(
     return {}; with `wait` they first help with the evaluations that its main process has locked.
     """
     base = base_policy(run)
-    places = {name: base.directory(run.config, name) for name in run.config["evaluation"]["benchmarks"]}
+    directories = {name: base.directory(run.config, name) for name in run.config["evaluation"]["benchmarks"]}
     if not is_main():
         if wait:
             _help_main_process(run, base, sets, on_progress)
@@ -181,7 +183,7 @@ def evaluate_base(
         free = []
         for name in sorted(base.lacking(run.config, sets)):  # one order in all runs prevents deadlock
             try:
-                locks.enter_context(runs.lock(places[name], wait=wait))
+                locks.enter_context(runs.lock(directories[name], wait=wait))
                 free.append(name)
             except RunBusyError:
                 assert not wait
@@ -190,25 +192,32 @@ def evaluate_base(
         ]  # without those that another run has completed meanwhile
         try:
             for name in todo:
-                (places[name] / _HELPERS).write_text(_launch_id())
+                (directories[name] / _HELPERS).write_text(_launch_id())
             evaluate_policy(run, base, sets, benchmarks=todo, on_progress=on_progress)
         finally:
             for name in todo:
-                (places[name] / _HELPERS).unlink(missing_ok=True)
-    return {name: str((place / "samples.parquet").relative_to(run.root)) for name, place in places.items()}
+                (directories[name] / _HELPERS).unlink(missing_ok=True)
+    return {name: str((path / "samples.parquet").relative_to(run.root)) for name, path in directories.items()}
 
 
-_HELPERS = ".helpers"  # file in an evaluation's folder with the id of the launch whose processes may help
+_HELPERS = ".helpers"  # file in an evaluation's directory with the id of the launch whose processes may help
 
 
 def _help_main_process(run: Run, base: Policy, sets: Sets, on_progress: Callable[[int, int], None]) -> None:
     """Wait until all base evaluations exist, or help once the main process of this launch asks for it."""
     while todo := base.lacking(run.config, sets):
-        files = [base.directory(run.config, name) / _HELPERS for name in todo]
-        if all(path.is_file() and path.read_text() == _launch_id() for path in files):
+        if all(_asks_for_help(base.directory(run.config, name)) for name in todo):
             evaluate_policy(run, base, sets, benchmarks=todo, on_progress=on_progress)
             return
         time.sleep(POLL_SECONDS)
+
+
+def _asks_for_help(evaluation: Path) -> bool:
+    """Return whether the main process of this launch asks its further processes for help with an evaluation."""
+    try:
+        return (evaluation / _HELPERS).read_text() == _launch_id()
+    except FileNotFoundError:
+        return False
 
 
 def _launch_id() -> str:
@@ -246,3 +255,29 @@ def _load_engine(path: str, config: Mapping[str, Any]) -> Engine:
     use_cuda = config["hardware"]["device"] != "cpu" and torch.cuda.is_available()
     device = f"cuda:{local_rank()}" if use_cuda else "cpu"
     return TransformersEngine(model.to(device).eval(), processing)
+
+
+class _LazyEngine:
+    """Engine that loads its model before the first completion.
+
+    A process that has nothing to draw needs no model, and the main process may have deleted it by then.
+    """
+
+    def __init__(self, path: str, config: Mapping[str, Any]) -> None:
+        self._path, self._config = path, config
+        self._loaded: Engine | None = None
+
+    def _engine(self) -> Engine:
+        if self._loaded is None:
+            self._loaded = _load_engine(self._path, self._config)
+        return self._loaded
+
+    def sample(self, prompts: Sequence[Any], decoding: Decoding, *, seeds: Sequence[int]) -> Completions:
+        return self._engine().sample(prompts, decoding, seeds=seeds)
+
+    def greedy(self, prompts: Sequence[Any], *, max_new_tokens: int) -> Completions:
+        return self._engine().greedy(prompts, max_new_tokens=max_new_tokens)
+
+    def close(self) -> None:
+        if self._loaded is not None:
+            self._loaded.close()

@@ -68,7 +68,8 @@ def evaluate(
         benchmark: its name for the rows; None: the directory's name.
         shard: (i, m): this is process i of m that share the chunks. Process 0 waits for the others' chunks and joins
             them; the others return after their own.
-        on_progress: called with (chunks done, chunks in all).
+        on_progress: called with (chunks done, chunks in all); until its own are done, a process counts as many of the
+            others' as if all were equally fast.
 
     Raises:
         RunError: an existing samples.parquet is damaged.
@@ -78,9 +79,11 @@ def evaluate(
     lengths = [prompt_length(task.prompt(p)) for p in problems] if before < decoding.num_samples else []
     plan = [] if not lengths else list(plan_chunks(lengths, first=before, num_samples=decoding.num_samples))
     chunks = {path / "chunks" / f"{chunk.name}.parquet": chunk for chunk in plan}
-    for number, (file, chunk) in enumerate(chunks.items()):
-        on_progress(sum(chunk.is_file() for chunk in chunks), len(chunks))
-        if number % shard[1] == shard[0] and not _is_whole(file):
+    for number, (file, chunk) in list(enumerate(chunks.items()))[shard[0] :: shard[1]]:
+        on_progress(number, len(chunks))
+        if not _is_whole(file):
+            if shard[0] > 0 and num_samples_of(out, len(problems)) >= decoding.num_samples:
+                return  # process 0 has joined and removed the chunks meanwhile: they were of an earlier attempt
             file.parent.mkdir(parents=True, exist_ok=True)
             table = _chunk_table(engine, task, problems, decoding, chunk, benchmark=benchmark)
             with replacing(file) as temporary:

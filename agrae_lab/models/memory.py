@@ -250,3 +250,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     return not isinstance(error, ValueError | LookupError) and _OUT_OF_MEMORY.search(str(error)) is not None
+
+
+def out_of_memory_message(error: BaseException) -> str:
+    """Return the message for an error of `is_out_of_memory`, with its notes, which hold advice."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return "; ".join([f"out of memory ({reason})", *getattr(error, "__notes__", [])])

@@ -37,6 +37,7 @@ from agrae_lab.runs.directory import (
     run_dir_for,
     update_config,
     update_meta,
+    updated_config,
 )
 from agrae_lab.runs.files import (
     RunBusyError,
@@ -104,6 +105,7 @@ __all__ = [
     "training_identity",
     "update_config",
     "update_meta",
+    "updated_config",
     "write_frozen",
     "write_json",
     "write_looks",

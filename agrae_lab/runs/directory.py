@@ -91,6 +91,11 @@ def update_config(run: Run, config: Mapping[str, Any]) -> None:
             _write_config(run.path, {**run.config, **changes})
 
 
+def updated_config(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config that a run has, or will have, once `update_config` has written what `config` requests."""
+    return {**run.config, **_changes(run, config)}
+
+
 def _unrecorded_validation(recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
     """Return requested settings of validation that differ from those that a run was trained with."""
     before, now = recorded.get("train") or {}, requested.get("train") or {}

@@ -19,6 +19,6 @@ def steps_to_evaluate(config: Mapping[str, Any]) -> list[int]:
     return sorted(steps)
 
 
-def kept_steps(config: Mapping[str, Any]) -> list[int]:
+def steps_to_keep(config: Mapping[str, Any]) -> list[int]:
     """Return the steps whose policies training must keep: all but the base model and the last."""
     return [step for step in steps_to_evaluate(config) if 0 < step < config["train"]["num_steps"]]

@@ -6,7 +6,7 @@ Outside of such a launcher a run has one process.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,40 +78,41 @@ class Layout:
         """Processes on each machine."""
         return self.processes // self.nodes
 
-    def faults(self, config: Mapping[str, Any]) -> Iterator[str]:
-        """Yield a sentence for each fault that needs no machine to be seen."""
+    def fault(self, config: Mapping[str, Any]) -> str | None:
+        """Return a sentence for the first fault that needs no machine to be seen; None without any."""
         if self.processes % self.nodes:
-            yield (
+            return (
                 f"hardware.processes: {self.processes} processes do not divide over hardware.nodes = {self.nodes} "
                 "machines. Choose a multiple"
             )
         if self.strategy != "ddp" and self.launcher == "torchrun":
-            yield f"hardware.launcher: torchrun cannot set up {self.strategy}. Set accelerate, or leave it out"
+            return f"hardware.launcher: torchrun cannot set up {self.strategy}. Set accelerate, or leave it out"
         if self.launcher == "accelerate" and self.device == "cpu":
-            yield (
+            return (
                 "hardware.device: accelerate starts processes on GPUs only. On the CPU, set hardware.strategy=ddp and "
                 "hardware.launcher=torchrun"
             )
         train, vllm = config["train"], config["hardware"]["vllm"]
         batch = train["num_prompts"] * train["num_generations"] // train["num_minibatches"]
         if batch % self.processes:
-            yield (
+            return (
                 f"hardware.processes: a mini-batch of {batch} completions does not divide over {self.processes} "
                 f"processes. Choose a number that divides {batch}"
             )
         per_device = config["hardware"]["per_device_batch_size"]
-        if batch % self.processes == 0 and per_device and (share := batch // self.processes) % min(per_device, share):
-            yield (
+        if per_device and (share := batch // self.processes) % min(per_device, share):
+            return (
                 f"hardware.per_device_batch_size: {per_device} does not divide the {share} completions of a mini-batch "
                 f"on each of {self.processes} processes. Choose a divisor of {share}"
             )
         parallel = vllm["tensor_parallel"]
         shared = vllm["server"] is None or self.per_node > 1  # else the evaluation has GPUs that no process trains on
         if config["engine"] == "vllm" and shared and self.per_node % parallel:
-            yield (
+            return (
                 f"hardware.vllm.tensor_parallel: {parallel} does not divide the {self.per_node} processes of a "
                 "machine. Choose a divisor, or set hardware.processes"
             )
+        return None
 
     def check_machine(self, num_gpus: int) -> None:
         """Check that a machine with so many GPUs can start its share of the processes.

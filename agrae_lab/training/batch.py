@@ -39,6 +39,7 @@ class GenerationBatch(ScoredBatch):
     truncated_N: Tensor = field(init=False)  # _measure: True without an end token
     mean_logprob_N: Tensor = field(init=False)  # _measure: nats a token, of the policy that sampled
     mean_entropy_N: Tensor = field(init=False)  # _measure: nats a token, of the policy that sampled
+    longest: dict[str, Tensor] = field(init=False)  # _measure: this process's longest completion with its prompt
     grpo_PG: Tensor = field(init=False)  # _measure: plain GRPO's advantages
     complete_at: float = field(init=False)  # _generate_and_score_completions: time.perf_counter()
     update_logprobs_nT: Tensor = field(init=False)  # _compute_loss: of the updated policy, on the current micro-batch

@@ -71,7 +71,7 @@ class SamplingStages:
         return {i for i, step in self.last_unmixed.items() if batch.step - step <= self.skip_window}
 
     def _replace_skipped(self, batch: GenerationBatch) -> None:
-        """Put other problems in the places of skipped ones."""
+        """Put other problems in the places of skipped ones; their number is the metric `passed_over`."""
         problem_ids_P = gather_object(batch.problem_ids_n)[:: self.num_generations]
         skipped = self._skipped(batch)
         chosen = replace_skipped(problem_ids_P, skipped, list(self._problems), seed=self.args.seed, step=batch.step)

@@ -18,11 +18,12 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 
 from agrae_lab.config import estimator_of
+from agrae_lab.evaluation.benchmarks import policy_after
 from agrae_lab.models.load import load_model
 from agrae_lab.models.lora import lora_config, merge_adapter
 from agrae_lab.models.memory import advise_when_out_of_memory, is_out_of_memory
-from agrae_lab.runs import Run, update_meta
-from agrae_lab.runs.evaluated_steps import kept_steps
+from agrae_lab.runs import Run, number_in, update_meta
+from agrae_lab.runs.evaluated_steps import steps_to_keep
 from agrae_lab.runs.failpoints import failpoint
 from agrae_lab.runs.file_lists import list_files
 from agrae_lab.runs.processes import is_main
@@ -67,7 +68,7 @@ def train(
         on_progress: called after each step with the steps done and all steps.
 
     Raises:
-        DivergedError: the loss or gradient is not finite.
+        DivergedError: the loss, the gradient or the policy's logits are not finite.
         ConnectionError: another process of the run has ended or does not answer.
     """
     checkpoints = run.path / "checkpoints"
@@ -100,11 +101,12 @@ def _train(
 
     trainer = build_trainer(run, problem_sets, on_step=after_step)
     base = run.config["model"]["path"] if run.config["model"].get("lora") is not None else None
-    for kept_step in kept_steps(run.config):
-        kept_path = run.policy_dir(kept_step) / "model"
-        trainer.add_callback(SavePolicy(trainer, run.path, kept_path, kept_step * updates_per_step, base))
+    for step in steps_to_keep(run.config):
+        path = run.policy_dir(step) / "model"
+        trainer.add_callback(SavePolicy(trainer, run.path, path, step * updates_per_step, base))
     checkpoint = last_checkpoint(run.path / "checkpoints")
     steps_done = 0 if checkpoint is None else num_updates_before(checkpoint) // updates_per_step
+    resume_policies(run, steps_done)
     if trainer.recorder is not None:
         trainer.recorder.resume_after(steps_done)
     is_trained = checkpoint is not None and steps_done >= num_steps  # interrupted before the model was saved
@@ -114,6 +116,21 @@ def _train(
         else:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     save_policy(trainer, run.path, run.path / "model", base)
+
+
+def resume_policies(run: Run, steps_done: int) -> None:
+    """Remove the policies after `steps_done`, whose steps are trained again.
+
+    Raises:
+        RunError: evaluation.at_steps asks for a policy of a step that is done, and training did not keep it.
+    """
+    for step in steps_to_keep(run.config):
+        if step <= steps_done:
+            policy_after(run, step)
+    if is_main():
+        for folder in (run.path / "policies").glob("step-*"):
+            if (number_in(folder) or 0) > steps_done:
+                shutil.rmtree(folder)
 
 
 class SavePolicy(TrainerCallback):
@@ -130,7 +147,7 @@ class SavePolicy(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **unused: Any) -> None:
         """Save the policy once, after optimizer update `last_update`."""
-        if state.global_step == self._last_update and not self._path.is_dir():
+        if state.global_step == self._last_update:
             save_policy(self._trainer, self._run_dir, self._path, self._base)
 
 

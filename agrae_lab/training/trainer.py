@@ -17,7 +17,7 @@ through all stages of a step, in this order:
         _mask_truncated                 truncated completions out of the loss, if loss.mask_truncated
     _prepare_inputs                     for each micro-batch of an update: the tokens of the whole update
     _compute_loss                       for each micro-batch of an update: finite loss, approximate KL
-    log                                 after the step's last update: the row of metrics
+    log                                 after the step's last update: finite logits, the row of metrics
 
 `_find_token_stats` and `_replace_advantages` come from the TRL adapter (`AdvantageStages` in
 agrae_lab/advantages/adapters/trl.py), which serves plain TRL trainers too; `_draw_groups` and `_remember_unmixed` from
@@ -65,7 +65,7 @@ BATCHES_BEFORE_WARNING = 3  # batches with a nonzero GRPO advantage in which an 
 
 
 class DivergedError(RuntimeError):
-    """The loss or the gradient is not finite."""
+    """The loss, the gradient or the policy's logits are not finite."""
 
 
 class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer):  # type: ignore[misc]
@@ -238,6 +238,11 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         """Set what is recorded of the completions of all processes, and the metrics that follow from it."""
         mask_nT, ids_nT = policy_mask(batch.loss_inputs), batch.loss_inputs["completion_ids"]
         num_tokens_n = mask_nT.sum(dim=1)
+        longest = slice(row := int(num_tokens_n.argmax()), row + 1)
+        batch.longest = {
+            name: torch.cat([batch.loss_inputs[f"{part}_{kind}"][longest] for part in ("prompt", "completion")], dim=1)
+            for name, kind in (("input_ids", "ids"), ("attention_mask", "mask"))
+        }
         length_n = batch.loss_inputs["completion_mask"].sum(dim=1)  # with the tokens of tools or an environment
         last_token_n = ids_nT.gather(1, (length_n - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
         truncated_n = ~torch.isin(last_token_n, torch.tensor(self.eos_token_ids, device=ids_nT.device))
@@ -306,13 +311,29 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
             return
         if not math.isfinite(logs["grad_norm"]):
             self._stop_diverged(f"the gradient norm is {logs['grad_norm']} at step {self._batch.step}", logs)
+        if not self._gives_finite_logits():
+            self._stop_diverged(f"the policy's logits are not finite after step {self._batch.step}", logs)
         self._finish_row(logs)
 
-    def _finish_row(self, logs: Mapping[str, Any]) -> None:
+    @torch.no_grad()
+    def _gives_finite_logits(self) -> bool:
+        """Return whether the updated policy's logits are finite after the longest completion of each process.
+
+        An update with a finite gradient can leave weights that overflow, some of them only on a long context. Images
+        are left out. Evaluation mode keeps dropout from taking random numbers.
+        """
+        was_training = self.model.training
+        self.model.eval()
+        logits = self.model(**self._batch.longest, use_cache=False, logits_to_keep=1).logits
+        self.model.train(was_training)
+        finite = logits.logsumexp(dim=-1).isfinite().all()  # a model may mask tokens by −inf
+        return bool(self.accelerator.gather(finite.reshape(1)).all())
+
+    def _finish_row(self, logs: Mapping[str, Any], *, diverged: bool = False) -> None:
         row = self._batch.metrics | update_metrics(logs, use_vllm=self.use_vllm)
         row["seconds_training"] = time.perf_counter() - self._batch.complete_at
         row = {"greedy_accuracy": None, "greedy_entropy": None} | row  # steps without validation have these columns too
-        if self._validate is not None and self.state.global_step >= self.state.max_steps:
+        if self._validate is not None and self.state.global_step >= self.state.max_steps and not diverged:
             row |= {f"final_{name}": value for name, value in self._validate(self.model).items()}
         if self.recorder is not None:
             row = self.recorder.record_metrics(row)
@@ -321,7 +342,7 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
 
     def _stop_diverged(self, reason: str, logs: Mapping[str, Any]) -> None:
         """Record the step and raise DivergedError."""
-        self._finish_row(logs)
+        self._finish_row(logs, diverged=True)
         raise DivergedError(f"{reason}; its records are kept")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:

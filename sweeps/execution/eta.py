@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agrae_lab import runs
-from agrae_lab.runs.evaluated_steps import kept_steps
+from agrae_lab.runs.evaluated_steps import steps_to_keep
 from agrae_lab.runs.processes import Layout
 
 BEFORE_TRAINING = ("load", "evaluate base")  # phases of a run
@@ -86,7 +86,7 @@ def _evaluation_work(config: Mapping[str, Any]) -> float:
 def _num_policies(config: Mapping[str, Any]) -> int:
     """Return the number of a run's own policies that are evaluated: the last one, and those that training keeps."""
     is_known = config.get("evaluation") and (config.get("train") or {}).get("num_steps")
-    return 1 + len(kept_steps(config)) if is_known else 1
+    return 1 + len(steps_to_keep(config)) if is_known else 1
 
 
 def run_remaining(progress: Mapping[str, Any], *, elapsed: float, typical: float | None) -> float | None:

@@ -6,7 +6,7 @@ import pytest
 
 from agrae_lab import runs
 from agrae_lab.config import ConfigError, problem_sets
-from agrae_lab.config.held_out import divide, foreign_benchmarks
+from agrae_lab.config.held_out import divide, foreign_benchmarks_warning
 from agrae_lab.lifecycle import execute
 from tests.training.conftest import SMALL, compose_config
 
@@ -70,9 +70,9 @@ def test_too_few_problems_left_are_named(mine):
 
 
 def test_benchmarks_of_another_kind_are_a_warning(tmp_path, caplog):
-    assert foreign_benchmarks(compose_config()) is None
-    assert foreign_benchmarks(compose_config("world=nano_tune")) is None  # the same kind under another name
+    assert foreign_benchmarks_warning(compose_config()) is None
+    assert foreign_benchmarks_warning(compose_config("world=nano_tune")) is None  # the same kind under another name
     shapes = compose_config("task.name=shapes", "model.path=nano_vl", *SMALL)
-    sentence = foreign_benchmarks(shapes)
+    sentence = foreign_benchmarks_warning(shapes)
     assert sentence.startswith("evaluation.benchmarks: countdown_test is of another kind of problems than shapes")
     assert "'+evaluation.benchmarks.shapes_test={task: shapes}' evaluation.benchmarks.countdown_test=null" in sentence

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import statistics
+import sys
 
 import pytest
 
 from agrae_lab import advantages, runs
+from agrae_lab.advantages.external import load_class
 from agrae_lab.config import ConfigError, freeze
 from sweeps.__main__ import main as sweeps
 from sweeps.spec.compose import CONFIG_DIR, compose, config_dir
@@ -44,6 +47,25 @@ class MySample(MyEstimator):
 @dataclass(frozen=True)
 class GRPO(MyEstimator):
     """A = r   (mine)."""
+'''
+BOUNDED = '''
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from agrae_lab.advantages.estimator import Link
+from agrae_lab.advantages.settings import above
+
+
+@dataclass(frozen=True)
+class Bounded(Link):
+    """A = τ r   (mine)."""
+
+    tau: Annotated[float, above({})] = 5.0
+
+    def __call__(self, rewards_PG, context):
+        return self.tau * rewards_PG
 '''
 TASK = '''
 from agrae_lab.tasks import Verdict
@@ -230,3 +252,24 @@ def test_the_question_is_no_part_of_a_runs_identity():
     assert runs.training_hash(asked) == runs.training_hash(frozen())
     assert asked["experiment"]["reference"] == "dr_grpo"
     assert "candidates" not in asked["experiment"]
+
+
+def test_a_file_named_like_a_loaded_module_keeps_its_declarations(tmp_path):
+    """Its postponed annotations are looked up in its own module."""
+    for limit in (1, 2):
+        path = tmp_path / str(limit) / "statistics.py"
+        path.parent.mkdir()
+        path.write_text(BOUNDED.format(limit))
+        with pytest.raises(ValueError, match=f"tau must be above {limit}"):
+            advantages.make("grpo", base={"_target_": f"{path}:Bounded", "tau": -1.0})
+    assert sys.modules["statistics"] is statistics
+
+
+def test_a_file_that_cannot_be_imported_can_be_mended(tmp_path):
+    path = tmp_path / "broken.py"
+    path.write_text("1 / 0")
+    with pytest.raises(ValueError, match="ZeroDivisionError"):
+        load_class(f"{path}:MyEstimator")
+    path.write_text(BOUNDED.format(1))
+    with pytest.raises(ValueError, match="tau must be above 1"):
+        load_class(f"{path}:Bounded")(tau=0.0)

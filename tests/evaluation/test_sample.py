@@ -193,6 +193,28 @@ def test_a_finished_evaluation_is_not_repeated(nano, tmp_path):
     assert (tmp_path / "test" / "samples.parquet").stat().st_mtime_ns == before
 
 
+@pytest.mark.usefixtures("four_problems_a_chunk")
+def test_a_slow_process_draws_no_chunk_again_that_the_main_process_has_joined(nano, tmp_path):
+    """Its chunks were there from an earlier attempt, and the main process has ended meanwhile."""
+    path = tmp_path / "test"
+
+    def main_process_ends(done, total):
+        if not (path / "samples.parquet").is_file():
+            run(nano, path)
+
+    run((None, None), path, shard=(1, 2), on_progress=main_process_ends)
+    assert [p.name for p in path.iterdir()] == ["samples.parquet"]
+
+
+@pytest.mark.usefixtures("four_problems_a_chunk")
+def test_each_of_two_processes_tells_its_progress_before_its_own_chunks_alone(nano, tmp_path):
+    told = {0: [], 1: []}
+    for shard in (1, 0):
+        run_shard = partial(evaluate, TransformersEngine(*nano), TASK, PROBLEMS, DECODING, tmp_path / "test")
+        run_shard(shard=(shard, 2), on_progress=lambda done, total, shard=shard: told[shard].append((done, total)))
+    assert told == {1: [(1, 4), (3, 4)], 0: [(0, 4), (2, 4), (4, 4)]}
+
+
 def test_evaluation_leaves_the_random_state_alone(nano, tmp_path):
     torch.manual_seed(7)
     expected = torch.rand(3)

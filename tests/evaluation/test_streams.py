@@ -59,6 +59,11 @@ def test_inversion_draws_each_token_as_often_as_its_probability_says():
     assert invert(probs.expand(1, -1), largest).item() == 4  # not the last, which has probability 0
 
 
+def test_probabilities_that_are_not_finite_are_named():
+    with pytest.raises(FloatingPointError, match="next-token probabilities are not finite"):
+        invert(torch.tensor([[0.5, 0.5], [torch.nan, torch.nan]]), torch.tensor([0.1, 0.1], dtype=torch.float64))
+
+
 def test_temperature_and_top_p_shape_the_distribution():
     scores = torch.tensor([0.6, 0.3, 0.1]).log()
     for temperature, top_p, expected in ((1.0, 1.0, [0.6, 0.3, 0.1]), (0.5, 1.0, [36, 9, 1]), (1.0, 0.8, [6, 3, 0])):

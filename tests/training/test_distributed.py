@@ -6,11 +6,13 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from agrae_lab import runs
+from agrae_lab import lifecycle, runs
+from agrae_lab import train as train_command
 from agrae_lab.config import problem_sets
 from agrae_lab.lifecycle import execute
 from agrae_lab.models.load import NANO, load_model
 from agrae_lab.training.session import train
+from agrae_lab.training.trainer import DivergedError
 from tests.training.conftest import SMALL, compose_config
 from tests.training.distributed_lab import EXECUTE, FSDP, REPLAY, processes, replay, run_processes
 from tests.training.test_interruptions import wait_for
@@ -197,3 +199,35 @@ def test_a_run_spread_by_fsdp_samples_and_trains(tmp_path):
     policy, _ = load_model(str(run.path / "model"), dtype="float32")
     base, _ = load_model("nano", dtype="float32")
     assert 0 < distance(policy.state_dict(), base.state_dict()) < 1
+
+
+@pytest.fixture
+def second_process(monkeypatch):
+    """This process as process 1 of two."""
+    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_only_the_main_process_writes_a_launch_into_the_run(second_process, tmp_path):
+    run_dir = runs.create_run(compose_config(f"root={tmp_path}", *SMALL))
+    before = (run_dir / "config.yaml").read_text()
+    more = compose_config(f"root={tmp_path}", *SMALL, "evaluation.num_samples=16")
+    with runs.lock(run_dir):  # by the main process, which is quicker
+        assert train_command._created(more) == run_dir
+    assert (run_dir / "config.yaml").read_text() == before
+
+
+def test_further_processes_evaluate_as_the_main_process_will_write(tmp_path):
+    more = compose_config(f"root={tmp_path}", *SMALL, "evaluation.num_samples=16", "hardware.per_device_batch_size=4")
+    run = runs.read_run(runs.create_run(compose_config(f"root={tmp_path}", *SMALL)))
+    expected = runs.updated_config(run, more)
+    runs.update_config(run, more)
+    assert runs.read_run(run.path).config == expected != run.config
+
+
+def test_a_further_process_of_a_diverged_run_ends_well(second_process, monkeypatch, tmp_path):
+    def diverge(run):
+        raise DivergedError("the loss is not finite")
+
+    monkeypatch.setattr(lifecycle, "_train_and_evaluate", diverge)
+    assert execute(runs.create_run(compose_config(f"root={tmp_path}", *SMALL))) == "done"

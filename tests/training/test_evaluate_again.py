@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from agrae_lab import evaluate, runs
-from agrae_lab.evaluation.benchmarks import base_policy
+from agrae_lab.config import problem_sets
+from agrae_lab.evaluation.benchmarks import _asks_for_help, base_policy, evaluate_policy, trained_policy
 from agrae_lab.lifecycle import execute
 from agrae_lab.runs import RunError
 from agrae_lab.tasks.problems import shipped_file
@@ -147,6 +149,9 @@ def test_other_decoding_is_another_evaluation_beside_the_first(trained_once, tmp
         (["+evaluation.benchmarks.x={task: chess}"], "unknown task 'chess'"),
         (["~evaluation.benchmarks.countdown_test"], "evaluation.benchmarks must name at least one"),
         (["evaluation.at_steps=[1]"], "step 1 .* was not kept in training"),
+        (["~evaluation"], "~evaluation: a whole section. Name one of its keys"),
+        (["hardware=3"], "hardware=3: a whole section. Name one of its keys"),
+        (["evaluation=null"], "evaluation=null: a whole section. Name one of its keys"),
     ],
 )
 def test_what_a_trained_run_cannot_be_asked_is_one_sentence(small_run, words, message, capsys):
@@ -163,9 +168,50 @@ def test_a_run_that_is_not_trained_is_named(tmp_path, capsys):
     run_dir = runs.create_run(compose_config(f"root={tmp_path}", *TINY))
     assert evaluate.main([str(run_dir)]) == 2
     assert "no trained model/ yet. Train the run first" in capsys.readouterr().err
+    assert evaluate.main([str(tmp_path)]) == 2
+    assert f"no trained run under {tmp_path}. Train one: python -m agrae_lab.train" in capsys.readouterr().err
     assert evaluate.main(["evaluation.num_samples=3"]) == 2
     with pytest.raises(RunError, match="is not a run directory"):
         runs.read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "evaluated"),
+    [
+        (KeyboardInterrupt(), "interrupted. The same command resumes", 1),
+        (MemoryError("2 GiB wanted"), "out of memory (2 GiB wanted)", 2),
+        (OSError(28, "No space left on device"), "No space left on device", 2),
+    ],
+)
+def test_an_evaluation_that_stops_says_why_and_leaves_the_later_runs_their_turn(
+    small_run, monkeypatch, capsys, error, sentence, evaluated
+):
+    asked = []
+
+    def stop(run_dir, **unused):
+        asked.append(run_dir)
+        raise error
+
+    monkeypatch.setattr(evaluate, "execute", stop)
+    run = str(small_run().path)
+    assert evaluate.main([run, run]) == 1
+    assert len(asked) == evaluated
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == evaluated
+    assert all(sentence in line for line in lines)
+
+
+def test_a_policy_without_missing_samples_is_not_loaded(small_run):
+    """The main process may have evaluated it and deleted its weights meanwhile."""
+    run = small_run()
+    policy = replace(trained_policy(run), path="/deleted")
+    evaluate_policy(run, policy, problem_sets(run.config), benchmarks=["countdown_test"])
+
+
+def test_a_request_for_help_that_is_gone_or_of_another_launch_asks_for_nothing(tmp_path):
+    assert not _asks_for_help(tmp_path)
+    (tmp_path / ".helpers").write_text("another launch")
+    assert not _asks_for_help(tmp_path)
 
 
 BASE = """

@@ -7,9 +7,10 @@ from safetensors.torch import load_file
 
 from agrae_lab import evaluate, runs
 from agrae_lab.config import ConfigError
-from agrae_lab.evaluation.benchmarks import kept_policy
+from agrae_lab.evaluation.benchmarks import policy_after
 from agrae_lab.lifecycle import execute
-from agrae_lab.runs.evaluated_steps import kept_steps, steps_to_evaluate
+from agrae_lab.runs.evaluated_steps import steps_to_evaluate, steps_to_keep
+from agrae_lab.training.session import resume_policies
 from tests.training.conftest import SMALL, compose_config
 from tests.training.test_interruptions import start, wait_for
 from tests.training.test_runs_end_to_end import metrics
@@ -117,13 +118,37 @@ def test_a_damaged_record_of_a_policy_is_named(tmp_path, text, message):
     record.parent.mkdir(parents=True)
     record.write_text(text)
     with pytest.raises(runs.RunError, match=f"{record} {message}"):
-        kept_policy(run, 2)
+        policy_after(run, 2)
+
+
+def unfinished(root, *, kept):
+    """An interrupted run with evaluation.at_steps=[1,3,last] that has kept the policies of some steps."""
+    run = runs.read_run(runs.create_run(compose_config(f"root={root}", *SMALL, *OFTEN)))
+    for step in kept:
+        model = run.policy_dir(step) / "model"
+        model.mkdir(parents=True)
+        (model / "config.json").write_text("{}")
+    return run
+
+
+def test_a_resumed_run_drops_the_policies_of_steps_that_it_trains_again(tmp_path):
+    run = unfinished(tmp_path, kept=[1, 3])
+    resume_policies(run, 2)
+    assert (run.policy_dir(1) / "model").is_dir()
+    assert not run.policy_dir(3).exists()
+
+
+def test_a_policy_that_an_unfinished_run_did_not_keep_is_refused_before_training_goes_on(tmp_path):
+    run = unfinished(tmp_path, kept=[])
+    resume_policies(run, 0)
+    with pytest.raises(runs.RunError, match=r"the policy after step 1 .* was not kept in training"):
+        resume_policies(run, 2)
 
 
 def test_which_steps_are_asked_for():
     def steps(at_steps):
         config = {"evaluation": {"at_steps": at_steps}, "train": {"num_steps": 10}}
-        return steps_to_evaluate(config), kept_steps(config)
+        return steps_to_evaluate(config), steps_to_keep(config)
 
     assert steps(None) == ([], [])
     assert steps(4) == ([0, 4, 8, 10], [4, 8])

@@ -217,6 +217,21 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(small_run, tmp_path)
     assert execute(run.path) == "diverged"  # final: the same config would end the same way
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train.num_steps=3", "train.validate_every=0"],
+        ["train.num_steps=1", "train.validate_every=1", "train.validate_samples=2"],
+    ],
+)
+def test_an_update_that_ruins_the_weights_ends_the_run_as_diverged(small_run, tmp_path, words):
+    run = small_run("train.learning_rate=1e30", "train.num_minibatches=1", *words, root=tmp_path)
+    assert run.status == "diverged", run.meta["error"]
+    assert "logits are not finite after step 1" in run.meta["error"]
+    assert metrics(run)["step"].tolist() == [1]
+    assert not (run.path / "model").exists()
+
+
 def test_an_estimator_that_changes_nothing_is_warned_of(small_run, tmp_path, caplog):
     # ω is about 0.3, so that min(1, ω/α) = 1: a claim of A-GRAE that trains plain GRPO
     run = small_run("advantage=a_grae_group_only", "advantage.group.alpha=0.01", "train.num_steps=4", root=tmp_path)

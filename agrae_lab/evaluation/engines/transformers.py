@@ -78,9 +78,15 @@ class SeededSampling(LogitsProcessor):
 
 
 def invert(probs_nV: Tensor, uniform_n: Tensor) -> Tensor:
-    """Return [n, 1] tokens: the first whose cumulative probability exceeds the row's number, none of probability 0."""
+    """Return [n, 1] tokens: the first whose cumulative probability exceeds the row's number, none of probability 0.
+
+    Raises:
+        FloatingPointError: a probability is not finite.
+    """
     cumulative_nV = probs_nV.double().cumsum(dim=-1)
     total_n = cumulative_nV[:, -1]
+    if not total_n.isfinite().all():
+        raise FloatingPointError("the model's next-token probabilities are not finite. Check its weights and its dtype")
     target_n = torch.minimum(uniform_n * total_n, torch.nextafter(total_n, torch.zeros_like(total_n)))
     return torch.searchsorted(cumulative_nV, target_n.unsqueeze(1), right=True)
 
