@@ -122,14 +122,15 @@ def _detect_in_file(state: FileState) -> Collapse | None:
 
 
 def _unsolved_collapse(metrics: pd.DataFrame) -> Collapse | None:
-    share_T = (metrics["fully_unsolved"] / metrics["num_prompts"]).to_numpy(dtype=float)
+    counted = metrics.dropna(subset=["fully_unsolved", "num_prompts"])
+    share_T = (counted["fully_unsolved"] / counted["num_prompts"]).to_numpy(dtype=float)
 
     def threshold(before_I: np.ndarray, after_I: np.ndarray) -> np.ndarray:
-        draws = _STEPS * float(metrics["num_prompts"].median())
+        draws = _STEPS * float(counted["num_prompts"].median())
         return np.maximum(_RISE, _ERRORS * _standard_error((before_I + after_I) / 2, draws))
 
     at = _first_change(share_T, threshold, width=_STEPS, left=_STEPS_LEFT)
-    return None if at is None else _measure_collapse(metrics["step"], share_T, at, _STEPS, UNSOLVED, worse=+1)
+    return None if at is None else _measure_collapse(counted["step"], share_T, at, _STEPS, UNSOLVED, worse=+1)
 
 
 def _greedy_collapse(metrics: pd.DataFrame) -> Collapse | None:

@@ -18,7 +18,7 @@ from scipy import special
 from scipy import stats as scipy_stats
 
 from analysis.io.parquet import FrameError
-from analysis.statistics.evaluations import ALL_ABOVE, NO_SPREAD, SEEDS, Evaluations
+from analysis.statistics.evaluations import ALL_ABOVE, NO_SPREAD, ROUNDING, SEEDS, Evaluations
 from analysis.statistics.intervals import LEVEL, Interval, satterthwaite, t_p_value, t_quantile, welch
 from analysis.statistics.passk import pass_at_k
 from analysis.statistics.spread import varies
@@ -87,7 +87,8 @@ def _interquartile_means(scores_DSM: np.ndarray) -> np.ndarray:
 def _share_above(ours_DSM: np.ndarray, theirs_DSM: np.ndarray) -> np.ndarray:
     """Return the share of pairs of runs in which ours is above theirs, over all benchmarks, [D]; ties count half."""
     difference = ours_DSM[:, :, None, :] - theirs_DSM[:, None, :, :]
-    return ((np.sign(difference) + 1) / 2).mean(axis=(1, 2, 3))
+    sign = np.where(np.abs(difference) > ROUNDING, np.sign(difference), 0.0)
+    return ((sign + 1) / 2).mean(axis=(1, 2, 3))
 
 
 def _resample_whole_seeds(

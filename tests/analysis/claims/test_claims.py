@@ -21,6 +21,7 @@ from analysis.claims.verdicts import (
     UNDECIDED,
     Part,
     Verdict,
+    conclude,
     plateau_verdict,
     sign_verdict,
     window_difference,
@@ -399,6 +400,14 @@ def test_a_refuted_claim_asks_for_no_seeds_to_decide_what_is_decided() -> None:
     assert "excludes the claim" in verdict.would_change
 
 
+def test_a_part_of_one_run_decides_nothing_beside_one_of_several() -> None:
+    one = Part("one run", replace(interval(-0.6, -0.4), num_seeds=1), "pp", NOT_SUPPORTED)
+    five = Part("five seeds", replace(interval(-0.2, -0.05), num_seeds=5), "pp", NOT_SUPPORTED)
+    verdict = conclude("C0", "?", [one, five], [], [])
+    assert (verdict.verdict, verdict.deciding) == (NOT_SUPPORTED, five)
+    assert conclude("C0", "?", [one], [], []).deciding == one  # of single runs there is no other
+
+
 def test_several_seeds_speak_of_the_method() -> None:
     plateau = series(1.2, 0.8, 0.78, 0.78, 0.78, 0.78, 0.78, seeds=3, key=1)
     verdict = c8({"grpo": series(1.2, 0.9, 0.6, 0.3, seeds=3), "a_grae": plateau})
@@ -478,6 +487,8 @@ def test_differences_pair_the_same_seeds() -> None:
     assert (apart.num_seeds, apart.method) == (2, "Welch's t over seeds")
     assert apart.estimate == pytest.approx(a.to_numpy().mean() - b.to_numpy().mean())
     assert window_difference(a.iloc[:, :1], other.iloc[:, :1], whole).num_seeds == 1
+    overlapping = b.set_axis([*a.columns[-1:], *other.columns[1:]], axis=1)  # one seed in common allows no pairing
+    assert window_difference(a, overlapping, whole) == apart
 
 
 def test_too_few_steps_leave_the_scope_as_it_is() -> None:
