@@ -124,12 +124,12 @@ def test_c3(negative: tuple, entropy: pd.DataFrame, expected: str) -> None:
 def collapses(**arms: tuple[int, int]) -> pd.DataFrame:
     """Arm → so many collapsed runs of so many."""
     rows = [
-        {"arm": arm, "seed": seed, "status": "done", "steps": 140, "collapsed": seed < collapsed, "step": 84,
-         "sign": "fully unsolved prompts", "before": 0.06, "after": 0.31}
+        {"arm": arm, "seed": seed, "status": "done", "steps": 140, "observable": True, "collapsed": seed < collapsed,
+         "step": 84, "sign": "fully unsolved prompts", "before": 0.06, "after": 0.31}
         for arm, (collapsed, runs) in arms.items()
         for seed in range(runs)
     ]  # fmt: skip
-    columns = ["arm", "seed", "status", "steps", "collapsed", "step", "sign", "before", "after"]
+    columns = ["arm", "seed", "status", "steps", "observable", "collapsed", "step", "sign", "before", "after"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -170,6 +170,13 @@ def test_c4_counts_ended_runs_and_names_what_is_missing() -> None:
     assert verdict.missing == ("a finished run of a_grae_group_only",)
     assert any("no outcome separates" in note for note in verdict.notes)
     check(c4(collapses()), NO_DATA)
+    short = c4(collapses(a_grae_group_only=(0, 13)).assign(observable=False))  # no run is stable for being short
+    assert (short.verdict, short.missing) == (
+        NO_DATA, ("a finished run of negative_dominant", "a longer run of a_grae_group_only")
+    )  # fmt: skip
+    some = c4(collapses(a_grae_group_only=(0, 13)).assign(observable=[False, *[True] * 12]))
+    assert some.parts[0].name.startswith("A-GRAE (group level only): 0 of 12 runs collapsed")
+    assert any(note.startswith("1 ended run left out") for note in some.notes)
     uneven = table.assign(steps=[140, 140, 70])
     assert any("70 to 140 steps" in note for note in c4(uneven).notes)
 

@@ -125,6 +125,9 @@ def test_the_table_names_every_run_and_counts_diverged_ones(tmp_path: Path) -> N
     table = collapse_table(Study("x", "?", runs)).set_index(["arm", "seed"])
     assert table["collapsed"].to_dict() == {("grpo", 0): False, ("grpo", 1): True, ("a_grae", 0): False}
     assert table.loc[("grpo", 1), ["step", "sign", "steps"]].tolist() == [12, DIVERGED, 12]
+    assert table["observable"].all()
+    short = (root.run("hard_focused", steps=14), root.run("easy_focused", steps=15))
+    assert collapse_table(Study("x", "?", short))["observable"].tolist() == [False, True]  # 5 values, then 10
     assert collapse_table(Study("x", "?", ())).empty
 
 
