@@ -35,6 +35,7 @@ from agrae_lab.runs.directory import (
     list_runs,
     read_run,
     run_dir_for,
+    split_words,
     update_config,
     update_meta,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "run_dir_for",
     "same_evaluation",
     "settings",
+    "split_words",
     "training_hash",
     "training_identity",
     "update_config",

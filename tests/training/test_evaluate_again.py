@@ -8,7 +8,7 @@ import time
 import pandas as pd
 import pytest
 
-from agrae_lab import evaluate, runs
+from agrae_lab import evaluate, lifecycle, runs
 from agrae_lab.evaluation.benchmarks import base_policy
 from agrae_lab.lifecycle import execute
 from agrae_lab.runs import RunError
@@ -166,6 +166,21 @@ def test_a_run_that_is_not_trained_is_named(tmp_path, capsys):
     assert evaluate.main(["evaluation.num_samples=3"]) == 2
     with pytest.raises(RunError, match="is not a run directory"):
         runs.read_run(tmp_path)
+
+
+def test_a_run_directory_may_have_an_equals_sign_in_its_name(tmp_path, monkeypatch, capsys):
+    words = ("advantage=positive_dominant", "advantage.group.beta=5")
+    run = runs.read_run(runs.create_run(compose_config(f"root={tmp_path}", *TINY, *words)))
+    assert "=" in run.key
+    monkeypatch.chdir(tmp_path)
+    replaced = []
+    monkeypatch.setattr("os.execv", lambda program, words: replaced.extend(words))
+    with runs.lock(run.path):
+        lifecycle._restart_to_evaluate(run)  # as after training with vLLM
+    monkeypatch.delenv("AGRAE_LOCK")
+    for path in (run.key, replaced[3]):
+        assert evaluate.main([path, "evaluation.num_samples=9"]) == 2
+        assert "no trained model/ yet" in capsys.readouterr().err
 
 
 BASE = """
