@@ -36,6 +36,7 @@ import pyarrow.parquet as pq
 from agrae_lab import runs
 from agrae_lab.config import ConfigError, problem_sets
 from agrae_lab.runs import Run, RunError, number_in, replacing
+from agrae_lab.tasks import fingerprint_problems
 
 ORDERS = ("easy_first", "hard_first")
 Counts = dict[str, tuple[int, int]]  # problem → correct and valid completions
@@ -162,10 +163,10 @@ def summarize(
 
 
 def _shared_problems(sources: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return the training problems of runs, which must be the same.
+    """Return the training problems of runs, which must be the same, and as they were recorded.
 
     Raises:
-        RunError: they differ.
+        RunError: they differ, or have changed since.
         ConfigError: they cannot be read.
     """
     first, *others = sources
@@ -175,7 +176,10 @@ def _shared_problems(sources: Sequence[Run]) -> list[dict[str, Any]]:
             raise RunError(
                 f"{run.path}: its training problems are not those of {first.path}; name runs of the same ones"
             )
-    return problem_sets(first.config)["train"]
+    problems = problem_sets(first.config)["train"]
+    if fingerprint_problems(problems) != fingerprint:
+        raise RunError(f"{first.path}: its training problems have changed since it was trained; bring them back")
+    return problems
 
 
 def _write(rows: Sequence[Mapping[str, Any]], out: Path) -> None:

@@ -117,7 +117,7 @@ def test_one_run_from_the_command_line(tmp_path):
     share, base_share = (f"{100 * part['correct'].mean():.1f} %" for part in (rows, base))
     assert result.stdout.splitlines()[-4:] == [
         "psr seed 0: done",
-        f"Pass@1 on countdown_test: psr {share}, base model {base_share} (16 problems, 8 samples each)",
+        f"Pass@1 on countdown_test, 16 problems: psr {share} (n = 8), base model {base_share} (n = 8)",
         f"run: {run.path}",
         f"next: agrae-lab analyze runs={tmp_path}",
     ]

@@ -40,7 +40,7 @@ MAY_IMPORT = {
         *("agrae_lab.config", "agrae_lab.evaluation.benchmarks", "agrae_lab.lifecycle", "agrae_lab.models"),
         "agrae_lab.runs",
     ),
-    "agrae_lab.difficulty": ("agrae_lab.config", "agrae_lab.runs"),
+    "agrae_lab.difficulty": ("agrae_lab.config", "agrae_lab.runs", "agrae_lab.tasks"),
     "agrae_lab.evaluate": (
         *("agrae_lab.config", "agrae_lab.evaluation.benchmarks", "agrae_lab.lifecycle", "agrae_lab.models"),
         "agrae_lab.runs",

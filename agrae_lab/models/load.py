@@ -179,6 +179,10 @@ def _remedy(name: str) -> str:
     return "Give the directory of a causal or vision-language model, complete and as save_pretrained writes it"
 
 
+_MODEL_SUFFIXES = (".json", ".jinja", ".safetensors", ".bin", ".model", ".tiktoken")
+_VOCABULARIES = ("merges.txt", "vocab.txt")
+
+
 def fingerprint_model(name: str) -> str:
     """Return 12 hex digits of a model directory's configuration, tokenizer and weights; of a Hub model, its commit.
 
@@ -192,7 +196,7 @@ def fingerprint_model(name: str) -> str:
         return str(getattr(load_config(name), "_commit_hash", None) or "unknown")[:12]
     digest = hashlib.sha256()
     for file in sorted(path.glob("*")):
-        if file.suffix in (".json", ".jinja", ".safetensors", ".bin", ".model") and file.name != "training_args.bin":
+        if (file.suffix in _MODEL_SUFFIXES or file.name in _VOCABULARIES) and file.name != "training_args.bin":
             digest.update(file.name.encode())
             with file.open("rb") as handle:
                 while block := handle.read(1 << 20):

@@ -24,7 +24,14 @@ from agrae_lab.runs.files import (
     unreadable_message,
     write_json,
 )
-from agrae_lab.runs.identity import MACHINE_SECTIONS, changed_files, same_evaluation, training_hash, training_identity
+from agrae_lab.runs.identity import (
+    MACHINE_SECTIONS,
+    OBSERVING,
+    changed_files,
+    same_evaluation,
+    training_hash,
+    training_identity,
+)
 from agrae_lab.runs.processes import Layout, is_launched, num_processes, resume_fault, strategy
 
 logger = logging.getLogger(__name__)
@@ -66,8 +73,9 @@ def update_config(run: Run, config: Mapping[str, Any]) -> None:
 
     New evaluations are written unless the run diverged; a done run then becomes pending and is only evaluated. The
     sections of MACHINE_SECTIONS are written together with them, or alone while the run is unfinished: after running out
-    of memory it may resume with a smaller batch per device. While the run is in progress, a change of these sections
-    alone is skipped silently.
+    of memory it may resume with a smaller batch per device. So are, until training has ended, the keys of `train` that
+    change no result (OBSERVING: checkpoints and validations). While the run is in progress, a change of these alone is
+    skipped silently.
 
     Raises:
         RunError: the directory holds another config.
@@ -130,6 +138,10 @@ def _changes(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
     changes = {}
     if run.status not in FINAL_STATUSES:
         changes = {key: config[key] for key in MACHINE_SECTIONS if key in config and run.config.get(key) != config[key]}
+        train, requested = run.config.get("train") or {}, config.get("train") or {}
+        observed = {**train, **{key: requested[key] for key in OBSERVING if key in requested}}
+        if observed != train and not (run.path / "model").is_dir():
+            changes["train"] = observed
     if run.status != "diverged" and not same_evaluation(run.config, config):
         changes |= {key: config[key] for key in (*MACHINE_SECTIONS, *_EVALUATION_SECTIONS) if key in config}
     return changes
@@ -291,8 +303,9 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def list_runs(root: str | Path) -> list[Run]:
-    """Return all runs under a root, sorted by name; [] if there is none."""
-    return [read_run(p.parent) for p in sorted(Path(root).glob("*/seed-*/config.yaml"))]
+    """Return all runs under a root, sorted by name; [] if there is none. A copy such as seed-0.bak is no run."""
+    found = sorted(Path(root).glob("*/seed-*/config.yaml"))
+    return [read_run(path.parent) for path in found if number_in(path.parent) is not None]
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:

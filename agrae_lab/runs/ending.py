@@ -38,14 +38,14 @@ def _accuracies(run: Run) -> Iterator[str]:
     import pyarrow.parquet as pq  # this package loads without it
 
     for benchmark in run.benchmarks():
-        told = []
+        told, num_problems = [], 0
         for name, path in ((run.arm, run.samples_path(benchmark)), ("base model", run.base_samples_path(benchmark))):
             if path is None or not path.is_file():
                 continue
             rows = pq.read_table(path, columns=["problem_id", "decoding", "correct"]).to_pandas()
             sampled = rows[rows["decoding"] == "sample"]
-            told.append(f"{name} {100 * sampled['correct'].fillna(False).astype(float).mean():.1f} %")
             num_problems = sampled["problem_id"].nunique()
-            basis = f"{num_problems} problems, {len(sampled) // max(num_problems, 1)} samples each"
+            share = 100 * sampled["correct"].fillna(False).astype(float).mean()
+            told.append(f"{name} {share:.1f} % (n = {len(sampled) // max(num_problems, 1)})")
         if told:
-            yield f"Pass@1 on {benchmark}: {', '.join(told)} ({basis})"
+            yield f"Pass@1 on {benchmark}, {num_problems} problems: {', '.join(told)}"

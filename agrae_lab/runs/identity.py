@@ -24,7 +24,7 @@ NOT_RESULT_SECTIONS = ("root", "experiment", *MACHINE_SECTIONS)
 DERIVED = ("schema_version", "model_fingerprint", "method", "code")
 
 _NOT_OF_TRAINING = (*NOT_RESULT_SECTIONS, "arm", "world", "evaluation", "schema_version", "method")
-_OBSERVING = ("checkpoint_every", "validate_every", "validate_on", "validate_samples")  # keys of `train`
+OBSERVING = ("checkpoint_every", "validate_every", "validate_on", "validate_samples")  # keys of `train`
 _NOT_OF_TASKS = ("train_file", "on_bad_row")  # data_fingerprints identify the problems
 
 
@@ -64,7 +64,7 @@ def training_identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return everything in a frozen config that decides the trained weights; equal runs have equal identities."""
     identity = {key: value for key, value in config.items() if key not in _NOT_OF_TRAINING}
     if isinstance(train := identity.get("train"), Mapping):
-        identity["train"] = {key: value for key, value in train.items() if key not in _OBSERVING}
+        identity["train"] = {key: value for key, value in train.items() if key not in OBSERVING}
     if isinstance(task := identity.get("task"), Mapping) and "name" in task:
         identity["task"] = _task_identity(str(task["name"]), task)
     if isinstance(advantage := identity.get("advantage"), Mapping):

@@ -52,7 +52,7 @@ class Experiment:
             value = {
                 "schema_version": SCHEMA_VERSION,
                 "name": self.name,
-                "question": self.question,
+                "question": self.question or known.question,
                 "runs": list(dict.fromkeys([*known.runs, *self.runs])),
                 "arms": {**known.arms, **self.arms},
                 **({"comparison": asdict(comparison)} if comparison else {}),

@@ -175,8 +175,8 @@ class AdvantageTrainer(SamplingStages, LossStages, AdvantageStages, GRPOTrainer)
         Record the time, share each group's prompt, seed vLLM by step and round, and advise when out of memory.
         """
         start = time.perf_counter()
-        processes = self.accelerator.process_index, self.accelerator.num_processes
-        stream = sampling_stream(self.args, self._batch.step, *processes, round_number=round_number)
+        process = self.accelerator.process_index
+        stream = sampling_stream(self.args, self._batch.step, process, round_number=round_number)
         advice = advise_when_out_of_memory(sampling_advice(self.args))
         model = self.accelerator.unwrap_model(self.model)
         with stream, advice, shared_prompts(model, self.accelerator):

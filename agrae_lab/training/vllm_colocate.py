@@ -7,6 +7,7 @@ seed: two seeds differ, and a resumed run samples as an uninterrupted one. A ser
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,6 @@ from agrae_lab.evaluation.engines.vllm import keep_weights_unpacked, sampling_ru
 
 if TYPE_CHECKING:
     from trl import GRPOConfig
-
-
-MOST_STEPS = 1_000_000  # of a run: rounds of dynamic sampling have streams beyond those of its steps
 
 
 def colocated_vllm(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -44,7 +42,7 @@ def vllm_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sampling_stream(
-    args: GRPOConfig, step: int, process: int, num_processes: int, *, round_number: int = 1
+    args: GRPOConfig, step: int, process: int, *, round_number: int = 1
 ) -> AbstractContextManager[None]:
     """Return a context in which a colocated vLLM draws a round's completions from a random stream of their own.
 
@@ -52,9 +50,9 @@ def sampling_stream(
     """
     if not (args.use_vllm and args.vllm_mode == "colocate"):
         return nullcontext()
-    stream = step + (round_number - 1) * MOST_STEPS
-    # processes of one tensor-parallel group must sample alike, different groups apart
-    return random_stream(args.seed, stream * num_processes + process // args.vllm_tensor_parallel_size)
+    group = process // args.vllm_tensor_parallel_size  # its processes must sample alike, different groups apart
+    digest = hashlib.sha256(f"{args.seed} {step} {round_number} {group}".encode()).digest()
+    return random_stream(int.from_bytes(digest[:8], "big"))
 
 
 @contextmanager

@@ -89,6 +89,15 @@ def test_a_model_directory_that_is_damaged(tmp_path, damage, reason):
     assert "\n" not in str(told.value)
 
 
+def test_a_fingerprint_is_also_of_the_vocabulary(tmp_path):
+    model, found = shutil.copytree(local_path("nano"), tmp_path / "a"), []
+    for merges in ("a b", "b a"):
+        (model / "merges.txt").write_text(merges)
+        found.append(fingerprint_model(str(model)))
+    (model / "README.txt").write_text("other")
+    assert len({*found, fingerprint_model(str(model))}) == 2
+
+
 def test_a_fingerprint_ignores_the_paths_of_the_training_that_wrote_the_weights(tmp_path):
     """The same weights under two roots are one model: an evaluation of one is an evaluation of the other."""
     shutil.copytree(local_path("nano"), tmp_path / "a")

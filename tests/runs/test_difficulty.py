@@ -122,6 +122,9 @@ def test_what_cannot_be_chosen_from_is_refused(tmp_path, capsys):
         assert sentence in error
         assert error.startswith("agrae_lab: ")
         assert error.count("\n") == 1
+    fewer.write_text(fewer.read_text().replace('"target": 1', '"target": 5'))
+    assert main([str(other.path), f"out={tmp_path}/x.jsonl"]) == 2
+    assert "its training problems have changed since it was trained" in capsys.readouterr().err
     assert not (tmp_path / "x.jsonl").exists()
 
 

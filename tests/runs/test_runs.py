@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,17 @@ def test_creating_again_changes_how_an_unfinished_run_goes_on_and_nothing_else(t
     (path / "config.yaml").write_text(before.replace("x: 1", "x: 2"))
     with pytest.raises(RunError, match="belongs to another configuration"):
         runs.create_run(config(tmp_path))
+
+
+def test_an_unfinished_run_takes_other_checkpoints_and_validations(tmp_path):
+    """So that one that is killed before its first checkpoint can get more of them."""
+    before, now = ({"x": 1, "checkpoint_every": every, "validate_every": every} for every in (50, 2))
+    path = runs.create_run(config(tmp_path, train=before))
+    assert runs.create_run(config(tmp_path, train=now)) == path
+    assert runs.read_run(path).config["train"] == now
+    (path / "model").mkdir()  # training is over
+    runs.create_run(config(tmp_path, train=before))
+    assert runs.read_run(path).config["train"] == now
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1", "model_fingerprint: x", "task: 3\nadvantage: {base: 7}", "\x00"])
@@ -99,6 +111,18 @@ def test_a_manifest_keeps_the_runs_of_earlier_launches(tmp_path):
     Experiment("e", "Q?", ("a/seed-0", "a/seed-1")).write(tmp_path)
     (experiment,) = runs.list_experiments(tmp_path)
     assert experiment.runs == ("a/seed-0", "b/seed-0", "a/seed-1")
+
+
+def test_a_launch_without_a_question_keeps_the_known_one(tmp_path):
+    for question in ("Why?", ""):
+        path = Experiment("x", question, ()).write(tmp_path)
+    assert Experiment.read(path).question == "Why?"
+
+
+def test_a_copy_of_a_run_is_no_further_seed(tmp_path):
+    run_dir = runs.create_run(config(tmp_path))
+    shutil.copytree(run_dir, run_dir.with_name(f"{run_dir.name}.bak"))
+    assert [run.path for run in runs.list_runs(tmp_path)] == [run_dir]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -72,12 +73,25 @@ def test_processes_that_share_a_copy_of_the_model_draw_from_one_stream(tmp_path)
     assert (args.use_vllm, args.vllm_mode, args.vllm_tensor_parallel_size) == (True, "colocate", 2)
 
     def drawn(process):
-        with sampling_stream(args, 3, process, 4):
+        with sampling_stream(args, 3, process):
             return torch.rand(3).tolist()
 
     assert drawn(0) == drawn(1)
     assert drawn(2) == drawn(3)
     assert drawn(0) != drawn(2)
+
+
+def test_no_two_draws_share_a_stream(tmp_path):
+    """Also not those of other training seeds, rounds of dynamic sampling and processes."""
+    args = trl_config(config_of(tmp_path), tmp_path)
+
+    def drawn(seed, step, round_number, process):
+        args.seed = seed
+        with sampling_stream(args, step, process, round_number=round_number):
+            return torch.randint(2**62, ()).item()
+
+    streams = [drawn(*names) for names in product(range(9), range(1, 9), (1, 2), range(2))]
+    assert len(set(streams)) == len(streams)
 
 
 def test_a_model_is_not_spread_over_processes_that_do_not_divide(tmp_path):

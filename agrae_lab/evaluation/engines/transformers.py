@@ -221,11 +221,11 @@ def _prefill_images(model: Any, distinct: Inputs, row_of_n: Tensor) -> DynamicCa
 
 
 @contextmanager
-def random_stream(seed: int, stream: int) -> Iterator[None]:
+def random_stream(seed: int) -> Iterator[None]:
     """Run the block under its own random state, and restore torch's afterwards."""
     devices = list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed * 1_000_003 + stream)
+        torch.manual_seed(seed)
         yield
 
 

@@ -35,6 +35,8 @@ class ImageFile:
     def __str__(self) -> str:
         return self.sha256
 
+    __repr__ = __str__  # that of a list of images is made of theirs
+
 
 def check_image(path: Path) -> ImageFile:
     """Return the image file at `path` if load_image can load it. An unchanged file is read once.
