@@ -47,7 +47,7 @@ from agrae_lab.runs import Experiment, RunError, replacing
 from analysis import audit, figures, simulation, tables
 from analysis.arguments import SIMULATION_KEYS, Request, UsageError, formats, parse, read_words
 from analysis.claims import judge
-from analysis.estimates.answers import answers
+from analysis.estimates.answers import answers, too_few_samples
 from analysis.estimates.control_gains import control_gains
 from analysis.estimates.passk_curves import LEFT_OUT, collect
 from analysis.io.gaps import gap_sentences
@@ -158,6 +158,7 @@ def evaluate(study: Study) -> Result:
             result.refused.append(f"Pass@k on {benchmark}: {error}")
             continue
         if evaluations is not None:
+            result.unanswered += filter(None, [too_few_samples(evaluations, study.comparison)])
             result.notes += evaluations.notes
             result.refused += [note for note in evaluations.notes if LEFT_OUT in note]
     with suppress(FrameError):  # named above, with its benchmark

@@ -85,6 +85,8 @@ def _answers(study: Study) -> list[Answer]:
         evaluations = collect(study, benchmark)
         if evaluations is None or study.reference not in evaluations.correct:
             continue
+        if too_few_samples(evaluations, study.comparison):
+            continue
         for arm in candidates(evaluations, study.comparison):
             found.append(_answer(evaluations, arm, study.comparison))
     return found
@@ -105,6 +107,15 @@ def without_answer(study: Study, found: Sequence[Answer]) -> list[str]:
                 "configurations here, none of them alone under the same settings."
             )
     return sentences
+
+
+def too_few_samples(evaluations: Evaluations, comparison: Comparison) -> str:
+    """Return a sentence if every k of the question exceeds n, so that a benchmark has no answer; "" otherwise."""
+    n = evaluations.num_samples
+    if question_ks(n, comparison):
+        return ""
+    k = min(comparison.ks)
+    return f"No answer on {evaluations.benchmark}: Pass@{k} needs {k} samples of each problem, and there are {n}."
 
 
 def candidates(evaluations: Evaluations, comparison: Comparison) -> list[str]:

@@ -35,6 +35,7 @@ class Result:
     verdicts: list[Verdict] = field(default_factory=list)
     passk: Layout | None = None  # Pass@k of every arm; None without an evaluation
     answers: list[Answer] = field(default_factory=list)  # to the study's own question
+    unanswered: list[str] = field(default_factory=list)  # a sentence for each benchmark that can give no answer
     control_gains: list[ControlGain] = field(default_factory=list)  # gains over the base, beside those of controls
     figures: list[Rendered] = field(default_factory=list)
     tables: list[Rendered] = field(default_factory=list)
