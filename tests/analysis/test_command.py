@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from analysis_lab import ARMS, BENCHMARK, EXPERIMENTS, samples_frame
 
-from agrae_lab.runs import list_experiments, list_runs
+from agrae_lab.runs import Experiment, list_experiments, list_runs
 from analysis import __main__ as command
 from analysis import figures, pareto, tables
 from analysis.__main__ import main
@@ -253,6 +253,16 @@ def test_unfinished_and_missing_runs_are_named(new_root: Callable, tmp_path: Pat
         assert "easy_focused-00000000/seed-0 has not started" in text
     assert "no data: needs a finished run of a_grae" in summary
     assert re.search(r"The paper's claims: .*C8 no data", printed)
+
+
+def test_an_experiment_without_a_started_run_has_a_report(new_root: Callable, tmp_path: Path, no_figures: None) -> None:
+    root = new_root(num_problems=8, num_samples=4, num_steps=3)
+    key = "grpo-00000000/seed-0"
+    Experiment("launched", "Which is better?", (key,)).write(root.path)
+    assert main([f"runs={root.path}", f"out={tmp_path / 'out'}"]) == 0
+    page = (tmp_path / "out/launched/report.html").read_text()
+    assert f"{key} has not started" in page
+    assert "<h2>Reproduce</h2>" not in page
 
 
 def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_path: Path, capsys, monkeypatch) -> None:
