@@ -66,8 +66,8 @@ class Answer:
         return all(one.interval.scope != CHECKPOINTS for one in self.differences)
 
 
-def answers(study: Study) -> list[Answer]:
-    """Return the answers of a study, by benchmark and in display order of the candidates.
+def answers(study: Study, benchmarks: Sequence[str] | None = None) -> list[Answer]:
+    """Return the answers of a study on some benchmarks (all by default), in display order of the candidates.
 
     If the reference has several configurations, each candidate is compared with it under every setting that both have.
 
@@ -75,13 +75,14 @@ def answers(study: Study) -> list[Answer]:
         FrameError: an evaluation cannot be read, or two of them cannot be compared.
     """
     if study.reference not in study.in_several_configurations:
-        return _answers(study)
-    return [replace(one, setting=name) for name, part in by_setting(study).items() for one in _answers(part)]
+        return _answers(study, benchmarks)
+    parts = by_setting(study).items()
+    return [replace(one, setting=name) for name, part in parts for one in _answers(part, benchmarks)]
 
 
-def _answers(study: Study) -> list[Answer]:
+def _answers(study: Study, benchmarks: Sequence[str] | None) -> list[Answer]:
     found = []
-    for benchmark in study.benchmarks:
+    for benchmark in study.benchmarks if benchmarks is None else benchmarks:
         evaluations = collect(study, benchmark)
         if evaluations is None or study.reference not in evaluations.correct:
             continue

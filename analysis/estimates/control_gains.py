@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +58,10 @@ def control_arms(study: Study) -> list[str]:
     return sort_arms([arm for arm, runs in study.arms.items() if is_control(runs[0].config)])
 
 
-def control_gains(study: Study) -> list[ControlGain]:
+def control_gains(study: Study, benchmarks: Sequence[str] | None = None) -> list[ControlGain]:
     """Return the gains over the base model of arms that are no controls, each beside the nearest control.
+
+    benchmarks: those that count (all by default).
 
     A gain is one if its interval is above 0. Without a control, or without the base model's evaluation, there is none.
 
@@ -68,7 +70,8 @@ def control_gains(study: Study) -> list[ControlGain]:
     """
     named = control_arms(study)
     found: list[ControlGain] = []
-    for benchmark in study.benchmarks if named else ():
+    benchmarks = study.benchmarks if benchmarks is None else benchmarks
+    for benchmark in benchmarks if named else ():
         evaluations = collect(study, benchmark)
         if evaluations is None or BASE not in evaluations.correct:
             continue

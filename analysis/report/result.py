@@ -19,6 +19,7 @@ from analysis.statistics.intervals import LEVEL
 LEAD_FIGURES = ("gain", "settings")  # the first that was drawn: the second if the reference has several settings
 LEAD_TABLE = "table_answer"
 NOT_EVALUATED = "No data yet: no run has been evaluated."
+NOT_COMPARABLE = "the evaluations cannot be compared (see the refused data)."
 NO_ANSWER = "No answer yet: the reference and a candidate have not both been evaluated."
 UNFINISHED = (
     "Unfinished runs: no verdict uses them (C4 alone counts diverged runs), and a mean only where its arm has no "

@@ -21,8 +21,9 @@ from analysis.__main__ import main
 from analysis.arguments import parse
 from analysis.claims import judge
 from analysis.claims.verdicts import RULE, format_interval
-from analysis.io.study import View, load_study
+from analysis.io.study import Study, View, load_study
 from analysis.presentation.render import FIGURE_ENDINGS, TABLE_ENDINGS
+from analysis.report.headline import headline
 from analysis.report.result import Result, multiplicity
 
 
@@ -283,7 +284,24 @@ def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_pat
         assert "their problem sets differ (12 problems in" in text
     assert not (folder / "passk.svg").exists()
     assert (folder / "entropy.svg").exists()
-    assert "No data yet" in summary
+    assert "No data: the evaluations cannot be compared" in summary
+    assert f"No answer on {BENCHMARK}: the evaluations cannot be compared" in summary
+
+
+def test_a_benchmark_that_cannot_be_compared_leaves_the_others_their_answer(new_root: Callable) -> None:
+    root = new_root(num_problems=8, num_samples=8, num_steps=12)
+    runs = [root.run("grpo"), root.run("a_grae")]
+    for run in runs:
+        root.samples(run.arm, 0, run.path / "eval/other-1234abcd/samples.parquet")
+        root.num_samples = 4
+    result = command.evaluate(Study("x", "?", tuple(runs)))
+    assert [answer.benchmark for answer in result.answers] == [BENCHMARK]
+    assert headline(result)[1:] == ["No answer on other: the evaluations cannot be compared (see the refused data)."]
+    assert result.refused[-1].startswith("Pass@k on other: ")
+    by_claim = {verdict.claim: verdict for verdict in result.verdicts}
+    assert by_claim["C8"].parts
+    assert by_claim["C1"].parts
+    assert "other: not judged, its evaluations cannot be compared" in by_claim["C1"].notes
 
 
 def test_diverged_runs_are_said_to_be_an_outcome(new_root: Callable, tmp_path: Path, no_figures: None) -> None:
