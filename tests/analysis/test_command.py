@@ -167,6 +167,20 @@ def test_runs_of_no_experiment_are_compared_with_each_other(demo_root, tmp_path:
     assert set(everything.runs) == {run.key for run in list_runs(demo_root.path)}
 
 
+def test_a_broken_config_in_a_root_without_experiments_is_named_and_the_rest_is_done(new_root: Callable) -> None:
+    root = new_root(num_problems=4, num_samples=4, num_steps=3)
+    run = root.run("grpo")
+    broken, copied = root.path / "a_grae-00000000/seed-0", root.path / "a_grae-00000000/seed-0-copy"
+    for path in (broken, copied):
+        path.mkdir(parents=True)
+        (path / "config.yaml").write_text("{")
+    (everything,) = parse({"runs": str(root.path)}).experiments
+    study = load_study(root.path, everything)
+    assert [one.key for one in study.runs] == [run.key]
+    (sentence,) = study.refused
+    assert f"{broken}/config.yaml" in sentence
+
+
 def test_a_root_without_runs_and_an_unknown_experiment(demo_root, tmp_path: Path, capsys) -> None:
     assert main([f"runs={tmp_path}"]) == 2
     assert "it holds no runs and lists no experiments" in capsys.readouterr().err
