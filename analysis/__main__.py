@@ -103,7 +103,7 @@ def report(request: Request, *, num_workers: int) -> int:
         write(result, done["completions", result.study.name, ""], request.out / result.study.name)
     request.out.mkdir(parents=True, exist_ok=True)
     with replacing(request.out / "summary.md") as path:
-        path.write_text("\n".join(map(summary, judged)))
+        path.write_text("\n".join(map(summary, judged)), encoding="utf-8")
     terminal.show(results, judged, request.out)
     return 1 if any(result.refused for result in (*results, *judged)) else 0
 
