@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from analysis.estimates.answers import BETTER, question_ks, word_of
 from analysis.estimates.passk_curves import collect
 from analysis.io.study import BASE, Study
@@ -88,7 +90,7 @@ def control_gains(study: Study, benchmarks: Sequence[str] | None = None) -> list
                 passed = tuple(control for control in controls if word_of(beyond[control], smallest) == BETTER)
                 left = [control for control in controls if control not in passed] or controls
                 near = [control for control in left if has_gain[control, k]] or left
-                nearest = min(near, key=lambda control: beyond[control].lo)
+                nearest = nearest_control(near, beyond)
                 found.append(
                     ControlGain(
                         *(benchmark, arm, k, nearest, own[nearest][k], has_gain[nearest, k], beyond[nearest]),
@@ -97,6 +99,11 @@ def control_gains(study: Study, benchmarks: Sequence[str] | None = None) -> list
                     )
                 )
     return found
+
+
+def nearest_control(controls: Sequence[str], beyond: Mapping[str, Interval]) -> str:
+    """Return the control with the lowest bound of the difference; one without a bound comes after all others."""
+    return min(controls, key=lambda control: (np.isnan(beyond[control].lo), beyond[control].lo))
 
 
 def _differences(evaluations: Evaluations, arm: str, other: str, ks: list[int]) -> dict[int, Interval]:
