@@ -50,6 +50,8 @@ def seed_scores(evaluations: Sequence[Evaluations], arm: str, k: int) -> tuple[n
 def interquartile_mean(scores_SM: np.ndarray, *, rng: np.random.Generator) -> Interval:
     """Return the mean of the middle half of all seed × benchmark cells (Agarwal et al. 2021, arXiv 2108.13264).
 
+    Of fewer than four cells it is the mean.
+
     Raises:
         FrameError: one seed.
     """
