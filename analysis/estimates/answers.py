@@ -93,12 +93,15 @@ def _answers(study: Study, benchmarks: Sequence[str] | None) -> list[Answer]:
     return found
 
 
-def without_answer(study: Study, found: Sequence[Answer]) -> list[str]:
-    """Return a sentence for the reference or candidate that the answers found lack."""
+def without_answer(study: Study, found: Sequence[Answer], *, complete: bool) -> list[str]:
+    """Return a sentence for the reference or candidate that the answers found lack.
+
+    complete: every benchmark can give an answer; if not, one that lacks may be the benchmark's.
+    """
     named = (study.reference, *study.comparison.candidates)
     wanting = [arm for arm in named if arm != BASE and not any(run.arm == arm for run in study.runs)]
     sentences = [f"No comparison with {label(arm)}, which has no run here." for arm in wanting]
-    if study.reference in study.in_several_configurations:
+    if complete and study.reference in study.in_several_configurations:
         evaluated = dict.fromkeys(run.arm for run in study.runs if run.benchmarks() and run.arm != study.reference)
         chosen = [arm for arm in evaluated if arm in (study.comparison.candidates or evaluated)]
         lacking = [label(arm) for arm in chosen if not any(is_configuration(one.arm, arm) for one in found)]
