@@ -76,8 +76,8 @@ def parse(arguments: Sequence[str]) -> tuple[list[Path], Path, Choice]:
     Raises:
         ValueError: no run, no file, an unknown word, or a value out of bounds.
     """
-    paths = [Path(word) for word in arguments if "=" not in word]
-    words = dict(word.split("=", 1) for word in arguments if "=" in word)
+    paths, settings = runs.split_words(arguments)
+    words = {key: value for key, _, value in (word.partition("=") for word in settings)}
     known = ("out", "low", "high", "until", "order")
     if strange := sorted(words.keys() - set(known)):
         raise ValueError(f"{strange[0]}={words[strange[0]]}: there is no such word; choose from {', '.join(known)}")
@@ -95,7 +95,11 @@ def parse(arguments: Sequence[str]) -> tuple[list[Path], Path, Choice]:
         )
     if until is not None and not (until.isdecimal() and int(until) > 0):
         raise ValueError(f"until={until}: must be the number of a step, from 1")
-    return paths, Path(words["out"]), Choice(low, high, None if until is None else int(until), order)
+    return (
+        [Path(path) for path in paths],
+        Path(words["out"]),
+        Choice(low, high, None if until is None else int(until), order),
+    )
 
 
 def _share(name: str, text: str) -> float:

@@ -58,8 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     arguments = take_json_flag(arguments)
     if runs.has_inherited_lock():
         _restore_process()
-    words = [word for word in arguments if "=" in word or word.startswith("~")]
-    paths = [word for word in arguments if word not in words]
+    paths, words = runs.split_words(arguments)
     if not paths:
         print("agrae_lab: no run is named. python -m agrae_lab.evaluate RUN… [KEY=VALUE…]; see --help", file=sys.stderr)
         return 2

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agrae_lab.runs import Run, RunError, read_run
+from agrae_lab.runs import Run, RunError, read_run, split_words
 from agrae_lab.runs.suggestions import close_match
 from agrae_lab.training.tracking import make_mirror
 
@@ -26,8 +26,8 @@ def push(words: Sequence[str]) -> int:
     Raises:
         RunError: a bad word or run; nothing is sent.
     """
-    places = [word for word in words if "=" not in word or "/" in word.partition("=")[0]]  # a run's folder may have =
-    settings = dict(word.split("=", 1) for word in words if word not in places)
+    places, given = split_words(words)
+    settings = {key: value for key, _, value in (word.partition("=") for word in given)}
     for key in settings:
         if key not in KEYS:
             raise RunError(f"{key}: not a key of this command; {close_match(key, KEYS) or 'it has ' + ', '.join(KEYS)}")

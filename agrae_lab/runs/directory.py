@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -292,6 +293,16 @@ def _read_config(path: Path) -> dict[str, Any]:
 def list_runs(root: str | Path) -> list[Run]:
     """Return all runs under a root, sorted by name; [] if there is none."""
     return [read_run(p.parent) for p in sorted(Path(root).glob("*/seed-*/config.yaml"))]
+
+
+def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the paths and the settings (key=value, or ~key) among the words of a command, each in their order.
+
+    A word with "=" is a path if there is such a directory: the name of a run's may have one, as grpo+beta=0.5-1a2b3c4d.
+    """
+    # os.path, since Path.is_dir raises on a word that is too long for a name
+    settings = [w for w in words if ("=" in w or w.startswith("~")) and not os.path.isdir(w)]  # noqa: PTH112
+    return [word for word in words if word not in settings], settings
 
 
 def update_meta(path: Path, **changes: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def c5(evaluations: Sequence[Evaluations], correct_share: Series, reference: str
 
     Parts over time, on the share of a batch's completions that are correct: Easy − GRPO and Easy − Hard, mean over the
     first third of the run, > 0; Hard − GRPO and Hard − Easy, mean over the last quarter, > 0. Arms with the same seed
-    number see the same prompts at the same step, so differences are paired by step.
+    number are paired by step: they see the same prompts there, unless the policy chooses them (dynamic sampling).
     Parts by difficulty, at k = 1: Hard − Easy on the hard test > 0; Easy − Hard on the easy test > 0. The tests are the
     benchmarks with the base model's lowest and highest Pass@1; a single benchmark is halved by the base's success rate
     (with ties, as evenly as possible). This choice does not bias the differences, which use no samples of the base.

@@ -21,16 +21,19 @@ _ARM, _STEADY = "negative_dominant", "a_grae_group_only"
 def c4(collapses: pd.DataFrame) -> Verdict:
     """Judge: Negative-Dominant is unstable, A-GRAE's group level is not.
 
-    Collapses are defined in statistics/collapse.py and counted over ended runs (done or diverged). Parts: the share of
-    Negative-Dominant's runs that collapse > UNSTABLE; that share minus the group level's > 0; the group level's share
-    < STABLE (not supported if its interval is above UNSTABLE). All intervals are exact: Clopper and Pearson's for
-    shares, the inverted test of Barnard for the difference. The paper's own counts, 3 of 10 against 0 of 10, support
-    the first part and leave the others undecided: 7–65 %, −4 to 65 pp, 0–31 %.
+    Collapses are defined in statistics/collapse.py and counted over ended runs (done or diverged) in which one could be
+    seen: runs too short for the rule are left out. Parts: the share of Negative-Dominant's runs that collapse
+    > UNSTABLE; that share minus the group level's > 0; the group level's share < STABLE (not supported if its interval
+    is above UNSTABLE). All intervals are exact: Clopper and Pearson's for shares, the inverted test of Barnard for the
+    difference. The paper's own counts, 3 of 10 against 0 of 10, support the first part and leave the others undecided:
+    7–65 %, −4 to 65 pp, 0–31 %.
     """
     title = "Negative-Dominant is unstable, A-GRAE's group level is not"
-    ended = collapses[collapses["status"].isin(FINAL_STATUSES)]
-    counts = {arm: _count(ended, arm) for arm in (_ARM, _STEADY)}
-    missing = [f"a finished run of {arm}" for arm, (_, runs) in counts.items() if not runs]
+    ended = collapses[collapses["status"].isin(FINAL_STATUSES) & collapses["arm"].isin([_ARM, _STEADY])]
+    judged = ended[ended["observable"].astype(bool)]
+    counts = {arm: _count(judged, arm) for arm in (_ARM, _STEADY)}
+    longer = {arm: f"a longer run of {arm}" for arm in ended["arm"]}
+    missing = [longer.get(arm, f"a finished run of {arm}") for arm, (_, runs) in counts.items() if not runs]
     parts = []
     if counts[_ARM][1]:
         share = share_interval(*counts[_ARM])
@@ -46,11 +49,12 @@ def c4(collapses: pd.DataFrame) -> Verdict:
         share = share_interval(*counts[_STEADY])
         name = f"{_collapsed(_STEADY, counts)}, claimed < {100 * STABLE:.0f} %"
         parts.append(Part(name, share, "%", _stability_verdict(share), _runs(share)))
-    return conclude("C4", title, parts, missing, _notes(ended, counts) if parts else ())
+    notes = _notes(judged, counts, num_short=len(ended) - len(judged)) if parts else ()
+    return conclude("C4", title, parts, missing, notes)
 
 
-def _count(ended: pd.DataFrame, arm: str) -> tuple[int, int]:
-    runs = ended[ended["arm"] == arm]
+def _count(judged: pd.DataFrame, arm: str) -> tuple[int, int]:
+    runs = judged[judged["arm"] == arm]
     return int(runs["collapsed"].sum()), len(runs)
 
 
@@ -69,9 +73,12 @@ def _stability_verdict(share: Interval) -> str:
     return NOT_SUPPORTED if share.lo > UNSTABLE else UNDECIDED
 
 
-def _notes(ended: pd.DataFrame, counts: dict[str, tuple[int, int]]) -> list[str]:
+def _notes(judged: pd.DataFrame, counts: dict[str, tuple[int, int]], *, num_short: int) -> list[str]:
     notes = [RULE]
-    judged = ended[ended["arm"].isin([_ARM, _STEADY])]
+    if num_short:
+        notes.append(
+            f"{num_short} ended run{'s' * (num_short != 1)} left out: too few steps recorded to see a collapse"
+        )
     for run in judged[judged["collapsed"]].to_dict("records"):
         shares = f"{run['sign']} {100 * run['before']:.1f} % → {100 * run['after']:.1f} %"
         sign = DIVERGED if run["sign"] == DIVERGED else shares

@@ -93,12 +93,14 @@ class Verdict:
 
     @property
     def deciding(self) -> Part | None:
-        """The first part with the claim's verdict; without one, the first part.
+        """The first part with the claim's verdict, of those over several seeds; without one, the first part.
 
         For a claim with verdict ONE_SEED: the first part that is not supported, else the first that is undecided.
         """
-        wanted = [self.verdict] if self.verdict != ONE_SEED else [NOT_SUPPORTED, UNDECIDED]
-        found = [part for word in wanted for part in self.parts if part.verdict == word]
+        only_single_runs = self.verdict == ONE_SEED
+        wanted = [NOT_SUPPORTED, UNDECIDED] if only_single_runs else [self.verdict]
+        parts = [part for part in self.parts if only_single_runs or not part.one_run]
+        found = [part for word in wanted for part in parts if part.verdict == word]
         return next(iter([*found, *self.parts]), None)
 
     @property
@@ -219,12 +221,12 @@ def plateau_verdict(interval: Interval, margin: float) -> str:
 
 
 def window_difference(a: pd.DataFrame, b: pd.DataFrame, windows: Sequence[Window]) -> Interval:
-    """Return window_interval of a − b at their common steps: paired by common seeds, else Welch's.
+    """Return window_interval of a − b at their common steps: paired by common seeds, Welch's without two of them.
 
-    Without common seeds, and with one seed on a side: the first seed of each, which describes those two runs.
+    With one seed on a side: their common seed, else the first of each, which describes those two runs.
     """
     shared = a.columns.intersection(b.columns)
-    if shared.empty and min(a.shape[1], b.shape[1]) > 1:
+    if len(shared) < 2 and min(a.shape[1], b.shape[1]) > 1:
         steps = a.dropna().index.intersection(b.dropna().index)
         return _over_seeds([a.loc[steps], -b.loc[steps]], windows)
     if shared.empty:

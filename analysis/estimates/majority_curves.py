@@ -119,8 +119,9 @@ def _score_indices(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _sample_paths(study: Study, evaluations: Evaluations, arm: str) -> list[Path]:
     """Return the files of an arm's samples, by seed."""
     benchmark = evaluations.benchmark
-    if arm == BASE:
-        return base_sample_paths(study.runs, benchmark)
+    if arm == BASE:  # that of the evaluated runs: others may name another evaluation of it
+        evaluated = [run for name, seeds in evaluations.seeds.items() for run in study.arms[name] if run.seed in seeds]
+        return base_sample_paths(evaluated, benchmark)
     runs = {run.seed: run for run in study.arms[arm]}
     return [runs[seed].samples_path(benchmark) for seed in evaluations.seeds[arm]]
 

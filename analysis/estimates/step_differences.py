@@ -50,14 +50,19 @@ def _finished(runs: tuple[Run, ...]) -> dict[int, Run]:
 
 
 def _alike(ours: Run, theirs: Run) -> bool:
-    """Return True if both runs, which have the same seed, draw the same prompts at every step."""
+    """Return True if both runs, which have the same seed, draw the same prompts at every step.
+
+    With dynamic sampling or a skip window the prompts depend on the policy.
+    """
 
     def source(run: Run) -> tuple[Any, ...]:
         config = run.config
         fingerprint = config.get("data_fingerprints", {}).get("train")
         return config.get("task"), fingerprint, config["train"].get("num_prompts")
 
-    return source(ours) == source(theirs)
+    trains = (ours.config["train"], theirs.config["train"])
+    drawn_by_policy = any((t.get("sampling_rounds") or 1) > 1 or (t.get("skip_window") or 0) > 0 for t in trains)
+    return not drawn_by_policy and source(ours) == source(theirs)
 
 
 def _blocks(differences_TS: pd.DataFrame) -> Iterator[dict[str, Any]]:

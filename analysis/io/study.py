@@ -55,7 +55,7 @@ class Study:
     @property
     def models(self) -> list[str]:
         """Names of the models that the runs start from."""
-        return sorted({model_name(run) for run in self.runs})
+        return sorted(set(_model_names(self.runs).values()))
 
     @cached_property
     def arms(self) -> dict[str, tuple[Run, ...]]:
@@ -149,9 +149,25 @@ def _check_config(run: Run) -> None:
         raise FrameError(f"{run.path / 'config.yaml'}: the keys {', '.join(missing)} are missing; {REMEDY}")
 
 
-def model_name(run: Run) -> str:
-    """Return the display name of a run's start model: the last part of its path or hub name."""
-    return Path(str(run.config.get("model", {}).get("path", "unknown"))).name
+def _model_names(runs: Sequence[Run]) -> dict[str, str]:
+    """Return model.path → display name: as many last parts of the path as tell the models apart.
+
+    Paths whose files have the same fingerprint hold one model, that of the first.
+    """
+    contents: dict[str, str] = {}  # a run that has not loaded its model has no fingerprint
+    for run in runs:
+        contents[_model_path(run)] = run.meta.get("model_fingerprint") or contents.get(_model_path(run), "")
+    first: dict[str, Path] = {}
+    for path, content in contents.items():
+        first.setdefault(content or path, Path(path))
+    lengths = range(1, 1 + max((len(path.parts) for path in first.values()), default=1))
+    shortened = ({model: str(Path(*path.parts[-length:])) for model, path in first.items()} for length in lengths)
+    names = next(names for names in shortened if len(set(names.values())) == len(names))
+    return {path: names[content or path] for path, content in contents.items()}
+
+
+def _model_path(run: Run) -> str:
+    return str(run.config.get("model", {}).get("path", "unknown"))
 
 
 def reward_name(run: Run) -> str:
@@ -166,9 +182,10 @@ def has_binary_rewards(run: Run) -> bool:
 
 def split_by_model(study: Study) -> list[Study]:
     """Return one study per start model: Pass@k of different models is neither pooled nor compared."""
+    names = _model_names(study.runs)
     if len(study.models) < 2:
         return [study]
-    chosen = {model: tuple(run for run in study.runs if model_name(run) == model) for model in study.models}
+    chosen = {model: tuple(run for run in study.runs if names[_model_path(run)] == model) for model in study.models}
     return [replace(study, name=f"{study.name}/{model}", runs=runs) for model, runs in chosen.items()]
 
 
@@ -204,8 +221,15 @@ def at_step(study: Study, step: int) -> Study:
 
 
 def merge_studies(studies: Sequence[Study], *, name: str, question: str) -> Study:
-    """Return one study with the runs of several, each once; its reference is theirs if all have the same."""
-    runs = {run.path: run for study in studies for run in study.runs}
+    """Return one study with the runs of several, each once; its reference is theirs if all have the same.
+
+    A run that studies give to arms of different names is in the arm that its own config names.
+    """
+    runs: dict[Path, Run] = {}
+    for run in (run for study in studies for run in study.runs):
+        known = runs.setdefault(run.path, run)
+        if known.arm != run.arm:
+            runs[run.path] = read_run(run.path)
     not_started = dict.fromkeys(sentence for study in studies for sentence in study.not_started)
     refused = dict.fromkeys(sentence for study in studies for sentence in study.refused)
     references = {study.reference for study in studies}

@@ -95,9 +95,10 @@ def detect(metrics: pd.DataFrame) -> Collapse | None:
 
 
 def collapse_table(study: Study) -> pd.DataFrame:
-    """Return one row per run of a study: arm, seed, status, steps, collapsed, step, sign, before, after.
+    """Return one row per run of a study: arm, seed, status, steps, observable, collapsed, step, sign, before, after.
 
     A diverged run counts as collapsed: with sign DIVERGED at its last recorded step, unless the rule finds a step.
+    Of a run that is not observable nothing is known: it has too few steps and validations for the rule.
 
     Raises:
         FrameError: a run's metrics cannot be read.
@@ -111,9 +112,19 @@ def collapse_table(study: Study) -> pd.DataFrame:
                 found = Collapse(int(metrics["step"].max()) if len(metrics) else 0, DIVERGED, np.nan, np.nan)
             event = vars(found) if found else {"step": pd.NA, "sign": "", "before": np.nan, "after": np.nan}
             identity = {"arm": arm, "seed": run.seed, "status": run.status, "steps": len(metrics)}
-            rows.append({**identity, "collapsed": found is not None, **event})
-    columns = ["arm", "seed", "status", "steps", "collapsed", "step", "sign", "before", "after"]
+            observable = found is not None or _is_observable(metrics)
+            rows.append({**identity, "observable": observable, "collapsed": found is not None, **event})
+    columns = ["arm", "seed", "status", "steps", "observable", "collapsed", "step", "sign", "before", "after"]
     return pd.DataFrame(rows, columns=columns).astype({"step": "Int64", "before": float, "after": float})
+
+
+def _is_observable(metrics: pd.DataFrame) -> bool:
+    """Return whether the rule has enough values of a run to find a collapse."""
+    counts = metrics[["fully_unsolved", "greedy_accuracy"]].count()
+    return bool(
+        counts["fully_unsolved"] >= _STEPS + _STEPS_LEFT
+        or counts["greedy_accuracy"] >= _VALIDATIONS + _VALIDATIONS_LEFT
+    )
 
 
 @lru_cache(maxsize=2048)  # every figure of steps marks collapses
@@ -122,14 +133,15 @@ def _detect_in_file(state: FileState) -> Collapse | None:
 
 
 def _unsolved_collapse(metrics: pd.DataFrame) -> Collapse | None:
-    share_T = (metrics["fully_unsolved"] / metrics["num_prompts"]).to_numpy(dtype=float)
+    counted = metrics.dropna(subset=["fully_unsolved", "num_prompts"])
+    share_T = (counted["fully_unsolved"] / counted["num_prompts"]).to_numpy(dtype=float)
 
     def threshold(before_I: np.ndarray, after_I: np.ndarray) -> np.ndarray:
-        draws = _STEPS * float(metrics["num_prompts"].median())
+        draws = _STEPS * float(counted["num_prompts"].median())
         return np.maximum(_RISE, _ERRORS * _standard_error((before_I + after_I) / 2, draws))
 
     at = _first_change(share_T, threshold, width=_STEPS, left=_STEPS_LEFT)
-    return None if at is None else _measure_collapse(metrics["step"], share_T, at, _STEPS, UNSOLVED, worse=+1)
+    return None if at is None else _measure_collapse(counted["step"], share_T, at, _STEPS, UNSOLVED, worse=+1)
 
 
 def _greedy_collapse(metrics: pd.DataFrame) -> Collapse | None:

@@ -18,7 +18,7 @@ from scipy import special
 from scipy import stats as scipy_stats
 
 from analysis.io.parquet import FrameError
-from analysis.statistics.evaluations import ALL_ABOVE, NO_SPREAD, SEEDS, Evaluations
+from analysis.statistics.evaluations import ALL_ABOVE, NO_SPREAD, ROUNDING, SEEDS, Evaluations
 from analysis.statistics.intervals import LEVEL, Interval, satterthwaite, t_p_value, t_quantile, welch
 from analysis.statistics.passk import pass_at_k
 from analysis.statistics.spread import varies
@@ -95,7 +95,8 @@ def _share_above(ours_DSM: np.ndarray, theirs_DSM: np.ndarray) -> np.ndarray:
 
 def _wins(difference_DSM: np.ndarray) -> np.ndarray:
     """Return the number of differences above 0, [D]; those of 0 count half."""
-    return ((np.sign(difference_DSM) + 1) / 2).sum(axis=(1, 2))
+    sign_DSM = np.where(np.abs(difference_DSM) > ROUNDING, np.sign(difference_DSM), 0.0)
+    return ((sign_DSM + 1) / 2).sum(axis=(1, 2))
 
 
 def _resample_whole_seeds(

@@ -1,6 +1,7 @@
 """Training problems chosen by the success rate that runs have recorded for them."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -72,6 +73,14 @@ def test_the_file_is_a_training_set(tmp_path, capsys):
     assert [row["id"] for row in problem_sets(config)["train"]] == [c, a, b]
     assert config["arm"] == "grpo+listed"
     assert config["data_fingerprints"]["train"] != run.config["data_fingerprints"]["train"]
+
+
+def test_a_run_directory_may_have_an_equals_sign_in_its_name(tmp_path, monkeypatch):
+    (tmp_path / "grpo+beta=0.5-1a2b3c4d" / "seed-0").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    run = "grpo+beta=0.5-1a2b3c4d/seed-0"
+    assert parse([run, "out=x.jsonl"]) == ([Path(run)], Path("x.jsonl"), Choice())
+    assert runs.split_words(["~a", "b=" + "x" * 300, "c"]) == (["c"], ["~a", "b=" + "x" * 300])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from agrae_lab import evaluate, runs
+from agrae_lab import evaluate, lifecycle, runs
 from agrae_lab.config import problem_sets
 from agrae_lab.evaluation.benchmarks import _asks_for_help, base_policy, evaluate_policy, trained_policy
 from agrae_lab.lifecycle import execute
@@ -212,6 +212,21 @@ def test_a_request_for_help_that_is_gone_or_of_another_launch_asks_for_nothing(t
     assert not _asks_for_help(tmp_path)
     (tmp_path / ".helpers").write_text("another launch")
     assert not _asks_for_help(tmp_path)
+
+
+def test_a_run_directory_may_have_an_equals_sign_in_its_name(tmp_path, monkeypatch, capsys):
+    words = ("advantage=positive_dominant", "advantage.group.beta=5")
+    run = runs.read_run(runs.create_run(compose_config(f"root={tmp_path}", *TINY, *words)))
+    assert "=" in run.key
+    monkeypatch.chdir(tmp_path)
+    replaced = []
+    monkeypatch.setattr("os.execv", lambda program, words: replaced.extend(words))
+    with runs.lock(run.path):
+        lifecycle._restart_to_evaluate(run)  # as after training with vLLM
+    monkeypatch.delenv("AGRAE_LOCK")
+    for path in (run.key, replaced[3]):
+        assert evaluate.main([path, "evaluation.num_samples=9"]) == 2
+        assert "no trained model/ yet" in capsys.readouterr().err
 
 
 BASE = """

@@ -21,6 +21,7 @@ from analysis.claims.verdicts import (
     UNDECIDED,
     Part,
     Verdict,
+    conclude,
     plateau_verdict,
     sign_verdict,
     window_difference,
@@ -123,12 +124,12 @@ def test_c3(negative: tuple, entropy: pd.DataFrame, expected: str) -> None:
 def collapses(**arms: tuple[int, int]) -> pd.DataFrame:
     """Arm → so many collapsed runs of so many."""
     rows = [
-        {"arm": arm, "seed": seed, "status": "done", "steps": 140, "collapsed": seed < collapsed, "step": 84,
-         "sign": "fully unsolved prompts", "before": 0.06, "after": 0.31}
+        {"arm": arm, "seed": seed, "status": "done", "steps": 140, "observable": True, "collapsed": seed < collapsed,
+         "step": 84, "sign": "fully unsolved prompts", "before": 0.06, "after": 0.31}
         for arm, (collapsed, runs) in arms.items()
         for seed in range(runs)
     ]  # fmt: skip
-    columns = ["arm", "seed", "status", "steps", "collapsed", "step", "sign", "before", "after"]
+    columns = ["arm", "seed", "status", "steps", "observable", "collapsed", "step", "sign", "before", "after"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -169,6 +170,13 @@ def test_c4_counts_ended_runs_and_names_what_is_missing() -> None:
     assert verdict.missing == ("a finished run of a_grae_group_only",)
     assert any("no outcome separates" in note for note in verdict.notes)
     check(c4(collapses()), NO_DATA)
+    short = c4(collapses(a_grae_group_only=(0, 13)).assign(observable=False))  # no run is stable for being short
+    assert (short.verdict, short.missing) == (
+        NO_DATA, ("a finished run of negative_dominant", "a longer run of a_grae_group_only")
+    )  # fmt: skip
+    some = c4(collapses(a_grae_group_only=(0, 13)).assign(observable=[False, *[True] * 12]))
+    assert some.parts[0].name.startswith("A-GRAE (group level only): 0 of 12 runs collapsed")
+    assert any(note.startswith("1 ended run left out") for note in some.notes)
     uneven = table.assign(steps=[140, 140, 70])
     assert any("70 to 140 steps" in note for note in c4(uneven).notes)
 
@@ -406,6 +414,14 @@ def test_a_refuted_claim_asks_for_no_seeds_to_decide_what_is_decided() -> None:
     assert "excludes the claim" in verdict.would_change
 
 
+def test_a_part_of_one_run_decides_nothing_beside_one_of_several() -> None:
+    one = Part("one run", replace(interval(-0.6, -0.4), num_seeds=1), "pp", NOT_SUPPORTED)
+    five = Part("five seeds", replace(interval(-0.2, -0.05), num_seeds=5), "pp", NOT_SUPPORTED)
+    verdict = conclude("C0", "?", [one, five], [], [])
+    assert (verdict.verdict, verdict.deciding) == (NOT_SUPPORTED, five)
+    assert conclude("C0", "?", [one], [], []).deciding == one  # of single runs there is no other
+
+
 def test_several_seeds_speak_of_the_method() -> None:
     plateau = series(1.2, 0.8, 0.78, 0.78, 0.78, 0.78, 0.78, seeds=3, key=1)
     verdict = c8({"grpo": series(1.2, 0.9, 0.6, 0.3, seeds=3), "a_grae": plateau})
@@ -485,6 +501,8 @@ def test_differences_pair_the_same_seeds() -> None:
     assert (apart.num_seeds, apart.method) == (2, "Welch's t over seeds")
     assert apart.estimate == pytest.approx(a.to_numpy().mean() - b.to_numpy().mean())
     assert window_difference(a.iloc[:, :1], other.iloc[:, :1], whole).num_seeds == 1
+    overlapping = b.set_axis([*a.columns[-1:], *other.columns[1:]], axis=1)  # one seed in common allows no pairing
+    assert window_difference(a, overlapping, whole) == apart
 
 
 def test_too_few_steps_leave_the_scope_as_it_is() -> None:

@@ -15,7 +15,7 @@ from analysis_lab import BENCHMARK, Root, description, samples_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agrae_lab.runs import list_experiments
+from agrae_lab.runs import list_experiments, read_run, update_meta
 from analysis.estimates.majority_curves import _restrict, collect_votes, vote_gain_table, vote_table
 from analysis.estimates.passk_curves import collect, curve_table
 from analysis.figures import majority as figure_module
@@ -264,6 +264,22 @@ def test_maj_at_1_is_pass_at_1_with_the_same_interval(study: Study) -> None:
     pd.testing.assert_frame_equal(mine, theirs, check_exact=False, check_dtype=False)
     assert set(mine["arm"]) == {"base", "grpo", "a_grae"}
     assert vote_table(votes)["k"].max() == 16
+
+
+def test_the_base_model_has_one_evaluation_whatever_a_run_without_samples_names(new_root) -> None:
+    root = add_answers(new_root(num_problems=10, num_samples=8))
+    runs = [root.run("grpo"), root.run("a_grae", status="interrupted", steps=3)]
+    add_answers(root)
+    first = runs[1].base_samples_path(BENCHMARK)
+    assert first is not None
+    other = "base/00000000/" + BENCHMARK + "/samples.parquet"  # sorted before the one of grpo
+    path = root.path / other
+    path.parent.mkdir(parents=True)
+    path.write_bytes(first.read_bytes())
+    update_meta(runs[1].path, base_eval={BENCHMARK: other})
+    study = Study("x", "?", tuple(read_run(run.path) for run in runs))
+    _, votes = votes_of(study)
+    assert votes.evaluations.correct["base"].shape == (1, 10)
 
 
 def test_gains_are_paired(study: Study) -> None:

@@ -80,6 +80,14 @@ def test_runs_that_draw_other_prompts_are_no_pair(new_root) -> None:
     assert set(step_differences(both, "correct_count")["arm"]) == {"positive_dominant"}
 
 
+@pytest.mark.parametrize("setting", [{"sampling_rounds": 3}, {"skip_window": 2}])
+def test_prompts_that_the_policy_chooses_are_not_the_same(setting: dict[str, int], new_root) -> None:
+    root = new_root(num_problems=5, num_samples=4, num_steps=6)
+    train = {**root.config("grpo", 0)["train"], **setting}
+    runs = [root.run(arm, train=train) for arm in ("grpo", "a_grae")]
+    assert step_differences(study_of(runs), "correct_count").empty
+
+
 def test_the_panel_below_draws_the_table(study: Study) -> None:
     table = correct_counts.table(study)
     with mpl.rc_context(STYLE):

@@ -6,9 +6,9 @@ import pytest
 import yaml
 from analysis_lab import BENCHMARK
 
-from agrae_lab.runs import Experiment, list_experiments
+from agrae_lab.runs import Experiment, list_experiments, update_meta
 from analysis.io.configurations import group_by_configuration, is_configuration
-from analysis.io.study import load_study, merge_studies, model_name, split_by_model
+from analysis.io.study import load_study, merge_studies, split_by_model
 
 
 def test_missing_and_unreadable_runs_are_named(new_root) -> None:
@@ -87,6 +87,16 @@ def test_a_union_holds_each_run_once(demo_root) -> None:
     assert union.benchmarks == [BENCHMARK]
 
 
+def test_a_union_keeps_an_arm_whole_that_studies_name_differently(new_root) -> None:
+    root = new_root()
+    keys = tuple(root.run("grpo", seed).key for seed in range(3))
+    mine = load_study(root.path, Experiment("a", "?", keys))
+    shared = load_study(root.path, Experiment("b", "?", keys[:1], arms={keys[0]: "baseline"}))
+    for studies in ([mine, shared], [shared, mine]):
+        union = merge_studies(studies, name="all", question="?")
+        assert {arm: [run.seed for run in runs] for arm, runs in union.arms.items()} == {"grpo": [0, 1, 2]}
+
+
 def test_runs_of_another_schema_version_are_left_out_and_named(new_root) -> None:
     root = new_root()
     now, old = root.run("grpo"), root.run("a_grae")
@@ -111,9 +121,16 @@ def test_a_study_of_two_models_becomes_two(new_root) -> None:
     a, b = root.run("grpo", model={"path": "/weights/small"}), root.run("grpo", model={"path": "hub/large"})
     study = load_study(root.path, Experiment("x", "?", (a.key, b.key)))
     assert study.models == ["large", "small"]
-    parts = {part.name: part.runs for part in split_by_model(study)}
-    assert {name: [model_name(run) for run in runs] for name, runs in parts.items()} == {
-        "x/large": ["large"],
-        "x/small": ["small"],
-    }
+    assert {part.name: part.models for part in split_by_model(study)} == {"x/large": ["large"], "x/small": ["small"]}
     assert split_by_model(split_by_model(study)[0])[0].name == "x/large"
+
+
+def test_models_of_one_folder_name_are_two_unless_their_files_are_the_same(new_root) -> None:
+    root = new_root()
+    paths = ("/runs/sft-a/model", "/runs/sft-b/model", "/copy/of/sft-b/model")
+    runs = [root.run("grpo", model={"path": path}) for path in paths]
+    for run, fingerprint in zip(runs, "122", strict=True):
+        update_meta(run.path, model_fingerprint=fingerprint)
+    study = load_study(root.path, Experiment("x", "?", tuple(run.key for run in runs)))
+    assert study.models == ["sft-a/model", "sft-b/model"]
+    assert [len(part.runs) for part in split_by_model(study)] == [1, 2]

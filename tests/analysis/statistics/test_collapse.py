@@ -49,6 +49,14 @@ def test_a_sudden_rise_that_stays_is_found_at_its_step() -> None:
     assert abs(noisy.step - 40) <= 1
 
 
+def test_a_step_without_a_number_hides_no_collapse() -> None:
+    unsolved = np.where(np.arange(1, 81) < 40, 16.0, 60.0)
+    unsolved[3] = np.nan
+    found = detect(run(unsolved))
+    assert found is not None
+    assert (found.step, found.before, found.after) == (40, 0.25, 0.9375)
+
+
 def test_a_fall_of_greedy_accuracy_that_stays_is_found_at_its_validation() -> None:
     greedy = np.array([52, 60, 62, 64, 61, 15, 12, 16, 14, 15]) / 128
     found = detect(run(STABLE, greedy=greedy))
@@ -117,6 +125,9 @@ def test_the_table_names_every_run_and_counts_diverged_ones(tmp_path: Path) -> N
     table = collapse_table(Study("x", "?", runs)).set_index(["arm", "seed"])
     assert table["collapsed"].to_dict() == {("grpo", 0): False, ("grpo", 1): True, ("a_grae", 0): False}
     assert table.loc[("grpo", 1), ["step", "sign", "steps"]].tolist() == [12, DIVERGED, 12]
+    assert table["observable"].all()
+    short = (root.run("hard_focused", steps=14), root.run("easy_focused", steps=15))
+    assert collapse_table(Study("x", "?", short))["observable"].tolist() == [False, True]  # 5 values, then 10
     assert collapse_table(Study("x", "?", ())).empty
 
 

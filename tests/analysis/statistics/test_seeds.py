@@ -75,6 +75,14 @@ def test_many_seeds_take_little_memory() -> None:
     assert most < 10e6  # all pairs of 2000 resamples: 2000 · 20 · 20 · 4 · 8 bytes = 26 MB
 
 
+def test_a_tie_but_for_rounding_is_a_tie() -> None:
+    """The same counts in another order of problems have means that differ in the last bit."""
+    scores = np.array([[0.1 + 0.2], [0.4], [0.5]])
+    same = np.array([[0.3], [0.4], [0.5]])
+    assert (scores != same).any()
+    assert probability_of_improvement(scores, same, rng=rng()).estimate == 0.5
+
+
 def test_ever_better_has_no_interval() -> None:
     interval = probability_of_improvement(SCORES_SM + 1, SCORES_SM, rng=rng())
     assert (interval.estimate, interval.method) == (1.0, ALL_ABOVE)
