@@ -47,7 +47,7 @@ from agrae_lab.runs import Experiment, RunError, replacing
 from analysis import audit, figures, simulation, tables
 from analysis.arguments import SIMULATION_KEYS, Request, UsageError, formats, parse, read_words
 from analysis.claims import judge
-from analysis.estimates.answers import answers
+from analysis.estimates.answers import answers, too_few_samples
 from analysis.estimates.control_gains import control_gains
 from analysis.estimates.passk_curves import LEFT_OUT, collect
 from analysis.io.gaps import gap_sentences
@@ -59,7 +59,7 @@ from analysis.presentation.table_layout import Layout
 from analysis.report import html, terminal
 from analysis.report.html.completions import Sample, sample_completions
 from analysis.report.markdown import summary
-from analysis.report.result import Result
+from analysis.report.result import NOT_COMPARABLE, Result
 from analysis.tables import main as table_main
 
 Key = tuple[str, str, str]  # of a task: kind, study, name
@@ -103,7 +103,7 @@ def report(request: Request, *, num_workers: int) -> int:
         write(result, done["completions", result.study.name, ""], request.out / result.study.name)
     request.out.mkdir(parents=True, exist_ok=True)
     with replacing(request.out / "summary.md") as path:
-        path.write_text("\n".join(map(summary, judged)))
+        path.write_text("\n".join(map(summary, judged)), encoding="utf-8")
     terminal.show(results, judged, request.out)
     return 1 if any(result.refused for result in (*results, *judged)) else 0
 
@@ -150,21 +150,29 @@ def _progress(total: int) -> Iterator[int]:
 def evaluate(study: Study) -> Result:
     """Return the answers and verdicts of a study, its notes and its refused data."""
     result = Result(study, refused=[*study.refused, *gap_sentences(study)])
+    comparable: list[str] = []
     for benchmark in study.benchmarks:
         try:
             evaluations, left_out = on_sound_runs(partial(collect, benchmark=benchmark), study)
-            result.refused += left_out
         except FrameError as error:
             result.refused.append(f"Pass@k on {benchmark}: {error}")
-            continue
+            evaluations = None
+        else:
+            comparable.append(benchmark)
+            result.refused += left_out
+        with suppress(FrameError):  # named above; under each setting the evaluations may be comparable all the same
+            result.answers += on_sound_runs(partial(answers, benchmarks=[benchmark]), study)[0]
         if evaluations is not None:
+            result.unanswered += filter(None, [too_few_samples(evaluations, study.comparison)])
             result.notes += evaluations.notes
             result.refused += [note for note in evaluations.notes if LEFT_OUT in note]
-    with suppress(FrameError):  # named above, with its benchmark
-        result.answers, _ = on_sound_runs(answers, study)
-        result.control_gains, _ = on_sound_runs(control_gains, study)
+    without = [
+        name for name in study.benchmarks if name not in (*comparable, *(one.benchmark for one in result.answers))
+    ]
+    result.unanswered += [f"No answer on {name}: {NOT_COMPARABLE}" for name in without]
+    result.control_gains, _ = on_sound_runs(partial(control_gains, benchmarks=comparable), study)
     try:
-        result.verdicts, left_out = on_sound_runs(judge, study)
+        result.verdicts, left_out = on_sound_runs(partial(judge, benchmarks=comparable), study)
         result.refused += left_out
     except FrameError as error:
         result.refused.append(f"verdicts: {error}")

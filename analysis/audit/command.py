@@ -18,6 +18,7 @@ Exit status: 0 no findings; 1 findings; 2 the table cannot be read.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -76,7 +77,8 @@ def parse(arguments: Sequence[str]) -> Arguments:
     Raises:
         AuditError: there is no table or several, or a key or value is invalid.
     """
-    paths = [argument for argument in arguments if "=" not in argument or Path(argument).is_file()]
+    # Path.is_file raises where a word is too long for a file's name
+    paths = [argument for argument in arguments if "=" not in argument or os.path.isfile(argument)]  # noqa: PTH113
     keys = dict(argument.split("=", 1) for argument in arguments if argument not in paths)
     if unknown := sorted(keys.keys() - {"problems", "claim", "json", "out"}):
         raise AuditError(f"cannot read {unknown[0]}=; {USAGE}")
@@ -162,4 +164,4 @@ def write(given: Arguments, about: Sequence[str], findings: Sequence[Finding], c
         with replacing(given.out / "audit.csv") as path:
             frame(findings, checks).to_csv(path, index=False)
         with replacing(given.out / "audit.md") as path:
-            path.write_text(markdown(f"Audit of {given.path.name}", about, findings, checks))
+            path.write_text(markdown(f"Audit of {given.path.name}", about, findings, checks), encoding="utf-8")

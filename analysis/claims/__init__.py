@@ -20,6 +20,9 @@ bands over k), and not all have a p-value.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from agrae_lab.runs.comparison import REFERENCE
 from analysis.claims.division import c6
 from analysis.claims.focus import c5
@@ -41,22 +44,29 @@ _CLAIMED = (
     *("a_grae", "a_grae_sample_only", "a_grae_group_only"),
 )
 
+_WITHOUT_EVALUATIONS = ("C4", "C8")  # claims that no benchmark's evaluations decide
+
 __all__ = ["Verdict", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "judge"]
 
 
-def judge(study: Study) -> list[Verdict]:
-    """Return the verdicts on all claims from a study's finished runs.
+def judge(study: Study, benchmarks: Sequence[str] | None = None) -> list[Verdict]:
+    """Return the verdicts on all claims from a study's finished runs and its evaluations on some benchmarks.
+
+    benchmarks: those whose evaluations can be compared (all by default); the verdicts name the others.
 
     Raises:
         FrameError: the data of a run cannot be read or compared.
     """
-    evaluations = [e for e in (collect(study, benchmark) for benchmark in study.benchmarks) if e is not None]
+    benchmarks = study.benchmarks if benchmarks is None else benchmarks
+    evaluations = [e for e in (collect(study, benchmark) for benchmark in benchmarks) if e is not None]
+    refused = [name for name in study.benchmarks if name not in benchmarks]
+    notes = tuple(f"{name}: not judged, its evaluations cannot be compared" for name in refused)
     entropy = metric_by_seed(study, "entropy")
     correct = metric_by_seed(study, "correct_count")
     completions = metric_by_seed(study, "num_completions")
     share = {arm: correct[arm] / completions[arm] for arm in correct}
     reference = REFERENCE if study.reference in _CLAIMED else study.reference
-    return [
+    verdicts = [
         c1(evaluations, reference),
         c2(evaluations, entropy, reference),
         c3(evaluations, entropy, reference),
@@ -66,3 +76,4 @@ def judge(study: Study) -> list[Verdict]:
         c7(evaluations, a_grae_pairs(study)),
         c8(entropy, reference),
     ]
+    return [v if v.claim in _WITHOUT_EVALUATIONS else replace(v, notes=(*v.notes, *notes)) for v in verdicts]

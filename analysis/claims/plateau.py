@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from agrae_lab.runs.comparison import REFERENCE
 from analysis.claims._parts import RELEVANT_ENTROPY, absent, early_mean, steps_part
 from analysis.claims.verdicts import (
@@ -40,7 +42,8 @@ def c8(entropy: Series, reference: str = REFERENCE) -> Verdict:
         parts.append(steps_part(name, interval, "nats", -1, RELEVANT_ENTROPY * early_mean(entropy[arm])))
     margin = PLATEAU_MARGIN * window_interval(entropy["a_grae"], [(1.0, 0.0, 1 / 3)]).estimate
     flat = window_interval(entropy["a_grae"], late)
-    name = f"{label('a_grae')} entropy, third − second third, claimed within ±{margin:.3f}"
+    within = f"±{100 * PLATEAU_MARGIN:g} % of the first third's mean" if np.isnan(margin) else f"±{margin:.3f}"
+    name = f"{label('a_grae')} entropy, third − second third, claimed within {within}"
     parts.append(replace(steps_part(name, flat, "nats", +1, margin), verdict=plateau_verdict(flat, margin)))
     slower = window_difference(entropy["a_grae"], entropy[reference], late)
     name = f"{label('a_grae')} − {label(reference)} entropy, third − second third, claimed > 0"

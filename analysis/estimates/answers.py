@@ -66,8 +66,8 @@ class Answer:
         return all(one.interval.scope != CHECKPOINTS for one in self.differences)
 
 
-def answers(study: Study) -> list[Answer]:
-    """Return the answers of a study, by benchmark and in display order of the candidates.
+def answers(study: Study, benchmarks: Sequence[str] | None = None) -> list[Answer]:
+    """Return the answers of a study on some benchmarks (all by default), in display order of the candidates.
 
     If the reference has several configurations, each candidate is compared with it under every setting that both have.
 
@@ -75,27 +75,33 @@ def answers(study: Study) -> list[Answer]:
         FrameError: an evaluation cannot be read, or two of them cannot be compared.
     """
     if study.reference not in study.in_several_configurations:
-        return _answers(study)
-    return [replace(one, setting=name) for name, part in by_setting(study).items() for one in _answers(part)]
+        return _answers(study, benchmarks)
+    parts = by_setting(study).items()
+    return [replace(one, setting=name) for name, part in parts for one in _answers(part, benchmarks)]
 
 
-def _answers(study: Study) -> list[Answer]:
+def _answers(study: Study, benchmarks: Sequence[str] | None) -> list[Answer]:
     found = []
-    for benchmark in study.benchmarks:
+    for benchmark in study.benchmarks if benchmarks is None else benchmarks:
         evaluations = collect(study, benchmark)
         if evaluations is None or study.reference not in evaluations.correct:
+            continue
+        if too_few_samples(evaluations, study.comparison):
             continue
         for arm in candidates(evaluations, study.comparison):
             found.append(_answer(evaluations, arm, study.comparison))
     return found
 
 
-def without_answer(study: Study, found: Sequence[Answer]) -> list[str]:
-    """Return a sentence for the reference or candidate that the answers found lack."""
+def without_answer(study: Study, found: Sequence[Answer], *, complete: bool) -> list[str]:
+    """Return a sentence for the reference or candidate that the answers found lack.
+
+    complete: every benchmark can give an answer; if not, one that lacks may be the benchmark's.
+    """
     named = (study.reference, *study.comparison.candidates)
     wanting = [arm for arm in named if arm != BASE and not any(run.arm == arm for run in study.runs)]
     sentences = [f"No comparison with {label(arm)}, which has no run here." for arm in wanting]
-    if study.reference in study.in_several_configurations:
+    if complete and study.reference in study.in_several_configurations:
         evaluated = dict.fromkeys(run.arm for run in study.runs if run.benchmarks() and run.arm != study.reference)
         chosen = [arm for arm in evaluated if arm in (study.comparison.candidates or evaluated)]
         lacking = [label(arm) for arm in chosen if not any(is_configuration(one.arm, arm) for one in found)]
@@ -105,6 +111,15 @@ def without_answer(study: Study, found: Sequence[Answer]) -> list[str]:
                 "configurations here, none of them alone under the same settings."
             )
     return sentences
+
+
+def too_few_samples(evaluations: Evaluations, comparison: Comparison) -> str:
+    """Return a sentence if every k of the question exceeds n, so that a benchmark has no answer; "" otherwise."""
+    n = evaluations.num_samples
+    if question_ks(n, comparison):
+        return ""
+    k = min(comparison.ks)
+    return f"No answer on {evaluations.benchmark}: Pass@{k} needs {k} samples of each problem, and there are {n}."
 
 
 def candidates(evaluations: Evaluations, comparison: Comparison) -> list[str]:

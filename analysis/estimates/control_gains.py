@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from analysis.estimates.answers import BETTER, question_ks, word_of
 from analysis.estimates.passk_curves import collect
@@ -58,8 +60,10 @@ def control_arms(study: Study) -> list[str]:
     return sort_arms([arm for arm, runs in study.arms.items() if is_control(runs[0].config)])
 
 
-def control_gains(study: Study) -> list[ControlGain]:
+def control_gains(study: Study, benchmarks: Sequence[str] | None = None) -> list[ControlGain]:
     """Return the gains over the base model of arms that are no controls, each beside the nearest control.
+
+    benchmarks: those that count (all by default).
 
     A gain is one if its interval is above 0. Without a control, or without the base model's evaluation, there is none.
 
@@ -68,7 +72,8 @@ def control_gains(study: Study) -> list[ControlGain]:
     """
     named = control_arms(study)
     found: list[ControlGain] = []
-    for benchmark in study.benchmarks if named else ():
+    benchmarks = study.benchmarks if benchmarks is None else benchmarks
+    for benchmark in benchmarks if named else ():
         evaluations = collect(study, benchmark)
         if evaluations is None or BASE not in evaluations.correct:
             continue
@@ -85,7 +90,7 @@ def control_gains(study: Study) -> list[ControlGain]:
                 passed = tuple(control for control in controls if word_of(beyond[control], smallest) == BETTER)
                 left = [control for control in controls if control not in passed] or controls
                 near = [control for control in left if has_gain[control, k]] or left
-                nearest = min(near, key=lambda control: beyond[control].lo)
+                nearest = nearest_control(near, beyond)
                 found.append(
                     ControlGain(
                         *(benchmark, arm, k, nearest, own[nearest][k], has_gain[nearest, k], beyond[nearest]),
@@ -94,6 +99,11 @@ def control_gains(study: Study) -> list[ControlGain]:
                     )
                 )
     return found
+
+
+def nearest_control(controls: Sequence[str], beyond: Mapping[str, Interval]) -> str:
+    """Return the control with the lowest bound of the difference; one without a bound comes after all others."""
+    return min(controls, key=lambda control: (np.isnan(beyond[control].lo), beyond[control].lo))
 
 
 def _differences(evaluations: Evaluations, arm: str, other: str, ks: list[int]) -> dict[int, Interval]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from agrae_lab.runs import Run
 from analysis.estimates.step_series import MEAN
 from analysis.io.eval_counts import read_counts
+from analysis.io.parquet import FrameError, run_named_in_errors
 from analysis.io.study import Study
 from analysis.statistics.intervals import LEVEL, half_width, t_quantile, wilson_interval
 
@@ -20,16 +22,22 @@ SEEDS_AND_PROBLEMS = "t over seeds, binomial over problems"
 def num_validation_problems(run: Run) -> int | None:
     """Return the number of problems of the benchmark train.validate_on; None before it has an evaluation.
 
+    The base model's evaluation stands in for the run's.
+
     Raises:
-        FrameError: the evaluation cannot be read.
+        FrameError: the run's evaluation cannot be read.
     """
     benchmarks = run.config["evaluation"].get("benchmarks") or {}
     name = run.config["train"].get("validate_on") or next(iter(benchmarks), None)
     if name is None:
         return None
-    for path in (run.samples_path(name), run.base_samples_path(name)):
-        if path is not None and path.is_file():
-            return len(read_counts(path).problem_ids)
+    if (own := run.samples_path(name)).is_file():
+        with run_named_in_errors(run.path):
+            return len(read_counts(own).problem_ids)
+    base = run.base_samples_path(name)
+    if base is not None and base.is_file():
+        with suppress(FrameError):  # collect names it, and no run is at fault
+            return len(read_counts(base).problem_ids)
     return None
 
 

@@ -28,6 +28,8 @@ _COLUMNS = {"Fully unsolved prompts": "fully_unsolved", _ACCURACY: "greedy_accur
 def table(study: Study) -> pd.DataFrame:
     """Return the rows of series_table for single runs, with `collapsed_run`, and the columns of collapse_counts."""
     collapses = collapse_table(study)
+    if collapses.empty:
+        return pd.DataFrame()
     counts = collapse_counts(collapses)
     collapsed_runs = collapses.assign(seed=collapses["seed"].astype(str)).rename(columns={"collapsed": "collapsed_run"})
     frames = []

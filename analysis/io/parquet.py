@@ -17,6 +17,7 @@ from agrae_lab.runs import SCHEMA_VERSION
 INTEGER, NUMBER, BOOLEAN, TEXT, NUMBERS = "whole numbers", "numbers", "true or false", "text", "lists of numbers"
 
 REMEDY = "copy it again from the machine that wrote it, or delete it and run again"  # remedy for damage
+_FOREIGN = "put the run's own file in its place, or name the root of other runs"  # remedy for a file of another kind
 
 _ROWS = 1 << 18  # of a batch: some tens of MB, however large the file
 
@@ -165,15 +166,14 @@ def _open_checked(path: Path, columns: Mapping[str, str], encoded: tuple[str, ..
 
 def _check_columns(path: Path, schema: pa.Schema, columns: Mapping[str, str]) -> None:
     if missing := [name for name in ("schema_version", *columns) if name not in schema.names]:
-        raise FrameError(f"{path}: not a file of agrae_lab, the columns {missing} are missing; name another root")
+        raise FrameError(f"{path}: not a file of agrae_lab, the columns {missing} are missing; {_FOREIGN}")
     for name, kind in columns.items():
         found = schema.field(name).type
         if pa.types.is_dictionary(found):
             found = found.value_type
         if not _IS_KIND[kind](found):
             raise FrameError(
-                f"{path}: not a file of agrae_lab, its column {name} holds {found} but should hold {kind}; "
-                "name another root"
+                f"{path}: not a file of agrae_lab, its column {name} holds {found} but should hold {kind}; {_FOREIGN}"
             )
 
 

@@ -45,7 +45,9 @@ def headline(result: Result) -> list[str]:
     are_controls = {answer.arm for answer in found} <= {control for gain in found_gains for control in gain.controls}
     # the question of a study of controls is the gain beside theirs
     ordered = [*beside, *sentences] if are_controls else [*sentences, *beside]
-    return [*ordered, *(without_answer(result.study, found) if result.study.benchmarks else ())]
+    complete = not result.unanswered
+    lacking = without_answer(result.study, found, complete=complete) if result.study.benchmarks else ()
+    return [*ordered, *lacking, *result.unanswered]
 
 
 def skipped(rendered: Iterable[Rendered]) -> str:

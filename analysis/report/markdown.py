@@ -13,6 +13,7 @@ from analysis.report.protocol import protocol_sentences
 from analysis.report.result import (
     DIVERGED,
     NO_ANSWER,
+    NOT_COMPARABLE,
     NOT_EVALUATED,
     UNFINISHED,
     Result,
@@ -34,7 +35,7 @@ def summary(result: Result) -> str:
     if protocol := protocol_sentences(study):
         sections.append("## Protocol\n\n" + _bullets(protocol))
     sections.append(_folded(claims_line(result.verdicts), _verdicts(result.verdicts)))
-    sections.append("## Pass@k\n\n" + (markdown(result.passk) if result.passk else f"{NOT_EVALUATED}\n"))
+    sections.append("## Pass@k\n\n" + (markdown(result.passk) if result.passk else f"{_no_passk(study)}\n"))
     for title, rendered, entry in (("Figures", result.figures, _figure), ("Tables", result.tables, _table)):
         if made := [output for output in rendered if not output.reason]:
             sections.append(f"## {title}\n\n" + "\n".join(map(entry, made)) + "\n")
@@ -53,6 +54,10 @@ def _answer(result: Result) -> str:
     parts += [f"![{_line(figure.question)}]({figure.name}.svg)\n" for figure in result.lead_figures]
     parts += [markdown(table.layout) for table in result.lead_tables if table.layout is not None]
     return "\n".join(parts)
+
+
+def _no_passk(study: Study) -> str:
+    return f"No data: {NOT_COMPARABLE}" if study.benchmarks else NOT_EVALUATED
 
 
 def _folded(title: str, text: str) -> str:

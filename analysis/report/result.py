@@ -19,6 +19,7 @@ from analysis.statistics.intervals import LEVEL
 LEAD_FIGURES = ("gain", "settings")  # the first that was drawn: the second if the reference has several settings
 LEAD_TABLE = "table_answer"
 NOT_EVALUATED = "No data yet: no run has been evaluated."
+NOT_COMPARABLE = "the evaluations cannot be compared (see the refused data)."
 NO_ANSWER = "No answer yet: the reference and a candidate have not both been evaluated."
 UNFINISHED = (
     "Unfinished runs: no verdict uses them (C4 alone counts diverged runs), and a mean only where its arm has no "
@@ -35,6 +36,7 @@ class Result:
     verdicts: list[Verdict] = field(default_factory=list)
     passk: Layout | None = None  # Pass@k of every arm; None without an evaluation
     answers: list[Answer] = field(default_factory=list)  # to the study's own question
+    unanswered: list[str] = field(default_factory=list)  # a sentence for each benchmark that can give no answer
     control_gains: list[ControlGain] = field(default_factory=list)  # gains over the base, beside those of controls
     figures: list[Rendered] = field(default_factory=list)
     tables: list[Rendered] = field(default_factory=list)

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         looks = tuple(int(word) for word in values["looks"].split(","))
         alpha, num_experiments = float(values["alpha"]), int(values["experiments"])
-        Rule(looks, 1.0, alpha)
+        Rule(looks, 1.0, alpha, sequential.NUM_COMPARISONS)
         if num_experiments < 1:
             raise ValueError(f"experiments must be 1 or more, got {num_experiments}")
     except ValueError as error:

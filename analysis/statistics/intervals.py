@@ -153,7 +153,8 @@ def wilson_interval(successes: float, trials: int) -> tuple[float, float]:
     share = successes / trials
     centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
+    # at 0 and 1 a bound is the share itself, which rounding can miss
+    return max(min(centre - half, share), 0.0), min(max(centre + half, share), 1.0)
 
 
 def long_run_variance(series_T: np.ndarray) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from scipy.stats import binom, binomtest
 from analysis.statistics.intervals import LEVEL, Interval
 
 CLOPPER_PEARSON = "Clopper–Pearson, exact"
-BARNARD = "Barnard's test inverted, exact"
+BARNARD = "Barnard's test inverted, exact to 1 point"
 METHOD = "the method (its training seeds)"
 
 _PER_UNIT = 100

@@ -50,6 +50,8 @@ def seed_scores(evaluations: Sequence[Evaluations], arm: str, k: int) -> tuple[n
 def interquartile_mean(scores_SM: np.ndarray, *, rng: np.random.Generator) -> Interval:
     """Return the mean of the middle half of all seed × benchmark cells (Agarwal et al. 2021, arXiv 2108.13264).
 
+    Of fewer than four cells it is the mean.
+
     Raises:
         FrameError: one seed.
     """
@@ -86,9 +88,15 @@ def _interquartile_means(scores_DSM: np.ndarray) -> np.ndarray:
 
 def _share_above(ours_DSM: np.ndarray, theirs_DSM: np.ndarray) -> np.ndarray:
     """Return the share of pairs of runs in which ours is above theirs, over all benchmarks, [D]; ties count half."""
-    difference = ours_DSM[:, :, None, :] - theirs_DSM[:, None, :, :]
-    sign = np.where(np.abs(difference) > ROUNDING, np.sign(difference), 0.0)
-    return ((sign + 1) / 2).mean(axis=(1, 2, 3))
+    # one of our seeds at a time, since all pairs at once take gigabytes where seeds are many
+    wins_SD = [_wins(ours_DSM[:, i, None] - theirs_DSM) for i in range(ours_DSM.shape[1])]
+    return np.sum(wins_SD, axis=0) / (ours_DSM.shape[1] * theirs_DSM[0].size)
+
+
+def _wins(difference_DSM: np.ndarray) -> np.ndarray:
+    """Return the number of differences above 0, [D]; those of 0 count half."""
+    sign_DSM = np.where(np.abs(difference_DSM) > ROUNDING, np.sign(difference_DSM), 0.0)
+    return ((sign_DSM + 1) / 2).sum(axis=(1, 2))
 
 
 def _resample_whole_seeds(

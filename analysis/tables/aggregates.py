@@ -48,7 +48,8 @@ def _reference(table: pd.DataFrame) -> str:
 def _notes(table: pd.DataFrame) -> tuple[str, ...]:
     reference = _reference(table)
     notes = [
-        "Interquartile mean: mean of the middle half of all seed × benchmark values of Pass@k.",
+        "Interquartile mean: mean of the middle half of all seed × benchmark values of Pass@k; of fewer than four "
+        "values, their mean.",
         f"Above {reference}: probability of improvement, the probability that a run of the arm scores above a "
         f"run of {reference} on a benchmark (a tie counts half), mean over benchmarks; 50 is no difference.",
         "Both follow Agarwal et al. 2021, arXiv 2108.13264.",

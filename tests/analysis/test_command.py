@@ -14,15 +14,16 @@ import pandas as pd
 import pytest
 from analysis_lab import ARMS, BENCHMARK, EXPERIMENTS, samples_frame
 
-from agrae_lab.runs import list_experiments, list_runs
+from agrae_lab.runs import Experiment, list_experiments, list_runs
 from analysis import __main__ as command
 from analysis import figures, pareto, tables
 from analysis.__main__ import main
 from analysis.arguments import parse
 from analysis.claims import judge
 from analysis.claims.verdicts import RULE, format_interval
-from analysis.io.study import View, load_study
+from analysis.io.study import Study, View, load_study
 from analysis.presentation.render import FIGURE_ENDINGS, TABLE_ENDINGS
+from analysis.report.headline import headline
 from analysis.report.result import Result, multiplicity
 
 
@@ -166,6 +167,20 @@ def test_runs_of_no_experiment_are_compared_with_each_other(demo_root, tmp_path:
     assert set(everything.runs) == {run.key for run in list_runs(demo_root.path)}
 
 
+def test_a_broken_config_in_a_root_without_experiments_is_named_and_the_rest_is_done(new_root: Callable) -> None:
+    root = new_root(num_problems=4, num_samples=4, num_steps=3)
+    run = root.run("grpo")
+    broken, copied = root.path / "a_grae-00000000/seed-0", root.path / "a_grae-00000000/seed-0-copy"
+    for path in (broken, copied):
+        path.mkdir(parents=True)
+        (path / "config.yaml").write_text("{")
+    (everything,) = parse({"runs": str(root.path)}).experiments
+    study = load_study(root.path, everything)
+    assert [one.key for one in study.runs] == [run.key]
+    (sentence,) = study.refused
+    assert f"{broken}/config.yaml" in sentence
+
+
 def test_a_root_without_runs_and_an_unknown_experiment(demo_root, tmp_path: Path, capsys) -> None:
     assert main([f"runs={tmp_path}"]) == 2
     assert "it holds no runs and lists no experiments" in capsys.readouterr().err
@@ -255,6 +270,16 @@ def test_unfinished_and_missing_runs_are_named(new_root: Callable, tmp_path: Pat
     assert re.search(r"The paper's claims: .*C8 no data", printed)
 
 
+def test_an_experiment_without_a_started_run_has_a_report(new_root: Callable, tmp_path: Path, no_figures: None) -> None:
+    root = new_root(num_problems=8, num_samples=4, num_steps=3)
+    key = "grpo-00000000/seed-0"
+    Experiment("launched", "Which is better?", (key,)).write(root.path)
+    assert main([f"runs={root.path}", f"out={tmp_path / 'out'}"]) == 0
+    page = (tmp_path / "out/launched/report.html").read_text()
+    assert f"{key} has not started" in page
+    assert "<h2>Reproduce</h2>" not in page
+
+
 def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_path: Path, capsys, monkeypatch) -> None:
     from analysis.figures import find, passk
 
@@ -273,7 +298,24 @@ def test_refused_data_are_named_and_the_rest_is_done(new_root: Callable, tmp_pat
         assert "their problem sets differ (12 problems in" in text
     assert not (folder / "passk.svg").exists()
     assert (folder / "entropy.svg").exists()
-    assert "No data yet" in summary
+    assert "No data: the evaluations cannot be compared" in summary
+    assert f"No answer on {BENCHMARK}: the evaluations cannot be compared" in summary
+
+
+def test_a_benchmark_that_cannot_be_compared_leaves_the_others_their_answer(new_root: Callable) -> None:
+    root = new_root(num_problems=8, num_samples=8, num_steps=12)
+    runs = [root.run("grpo"), root.run("a_grae")]
+    for run in runs:
+        root.samples(run.arm, 0, run.path / "eval/other-1234abcd/samples.parquet")
+        root.num_samples = 4
+    result = command.evaluate(Study("x", "?", tuple(runs)))
+    assert [answer.benchmark for answer in result.answers] == [BENCHMARK]
+    assert headline(result)[1:] == ["No answer on other: the evaluations cannot be compared (see the refused data)."]
+    assert result.refused[-1].startswith("Pass@k on other: ")
+    by_claim = {verdict.claim: verdict for verdict in result.verdicts}
+    assert by_claim["C8"].parts
+    assert by_claim["C1"].parts
+    assert "other: not judged, its evaluations cannot be compared" in by_claim["C1"].notes
 
 
 def test_diverged_runs_are_said_to_be_an_outcome(new_root: Callable, tmp_path: Path, no_figures: None) -> None:

@@ -24,7 +24,12 @@ _KEYWORDS = ("null", "true", "false", "nan", "inf")
 
 
 def script(study: Study, experiment: str) -> str:
-    """Return shell commands: checkout, the settings that all runs share, a line for each arm, the analysis."""
+    """Return shell commands: checkout, the settings that all runs share, a line for each arm, the analysis.
+
+    "" where no run has started.
+    """
+    if not study.arms:
+        return ""
     arms = list(study.arms.items())
     own_words = [list(overrides(runs[0].config)) for _, runs in arms]
     shared = [word for word in own_words[0] if all(word in others for others in own_words)]

@@ -417,6 +417,8 @@ def test_files_that_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["a.csv", "b.csv"], "name one table, not 2"),
         (["a.csv", "tolerance=1"], "cannot read tolerance="),
         (["a.csv", "out="], "out= has no value"),
+        (["a.csv", "problems=" + "benchmark:40," * 30 + "x"], "'x' is not benchmark:count"),
+        (["a.csv", f"{'x' * 300}=1"], "cannot read xxx"),
         (["a.csv", "problems=AMC23"], "'AMC23' is not benchmark:count"),
         (["a.csv", "problems=AMC23:0"], "is not benchmark:count"),
         (["a.csv", "claim=A"], "is not a claim"),

@@ -400,6 +400,13 @@ def test_c8(a_grae: pd.DataFrame, expected: str) -> None:
     check(c8({"grpo": series(1.2, 0.9, 0.6, 0.3, key=9), "a_grae": a_grae}), expected)
 
 
+def test_the_plateau_of_too_few_steps_has_its_margin_in_words() -> None:
+    short = series(1.2, 0.9, 0.6)[:20]
+    verdict = c8({"grpo": short, "a_grae": short})
+    assert "claimed within ±5 % of the first third's mean" in verdict.text
+    assert "nan" not in verdict.text
+
+
 def test_a_refuted_claim_asks_for_no_seeds_to_decide_what_is_decided() -> None:
     verdict = c8({"grpo": series(1.2, 0.9, 0.6, 0.3, key=9), "a_grae": series(1.2, 0.9, 0.6, 0.3, 0.1)})
     assert verdict.verdict == NOT_SUPPORTED

@@ -13,7 +13,7 @@ from scipy import optimize, stats
 from agrae_lab.runs import read_run
 from analysis.estimates.validation import BINOMIAL, SEEDS_AND_PROBLEMS, num_validation_problems
 from analysis.figures import a_grae_dynamics, greedy
-from analysis.io.study import Study
+from analysis.io.study import Study, on_sound_runs
 
 NUM_PROBLEMS = 30
 
@@ -81,6 +81,22 @@ def test_the_number_of_problems_is_the_validated_benchmarks(new_root) -> None:
     rows = accuracy(Study("x", "?", (other,)))
     assert rows[["lo", "hi"]].isna().all(axis=None)
     assert "problems)" not in description(greedy, greedy.table(Study("x", "?", (other,))))
+
+
+def test_a_broken_evaluation_leaves_out_its_run_alone(new_root) -> None:
+    root = new_root(num_problems=NUM_PROBLEMS, num_samples=4, num_steps=3)
+    whole, broken = root.run("grpo"), root.run("a_grae")
+    broken.samples_path(BENCHMARK).write_bytes(b"no Parquet")
+    rows, left_out = on_sound_runs(greedy.table, Study("x", "?", (whole, broken)))
+    assert set(rows["arm"]) == {"grpo"}
+    assert len(left_out) == 1
+
+
+def test_a_broken_evaluation_of_the_base_model_leaves_the_number_of_problems_unknown(new_root) -> None:
+    root = new_root(num_problems=NUM_PROBLEMS, num_samples=4, num_steps=3)
+    run = root.run("grpo", status="interrupted")
+    run.base_samples_path(BENCHMARK).write_bytes(b"no Parquet")
+    assert num_validation_problems(run) is None
 
 
 def test_the_intervals_are_drawn_and_described(study: Study) -> None:

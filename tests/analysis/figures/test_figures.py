@@ -14,7 +14,7 @@ from analysis_lab import description
 from matplotlib.figure import Figure
 
 from agrae_lab.runs import list_experiments
-from analysis import figures
+from analysis import figures, tables
 from analysis.io.study import Study, load_study, merge_studies
 from analysis.presentation.render import build, render
 from analysis.presentation.style import STYLE, label
@@ -111,6 +111,10 @@ def test_a_figure_without_data_says_so(new_root, tmp_path: Path) -> None:
         rendered = render(module, study, tmp_path / "out")
         assert (rendered.reason, rendered.refused) == ("no data yet", False)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_study_without_runs_has_no_data() -> None:
+    assert all(module.table(Study("x", "?", ())).empty for module in (*MODULES, *tables.discover()))
 
 
 def test_a_figure_file_is_all_it_takes_to_add_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from analysis_lab import Root, description
+from analysis_lab import BENCHMARK, Root, description
 
-from agrae_lab.runs import list_experiments
+from agrae_lab.runs import Comparison, list_experiments
+from analysis.__main__ import evaluate
 from analysis.estimates.answers import answers
 from analysis.figures import find, settings
 from analysis.io.study import by_setting, load_study
@@ -91,6 +92,14 @@ def test_a_candidate_without_a_shared_setting_is_named_beside_the_others(root):
     compared, lacking = headline(Result(study, answers=answers(study)))
     assert compared.startswith("Hard-Focused − GRPO under 2 settings: ")
     assert lacking.startswith("No comparison of A-GRAE with GRPO, ")
+
+
+def test_an_answer_that_n_does_not_allow_is_not_laid_on_the_settings(root):
+    study = study_of(root, [1e-4, 1e-3], seeds=(0,))
+    study = replace(study, comparison=Comparison(metrics=("pass@64",)))
+    assert headline(evaluate(study)) == [
+        f"No answer on {BENCHMARK}: Pass@64 needs 64 samples of each problem, and there are 32."
+    ]
 
 
 def test_arms_that_share_no_setting_are_not_compared(root):

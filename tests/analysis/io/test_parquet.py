@@ -88,7 +88,9 @@ def test_a_link_to_nothing_is_refused(tmp_path: Path, name: str) -> None:
 def test_parquet_of_another_kind_is_refused(recorded: Recorded) -> None:
     path, read = recorded
     pd.DataFrame({"a": [1]}).to_parquet(path)
-    refused(path, read, r"not a file of agrae_lab, the columns \['schema_version', .* are missing")
+    refused(
+        path, read, r"not a file of agrae_lab, the columns \['schema_version', .* are missing; put the run's own file"
+    )
 
 
 @pytest.mark.parametrize("versions", [2, [1, 2], ["1", "1"]])

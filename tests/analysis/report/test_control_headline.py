@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from agrae_lab.tasks.rewards import CONTROLS
 from analysis.__main__ import evaluate
 from analysis.claims import a_grae_pairs
 from analysis.estimates.answers import answers
-from analysis.estimates.control_gains import CONTROL_REWARDS, control_arms, control_gains, is_control
+from analysis.estimates.control_gains import CONTROL_REWARDS, control_arms, control_gains, is_control, nearest_control
 from analysis.io.study import Study, load_study
 from analysis.report.headline import headline
 from analysis.report.result import Result
+from analysis.statistics.intervals import Interval
 
 ZERO: dict[str, Any] = {slot: {"name": "none"} for slot in ("sample", "group", "match")}
 
@@ -77,6 +79,14 @@ def test_a_gain_beyond_all_controls_is_said_so(tmp_path: Path) -> None:
         runs.append(run)
     (sentence,) = [s for s in sentences(study_of(root, runs)) if "at k = 1 " in s]
     assert "is more than that of any control (the nearest: A-GRAE − zero: +" in sentence
+
+
+def test_a_control_without_an_interval_is_the_nearest_only_where_no_other_has_one() -> None:
+    lows = {"unknown": math.nan, "far": 0.2, "near": 0.1, "unknown too": math.nan}
+    beyond = {control: Interval(0.3, lo, 0.4, "t", "the method") for control, lo in lows.items()}
+    for order in (list(lows), list(reversed(lows))):
+        assert nearest_control(order, beyond) == "near"
+    assert nearest_control(["unknown", "unknown too"], beyond) == "unknown"
 
 
 def test_each_control_is_weighed_by_itself(tmp_path: Path) -> None:

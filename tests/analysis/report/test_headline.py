@@ -10,6 +10,7 @@ import pytest
 from analysis_lab import BENCHMARK, Root
 
 from agrae_lab.runs import Comparison, Experiment
+from analysis.__main__ import evaluate
 from analysis.estimates.answers import answers, question_ks
 from analysis.figures import gain
 from analysis.io.study import Study, load_study
@@ -114,6 +115,13 @@ def test_k_follows_n() -> None:
     assert question_ks(4, Comparison()) == [1, 2]
     assert question_ks(2, Comparison()) == question_ks(1, Comparison()) == [1]
     assert question_ks(64, Comparison(metrics=("pass@3", "pass@128"))) == [3]
+
+
+def test_a_question_beyond_n_is_named(tmp_path: Path) -> None:
+    comparison = Comparison(metrics=("pass@16", "pass@64"))
+    study = study_of(Root(tmp_path, num_problems=8, num_samples=8, num_steps=3), {"grpo": 1, "a_grae": 1}, comparison)
+    told = headline(evaluate(study))
+    assert told == [f"No answer on {BENCHMARK}: Pass@16 needs 16 samples of each problem, and there are 8."]
 
 
 def test_everything_skipped_is_one_line() -> None:

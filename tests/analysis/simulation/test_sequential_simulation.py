@@ -67,6 +67,7 @@ def test_power_counts_studies_that_find_the_effect_in_its_direction():
         (["sequential", "looks=2,3"], "looks must be increasing"),
         (["sequential", "alpha=2"], "alpha must lie"),
         (["sequential", "experiments=0"], "experiments must be 1 or more"),
+        (["sequential", "looks=3,100,101", "alpha=0.01", "experiments=1"], "alpha = 0.01 for 4 comparisons leaves"),
     ],
 )
 def test_a_wrong_word_is_one_sentence(words, sentence, capsys):

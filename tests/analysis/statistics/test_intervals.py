@@ -69,6 +69,13 @@ def test_wilson_is_scipys() -> None:
         assert wilson_interval(successes, 40) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_wilsons_bounds_enclose_the_share(share: float) -> None:
+    for trials in range(2, 101, 2):
+        lo, hi = wilson_interval(share * trials, trials)
+        assert 0 <= lo <= share <= hi <= 1, trials
+
+
 def window_difference(num_steps: int) -> np.ndarray:
     """Weights of the mean of the last third minus that of the first."""
     third = num_steps // 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from evaluated import DIFFICULTY_P, binomial, evaluations
@@ -62,6 +64,15 @@ def test_probability_of_improvement_is_mann_whitneys_share() -> None:
     turned = probability_of_improvement(theirs, SCORES_SM, rng=rng())
     assert turned.estimate == pytest.approx(1 - interval.estimate)
     assert probability_of_improvement(SCORES_SM, SCORES_SM, rng=rng()).estimate == pytest.approx(0.5)
+
+
+def test_many_seeds_take_little_memory() -> None:
+    ours_SM, theirs_SM = rng().normal(size=(2, 20, 4))
+    tracemalloc.start()
+    probability_of_improvement(ours_SM, theirs_SM, rng=rng())
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10e6  # all pairs of 2000 resamples: 2000 · 20 · 20 · 4 · 8 bytes = 26 MB
 
 
 def test_a_tie_but_for_rounding_is_a_tie() -> None:
