@@ -45,10 +45,10 @@ def load_object(target: str, kind: str, example: str, is_kind: Callable[[Any], b
     Raises:
         ValueError: no such module or name, or a module that cannot be imported.
     """
-    place, _, name = target.rpartition(":" if ":" in target else ".")
+    place, name = _split(target)
     if not place:
         raise ValueError(f"{target!r} names no {kind}; write {example}")
-    module = _load_file(Path(place).resolve()) if place.endswith(".py") else _load_module(place)
+    module = _load(place)
     found = getattr(module, name, None)
     if not is_kind(found):
         own = [key for key, value in vars(module).items() if is_kind(value) and _is_own(value, module)]
@@ -56,6 +56,20 @@ def load_object(target: str, kind: str, example: str, is_kind: Callable[[Any], b
         hint = f"did you mean {near[0]}? " if near else ""
         raise ValueError(f"{place} has no {kind} {name}; {hint}it has {', '.join(own) or 'none'}")
     return found
+
+
+def file_of(target: str) -> Path:
+    """Return the file in which `load_object` looks for its target."""
+    return Path(str(_load(_split(target)[0]).__file__)).resolve()
+
+
+def _split(target: str) -> tuple[str, str]:
+    place, _, name = target.rpartition(":" if ":" in target else ".")
+    return place, name
+
+
+def _load(place: str) -> ModuleType:
+    return _load_file(Path(place).resolve()) if place.endswith(".py") else _load_module(place)
 
 
 def _is_own(value: Any, module: ModuleType) -> bool:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from agrae_lab.advantages import Estimator
-from agrae_lab.tasks import load_task
+from agrae_lab.advantages.external import file_of
+from agrae_lab.tasks import load_task, own_task
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _NOT_TRAINING = (  # of agrae_lab/training: modules that check, watch or write
@@ -79,13 +80,18 @@ def _without_prose(text: str) -> str:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             lines[token.start[0] - 1] = lines[token.start[0] - 1][: token.start[1]]
+    in_text: set[int] = set()  # indices of lines in a text of several lines, where blanks count
+    prose: set[int] = set()
     for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno is not None:
+            in_text |= set(range(node.lineno - 1, node.end_lineno)) if node.end_lineno > node.lineno else set()
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
             match node.body[0]:
                 case ast.Expr(value=ast.Constant(value=str())) as first if first.end_lineno is not None:
                     if not lines[first.lineno - 1][: first.col_offset].strip():
-                        lines[first.lineno - 1 : first.end_lineno] = [""] * (first.end_lineno - first.lineno + 1)
-    return "\n".join(line.rstrip() for line in lines if line.strip())
+                        prose |= set(range(first.lineno - 1, first.end_lineno))
+    kept = [(i, line) for i, line in enumerate(lines) if i not in prose and (i in in_text or line.strip())]
+    return "\n".join(line if i in in_text else line.rstrip() for i, line in kept)
 
 
 def _task_imports(files: Iterable[Path]) -> set[Path]:
@@ -98,7 +104,10 @@ def _task_imports(files: Iterable[Path]) -> set[Path]:
 def _task_files(name: str, section: Mapping[str, Any]) -> set[Path]:
     task: Any = load_task(name, section)
     judging = [task, vars(task).get("_task", task)]  # a mixture of rewards wraps the task whose verdicts it uses
-    found = _with_imports((_file_of(type(judge)) for judge in judging), within="agrae_lab.tasks")
+    files = [_file_of(type(judge)) for judge in judging]
+    if (target := section.get("_target_")) is not None and own_task(str(target)).name == name:
+        files.append(file_of(str(target)))
+    found = _with_imports(files, within="agrae_lab.tasks")
     verifier = set((PACKAGE / "verify").glob("*.py"))
     return found | (verifier if any("agrae_lab.verify" in _imports(path) for path in found) else set())
 

@@ -9,7 +9,7 @@ import pytest
 
 from agrae_lab import training
 from agrae_lab.advantages import make
-from agrae_lab.config.code_fingerprints import training_code
+from agrae_lab.config.code_fingerprints import fingerprint_source, training_code
 
 
 def files_of(estimator: str = "grpo", **changes) -> set[str]:
@@ -43,6 +43,32 @@ def test_only_a_run_that_samples_by_vllm_depends_on_the_code_of_vllm(engine: str
 def test_only_a_run_with_lora_depends_on_the_code_of_lora() -> None:
     assert "models/lora.py" in files_of(model={"lora": {"rank": 2}})
     assert "models/lora.py" not in files_of()
+
+
+def test_a_task_in_a_file_of_the_user_depends_on_that_file(tmp_path: Path) -> None:
+    """Also if it only gives one of our classes other settings."""
+    file = tmp_path / "my_task.py"
+    file.write_text('from agrae_lab.tasks.text.mathematics import MathTask\nTASK = MathTask("mine")\n')
+    files = files_of(task={"name": "mine", "_target_": f"{file}:TASK"})
+    assert {"my_task.py", "tasks/text/mathematics.py"} <= files
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ('T = """a\n\nb"""\n', 'T = """a\nb"""\n', False),
+        ('T = f"""{x}  \nb"""\n', 'T = f"""{x}\nb"""\n', False),
+        ('T = "a"  # why\n\n\nU = 1  \n', 'T = "a"\nU = 1\n', True),
+        ('"""Prose."""\nT = """a\n# b"""\n', 'T = """a\n# b"""\n', True),
+        ('def f():\n    """Two\n\n    lines."""\n    return 1\n', "def f():\n    return 1\n", True),
+    ],
+)
+def test_blank_lines_count_inside_a_text_alone(one: str, other: str, same: bool, tmp_path: Path) -> None:
+    digests = []
+    for number, text in enumerate((one, other)):
+        (tmp_path / f"{number}.py").write_text(text)
+        digests.append(fingerprint_source(tmp_path / f"{number}.py"))
+    assert (digests[0] == digests[1]) == same
 
 
 def test_only_the_links_of_the_estimator_count() -> None:
