@@ -167,7 +167,7 @@ def _model_names(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _model_path(run: Run) -> str:
-    return str(run.config.get("model", {}).get("path", "unknown"))
+    return str(Path(run.config.get("model", {}).get("path", "unknown")))
 
 
 def reward_name(run: Run) -> str:
@@ -223,13 +223,16 @@ def at_step(study: Study, step: int) -> Study:
 def merge_studies(studies: Sequence[Study], *, name: str, question: str) -> Study:
     """Return one study with the runs of several, each once; its reference is theirs if all have the same.
 
-    A run that studies give to arms of different names is in the arm that its own config names.
+    Where studies give a run to arms of different names, all runs of these arms are in the arms that their own configs
+    name, so that no arm loses a seed.
     """
     runs: dict[Path, Run] = {}
+    torn: set[str] = set()
     for run in (run for study in studies for run in study.runs):
         known = runs.setdefault(run.path, run)
         if known.arm != run.arm:
-            runs[run.path] = read_run(run.path)
+            torn |= {known.arm, run.arm}
+    runs = {path: read_run(path) if run.arm in torn else run for path, run in runs.items()}
     not_started = dict.fromkeys(sentence for study in studies for sentence in study.not_started)
     refused = dict.fromkeys(sentence for study in studies for sentence in study.refused)
     references = {study.reference for study in studies}

@@ -413,6 +413,9 @@ def test_a_part_of_one_run_decides_nothing_beside_one_of_several() -> None:
     verdict = conclude("C0", "?", [one, five], [], [])
     assert (verdict.verdict, verdict.deciding) == (NOT_SUPPORTED, five)
     assert conclude("C0", "?", [one], [], []).deciding == one  # of single runs there is no other
+    known, still_open = replace(five, verdict=SUPPORTED), replace(one, verdict=UNDECIDED)
+    verdict = conclude("C0", "?", [known, still_open], [], [])
+    assert (verdict.verdict, verdict.deciding) == (UNDECIDED, still_open)  # the single run leaves the claim open
 
 
 def test_several_seeds_speak_of_the_method() -> None:
