@@ -8,7 +8,7 @@ from analysis_lab import BENCHMARK
 
 from agrae_lab.runs import Experiment, list_experiments, update_meta
 from analysis.io.configurations import group_by_configuration, is_configuration
-from analysis.io.study import load_study, merge_studies, split_by_model
+from analysis.io.study import at_step, load_study, merge_studies, split_by_model
 
 
 def test_missing_and_unreadable_runs_are_named(new_root) -> None:
@@ -99,6 +99,10 @@ def test_a_union_keeps_an_arm_whole_that_studies_name_differently(new_root) -> N
     for studies in ([renamed, shared], [shared, renamed]):  # no study uses the arm's own name
         union = merge_studies(studies, name="all", question="?")
         assert {arm: [run.seed for run in runs] for arm, runs in union.arms.items()} == {"grpo": [0, 1, 2]}
+    steps = merge_studies([at_step(renamed, 5), at_step(shared, 5)], name="all", question="?")
+    assert {run.samples_path(BENCHMARK) for run in steps.runs} == {
+        run.step_samples_path(5, BENCHMARK) for run in mine.runs
+    }
     assert set(merge_studies([renamed], name="all", question="?").arms) == {"old"}
 
 
