@@ -75,7 +75,7 @@ class Part:
 
     @property
     def one_run(self) -> bool:
-        """True if the interval describes single training runs, not the method."""
+        """True if the interval describes the given runs, not the method."""
         return self.interval.num_seeds < 2
 
 
