@@ -32,8 +32,12 @@ def c4(collapses: pd.DataFrame) -> Verdict:
     ended = collapses[collapses["status"].isin(FINAL_STATUSES) & collapses["arm"].isin([_ARM, _STEADY])]
     judged = ended[ended["observable"].astype(bool)]
     counts = {arm: _count(judged, arm) for arm in (_ARM, _STEADY)}
-    longer = {arm: f"a longer run of {arm}" for arm in ended["arm"]}
-    missing = [longer.get(arm, f"a finished run of {arm}") for arm, (_, runs) in counts.items() if not runs]
+    too_short = set(ended["arm"])
+    missing = [
+        f"a longer run of {arm}" if arm in too_short else f"an ended run (done or diverged) of {arm}"
+        for arm, (_, runs) in counts.items()
+        if not runs
+    ]
     parts = []
     if counts[_ARM][1]:
         share = share_interval(*counts[_ARM])

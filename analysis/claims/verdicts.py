@@ -75,7 +75,7 @@ class Part:
 
     @property
     def one_run(self) -> bool:
-        """True if the interval describes single training runs, not the method."""
+        """True if the interval describes the given runs, not the method."""
         return self.interval.num_seeds < 2
 
 
@@ -93,13 +93,12 @@ class Verdict:
 
     @property
     def deciding(self) -> Part | None:
-        """The first part with the claim's verdict, of those over several seeds; without one, the first part.
+        """The first part with the claim's verdict, those over several seeds first; without one, the first part.
 
         For a claim with verdict ONE_SEED: the first part that is not supported, else the first that is undecided.
         """
-        only_single_runs = self.verdict == ONE_SEED
-        wanted = [NOT_SUPPORTED, UNDECIDED] if only_single_runs else [self.verdict]
-        parts = [part for part in self.parts if only_single_runs or not part.one_run]
+        wanted = [NOT_SUPPORTED, UNDECIDED] if self.verdict == ONE_SEED else [self.verdict]
+        parts = sorted(self.parts, key=lambda part: part.one_run)
         found = [part for word in wanted for part in parts if part.verdict == word]
         return next(iter([*found, *self.parts]), None)
 

@@ -28,9 +28,9 @@ class ControlGain:
     The nearest control is one that the arm's gain is not clearly beyond, if there is any; of several, one with a gain
     of its own; of these, the one with the lowest bound of the difference.
 
-    controls: all of them. passed: those that the arm's gain is clearly beyond: the interval of Pass@k of the arm minus
-    the control's is above 0. control_gain: of the nearest control over the base model. has_gain: its interval is above
-    0. beyond: Pass@k of the arm minus the nearest control's.
+    controls: all of them. exceeded: those that the arm's gain is clearly beyond: the interval of Pass@k of the arm
+    minus the control's is above 0. control_gain: of the nearest control over the base model. has_gain: its
+    interval is above 0. beyond: Pass@k of the arm minus the nearest control's.
     """
 
     benchmark: str
@@ -41,12 +41,12 @@ class ControlGain:
     has_gain: bool
     beyond: Interval
     controls: tuple[str, ...]
-    passed: tuple[str, ...]
+    exceeded: tuple[str, ...]
 
     @property
     def is_beyond(self) -> bool:
         """True if the gain is clearly beyond that of every control."""
-        return self.passed == self.controls
+        return self.exceeded == self.controls
 
 
 def is_control(config: Mapping[str, Any]) -> bool:
@@ -87,15 +87,15 @@ def control_gains(study: Study, benchmarks: Sequence[str] | None = None) -> list
             gains = _differences(evaluations, arm, BASE, ks)
             for k in [k for k in ks if word_of(gains[k], smallest) == BETTER]:
                 beyond = {control: _differences(evaluations, arm, control, [k])[k] for control in controls}
-                passed = tuple(control for control in controls if word_of(beyond[control], smallest) == BETTER)
-                left = [control for control in controls if control not in passed] or controls
+                exceeded = tuple(control for control in controls if word_of(beyond[control], smallest) == BETTER)
+                left = [control for control in controls if control not in exceeded] or controls
                 near = [control for control in left if has_gain[control, k]] or left
                 nearest = nearest_control(near, beyond)
                 found.append(
                     ControlGain(
                         *(benchmark, arm, k, nearest, own[nearest][k], has_gain[nearest, k], beyond[nearest]),
                         controls=tuple(controls),
-                        passed=passed,
+                        exceeded=exceeded,
                     )
                 )
     return found

@@ -18,7 +18,7 @@ from analysis.io.eval_counts import Counts, check_comparable, intersect_counts, 
 from analysis.io.parquet import FrameError, run_named_in_errors
 from analysis.io.study import BASE, Study
 from analysis.statistics.contrasts import contrast_intervals
-from analysis.statistics.evaluations import CHECKPOINTS, NO_VARIATION, TOO_FEW, WILSON, Evaluations
+from analysis.statistics.evaluations import CHECKPOINTS, NO_VARIATION, ONE_PROBLEM, TOO_FEW, WILSON, Evaluations
 from analysis.statistics.intervals import Interval, wilson_interval
 from analysis.statistics.passk import KS, pass_at_k
 
@@ -199,9 +199,9 @@ def bounded_share(interval: Interval, num_problems: int) -> Interval:
     """Return the interval of a share: cut at 0 and 1, and Wilson's where too few problems differ for a t interval.
 
     Wilson's interval treats the sum of the problems' scores as a count of successes. Scores between 0 and 1 vary less
-    than that, so the interval is conservative.
+    than that, also over seeds, so the interval is conservative.
     """
-    if interval.method not in (NO_VARIATION, TOO_FEW):
+    if interval.method not in (NO_VARIATION, ONE_PROBLEM, TOO_FEW):
         ends = np.clip([interval.lo, interval.hi, interval.band_lo, interval.band_hi], 0.0, 1.0)
         lo, hi, band_lo, band_hi = ends.tolist()
         return replace(interval, lo=lo, hi=hi, band_lo=band_lo, band_hi=band_hi)

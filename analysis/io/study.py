@@ -115,11 +115,15 @@ def load_study(root: Path, experiment: Experiment) -> Study:
             run = read_run(root / key)
             _check_config(run)
             # two experiments may share a run and give its arm different names
-            runs.append(replace(run, config={**run.config, "arm": experiment.arms.get(key, run.arm)}))
+            runs.append(_with_arm(run, experiment.arms.get(key, run.arm)))
         except (RunError, FrameError) as error:
             refused.append(str(error))
     study = Study(experiment.name, experiment.question, tuple(runs), tuple(not_started), tuple(refused))
     return replace(study, comparison=experiment.comparison or Comparison())
+
+
+def _with_arm(run: Run, arm: str) -> Run:
+    return replace(run, config={**run.config, "arm": arm})
 
 
 def on_sound_runs(compute: Callable[[Study], Answer], study: Study) -> tuple[Answer, list[str]]:
@@ -167,7 +171,7 @@ def _model_names(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _model_path(run: Run) -> str:
-    return str(run.config.get("model", {}).get("path", "unknown"))
+    return str(Path(run.config.get("model", {}).get("path", "unknown")))
 
 
 def reward_name(run: Run) -> str:
@@ -223,13 +227,17 @@ def at_step(study: Study, step: int) -> Study:
 def merge_studies(studies: Sequence[Study], *, name: str, question: str) -> Study:
     """Return one study with the runs of several, each once; its reference is theirs if all have the same.
 
-    A run that studies give to arms of different names is in the arm that its own config names.
+    Where studies give a run to arms of different names, all runs of these arms are in the arms that their own configs
+    name, so that no arm loses a seed.
     """
     runs: dict[Path, Run] = {}
+    torn: set[str] = set()
     for run in (run for study in studies for run in study.runs):
         known = runs.setdefault(run.path, run)
         if known.arm != run.arm:
-            runs[run.path] = read_run(run.path)
+            torn |= {known.arm, run.arm}
+    own = {path: read_run(path).arm for path, run in runs.items() if run.arm in torn}
+    runs |= {path: _with_arm(runs[path], arm) for path, arm in own.items()}
     not_started = dict.fromkeys(sentence for study in studies for sentence in study.not_started)
     refused = dict.fromkeys(sentence for study in studies for sentence in study.refused)
     references = {study.reference for study in studies}

@@ -111,14 +111,14 @@ def _beside_control(gain: ControlGain, *, named: bool) -> str:
     place = f" on {gain.benchmark}" if named else ""
     ours = f"The gain of {label(gain.arm)} over the base model{place} at k = {gain.k}"
     control, more = label(gain.control), f"{minus(gain.arm, gain.control)}: {points(gain.beyond)}"
-    passed = f"; it is more than that of {', '.join(map(label, gain.passed))}" if gain.passed else ""
+    exceeded = f"; it is more than that of {', '.join(map(label, gain.exceeded))}" if gain.exceeded else ""
     scope = "; this is of these checkpoints alone" if gain.beyond.scope == CHECKPOINTS else ""
     if gain.is_beyond:
         return f"{ours} is more than that of any control (the nearest: {more}){scope}."
     if gain.has_gain:
         had = f"is also had by a control, so that it is no evidence: {control} gains {points(gain.control_gain)}"
-        return f"{ours} {had}; {more}{passed}{scope}."
-    return f"{ours} cannot be told from that of a control, {control}: {more}{passed}{scope}."
+        return f"{ours} {had}; {more}{exceeded}{scope}."
+    return f"{ours} cannot be told from that of a control, {control}: {more}{exceeded}{scope}."
 
 
 def _ends(differences: Sequence[Difference]) -> list[Difference]:

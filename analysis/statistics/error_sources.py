@@ -20,6 +20,7 @@ from analysis.statistics.evaluations import (
     MIN_VARYING,
     NO_SPREAD,
     NO_VARIATION,
+    ONE_PROBLEM,
     OVER_BOTH,
     OVER_PROBLEMS,
     OVER_SEEDS,
@@ -96,6 +97,7 @@ def find_sources(
     if scope == SEEDS:
         no_interval, variance = "" if seed_variance > 0 else NO_SPREAD, 0.0
         fixed = _base_variance(strata, contrast, problem_P, is_passk=scores is None) if BASE in contrast else 0.0
+        no_interval = no_interval or (ONE_PROBLEM if np.isnan(fixed) else "")
     method = _seed_method(scope, paired=paired, several=len(seeds) > 1)
     return Sources(
         scope, no_interval or method, problem_P, variance, df, deviations, seed_variance, seed_df, fixed, num_seeds,
@@ -134,6 +136,8 @@ def _seed_method(scope: str, *, paired: bool, several: bool) -> str:
 def _over_problems(problem_P: np.ndarray, sizes: Sequence[int], *, is_share: bool) -> tuple[float, float]:
     """Return the variance of the mean over problems, within benchmarks, and its degrees of freedom.
 
+    Both are NaN if a benchmark has one problem.
+
     A variance that rests on few problems is known less well than P − 1 degrees of freedom suggest. Matching the fourth
     moment (Satterthwaite) gives 2 · (effective problems) degrees of freedom. The factor here is 1.5: with 2, coverage
     of skewed differences at P = 30 and 40 falls to 91 % (benchmarks/coverage.py; docs/statistics.md).
@@ -156,6 +160,8 @@ def _over_problems(problem_P: np.ndarray, sizes: Sequence[int], *, is_share: boo
 def _no_interval_reason(problem_P: np.ndarray, variance: float, *, is_share: bool) -> str:
     if np.isnan(problem_P).any():
         return "none (k > n)"
+    if np.isnan(variance):
+        return ONE_PROBLEM
     differs_P = np.abs(problem_P - (np.median(problem_P) if is_share else 0.0)) > ROUNDING
     if not differs_P.any() or not variance > ROUNDING**2:
         return NO_VARIATION
@@ -213,7 +219,8 @@ def _base_variance(
 ) -> float:
     """Return the variance of the base model's term on fixed problems.
 
-    An unbiased variance within problems if all j + k ≤ n; else an upper bound, the variance over problems.
+    An unbiased variance within problems if all j + k ≤ n; else an upper bound, the variance over problems, which one
+    problem does not show (NaN).
     """
     total, weights = 0.0, contrast[BASE]
     for stratum in strata:
@@ -224,5 +231,5 @@ def _base_variance(
         ] if is_passk else [np.nan]  # fmt: skip
         total += float(np.sum(within))
     if np.isnan(total):
-        return float(np.var(problem_P, ddof=1)) / len(problem_P)
+        return float(np.var(problem_P, ddof=1)) / len(problem_P) if len(problem_P) > 1 else np.nan
     return max(total, 0.0) / len(problem_P) ** 2  # an unbiased estimate may be negative

@@ -31,6 +31,7 @@ OWN_SEEDS, OWN_BOTH = "t over seeds", "t over seeds and over problems"
 MIN_VARYING = 6  # with fewer, not even an exact test can reach 5 %: 2 · 0.5⁵ > 0.05
 TOO_FEW = f"none (fewer than {MIN_VARYING} problems differ)"
 NO_VARIATION = "none (all problems alike)"
+ONE_PROBLEM = "none (a benchmark has one problem)"
 NO_SPREAD = "none (all seeds alike)"
 ALL_ABOVE = "none (all runs of one side are above all of the other)"
 

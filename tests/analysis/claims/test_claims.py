@@ -167,12 +167,12 @@ def test_c4_counts_ended_runs_and_names_what_is_missing() -> None:
     verdict = c4(table.assign(status=["running", "diverged", "done"]))
     assert verdict.parts[0].interval.num_seeds == 2
     assert verdict.parts[0].interval.estimate == 0
-    assert verdict.missing == ("a finished run of a_grae_group_only",)
+    assert verdict.missing == ("an ended run (done or diverged) of a_grae_group_only",)
     assert any("no outcome separates" in note for note in verdict.notes)
     check(c4(collapses()), NO_DATA)
     short = c4(collapses(a_grae_group_only=(0, 13)).assign(observable=False))  # no run is stable for being short
     assert (short.verdict, short.missing) == (
-        NO_DATA, ("a finished run of negative_dominant", "a longer run of a_grae_group_only")
+        NO_DATA, ("an ended run (done or diverged) of negative_dominant", "a longer run of a_grae_group_only")
     )  # fmt: skip
     some = c4(collapses(a_grae_group_only=(0, 13)).assign(observable=[False, *[True] * 12]))
     assert some.parts[0].name.startswith("A-GRAE (group level only): 0 of 12 runs collapsed")
@@ -420,6 +420,9 @@ def test_a_part_of_one_run_decides_nothing_beside_one_of_several() -> None:
     verdict = conclude("C0", "?", [one, five], [], [])
     assert (verdict.verdict, verdict.deciding) == (NOT_SUPPORTED, five)
     assert conclude("C0", "?", [one], [], []).deciding == one  # of single runs there is no other
+    known, still_open = replace(five, verdict=SUPPORTED), replace(one, verdict=UNDECIDED)
+    verdict = conclude("C0", "?", [known, still_open], [], [])
+    assert (verdict.verdict, verdict.deciding) == (UNDECIDED, still_open)  # the single run leaves the claim open
 
 
 def test_several_seeds_speak_of_the_method() -> None:

@@ -8,7 +8,7 @@ from analysis_lab import BENCHMARK
 
 from agrae_lab.runs import Experiment, list_experiments, update_meta
 from analysis.io.configurations import group_by_configuration, is_configuration
-from analysis.io.study import load_study, merge_studies, split_by_model
+from analysis.io.study import at_step, load_study, merge_studies, split_by_model
 
 
 def test_missing_and_unreadable_runs_are_named(new_root) -> None:
@@ -95,6 +95,15 @@ def test_a_union_keeps_an_arm_whole_that_studies_name_differently(new_root) -> N
     for studies in ([mine, shared], [shared, mine]):
         union = merge_studies(studies, name="all", question="?")
         assert {arm: [run.seed for run in runs] for arm, runs in union.arms.items()} == {"grpo": [0, 1, 2]}
+    renamed = load_study(root.path, Experiment("c", "?", keys, arms=dict.fromkeys(keys, "old")))
+    for studies in ([renamed, shared], [shared, renamed]):  # no study uses the arm's own name
+        union = merge_studies(studies, name="all", question="?")
+        assert {arm: [run.seed for run in runs] for arm, runs in union.arms.items()} == {"grpo": [0, 1, 2]}
+    steps = merge_studies([at_step(renamed, 5), at_step(shared, 5)], name="all", question="?")
+    assert {run.samples_path(BENCHMARK) for run in steps.runs} == {
+        run.step_samples_path(5, BENCHMARK) for run in mine.runs
+    }
+    assert set(merge_studies([renamed], name="all", question="?").arms) == {"old"}
 
 
 def test_runs_of_another_schema_version_are_left_out_and_named(new_root) -> None:
@@ -123,6 +132,13 @@ def test_a_study_of_two_models_becomes_two(new_root) -> None:
     assert study.models == ["large", "small"]
     assert {part.name: part.models for part in split_by_model(study)} == {"x/large": ["large"], "x/small": ["small"]}
     assert split_by_model(split_by_model(study)[0])[0].name == "x/large"
+
+
+def test_two_spellings_of_a_path_are_one_model(new_root) -> None:
+    root = new_root()
+    runs = [root.run("grpo", model={"path": path}) for path in ("weights/small", "weights/small/")]
+    study = load_study(root.path, Experiment("x", "?", tuple(run.key for run in runs)))
+    assert (study.models, split_by_model(study)) == (["small"], [study])
 
 
 def test_models_of_one_folder_name_are_two_unless_their_files_are_the_same(new_root) -> None:

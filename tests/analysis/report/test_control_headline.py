@@ -90,7 +90,7 @@ def test_a_control_without_an_interval_is_the_nearest_only_where_no_other_has_on
 
 
 def test_each_control_is_weighed_by_itself(tmp_path: Path) -> None:
-    """A control that gains as much counts before one that wavers; those that are passed are named."""
+    """A control that gains as much counts before one that wavers; those that it exceeds are named."""
     root = Root(tmp_path, num_samples=64)
     runs = [root.run("a_grae", seed) for seed in range(3)]
     likes = {"alike": "a_grae", "wavering": "hard_focused", "behind": "negative_dominant"}
@@ -101,7 +101,7 @@ def test_each_control_is_weighed_by_itself(tmp_path: Path) -> None:
         root.samples("base", 80 + seed, runs[9 + seed].samples_path("countdown_test"))
     study = study_of(root, runs)
     (gain,) = [gain for gain in control_gains(study) if gain.k == 1]
-    assert (gain.control, gain.has_gain, gain.passed) == ("alike", True, ("behind",))
+    assert (gain.control, gain.has_gain, gain.exceeded) == ("alike", True, ("behind",))
     assert gain.controls == ("alike", "behind", "wavering")
     (sentence,) = [s for s in sentences(study) if "at k = 1 " in s]
     assert "is also had by a control, so that it is no evidence: alike gains +" in sentence

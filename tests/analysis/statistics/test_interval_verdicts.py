@@ -24,11 +24,13 @@ from analysis.statistics.evaluations import (
     EXACT,
     FEW_SEEDS_NO_BAND,
     METHOD,
+    ONE_PROBLEM,
     OVER_BOTH,
     OVER_WELCH,
     SEEDS,
     SIMULATED,
     TOO_FEW,
+    WILSON,
     Evaluations,
 )
 from analysis.statistics.intervals import LEVEL, Interval, summed_t
@@ -57,6 +59,31 @@ def test_a_handful_of_lost_problems_has_no_interval_and_decides_nothing(num_prob
     verdict = c1([e])
     assert verdict.parts[-1].verdict == UNDECIDED
     assert "no interval: fewer than 6 problems differ" in verdict.text
+
+
+def test_a_benchmark_with_one_problem_is_the_reason_for_a_missing_interval() -> None:
+    many, one = lost_and_gained(200, lost=40, gained=20), lost_and_gained(1, lost=0, gained=0)
+    assert np.isfinite(contrast_intervals([many], [GAIN])[0].lo)
+    both = contrast_intervals([many, one], [GAIN])[0]
+    assert both.estimate == pytest.approx(-20 / 201)
+    assert np.isnan([both.lo, both.hi, both.p_value]).all()
+    assert (both.method, both.band) == (ONE_PROBLEM, ONE_PROBLEM)
+
+
+@pytest.mark.parametrize("counts", [[8], [4, 8, 12]])
+def test_a_share_of_one_problem_has_wilsons_interval_with_any_number_of_seeds(counts: list[int]) -> None:
+    """One draw of a problem and its seeds varies by at most p (1 − p), as a success of one trial does."""
+    row = curve_table(evaluations({"grpo": np.array(counts)[:, None]}, 16)).iloc[0]  # k = 1, mean over seeds
+    z = scipy_stats.norm.ppf(0.975)
+    half = z / 2 / np.sqrt(1 + z**2)  # Wilson's with p = 1/2 and one trial
+    assert (row["estimate"], row["method"]) == (0.5, WILSON)
+    assert (row["lo"], row["hi"]) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_the_base_models_spread_is_unknown_where_one_problem_leaves_no_second_draw() -> None:
+    counts = {"base": np.array([[0]]), "grpo": np.array([[0], [16], [16]])}
+    gain = contrast_intervals(evaluations(counts, 16), [{"grpo": {16: 1.0}, "base": {16: -1.0}}], scope=SEEDS)[0]
+    assert (gain.estimate, gain.method) == (pytest.approx(2 / 3), ONE_PROBLEM)
 
 
 @pytest.mark.parametrize(("lost", "gained"), [(6, 0), (0, 6), (7, 1), (5, 3), (12, 3), (9, 9)])
