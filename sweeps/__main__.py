@@ -11,7 +11,15 @@ from typing import Any
 from agrae_lab.runs import RunError
 from sweeps import commands
 from sweeps.errors import PlanError, disk_sentence
-from sweeps.launch.cells import BAD_PLAN, INTERRUPTED, PRELOAD, SOME_NOT_DONE, TRAIN_MODULE, print_refusal
+from sweeps.launch.cells import (
+    BAD_PLAN,
+    INTERRUPTED,
+    PRELOAD,
+    SOME_NOT_DONE,
+    STOPPED_HINT,
+    TRAIN_MODULE,
+    print_refusal,
+)
 from sweeps.spec.compose import CONFIG_DIR
 from sweeps.spec.study import describe_keys
 
@@ -51,8 +59,8 @@ def main(
     except OSError as error:  # for example a full disk; what was written before is whole, and resumes
         print(f"{disk_sentence(error)}; then repeat the command, which resumes", file=sys.stderr)
         return SOME_NOT_DONE if launching else BAD_PLAN
-    except KeyboardInterrupt:  # before the first run
-        print("stopped; nothing was started", file=sys.stderr)
+    except KeyboardInterrupt:  # while no run is active
+        print(STOPPED_HINT if launching else "stopped", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -44,7 +44,7 @@ def _design(frozen: Mapping[str, Any]) -> Iterator[str]:
         f"{100 * rule['alpha']:g} % of such studies call any difference where there is none ({rule['correction']}). "
         f"Scope: {SEEDS}."
     )
-    yield from (f"Hypothesis: {sentence}." for sentence in frozen["hypotheses"])
+    yield from (f"To decide: {question}" for question in frozen["hypotheses"])
 
 
 def _decisions(frozen: Mapping[str, Any], looks: Sequence[Mapping[str, Any]]) -> Iterator[str]:

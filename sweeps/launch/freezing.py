@@ -17,6 +17,7 @@ from sweeps.launch.tuning import Choice, tuning_directory, tuning_root
 from sweeps.planning.drift import Code, read_code
 from sweeps.planning.freeze import Freeze, freeze_all
 from sweeps.planning.plan import cells_to_compose, code_drift, plan_study
+from sweeps.planning.run_dirs import read_run_meta
 from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec import protocol_rules
 from sweeps.spec.axes import Settings
@@ -40,6 +41,7 @@ def check_design(study: Study, directory: StudyDirectory, freeze: Freeze) -> Non
     configs = arm_configs(study, protocol.arms, directory, freeze)
     for metric in protocol.metrics:
         check_metric(metric, next(iter(configs.values())))
+    _check_same_evaluation(configs)
     _check_different(configs)
     if study.resources.engine == "local":
         check_installed(configs.values())
@@ -107,7 +109,7 @@ def check_declaration(study: Study, frozen: Mapping[str, Any]) -> None:
 def check_code_and_configs(
     study: Study, frozen: Mapping[str, Any], directory: StudyDirectory, options: LaunchOptions
 ) -> None:
-    """Check that the code and the arms' configurations are the frozen ones.
+    """Check that the code, the arms' configurations and evaluations, and the problems are the frozen ones.
 
     Raises:
         PlanError: a difference, unless the options allow drift.
@@ -119,12 +121,26 @@ def check_code_and_configs(
     arms = {arm: entry["settings"] for arm, entry in frozen["arms"].items()}
     configs = arm_configs(study, arms, directory, load_freeze(options.train_module))
     if not drift:  # a config holds fingerprints of the code, too
-        drift += [
-            f"the configuration of {arm} has changed"
-            for arm, config in configs.items()
-            if runs.training_hash(config) != frozen["arms"][arm]["config_hash"]
-        ]
+        drift += list(_config_drift(configs, frozen))
     check_drift(drift, options)
+
+
+def _config_drift(configs: Mapping[str, Config], frozen: Mapping[str, Any]) -> Iterable[str]:
+    for arm, config in configs.items():
+        was = frozen["arms"][arm]
+        if runs.training_hash(config) != was["config_hash"]:
+            yield f"the configuration of {arm} has changed"
+        if was.get("evaluation", now := _evaluation_hash(config)) != now:  # a file of before has no such key
+            yield f"the evaluation of {arm} has changed"
+    sets = _problem_sets(next(iter(configs.values())))
+    for benchmark, fingerprint in frozen["problems"].items():
+        if benchmark not in sets or sets[benchmark][1] != fingerprint:
+            yield f"the problems of {benchmark} have changed"
+
+
+def _evaluation_hash(config: Config) -> str:
+    """Return 12 hex digits of an arm's settings of its evaluations, but for the size of batches."""
+    return runs.digest({key: value for key, value in config["evaluation"].items() if key != "batch_size"})[:12]
 
 
 def freeze_protocol(
@@ -146,11 +162,12 @@ def freeze_protocol(
     _check_different(configs)
     confirmation = confirmation_study(study, arms, first_seed=protocol.first_seed, num_seeds=protocol.looks[-1])
     planned = plan_study(confirmation, directory, train_module=options.train_module, code=code)
-    if ended := planned.launch_plan.finished:
-        raise PlanError(
-            [f"{ended[0].key} has run before the freeze, so its seed is not fresh; choose another protocol.first_seed, "
-             "or a new root"]
-        )  # fmt: skip
+    for run in (read_run_meta(run.path) for run in planned.all_runs):  # the plan's are pending if they lack samples
+        if run.status in runs.FINAL_STATUSES or (run.path / "model").is_dir() or run.benchmarks():
+            raise PlanError(
+                [f"{run.key} has run before the freeze, so its seed is not fresh; choose another protocol.first_seed, "
+                 "or a new root"]
+            )  # fmt: skip
     content = {**_content(study, code, arms, configs, choices), "drift_since_tuning": drift}
     folder = runs.protocol_dir(directory.root, study.name)
     runs.write_frozen(folder, content, date=datetime.now(UTC).date().isoformat())
@@ -179,6 +196,7 @@ def _content(
             arm: {
                 "settings": dict(settings),
                 "config_hash": runs.training_hash(configs[arm]),
+                "evaluation": _evaluation_hash(configs[arm]),
                 "chosen": {**asdict(choices[arm]), "seeds": list(choices[arm].seeds)} if choices else None,
             }
             for arm, settings in arms.items()
@@ -197,11 +215,12 @@ def _content(
 
 
 def hypotheses(study: Study) -> list[str]:
-    """Return the sentence of each comparison that the study is to decide."""
+    """Return the question of each comparison that the study is to decide."""
     protocol = study.protocol
     assert protocol is not None
     return [
-        f"{candidate} and {protocol.reference} differ in {metric}, and not by less than {protocol.smallest_effect}"
+        f"Is {candidate} better or worse than {protocol.reference} in {metric}, or is the difference within "
+        f"±{protocol.smallest_effect}?"
         for candidate in protocol_rules.candidates(protocol)
         for metric in protocol.metrics
     ]
@@ -222,6 +241,14 @@ def _problem_sets(config: Config) -> dict[str, tuple[tuple[Any, Any], Any]]:
         for name, benchmark in benchmarks.items()
         if benchmark is not None
     }
+
+
+def _check_same_evaluation(configs: Mapping[str, Config]) -> None:
+    """Refuse arms with other evaluations than the first, since the looks subtract their values."""
+    (first, of_first), *others = configs.items()
+    for arm, config in others:
+        if _evaluation_hash(config) != _evaluation_hash(of_first):
+            raise PlanError([f"protocol.arms: {first} and {arm} are evaluated differently; give them one evaluation"])
 
 
 def _check_different(configs: Mapping[str, Config]) -> None:

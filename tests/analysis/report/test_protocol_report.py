@@ -18,7 +18,7 @@ FROZEN = {
     },
     "rule": {"looks": [3, 5], "alpha": 0.05, "correction": "Bonferroni over 2 comparisons"},
     "seeds": [7, 8, 9, 10, 11],
-    "hypotheses": ["a_grae and grpo differ in pass@1/test, and not by less than 1pp"],
+    "hypotheses": ["Is a_grae better or worse than grpo in pass@1/test, or is the difference within ±1pp?"],
     "declared": {"protocol.reference": "grpo"},
 }
 
@@ -74,7 +74,7 @@ def test_every_part_is_quoted(study, tmp_path):
         "A-GRAE: train.learning_rate = 0.0002, the best of 6 trials by pass@1/tune on the tuning seeds 1000, 1001.",
         "Looks at 3, 5 seeds, from seed 7; at most 5 % of such studies call any difference where there is none "
         "(Bonferroni over 2 comparisons). Scope: the method (its training seeds) on exactly these problems.",
-        "Hypothesis: a_grae and grpo differ in pass@1/test, and not by less than 1pp.",
+        "To decide: Is a_grae better or worse than grpo in pass@1/test, or is the difference within ±1pp?",
         "A-GRAE − GRPO at k = 1 on test: +1.2 pp [+0.3, +2.1] after 3 seeds: better.",
         "Hard-Focused − GRPO at k = 1 on test: +0.0 pp [−2.0, +2.0] after 5 seeds: undecided: the budget ends.",
     ]

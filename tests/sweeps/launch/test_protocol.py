@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fake_search_train
 import pytest
 import yaml
 from search_lab import SearchLab, in_lab
@@ -23,7 +24,7 @@ from agrae_lab import runs
 from analysis.statistics.sequential import Rule
 from sweeps.__main__ import main
 from sweeps.launch.looks import Question, run_looks
-from sweeps.launch.study import LaunchOptions
+from sweeps.launch.study import LaunchOptions, launch_study
 from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec.compose import config_dir
 from sweeps.spec.read import as_data, parse_study
@@ -116,6 +117,10 @@ REFUSALS = {
     "alpha": (changed(alpha=0.9), "protocol.alpha must lie between 0.001 and 0.2"),
     "missing": (changed(looks=None), "protocol.looks is missing"),
     "unknown": (changed(lokks=[3]), "protocol has no key 'lokks'; did you mean 'looks'?"),
+    "other samples": (
+        changed(arms={"plain": {}, "b": {"evaluation.num_samples": 8}}),
+        "protocol.arms: plain and b are evaluated differently",
+    ),
     "same arms": (changed(arms={"plain": {}, "b": {"kind": "plain"}}), "plain and b are one configuration"),
     "axes": (STUDY | {"axes": {"grid": {"train.x": [0.1]}}}, "protocol takes the place of axes"),
     "seeds": (STUDY | {"seeds": [0, 1]}, "protocol has its own seeds"),
@@ -288,8 +293,43 @@ def test_a_frozen_file_cannot_silently_change(lab: ProtocolLab, capsys: pytest.C
     assert "has been changed since it was written" in capsys.readouterr().err
 
 
-def test_runs_from_before_the_freeze_are_not_fresh(lab: ProtocolLab, capsys: pytest.CaptureFixture[str]) -> None:
-    seen = {"name": "seen", "axes": {"grid": {"kind": ["other"]}}, "seeds": [2]}
+@pytest.mark.parametrize(
+    ("num_samples", "problems", "sentence"),
+    [(8, "first", "the evaluation of plain has changed"), (40, "second", "the problems of problems have changed")],
+)
+def test_later_looks_are_of_the_frozen_evaluation(
+    num_samples: int, problems: str, sentence: str, lab: ProtocolLab, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def freeze_with(fingerprint: str) -> None:
+        data = {"data_fingerprints": {"train": "0", "problems": fingerprint}}
+        monkeypatch.setattr("fake_protocol_train.freeze", lambda config: {**fake_search_train.freeze(config), **data})
+
+    freeze_with("first")
+    study, launched = changed(arms=TWO, looks=[3, 5]), []
+
+    def launch_once(*given: Any) -> int:
+        launched.append(given)
+        if len(launched) > 1:
+            raise KeyboardInterrupt
+        return launch_study(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sweeps.launch.looks.launch_study", launch_once)
+        assert lab.do("protocol", study) == 130
+    assert "run the same command to resume" in capsys.readouterr().err
+    assert len(lab.looks()) == 1
+    config = lab.conf / "config.yaml"
+    config.write_text(config.read_text().replace("num_samples: 40", f"num_samples: {num_samples}"))
+    freeze_with(problems)
+    assert lab.do("protocol", study) == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["evaluation.num_samples=40", "evaluation.num_samples=44"])
+def test_runs_from_before_the_freeze_are_not_fresh(
+    word: str, lab: ProtocolLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = {"name": "seen", "base": [word], "axes": {"grid": {"kind": ["other"]}}, "seeds": [2]}
     assert lab.do("run", seen) == 0
     study = changed(arms={"plain": {}, "other": {"kind": "other"}}, looks=[3])
     assert lab.do("protocol", study) == 2
@@ -353,7 +393,7 @@ from pathlib import Path
 from analysis.statistics.sequential import Rule
 from sweeps.__main__ import main
 from sweeps.launch.looks import Question, run_looks
-from sweeps.launch.study import LaunchOptions
+from sweeps.launch.study import LaunchOptions, launch_study
 from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec.compose import config_dir
 from sweeps.spec.read import as_data, parse_study

@@ -122,7 +122,7 @@ def test_a_study_killed_in_its_second_look_resumes(tmp_path: Path, capsys: pytes
         assert f"A-GRAE − GRPO {sentence}" in text
         assert frozen is not None
         assert f"Frozen on {frozen['frozen']}" in text
-        assert "Hypothesis: a_grae and grpo differ in pass@1/countdown_test, and not by less than 0.01pp." in text
+        assert "To decide: Is a_grae better or worse than grpo in pass@1/countdown_test, or is the difference" in text
 
 
 @pytest.mark.slow
