@@ -51,6 +51,8 @@ def check(options: Mapping[str, Any], retry_policy: RetryPolicy) -> None:
         how = "install it in an environment of its own on every machine: pip install 'agrae-lab[ray]'"
         raise PlanError([f"resources.engine is ray, which is not installed; {how}"])
     check_options("ray", options, OPTIONS)
+    if not any({**OPTIONS, **options}[name] for name in ("num_cpus", "num_gpus")):
+        raise PlanError(["resources.options: num_cpus and num_gpus are 0; a run takes some of one, as num_cpus: 1"])
     if address := options.get("address"):
         _check_address(address)
 

@@ -218,7 +218,7 @@ def _print_failures(console: Console, failed: Sequence[runs.Run], names: RunName
     for run in sorted(failed, key=lambda run: failures[run.path]["class"]):
         failure, error = failures[run.path], Text(_first_line(run.meta.get("error")))
         log = Text(str(run.path / "log.txt"))
-        table.add_row(Text(failure["class"], "red"), names.run(run), str(failure["attempt"]), error, log)
+        table.add_row(Text(failure["class"], "red"), Text(names.run(run)), str(failure["attempt"]), error, log)
     console.print()
     Console(file=console.file, force_terminal=console.is_terminal, width=_UNLIMITED_WIDTH).print(table)
     if any(failure["class"] == "oom" for failure in failures.values()):

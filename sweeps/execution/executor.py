@@ -156,10 +156,12 @@ class _Sweep:
             try:
                 if (found := run_status.claim(run)) is not None:
                     self._record_outcome(found)
+                    self._apply_failure_rules()
                     continue
                 process = self._start_process(run, self._free[0])
             except (runs.RunError, OSError, EOFError) as error:
                 self._record_outcome(run_status.start_failure(run, error, self._retry_policy))
+                self._apply_failure_rules()
                 continue
             self._active.append(ActiveRun(run, self._free.pop(0), process, began, oom_kills))
             self._display.started(run)
@@ -199,9 +201,13 @@ class _Sweep:
         self.outcomes.append(outcome)
         self._display.ended(outcome)
 
-    def _apply_stop_rules(self) -> None:
+    def _apply_failure_rules(self) -> None:
+        """Stop the sweep at its level for the number of failed runs."""
         num_failed = sum(outcome.status == "failed" for outcome in self.outcomes)
         self._stop_state.escalate(*self._retry_policy.stop_level(num_failed), on_request=False)
+
+    def _apply_stop_rules(self) -> None:
+        self._apply_failure_rules()
         if self._retry_policy.deadline_passed(time.monotonic() - self._began):
             self._stop_state.escalate(
                 StopLevel.STOP, "the time limit of this sweep (wall_hours) is reached", on_request=True

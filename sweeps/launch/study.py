@@ -35,7 +35,7 @@ from sweeps.launch.requeue import only_retries, requeue, runs_with
 from sweeps.planning.drift import Code, code_changes, read_code
 from sweeps.planning.freeze import Plan
 from sweeps.planning.plan import StudyPlan, code_drift, plan_study
-from sweeps.planning.run_dirs import check_root, read_run_meta
+from sweeps.planning.run_dirs import check_root, read_run_meta, shown_status
 from sweeps.planning.study_directory import StudyDirectory
 from sweeps.spec.study import Stop, Study
 
@@ -211,7 +211,8 @@ def _launch_search(
         keys = tuple(dict.fromkeys(cell.run for cell in directory.frozen_cells().values()))
         runs.Experiment(study.name, study.question, keys, comparison=study.comparison).write(directory.root)
         print_front(make_console(), directory)
-        _print_unfinished([outcome for outcome in outcomes if "pruned" not in read_run_meta(outcome.run.path).meta], ())
+        ended = [out for out in outcomes if shown_status(read_run_meta(out.run.path)) != "pruned"]
+        _print_unfinished(ended, ())
         return _log_exit_code(directory, [trial["status"] for trial in read_trials(directory)], interrupted=interrupted)
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Choices = tuple[tuple[str, Any], ...]  # (config group, choice) of every searched group
 
+FINGERPRINTS = ("data_fingerprints", "model_fingerprint")  # keys of a frozen config: the same in all trials
+
 _MISSING = object()
 
 
@@ -111,9 +113,14 @@ def make_space(study: Study, freeze: Freeze, *, root: Path) -> Space:
 
 
 def rounded_value(dimension: Dimension, proposed: Any) -> Any:
-    """Return a proposed value as the trial's config has it: to four digits, which keeps names short."""
+    """Return a proposed value as the trial's config has it: to four digits, which keeps names short.
+
+    With a step it is the number of the grid, without the noise of its floating-point sum.
+    """
     if dimension.kind != "float":
         return proposed
+    if dimension.step is not None:
+        return float(f"{proposed:.12g}")
     assert dimension.low is not None
     assert dimension.high is not None
     return min(max(float(f"{proposed:.4g}"), float(dimension.low)), float(dimension.high))
@@ -125,12 +132,15 @@ def fixed_settings(study: Study, space: Space) -> dict[str, Any]:
     fixed["objective"] = [f"{objective.direction} {objective.metric}" for objective in study.objective]
     for key, dimension in space.dimensions.items():
         fixed[f"space.{key}"] = _plain(dimension)
+    bounds: dict[str, list[str]] = {}  # a metric may have one of each kind
     for constraint in study.constraints:
         at_most, at_least = constraint.at_most, constraint.at_least
-        fixed[f"constraint {constraint.metric}"] = (
+        bounds.setdefault(f"constraint {constraint.metric}", []).append(
             f"at most {at_most}" if at_most is not None else f"at least {at_least}"
         )
-    return fixed | _fixed_base(space)
+    fixed |= {name: ", ".join(sorted(both)) for name, both in bounds.items()}
+    made_of = {key: value for key, value in space.corner_configs[0].items() if key in FINGERPRINTS}
+    return fixed | _fixed_base(space) | dict(runs.leaves(made_of))
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agrae_lab import runs
 from sweeps.errors import PlanError
-from sweeps.search.space import changes
+from sweeps.search.space import FINGERPRINTS, changes
 from sweeps.spec.study import Search, Study
 
 BOOKS = "optuna.db"  # in the study's directory
@@ -103,12 +103,17 @@ def open_study(study: Study, storage: optuna.storages.RDBStorage, fixed_settings
         opened.set_user_attr(FIXED_SETTINGS, dict(fixed_settings))
         with _no_warnings():
             opened.set_metric_names([objective.metric for objective in study.objective])
-    elif different := changes(before, fixed_settings):
+    elif different := changes(before, _without_new_fingerprints(fixed_settings, before)):
         more = f", and {len(different) - _MAX_CHANGES} more" if len(different) > _MAX_CHANGES else ""
         differences = "; ".join(different[:_MAX_CHANGES]) + more
         begun = f"the search '{study.name}' was started with other settings: {differences}"
         raise PlanError([f"{begun}. Restore them, or give the study another name"])
     return opened
+
+
+def _without_new_fingerprints(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings without fingerprints that the storage of an older search lacks."""
+    return {name: value for name, value in now.items() if name in before or not name.startswith(FINGERPRINTS)}
 
 
 def make_sampler(search: Search, *, num_trials: int) -> optuna.samplers.BaseSampler:

@@ -35,6 +35,12 @@ def test_without_ray_a_study_is_refused_in_one_sentence(monkeypatch: pytest.Monk
         engine.check({}, RetryPolicy())
 
 
+def test_a_run_that_takes_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: "found")
+    with pytest.raises(PlanError, match="num_cpus and num_gpus are 0"):
+        engine.check({"num_cpus": 0}, RetryPolicy())
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere"])
 def test_a_cluster_that_is_not_there_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: "found")

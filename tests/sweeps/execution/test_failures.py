@@ -6,12 +6,14 @@ import os
 import signal
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from fake_train import steps
 from sweep_lab import Lab, failures, wait_until
 
 from agrae_lab import runs
+from sweeps.execution import run_status
 from sweeps.execution.failures import CLASSES, TRANSIENT, classify, exit_error
 from sweeps.execution.retry_policy import RetryPolicy
 from sweeps.execution.shutdown import waiting_for_locks
@@ -173,6 +175,17 @@ def test_fail_fast_stops_the_others_to_be_continued(lab: Lab) -> None:
 def test_fail_fast_waits_for_the_last_attempt(lab: Lab) -> None:
     lab.execute("offline_once", "ok", retry_policy=RetryPolicy(fail_fast=True), num_slots=1)
     assert lab.statuses() == {"offline_once 0": "done", "ok 1": "done"}
+
+
+@pytest.mark.parametrize("policy", [RetryPolicy(fail_fast=True), RetryPolicy(max_failures=1)])
+def test_runs_that_cannot_be_started_count_as_failures(
+    policy: RetryPolicy, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their names may look like markup of the table that lists them."""
+    monkeypatch.setattr(run_status, "claim", Mock(side_effect=runs.RunError("no such run")))
+    launch = lab.execute("a[/b]", "ok", "ok", retry_policy=policy)
+    assert [outcome.status for outcome in launch.outcomes] == ["failed"]
+    assert "a[/b] seed 0" in launch.text
 
 
 def test_after_max_failures_nothing_is_started_and_what_is_active_finishes(lab: Lab) -> None:

@@ -46,6 +46,20 @@ def _executed(lab: StudyLab) -> dict[str, int]:
     return {name: len(run.meta.get("attempts", [])) for name, run in lab.by_settings().items()}
 
 
+def test_a_run_of_another_study_stays_in_the_arm_of_this_one(night: StudyLab) -> None:
+    with (night.conf / "config.yaml").open("a") as config:
+        config.write("method: m\n")  # the run's directory is named after it
+    axes = {"grid": {"train.num_steps": [1]}}
+    night.write(base=["arm=ok"], axes=axes, seeds=[0])
+    assert night.do("run") == 0
+    night.study_file = night.study_file.with_name("later.yaml")
+    for seeds in ([0], [0], [0, 1]):
+        night.write(base=["arm=later"], axes=axes, seeds=seeds)
+        assert night.do("run") == 0
+        (manifest,) = [known for known in runs.list_experiments(night.root) if known.name == "later"]
+        assert list(manifest.arms.values()) == ["later"] * len(seeds)
+
+
 def test_plan_shows_the_cells_and_writes_nothing(night: StudyLab, capsys: pytest.CaptureFixture[str]) -> None:
     assert night.do("plan") == 0
     assert not night.root.exists()

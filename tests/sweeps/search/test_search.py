@@ -16,8 +16,10 @@ from search_lab import Quiet, SearchLab, in_lab, quest
 from agrae_lab import runs
 from sweeps.__main__ import main
 from sweeps.errors import PlanError
+from sweeps.search.space import rounded_value
 from sweeps.spec.objectives import metric_value
 from sweeps.spec.read import parse_study
+from sweeps.spec.study import Dimension
 
 PLAIN_X = {"kind": "float", "low": 0.0, "high": 1.0}
 
@@ -182,6 +184,39 @@ BEGUN_OTHERWISE: list[tuple[dict[str, Any], str]] = [
         "constraint metrics.loss:last is new (at most 1.0)",
     ),
 ]
+
+
+def test_a_changed_bound_of_two_is_named(lab: SearchLab) -> None:
+    metric = "metrics.loss:last"
+    both = [{"metric": metric, "at_most": 0.9}, {"metric": metric, "at_least": 0.1}]
+    lab.search(quest(search={"num_trials": 1}, constraints=both), inline=True)
+    for change in ({"at_most": 0.2}, {"at_least": 0.3}):
+        bounds = [{"metric": metric, **change} if change.keys() <= bound.keys() else bound for bound in both]
+        with pytest.raises(PlanError, match=r"was at least 0\.1, at most 0\.9 and is"):
+            lab.search(quest(constraints=bounds))
+
+
+def test_a_value_with_a_step_stays_on_its_grid() -> None:
+    far = Dimension(kind="float", low=10_000.0, high=20_000.0, step=1.0)
+    near = Dimension(kind="float", low=0.99, high=1.0, step=1e-5)
+    assert (rounded_value(far, 12_345.0), rounded_value(near, 0.99995)) == (12_345.0, 0.99995)
+    assert rounded_value(Dimension(kind="float", low=0.0, high=1.0, step=0.1), 0.1 * 3) == 0.3
+    assert rounded_value(Dimension(kind="float", low=0.0, high=1.0), 0.123456) == 0.1235
+
+
+def test_problems_that_change_during_a_search_are_named(lab: SearchLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def freeze_with(**fingerprints: str) -> None:
+        more = {"data_fingerprints": fingerprints} if fingerprints else {}
+        monkeypatch.setattr("fake_search_train.freeze", lambda config: {**original(config), **more})
+
+    original = fake_search_train.freeze
+    freeze_with()  # as a search of before, whose storage knows no fingerprints
+    lab.search(quest(search={"num_trials": 1}, name="old"), inline=True)
+    freeze_with(train="0", problems="first")
+    lab.search(quest(search={"num_trials": 1}), inline=True)
+    freeze_with(train="0", problems="second")
+    with pytest.raises(PlanError, match=r"data_fingerprints\.problems was first and is second"):
+        lab.search(quest())
 
 
 def test_a_search_that_was_begun_otherwise_is_refused_with_what_changed(lab: SearchLab) -> None:
