@@ -16,15 +16,16 @@ from pathlib import Path
 
 from agrae_lab import runs
 from agrae_lab.runs import RunError
-from sweeps.errors import PlanError
+from sweeps.commands import frame_errors_as_run_errors
+from sweeps.errors import PlanError, disk_sentence
 from sweeps.execution.display import make_console
 from sweeps.inspect import preview
 from sweeps.launch.cells import (
     ALL_DONE,
-    BAD_PLAN,
     INTERRUPTED,
     PRELOAD,
     SOME_NOT_DONE,
+    STOPPED_HINT,
     TRAIN_MODULE,
     load_freeze,
     print_refusal,
@@ -64,7 +65,7 @@ def main(
     options = LaunchOptions(given.slots, given.allow_drift, train_module=train_module, preload=preload)
     try:
         names, overrides = split_words(given.words)
-        with config_dir(conf, given.user_configs):
+        with config_dir(conf, given.user_configs), frame_errors_as_run_errors():
             study, directory = _find(given, names, overrides, conf, train_module)
             if given.until_clear:
                 study, directory = _until_clear(study, directory, budget=given.seeds or _BUDGET)
@@ -74,9 +75,12 @@ def main(
         return print_refusal(error)
     except RunError as error:
         print(error, file=sys.stderr)
-        return BAD_PLAN
+        return SOME_NOT_DONE
+    except OSError as error:  # for example a full disk; what was written before is whole, and resumes
+        print(f"{disk_sentence(error)}; then repeat the command, which resumes", file=sys.stderr)
+        return SOME_NOT_DONE
     except KeyboardInterrupt:
-        print("stopped; run the same command to resume", file=sys.stderr)
+        print(STOPPED_HINT, file=sys.stderr)
         return INTERRUPTED
 
 

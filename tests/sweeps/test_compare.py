@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from unittest.mock import Mock
 
 import pytest
 
 from agrae_lab import runs
 from agrae_lab.train import freeze
+from analysis.io.parquet import FrameError
 from sweeps import compare
 from sweeps.compare import _until_clear, main
 from sweeps.errors import PlanError
@@ -122,6 +124,13 @@ def test_bad_input_is_one_sentence_before_anything_starts(own, tmp_path, capsys,
     assert sentence in told[0]
     assert told[1:] == ["nothing was started"]
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), FrameError("no such samples")])
+def test_an_error_after_the_start_is_one_sentence(error, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(compare, "launch_study", Mock(side_effect=error))
+    assert main(["a_grae", *SMALL, f"root={tmp_path}/runs"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_a_wrong_number_of_seeds_is_refused(capsys):
