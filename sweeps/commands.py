@@ -94,7 +94,7 @@ def run(given: Namespace) -> int:
 
 def protocol(given: Namespace) -> int:
     """Tune, freeze and confirm a study with a protocol, or resume it."""
-    with config_dir(given.config_dir, given.user_configs), frame_errors_as_run_errors():
+    with config_dir(given.config_dir, given.user_configs):
         study, directory = _study_to_launch(given)
         if study.protocol is None:
             raise PlanError([f"study {study.name} has no protocol; add one (docs/sweeps.md), or use `run`"])
@@ -132,7 +132,7 @@ def collect(given: Namespace) -> int:
         raise PlanError([f"--out {out} must end in .parquet or .csv"])
     if not inspected.run_dirs:
         raise PlanError([f"there are no runs in {inspected.path}, so there is no table to write"])
-    with frame_errors_as_run_errors():
+    with _frame_errors_as_run_errors():
         table = collect(inspected.run_dirs, cells=inspected.cells)
     write_table(table, out)
     print(f"{out}: {len(table)} runs, {len(table.columns)} columns")
@@ -164,7 +164,7 @@ def compare(given: Namespace) -> int:
     if not all(Path(name).is_dir() for name in names):
         check_root_to_read(root)
     first, second = (find(name, root, among=among) for name in names)
-    with frame_errors_as_run_errors():
+    with _frame_errors_as_run_errors():
         print_comparison(make_console(), (names[0], names[1]), first, second)
     return 0
 
@@ -201,7 +201,7 @@ def gc(given: Namespace) -> int:
 
 
 @contextmanager
-def frame_errors_as_run_errors() -> Iterator[None]:
+def _frame_errors_as_run_errors() -> Iterator[None]:
     from analysis.io.parquet import FrameError
 
     try:

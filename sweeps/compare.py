@@ -16,7 +16,6 @@ from pathlib import Path
 
 from agrae_lab import runs
 from agrae_lab.runs import RunError
-from sweeps.commands import frame_errors_as_run_errors
 from sweeps.errors import PlanError, disk_sentence
 from sweeps.execution.display import make_console
 from sweeps.inspect import preview
@@ -65,7 +64,7 @@ def main(
     options = LaunchOptions(given.slots, given.allow_drift, train_module=train_module, preload=preload)
     try:
         names, overrides = split_words(given.words)
-        with config_dir(conf, given.user_configs), frame_errors_as_run_errors():
+        with config_dir(conf, given.user_configs):
             study, directory = _find(given, names, overrides, conf, train_module)
             if given.until_clear:
                 study, directory = _until_clear(study, directory, budget=given.seeds or _BUDGET)

@@ -99,7 +99,7 @@ MAY_IMPORT = {
     "sweeps.launch": (
         *("agrae_lab.runs", "sweeps.errors", "sweeps.spec", "sweeps.planning", "sweeps.execution", "sweeps.engines"),
         *("sweeps.search", "sweeps.inspect.preview", "sweeps.inspect.accuracy", "sweeps.inspect.trials"),
-        "analysis.statistics",
+        *("analysis.io", "analysis.statistics"),
     ),
     "sweeps.targets": ("agrae_lab.runs.suggestions", "sweeps.errors", "sweeps.spec", "sweeps.planning"),
     "sweeps.commands": (

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agrae_lab import runs
+from analysis.io.parquet import FrameError
 from analysis.statistics.sequential import decided, describe_look
 from sweeps.inspect.trials import failed_runs
 from sweeps.launch.cells import ALL_DONE, INTERRUPTED, SOME_NOT_DONE, load_freeze
@@ -61,7 +62,10 @@ def launch_protocol(study: Study, directory: StudyDirectory, options: LaunchOpti
         if open_comparisons(question, looks):
             check_declaration(study, frozen)
             check_code_and_configs(study, frozen, directory, options)
-            looks, code = run_looks(question, study, directory, options, folder=folder, identity=frozen["digest"])
+            try:
+                looks, code = run_looks(question, study, directory, options, folder=folder, identity=frozen["digest"])
+            except FrameError as error:
+                raise runs.RunError(str(error)) from error
             if code != ALL_DONE:
                 return code
         _print_end(study, directory, frozen, looks)

@@ -126,10 +126,16 @@ def test_bad_input_is_one_sentence_before_anything_starts(own, tmp_path, capsys,
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), FrameError("no such samples")])
-def test_an_error_after_the_start_is_one_sentence(error, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(compare, "launch_study", Mock(side_effect=error))
-    assert main(["a_grae", *SMALL, f"root={tmp_path}/runs"]) == 1
+@pytest.mark.parametrize(
+    ("place", "error", "words"),
+    [
+        ("sweeps.compare.launch_study", OSError(28, "No space left on device"), []),
+        ("sweeps.launch.looks.launch_study", FrameError("no such samples"), ["--until-clear"]),
+    ],
+)
+def test_an_error_after_the_start_is_one_sentence(place, error, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(place, Mock(side_effect=error))
+    assert main(["a_grae", *words, *SMALL, f"root={tmp_path}/runs"]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
