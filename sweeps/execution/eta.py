@@ -56,9 +56,11 @@ def expected_beside(run: runs.Run, active: Sequence[tuple[runs.Run, float]]) -> 
 
 
 def _scaled_seconds(run: runs.Run, finished: runs.Run) -> float:
-    """Return the recorded seconds of a finished run, scaled to the work of another one."""
-    total = 0.0
+    """Return the recorded seconds of a finished run, scaled to the work that another one still has."""
+    total, is_trained = 0.0, (run.path / "model").is_dir()
     for name, seconds in finished.meta["timings"].items():
+        if is_trained and name == "train_seconds":
+            continue
         work = _evaluation_work if name == "evaluate_seconds" else _training_work
         total += (seconds or 0.0) * work(run.config) / work(finished.config)
     return total * Layout.of(finished.config).processes / Layout.of(run.config).processes

@@ -34,8 +34,7 @@ def print_study(console: Console, planned: StudyPlan, *, num_slots: int | None) 
     print_cells(console, planned.cells, planned.run_by_key)
     print(f"{planned.num_new} of {len(planned.cells)} pairs of cell and seed are new")
     resources = planned.study.resources
-    by_study = resources.options.get("array_parallelism") if resources.slots is None else resources.slots
-    num_slots = by_study if num_slots is None else num_slots
+    num_slots = resources.slots if num_slots is None else num_slots
     _print_counts(planned.all_runs, num_slots=num_slots, engine=resources.engine)
     print_needs(planned.all_runs, engine=resources.engine)
     if planned.warning:
@@ -74,12 +73,12 @@ def print_needs(planned: Sequence[runs.Run], *, engine: str) -> None:
             from agrae_lab.training.planned_memory import planned_memory  # torch takes seconds
 
             print(f"  memory: {planned_memory(config, on_cpu=on_cpu)}")
-        seconds = eta.expected_seconds(some[0], done)
-        if seconds is None:
+        expected = [seconds for run in some if (seconds := eta.expected_seconds(run, done)) is not None]
+        if len(expected) < len(some):
             print("  hours: not known; no run of this model has finished in this root")
             continue
-        hours = seconds / 3600
-        total = hours * layout.processes * len(some)
+        hours = statistics.median(expected) / 3600
+        total = sum(expected) / 3600 * layout.processes
         print(f"  hours: about {hours:.1f} a run, {total:.0f} {device.removesuffix(' processes')}-hours in all, by")
         print("    tokens from the finished runs of this model")
 
@@ -165,8 +164,8 @@ def _print_counts(planned: Sequence[runs.Run], *, num_slots: int | None, engine:
     print(f"{len(planned)} runs: {len(planned) - len(todo)} finished, {len(todo)} to do")
     if not todo:
         return
-    finished, scope = _finished_with_configs(run.path for run in planned if run.status == "done"), "of them"
-    if not finished:
+    finished, scope = _finished_with_configs(run.path for run in planned if run.status == "done"), "among these runs"
+    if not all(eta.finished_like(run, finished) for run in todo):
         finished, scope = _finished_with_configs(list_run_dirs(todo[0].root)), "in this root"
     print(_duration_sentence(todo, finished, scope, num_runs=len(planned), num_slots=num_slots, engine=engine))
 

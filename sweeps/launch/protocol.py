@@ -126,10 +126,10 @@ def _plan_sentences(study: Study, frozen: Mapping[str, Any] | None) -> Iterator[
     if sentence := _warning(study):
         yield sentence
     yield f"freeze: {'not yet' if frozen is None else frozen['frozen']}"
-    last = protocol.looks[-1]
+    numbers = [str(len(protocol.arms) * looked) for looked in dict.fromkeys((protocol.looks[0], protocol.looks[-1]))]
     yield (
         f"confirm: {len(protocol.arms)} arms, looks at {', '.join(map(str, protocol.looks))} seeds from seed "
-        f"{protocol.first_seed}: {len(protocol.arms) * protocol.looks[0]} to {len(protocol.arms) * last} runs"
+        f"{protocol.first_seed}: {' to '.join(numbers)} runs"
     )
 
 

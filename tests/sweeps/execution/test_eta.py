@@ -78,6 +78,8 @@ def test_estimates_scale_with_steps_completions_and_samples(tmp_path: Path) -> N
     assert expected_seconds(more, finished) == 180.0
     assert expected_seconds(run_of(tmp_path, model="other"), finished) is None
     assert expected_seconds(run_of(tmp_path), []) is None
+    (more.path / "model").mkdir(parents=True)  # it has been trained
+    assert expected_seconds(more, finished) == 80.0
 
 
 def test_runs_start_in_order_on_the_first_free_slot() -> None:

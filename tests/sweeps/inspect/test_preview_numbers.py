@@ -50,7 +50,7 @@ def test_an_estimate_names_the_finished_runs_that_it_is_made_from(
     told = capsys.readouterr().out
     assert "8 runs: 7 finished, 1 to do" in told
     # per 10 steps: 60, 120, 180 and 30, 60, 90 s, with median 75 s
-    assert "about 1 min 15 s, 1 at a time: a run takes 1 min 15 s (from 6 finished of them, scaled by" in told
+    assert "about 1 min 15 s, 1 at a time: a run takes 1 min 15 s (from 6 finished among these runs, scaled by" in told
 
 
 @pytest.mark.parametrize(

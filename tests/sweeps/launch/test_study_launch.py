@@ -79,7 +79,7 @@ def test_plan_shows_the_cells_and_writes_nothing(night: StudyLab, capsys: pytest
     output = capsys.readouterr().out
     assert "4 finished, 2 to do" in output
     assert "2 of 6 pairs of cell and seed are new" in output
-    assert "finished of them, scaled by steps, completions and samples" in output
+    assert "finished among these runs, scaled by steps, completions and samples" in output
 
 
 def test_a_study_runs_once_and_the_same_command_finds_it_done(
