@@ -100,7 +100,11 @@ def test_an_arm_that_diverges_is_named_and_the_others_finish(tmp_path):
     )  # fmt: skip
     assert result.returncode == 1
     assert sorted(run.status for run in runs.list_runs(tmp_path)) == ["diverged", "done"]
-    assert re.search(r"^diverged +grpo seed 0 +1 +.*its records are kept", result.stdout, flags=re.MULTILINE)
+    assert re.search(
+        r"^diverged +grpo learning_rate=1e\+30 \(\w+\) seed 0 +1 +.*its records are kept",
+        result.stdout,
+        flags=re.MULTILINE,
+    )
     assert "Traceback" not in result.stderr
     figures = command("analysis", f"runs={tmp_path}")
     assert figures.returncode == 0, figures.stderr

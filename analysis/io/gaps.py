@@ -19,7 +19,8 @@ def gap_sentences(study: Study) -> list[str]:
     """Return one sentence for each gap in the records of a study's runs.
 
     Gaps are: a finished run without metrics.parquet, a step without a row of metrics or without a file of rollouts,
-    and a metric that is NaN or infinite. Unreadable files are skipped here: their readers refuse them.
+    and a metric that is NaN or infinite, but for the last step of a diverged run. Unreadable files are skipped here:
+    their readers refuse them.
     """
     return [f"{run.key} is incomplete: {gap}" for run in study.runs for gap in _run_gaps(run)]
 
@@ -36,7 +37,8 @@ def _run_gaps(run: Run) -> Iterator[str]:
         return
     if missing := sorted(set(range(1, max(steps, default=0) + 1)) - set(steps)):
         yield f"metrics.parquet lacks {_step_list(missing)}"
-    yield from _non_finite_metrics(metrics)
+    is_sound = pc.less(metrics["step"], max(steps, default=0)) if run.status == "diverged" else None
+    yield from _non_finite_metrics(metrics if is_sound is None else metrics.filter(is_sound))
     recorded = {path.stem.removeprefix("step-") for path in run.rollout_paths()}
     numbers = {int(name) for name in recorded if name.isdigit()}
     if numbers and (missing := sorted(set(steps) - numbers)):

@@ -16,6 +16,8 @@ from agrae_lab.runs import Run
 from analysis import figures, tables
 from analysis.__main__ import main
 from analysis.figures import find, mass_vs_p, passk
+from analysis.io.gaps import gap_sentences
+from analysis.io.study import Study
 from analysis.tables import main as table_main
 
 
@@ -160,6 +162,14 @@ def test_a_gap_is_named_once_and_the_rest_is_used(lab: tuple[Root, list[Run]], t
         assert words in summary
     table = pd.read_csv(tmp_path / "x" / "passk.csv")
     assert set(table.loc[table["arm"] == "a_grae", "seeds"]) == {7}  # evaluations are whole
+
+
+def test_the_last_step_of_a_diverged_run_is_no_gap(new_root: Callable[..., Root]) -> None:
+    root = new_root(num_problems=5, num_samples=4)
+    run = root.run("grpo", status="diverged", steps=5)
+    for loss, gaps in (([0.1] * 4 + [np.nan], 0), ([0.1, np.nan] + [0.1] * 2 + [np.nan], 1)):
+        rewrite(run.metrics_path, entropy=loss)
+        assert len([line for line in gap_sentences(Study("x", "?", (run,))) if "NaN" in line]) == gaps
 
 
 def test_a_broken_base_model_is_left_out_and_arms_are_compared(
