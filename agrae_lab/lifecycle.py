@@ -283,11 +283,14 @@ class _Progress:
 
     def __init__(self, run: Run, phase: str) -> None:
         self._run, self._phase, self._start = run, phase, time.perf_counter()
+        self._first: tuple[int, float] | None = None  # (done, seconds) of the first report: an attempt may begin late
 
     def __call__(self, done: int, total: int) -> None:
         seconds = time.perf_counter() - self._start
+        first_done, first_seconds = self._first = self._first or (done, seconds)
         if is_main():
-            progress = {"phase": self._phase, "done": done, "total": total, "seconds": seconds}
+            pace = (seconds - first_seconds) / (done - first_done) if done > first_done else None
+            progress = {"phase": self._phase, "done": done, "total": total, "seconds": seconds, "pace": pace}
             runs.write_json(self._run.path / "progress.json", {"schema_version": runs.SCHEMA_VERSION, **progress})
         logger.info("%s: %s %d/%d", self._run.key, self._phase, done, total)
 

@@ -249,7 +249,10 @@ class Run:
         return max(found, key=lambda path: path.stat().st_mtime) if found else folder / benchmark / "samples.parquet"
 
     def progress(self) -> dict[str, Any]:
-        """Return `{"phase": str, "done": int, "total": int, "seconds": float}`; empty before the first report."""
+        """Return `{"phase": str, "done": int, "total": int, "seconds": float, "pace": float | None}`; empty at first.
+
+        pace: seconds for each of the total, in this attempt.
+        """
         return read_json_if_any(self.path / "progress.json")
 
     def is_locked(self) -> bool:

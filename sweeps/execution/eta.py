@@ -28,13 +28,18 @@ def typical_seconds(finished: Sequence[runs.Run]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def expected_seconds(run: runs.Run, finished: Sequence[runs.Run]) -> float | None:
+def is_trained(run: runs.Run) -> bool:
+    """Return whether a run needs no more than its evaluations."""
+    return (run.path / "model").is_dir()
+
+
+def expected_seconds(run: runs.Run, finished: Sequence[runs.Run], *, trained: bool) -> float | None:
     """Return the expected duration of a run, from finished ones of its model, task and engine; None without any.
 
     Training and evaluation each scale with their completions times the tokens of a completion at most, and inversely
     with the processes.
     """
-    estimates = [_scaled_seconds(run, other) for other in finished_like(run, finished)]
+    estimates = [_scaled_seconds(run, other, trained=trained) for other in finished_like(run, finished)]
     return statistics.median(estimates) if estimates else None
 
 
@@ -55,11 +60,11 @@ def expected_beside(run: runs.Run, active: Sequence[tuple[runs.Run, float]]) -> 
     return max((s * _training_work(run.config) / _training_work(other.config) for other, s in alike), default=None)
 
 
-def _scaled_seconds(run: runs.Run, finished: runs.Run) -> float:
+def _scaled_seconds(run: runs.Run, finished: runs.Run, *, trained: bool) -> float:
     """Return the recorded seconds of a finished run, scaled to the work that another one still has."""
-    total, is_trained = 0.0, (run.path / "model").is_dir()
+    total = 0.0
     for name, seconds in finished.meta["timings"].items():
-        if is_trained and name == "train_seconds":
+        if trained and name == "train_seconds":
             continue
         work = _evaluation_work if name == "evaluate_seconds" else _training_work
         total += (seconds or 0.0) * work(run.config) / work(finished.config)
@@ -98,8 +103,8 @@ def run_remaining(progress: Mapping[str, Any], *, elapsed: float, typical: float
     """
     left = []
     is_early = progress.get("phase") in BEFORE_TRAINING
-    if not is_early and progress.get("done") and progress.get("total") and progress.get("seconds"):
-        left.append(progress["seconds"] / progress["done"] * (progress["total"] - progress["done"]))
+    if not is_early and progress.get("pace") and progress.get("total"):
+        left.append(progress["pace"] * (progress["total"] - progress["done"]))
     if typical is not None:
         left.append(max(0.0, typical - elapsed))
     return max(left, default=None)

@@ -20,6 +20,9 @@ class TimeLeft:
         waiting = (run for run in planned if run.status not in runs.FINAL_STATUSES)
         self._waiting = {run.path: run for run in waiting}  # in the order in which they start
         self._expected: dict[Path, float | None] = {}  # from the finished runs
+        self._trained: dict[
+            Path, bool
+        ] = {}  # at the start of a run's attempt: one in progress gets its model meanwhile
 
     def take(self, run: runs.Run, *, has_finished: bool = False) -> None:
         """Take a run that has started or ended out of the waiting ones."""
@@ -31,6 +34,8 @@ class TimeLeft:
     def put_back(self, run: runs.Run) -> None:
         """Let a run wait again."""
         self._waiting[run.path] = run
+        self._trained.pop(run.path, None)
+        self._expected.pop(run.path, None)
 
     def estimate(
         self,
@@ -64,5 +69,6 @@ class TimeLeft:
     def _expected_seconds(self, run: runs.Run) -> float | None:
         """Return a run's expected duration by the finished runs like it; None without any."""
         if run.path not in self._expected:
-            self._expected[run.path] = eta.expected_seconds(run, self._finished)
+            trained = self._trained.setdefault(run.path, eta.is_trained(run))
+            self._expected[run.path] = eta.expected_seconds(run, self._finished, trained=trained)
         return self._expected[run.path]

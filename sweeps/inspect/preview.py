@@ -73,7 +73,11 @@ def print_needs(planned: Sequence[runs.Run], *, engine: str) -> None:
             from agrae_lab.training.planned_memory import planned_memory  # torch takes seconds
 
             print(f"  memory: {planned_memory(config, on_cpu=on_cpu)}")
-        expected = [seconds for run in some if (seconds := eta.expected_seconds(run, done)) is not None]
+        expected = [
+            seconds
+            for run in some
+            if (seconds := eta.expected_seconds(run, done, trained=eta.is_trained(run))) is not None
+        ]
         if len(expected) < len(some):
             print("  hours: not known; no run of this model has finished in this root")
             continue
@@ -193,7 +197,7 @@ def _duration_sentence(
     engine: str,
 ) -> str:
     """Return a sentence about the duration of runs, as scaled from finished runs like them."""
-    expected = [eta.expected_seconds(run, finished) for run in todo]
+    expected = [eta.expected_seconds(run, finished, trained=eta.is_trained(run)) for run in todo]
     known = [seconds for seconds in expected if seconds is not None]
     if len(known) < len(todo):
         lacking = "" if not known else f" of {len(todo) - len(known)} of the {len(todo)} runs"

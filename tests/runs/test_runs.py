@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agrae_lab import runs
+from agrae_lab import lifecycle, runs
 from agrae_lab.difficulty import recorded_counts
 from agrae_lab.runs import Experiment, RunBusyError, RunError
 from agrae_lab.training.checkpoints import last_checkpoint, mark_complete, remove_torn
@@ -123,6 +123,18 @@ def test_a_copy_of_a_run_is_no_further_seed(tmp_path):
     run_dir = runs.create_run(config(tmp_path))
     shutil.copytree(run_dir, run_dir.with_name(f"{run_dir.name}.bak"))
     assert [run.path for run in runs.list_runs(tmp_path)] == [run_dir]
+
+
+def test_the_pace_of_an_attempt_is_of_its_own_steps(tmp_path, monkeypatch):
+    run = runs.read_run(runs.create_run(config(tmp_path)))
+    clock = iter((0.0, 10.0, 22.0))
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    progress = lifecycle._Progress(run, "train")
+    told = []
+    for step in (51, 52):  # the attempt goes on from step 50
+        progress(step, 100)
+        told.append(run.progress()["pace"])
+    assert told == [None, 12.0]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

@@ -97,7 +97,7 @@ def _train(path: Path, config: dict, *, first: bool) -> str:
     for step in range(max(done, default=0) + 1, num_steps + 1):
         with (path / "trace.txt").open("a") as trace:
             trace.write(f"{step} {time.time()} {os.getpid()}\n")
-        progress = {"phase": "train", "done": step, "total": num_steps, "seconds": 1.0}
+        progress = {"phase": "train", "done": step, "total": num_steps, "seconds": 1.0, "pace": 1.0 / step}
         runs.write_json(path / "progress.json", progress)
         if first or not arm.endswith("_once"):
             _misbehave(arm.removesuffix("_once"), path)

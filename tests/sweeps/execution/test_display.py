@@ -16,7 +16,7 @@ from sweeps.execution.slots import Slot, make_slots, visible_gpus
 
 
 def test_a_runs_rest_is_its_phases_rest_or_what_a_typical_run_has_left() -> None:
-    progress = {"phase": "train", "done": 20, "total": 80, "seconds": 10.0}
+    progress = {"phase": "train", "done": 20, "total": 80, "pace": 0.5}
     assert run_remaining(progress, elapsed=12.0, typical=None) == 30.0  # 60 steps at 0.5 s
     assert run_remaining(progress, elapsed=12.0, typical=100.0) == 88.0  # evaluation comes after training
     assert run_remaining({}, elapsed=12.0, typical=None) is None

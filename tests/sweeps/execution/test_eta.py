@@ -39,11 +39,12 @@ def test_a_typical_run_is_the_median_and_unknown_before_the_first_has_finished()
 @pytest.mark.parametrize(
     ("progress", "elapsed", "typical", "left"),
     [
-        ({"done": 10, "total": 40, "seconds": 20}, 20, None, 60),  # 2 s a step, 30 steps left
-        ({"done": 10, "total": 40, "seconds": 20}, 20, 200, 180),  # an evaluation will follow
-        ({"done": 0, "total": 40, "seconds": 1}, 20, None, None),
-        ({"phase": "evaluate base", "done": 2, "total": 2, "seconds": 9}, 20, None, None),  # training will follow
-        ({"phase": "load", "done": 1, "total": 1, "seconds": 9}, 20, 200, 180),
+        ({"done": 10, "total": 40, "pace": 2}, 20, None, 60),  # 2 s a step, 30 steps left
+        ({"done": 10, "total": 40, "pace": 2}, 20, 200, 180),  # an evaluation will follow
+        ({"done": 51, "total": 100, "pace": None}, 20, None, None),  # the first step of an attempt
+        ({"done": 52, "total": 100, "pace": 10}, 20, None, 480),
+        ({"phase": "evaluate base", "done": 2, "total": 2, "pace": 4}, 20, None, None),  # training will follow
+        ({"phase": "load", "done": 1, "total": 1, "pace": 9}, 20, 200, 180),
         ({}, 250, 200, 0),  # longer than typical: no negative time
     ],
 )
@@ -71,15 +72,14 @@ def run_of(path: Path, *, timings: dict[str, float] | None = None, model: str = 
 
 def test_estimates_scale_with_steps_completions_and_samples(tmp_path: Path) -> None:
     finished = [run_of(tmp_path, timings={"train_seconds": 100.0, "evaluate_seconds": 20.0})]
-    assert expected_seconds(run_of(tmp_path), finished) == 120.0
-    assert expected_seconds(run_of(tmp_path, num_steps=20, num_generations=8), finished) == 420.0
+    assert expected_seconds(run_of(tmp_path), finished, trained=False) == 120.0
+    assert expected_seconds(run_of(tmp_path, num_steps=20, num_generations=8), finished, trained=False) == 420.0
     more = run_of(tmp_path)
     more.config["evaluation"]["num_samples"] = 64
-    assert expected_seconds(more, finished) == 180.0
-    assert expected_seconds(run_of(tmp_path, model="other"), finished) is None
-    assert expected_seconds(run_of(tmp_path), []) is None
-    (more.path / "model").mkdir(parents=True)  # it has been trained
-    assert expected_seconds(more, finished) == 80.0
+    assert expected_seconds(more, finished, trained=False) == 180.0
+    assert expected_seconds(run_of(tmp_path, model="other"), finished, trained=False) is None
+    assert expected_seconds(run_of(tmp_path), [], trained=False) is None
+    assert expected_seconds(more, finished, trained=True) == 80.0
 
 
 def test_runs_start_in_order_on_the_first_free_slot() -> None:
@@ -94,7 +94,7 @@ def test_estimates_scale_with_the_policies_that_are_evaluated(tmp_path: Path, at
     finished = [run_of(tmp_path, timings={"train_seconds": 100.0, "evaluate_seconds": 20.0})]
     other = run_of(tmp_path)
     other.config["evaluation"]["at_steps"] = at_steps
-    assert expected_seconds(other, finished) == 100.0 + 20.0 * times
+    assert expected_seconds(other, finished, trained=False) == 100.0 + 20.0 * times
 
 
 def test_each_waiting_run_has_its_own_expected_duration(tmp_path: Path) -> None:
@@ -103,17 +103,30 @@ def test_each_waiting_run_has_its_own_expected_duration(tmp_path: Path) -> None:
     time_left = TimeLeft(1, [finished], [finished, twice, thrice])
     assert time_left.estimate([], [], [], num_waiting=2) == ([], 500.0)
     time_left.take(twice)  # a third of it is done, at the expected speed
-    half_done = {"phase": "train", "done": 7, "total": 20, "seconds": 70.0}
+    half_done = {"phase": "train", "done": 7, "total": 20, "pace": 10.0}
     assert time_left.estimate([twice], [half_done], [70.0], num_waiting=1) == ([130.0], 430.0)
     time_left.take(twice, has_finished=True)
     assert time_left.estimate([], [], [], num_waiting=1)[1] == 300.0
+
+
+def test_a_run_that_is_trained_by_now_was_not_so_when_it_started(tmp_path: Path) -> None:
+    timings = {"train_seconds": 100.0, "evaluate_seconds": 50.0}
+    finished, active, done = (run_of(tmp_path / name, timings=timings) for name in ("a", "b", "c"))
+    active = runs.Run(active.path, active.config, {"status": "running"})
+    time_left = TimeLeft(2, [finished], [finished, active])
+    assert time_left.estimate([active], [{}], [0.0], num_waiting=0)[0] == [150.0]
+    (active.path / "model").mkdir(parents=True)
+    time_left.take(done, has_finished=True)
+    assert time_left.estimate([active], [{}], [120.0], num_waiting=0)[0] == [30.0]
+    time_left.put_back(active)  # its next attempt has the evaluation alone to do
+    assert time_left.estimate([active], [{}], [0.0], num_waiting=0)[0] == [50.0]
 
 
 def test_before_any_run_has_finished_the_active_ones_are_scaled(tmp_path: Path) -> None:
     short, long = run_of(tmp_path, num_steps=10), run_of(tmp_path, num_steps=40)
     time_left = TimeLeft(1, [], [short, long])
     time_left.take(short)
-    progress = {"phase": "train", "done": 5, "total": 10, "seconds": 50.0}
+    progress = {"phase": "train", "done": 5, "total": 10, "pace": 10.0}
     assert time_left.estimate([short], [progress], [50.0], num_waiting=1) == ([50.0], 450.0)
     assert time_left.estimate([short], [{}], [50.0], num_waiting=1) == ([None], None)
 
