@@ -145,7 +145,7 @@ def name_arms(question: Question, study: Study, directory: StudyDirectory) -> No
         for seed in question.seeds(question.rule.looks[-1])
         if (cell := cell_id(settings, seed)) in frozen
     }
-    smallest_effect = f"{100 * question.rule.smallest_effect:g}pp"
+    smallest_effect = f"{100 * question.rule.smallest_effect:.12f}".rstrip("0").rstrip(".") + "pp"  # no 1e-05
     metrics = tuple(dict.fromkeys(metric.partition("/")[0] for metric in question.metrics))
     comparison = runs.Comparison(question.reference, tuple(question.candidates), metrics, smallest_effect)
     runs.Experiment(study.name, study.question, tuple(arms), arms, comparison).write(directory.root)
