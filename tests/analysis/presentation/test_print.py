@@ -22,6 +22,7 @@ from agrae_lab.runs import list_experiments
 from analysis import figures
 from analysis.figures import find, mass_vs_p, passk, passk_gain
 from analysis.io.study import Study, load_study, merge_studies
+from analysis.presentation.panel_layout import place_panels
 from analysis.presentation.render import FIGURE_ENDINGS, build, render
 from analysis.presentation.style import STYLE, dark, label
 
@@ -116,6 +117,19 @@ def test_axis_labels_stand_beside_the_labels_of_ticks(module: ModuleType, study:
             label = axis.label.get_window_extent(renderer)
             ticks = [tick.get_window_extent(renderer) for tick in axis.get_ticklabels() if tick.get_text()]
             assert not any(label.overlaps(tick) for tick in ticks), axis.label.get_text()
+
+
+@pytest.mark.parametrize(("where", "widens"), [(0.5, False), (0.0, True)])
+def test_a_long_label_of_a_tick_takes_a_margin_at_the_end_alone(where: float, widens: bool) -> None:
+    def left(label: str) -> float:
+        figure = Figure(figsize=(3, 2))
+        grid = figure.add_gridspec(1, 1)
+        ax = figure.add_subplot(grid[0])
+        ax.set(xlim=(0, 1), xticks=[where], xticklabels=[label])
+        place_panels(figure, grid)
+        return float(ax.get_position().x0)
+
+    assert (left("a label of some length") > left("a")) == widens
 
 
 @pytest.mark.parametrize("module", [passk, passk_gain, mass_vs_p], ids=lambda module: module.NAME)
