@@ -19,6 +19,7 @@ from analysis.audit import main
 from analysis.audit.between import claim_fails
 from analysis.audit.checks import audit
 from analysis.audit.coherence import least_deviation
+from analysis.audit.command import scope
 from analysis.audit.findings import Finding
 from analysis.audit.rates import FAULTY, GENUINE, measure
 from analysis.audit.table import AuditError, Curve, read_curves
@@ -486,3 +487,10 @@ def test_an_output_that_cannot_be_written(write: Write, tmp_path: Path, capsys: 
 def test_unreadable_tables_raise_for_callers(tmp_path: Path) -> None:
     with pytest.raises(AuditError, match="no such file"):
         read_curves(tmp_path / "none.csv")
+
+
+def test_the_rounding_of_each_table_is_that_of_its_own_numbers() -> None:
+    curves = [Curve(table, "m", "b", "x", (), decimals) for table, decimals in (("1", 1), ("2", 2), ("3", 2))]
+    _, one, two, *_ = scope(curves)
+    assert one == "Half a unit of the last printed place: h = 0.05 points (table 1)."
+    assert two == "Half a unit of the last printed place: h = 0.005 points (table 2, 3)."

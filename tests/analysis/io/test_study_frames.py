@@ -6,9 +6,9 @@ import pytest
 import yaml
 from analysis_lab import BENCHMARK
 
-from agrae_lab.runs import Experiment, list_experiments, update_meta
+from agrae_lab.runs import Comparison, Experiment, list_experiments, update_meta
 from analysis.io.configurations import group_by_configuration, is_configuration
-from analysis.io.study import at_step, load_study, merge_studies, split_by_model
+from analysis.io.study import Study, at_step, load_study, merge_studies, split_by_model
 
 
 def test_missing_and_unreadable_runs_are_named(new_root) -> None:
@@ -85,6 +85,12 @@ def test_a_union_holds_each_run_once(demo_root) -> None:
     union = merge_studies(studies, name="all", question="?")
     assert len(union.runs) == 6
     assert union.benchmarks == [BENCHMARK]
+
+
+@pytest.mark.parametrize(("references", "shared"), [(("dr_grpo", "dr_grpo"), "dr_grpo"), (("grpo", "dr_grpo"), "grpo")])
+def test_a_union_has_the_reference_of_all_its_studies(references: tuple[str, str], shared: str) -> None:
+    studies = [Study(name, "?", (), comparison=Comparison(name)) for name in references]
+    assert merge_studies(studies, name="all", question="?").reference == shared
 
 
 def test_a_union_keeps_an_arm_whole_that_studies_name_differently(new_root) -> None:
