@@ -48,4 +48,5 @@ def _accuracies(run: Run) -> Iterator[str]:
             share = 100 * sampled["correct"].fillna(False).astype(float).mean()
             told.append(f"{name} {share:.1f} % (n = {len(sampled) // max(num_problems, 1)})")
         if told:
-            yield f"Pass@1 on {benchmark}, {num_problems} problems: {', '.join(told)}"
+            problems = f"{num_problems} problem{'s' * (num_problems != 1)}"
+            yield f"Pass@1 on {benchmark}, {problems}: {', '.join(told)}"

@@ -13,6 +13,7 @@ import pytest
 from agrae_lab import lifecycle, runs
 from agrae_lab.difficulty import recorded_counts
 from agrae_lab.runs import Experiment, RunBusyError, RunError
+from agrae_lab.runs.ending import _accuracies
 from agrae_lab.training.checkpoints import last_checkpoint, mark_complete, remove_torn
 from agrae_lab.training.recorder import Recorder
 
@@ -123,6 +124,16 @@ def test_a_copy_of_a_run_is_no_further_seed(tmp_path):
     run_dir = runs.create_run(config(tmp_path))
     shutil.copytree(run_dir, run_dir.with_name(f"{run_dir.name}.bak"))
     assert [run.path for run in runs.list_runs(tmp_path)] == [run_dir]
+
+
+def test_a_sample_without_a_verdict_is_not_called_correct(tmp_path):
+    run = runs.read_run(runs.create_run(config(tmp_path)))
+    path = run.path / "eval" / "digits-12345678" / "samples.parquet"
+    path.parent.mkdir(parents=True)
+    rows = {"problem_id": ["a"] * 4, "decoding": ["sample"] * 4, "correct": [True, None, False, None]}
+    pd.DataFrame(rows).to_parquet(path)
+    (told,) = _accuracies(run)
+    assert told == "Pass@1 on digits, 1 problem: grpo 25.0 % (n = 4)"
 
 
 def test_the_pace_of_an_attempt_is_of_its_own_steps(tmp_path, monkeypatch):

@@ -274,6 +274,11 @@ def test_rounds_that_cannot_be_are_refused(words, sentence):
         compose_config(*SMALL, *words)
 
 
+def test_rounds_may_draw_all_other_problems_once():
+    words = ["train.sampling_rounds=2", "train.num_prompts=1024", "train.num_minibatches=1"]
+    assert compose_config(*SMALL, *words)["train"]["num_prompts"] == 1024  # of 2048
+
+
 def test_the_method_of_dapo_with_its_sampling():
     config = compose_config("method=dapo_resampled")
     assert (config["arm"], config["train"]["sampling_rounds"]) == ("grpo+dapo+resampled", 10)

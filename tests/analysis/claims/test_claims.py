@@ -12,6 +12,7 @@ import pytest
 
 from agrae_lab.runs import Run
 from analysis.claims import c1, c2, c3, c4, c5, c6, c7, c8, judge
+from analysis.claims._parts import basis
 from analysis.claims.improvement import Pair, a_grae_pairs
 from analysis.claims.verdicts import (
     NO_DATA,
@@ -431,6 +432,13 @@ def test_several_seeds_speak_of_the_method() -> None:
     assert verdict.verdict == SUPPORTED
     assert verdict.scope == "the method (its training seeds) (3 seeds, fewer than 5: read with care)"
     assert "one run" not in verdict.would_change
+
+
+def test_the_basis_names_the_numbers_of_samples_of_all_benchmarks() -> None:
+    one, other = (evaluate(problems, grpo=(0.8, 0.3)) for problems in (10, 20))
+    strata = (one[0], replace(other[0], num_samples=one[0].num_samples + 4))
+    least = one[0].num_samples
+    assert basis(strata, replace(interval(0, 1), num_seeds=3)) == f"3 seeds, 30 problems, n = {least} to {least + 4}"
 
 
 def test_what_one_seed_needs_is_said_in_a_sentence() -> None:

@@ -6,6 +6,13 @@ import pytest
 from analysis.simulation import sequential
 from analysis.simulation.__main__ import main
 
+
+def test_the_fixed_design_is_the_t_test_of_its_seeds() -> None:
+    fixed = sequential.designs((3, 12), 0.05)["fixed design"]
+    assert fixed.looks == (12,)
+    assert fixed.critical_K == pytest.approx([2.200985])  # t(0.975, 11 degrees of freedom), of tables
+
+
 LOOKS = (3, 5, 8, 12, 16)
 
 
