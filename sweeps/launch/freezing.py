@@ -55,8 +55,8 @@ def check_design(study: Study, directory: StudyDirectory, freeze: Freeze) -> Non
             space = make_space(tuning, freeze, root=tuning_root(directory.root))
         except PlanError as error:
             raise PlanError(f"protocol.tune, arm {arm}: {sentence}" for sentence in error.sentences) from error
-        tuned = space.config(next(space.corners()), seed=tuning.seeds[0])
-        check_fresh_problems(tuned, config, protocol.metrics)
+        for tuned in space.corner_configs:
+            check_fresh_problems(tuned, config, protocol.metrics)
 
 
 def check_fresh_problems(tuning: Config, confirmation: Config, metrics: Sequence[str]) -> None:
@@ -120,15 +120,14 @@ def check_code_and_configs(
         drift.append(f"the code has changed (revision {frozen['code']['git_revision']} to {code.git_revision})")
     arms = {arm: entry["settings"] for arm, entry in frozen["arms"].items()}
     configs = arm_configs(study, arms, directory, load_freeze(options.train_module))
-    if not drift:  # a config holds fingerprints of the code, too
-        drift += list(_config_drift(configs, frozen))
+    drift += list(_config_drift(configs, frozen, same_code=not drift))
     check_drift(drift, options)
 
 
-def _config_drift(configs: Mapping[str, Config], frozen: Mapping[str, Any]) -> Iterable[str]:
+def _config_drift(configs: Mapping[str, Config], frozen: Mapping[str, Any], *, same_code: bool) -> Iterable[str]:
     for arm, config in configs.items():
         was = frozen["arms"][arm]
-        if runs.training_hash(config) != was["config_hash"]:
+        if same_code and runs.training_hash(config) != was["config_hash"]:  # the hash is of the code, too
             yield f"the configuration of {arm} has changed"
         if was.get("evaluation", now := _evaluation_hash(config)) != now:  # a file of before has no such key
             yield f"the evaluation of {arm} has changed"

@@ -390,13 +390,7 @@ def test_a_protocol_survives_being_written() -> None:
 KILLED = """\
 import sys
 from pathlib import Path
-from analysis.statistics.sequential import Rule
 from sweeps.__main__ import main
-from sweeps.launch.looks import Question, run_looks
-from sweeps.launch.study import LaunchOptions, launch_study
-from sweeps.planning.study_directory import StudyDirectory
-from sweeps.spec.compose import config_dir
-from sweeps.spec.read import as_data, parse_study
 conf, *words = sys.argv[1:]
 sys.exit(main(words, config_dir=Path(conf), train_module="fake_protocol_train", preload=("fake_protocol_train",)))
 """
