@@ -44,12 +44,12 @@ def table(study: Study) -> pd.DataFrame:
 def collapse_counts(collapses: pd.DataFrame) -> pd.DataFrame:
     """Return for each arm the number of its ended runs, the number of collapsed ones, and their share.
 
-    Ended: done or diverged. Columns: arm, runs, collapsed, share, share_lo, share_hi; the interval is Clopper and
-    Pearson's.
+    Ended: done or diverged, and long enough for a collapse to be seen. Columns: arm, runs, collapsed, share, share_lo,
+    share_hi; the interval is Clopper and Pearson's.
     """
     rows = []
     for arm, runs in collapses.groupby("arm", sort=False):
-        ended = runs[runs["status"].isin(FINAL_STATUSES)]
+        ended = runs[runs["status"].isin(FINAL_STATUSES) & runs["observable"].astype(bool)]
         interval = share_interval(int(ended["collapsed"].sum()), len(ended))
         rows.append(
             {

@@ -38,7 +38,7 @@ def table(study: Study) -> pd.DataFrame:
     for panel, column in _COLUMNS.items():
         last = series_table(replace(study, runs=tuple(filter(_is_validated_last, study.runs))), f"final_{column}")
         if not last.empty:  # validation comes before an update: the final policy would be validated one step later
-            last = last.assign(step=last["step"] + 1)
+            last = last.assign(step=last["step"] + 1, collapse=False)
         rows = pd.concat([series_table(study, column), last], ignore_index=True).assign(panel=panel)
         frames.append(with_binomial_intervals(rows, study) if panel == ACCURACY else rows)
     return pd.concat(frames, ignore_index=True)

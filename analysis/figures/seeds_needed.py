@@ -28,7 +28,7 @@ from analysis.statistics.seeds import (
 NAME = "seeds_needed"
 QUESTION = "How many training seeds would show the effects that were seen?"
 PAPER = ""
-NEEDS = "two or more finished seeds of the reference and of another arm: one seed shows no spread between seeds"
+EMPTY = "two or more finished seeds of the reference and of another arm: one seed shows no spread between seeds"
 
 _MARKED = (2, 4, 8, 16, 32, 64)  # numbers of seeds with marker and interval
 _SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)

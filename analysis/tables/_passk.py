@@ -71,7 +71,7 @@ def _arms_named(study: Study, names: Sequence[str]) -> list[str]:
     found = []
     for name in names:
         found += [arm for arm, runs in study.arms.items() if runs[0].arm == name] or [name]
-    return found
+    return list(dict.fromkeys(found))  # the reference may be an arm of the table too
 
 
 def _recorded(

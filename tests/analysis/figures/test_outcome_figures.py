@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from agrae_lab.runs import list_experiments
 from analysis.estimates.passk_curves import collect
 from analysis.figures import cover, seeds_needed, solved_sets
+from analysis.figures.collapse import collapse_counts
 from analysis.io.study import Study, load_study, merge_studies
 from analysis.presentation.render import build, render
 from analysis.presentation.style import STYLE, label
@@ -195,6 +196,11 @@ def test_power_is_of_the_recorded_effect_and_spread(seeds: Study) -> None:
     assert rows["estimate"].to_numpy() == pytest.approx(expected)
 
 
-def test_one_seed_has_no_power_to_show(one_seed: Study) -> None:
+def test_one_seed_has_no_power_to_show(one_seed: Study, tmp_path: Path) -> None:
     assert seeds_needed.table(one_seed).empty
-    assert "one seed shows no spread" in seeds_needed.NEEDS
+    assert "one seed shows no spread" in render(seeds_needed, one_seed, tmp_path).reason
+
+
+def test_runs_too_short_for_a_collapse_are_not_counted_as_stable() -> None:
+    rows = {"arm": "grpo", "status": "done", "collapsed": False, "observable": [True, False, False]}
+    assert collapse_counts(pd.DataFrame(rows))["runs"].tolist() == [1]

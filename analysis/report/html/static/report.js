@@ -193,7 +193,7 @@ const marked = (text, wanted) => {
 };
 
 const number = (value) => value.toLocaleString("en-GB");
-const severalSeeds = new Set(data.seed).size > 2; // the base model's null among them
+const severalSeeds = new Set(data.seed.filter((seed) => seed !== null)).size > 1; // the base model has none
 const line = (words) => element("bdi", {}, ...visible(words.filter(Boolean).join(" · ")));
 const problemImages = (i) =>
   (data.pictures[i] ?? []).map((at) =>
