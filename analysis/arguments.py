@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agrae_lab.runs import Experiment, list_experiments
+from agrae_lab.runs import Experiment, list_experiments, run_dirs
 from agrae_lab.runs.suggestions import close_match
 from analysis import published
 from analysis.io.study import View
@@ -20,8 +19,6 @@ FORMS = (
     f"{', '.join(f'{key}=...' for key in KEYS)}, {', '.join(FLAGS)}; "
     f"or {', '.join(f'{key}=...' for key in SIMULATION_KEYS)}; or audit <table.csv>"
 )
-
-_SEED = re.compile(r"seed-\d+", re.ASCII)
 
 
 class UsageError(ValueError):
@@ -93,8 +90,7 @@ def parse(given: Mapping[str, str]) -> Request:
 
 def _one_of_all_runs(root: Path) -> tuple[Experiment, ...]:
     """Return one experiment with all runs of a root that names none; load_study names those it cannot read."""
-    folders = [path.parent for path in sorted(root.glob("*/seed-*/config.yaml"))]
-    keys = tuple(f"{path.parent.name}/{path.name}" for path in folders if _SEED.fullmatch(path.name))
+    keys = tuple(f"{path.parent.name}/{path.name}" for path in run_dirs(root))
     return (Experiment("all_runs", "How do these runs compare?", keys),) if keys else ()
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -182,6 +182,10 @@ class Run:
     config: dict[str, Any]
     meta: dict[str, Any] = field(default_factory=dict)
 
+    def in_arm(self, arm: str) -> Run:
+        """Return the run in an arm of this name: experiments may share it and name its arm differently."""
+        return replace(self, config={**self.config, "arm": arm})
+
     @property
     def arm(self) -> str:
         return str(self.config["arm"])
@@ -306,9 +310,14 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def list_runs(root: str | Path) -> list[Run]:
-    """Return all runs under a root, sorted by name; [] if there is none. A copy such as seed-0.bak is no run."""
-    found = sorted(Path(root).glob("*/seed-*/config.yaml"))
-    return [read_run(path.parent) for path in found if number_in(path.parent) is not None]
+    """Return all runs under a root, sorted by name; [] if there is none."""
+    return [read_run(path) for path in run_dirs(root)]
+
+
+def run_dirs(root: str | Path) -> list[Path]:
+    """Return the directories of all runs under a root, sorted by name. A copy such as seed-0.bak is no run."""
+    found = (path.parent for path in Path(root).glob("*/seed-*/config.yaml"))
+    return sorted(path for path in found if number_in(path) is not None)
 
 
 def split_words(words: Sequence[str]) -> tuple[list[str], list[str]]:

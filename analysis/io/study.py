@@ -115,15 +115,11 @@ def load_study(root: Path, experiment: Experiment) -> Study:
             run = read_run(root / key)
             _check_config(run)
             # two experiments may share a run and give its arm different names
-            runs.append(_with_arm(run, experiment.arms.get(key, run.arm)))
+            runs.append(run.in_arm(experiment.arms.get(key, run.arm)))
         except (RunError, FrameError) as error:
             refused.append(str(error))
     study = Study(experiment.name, experiment.question, tuple(runs), tuple(not_started), tuple(refused))
     return replace(study, comparison=experiment.comparison or Comparison())
-
-
-def _with_arm(run: Run, arm: str) -> Run:
-    return replace(run, config={**run.config, "arm": arm})
 
 
 def on_sound_runs(compute: Callable[[Study], Answer], study: Study) -> tuple[Answer, list[str]]:
@@ -237,7 +233,7 @@ def merge_studies(studies: Sequence[Study], *, name: str, question: str) -> Stud
         if known.arm != run.arm:
             torn |= {known.arm, run.arm}
     own = {path: read_run(path).arm for path, run in runs.items() if run.arm in torn}
-    runs |= {path: _with_arm(runs[path], arm) for path, arm in own.items()}
+    runs |= {path: runs[path].in_arm(arm) for path, arm in own.items()}
     not_started = dict.fromkeys(sentence for study in studies for sentence in study.not_started)
     refused = dict.fromkeys(sentence for study in studies for sentence in study.refused)
     references = {study.reference for study in studies}

@@ -20,9 +20,7 @@ class TimeLeft:
         waiting = (run for run in planned if run.status not in runs.FINAL_STATUSES)
         self._waiting = {run.path: run for run in waiting}  # in the order in which they start
         self._expected: dict[Path, float | None] = {}  # from the finished runs
-        self._trained: dict[
-            Path, bool
-        ] = {}  # at the start of a run's attempt: one in progress gets its model meanwhile
+        self._trained: dict[Path, bool] = {}  # when its attempt started: a run in progress gets its model meanwhile
 
     def take(self, run: runs.Run, *, has_finished: bool = False) -> None:
         """Take a run that has started or ended out of the waiting ones."""

@@ -83,7 +83,7 @@ def plan_study(
     is_finished = [cell is not None and run_by_key[cell.run].status in runs.FINAL_STATUSES for cell in frozen_cells]
     if all(is_finished) and directory.study() == study:
         arms = _known_arms(directory.root, study.name)
-        all_runs = tuple(_in_arm(run, arms.get(run.key, run.arm)) for run in run_by_key.values())
+        all_runs = tuple(run.in_arm(arms.get(run.key, run.arm)) for run in run_by_key.values())
         return StudyPlan(study, directory, tuple(filter(None, frozen_cells)), all_runs, 0, ())
     freeze = importlib.import_module(train_module).freeze  # the import registers config groups
     configs = freeze_all(cells_to_compose(study, points, root=directory.root), freeze)
@@ -103,7 +103,7 @@ def plan_study(
             todo.append(config)
     run_by_key |= {run.key: _pending_if_retried(run, retry) for run in plan_runs(todo)}
     arms = {cell.run: today["arm"] for cell, today in zip(reversed(cells), reversed(configs), strict=True)}
-    all_runs = tuple(_in_arm(run_by_key[key], arms[key]) for key in dict.fromkeys(cell.run for cell in cells))
+    all_runs = tuple(run_by_key[key].in_arm(arms[key]) for key in dict.fromkeys(cell.run for cell in cells))
     check_comparison(study.comparison, (run.arm for run in all_runs), where=study.name)
     return StudyPlan(study, directory, tuple(cells), all_runs, frozen_cells.count(None), drift)
 
@@ -113,14 +113,10 @@ def _pending_if_retried(run: runs.Run, retry: Collection[str]) -> runs.Run:
     return replace(run, meta={**run.meta, "status": "pending"}) if run.key in retry else run
 
 
-def _in_arm(run: runs.Run, arm: str) -> runs.Run:
-    """Return the run in this study's arm: it may have been trained for another study, under another name."""
-    return replace(run, config={**run.config, "arm": arm})
-
-
 def _known_arms(root: Path, name: str) -> Mapping[str, str]:
     """Return run key → arm of a study that was launched before."""
-    return next((known.arms for known in runs.list_experiments(root) if known.name == name), {})
+    manifest = root / "experiments" / f"{name}.json"
+    return runs.Experiment.read(manifest).arms if manifest.is_file() else {}
 
 
 def code_drift(cells: Iterable[FrozenCell], codes: Mapping[str, Code], now: Code) -> list[str]:

@@ -83,6 +83,20 @@ def test_the_number_of_problems_is_the_validated_benchmarks(new_root) -> None:
     assert "problems)" not in description(greedy, greedy.table(Study("x", "?", (other,))))
 
 
+def test_a_collapse_is_marked_once_a_run(new_root) -> None:
+    """Not also at the final policy, whose row is the first of a series of its own."""
+    root = new_root(num_problems=NUM_PROBLEMS, num_samples=4)
+    run = root.run("grpo")
+    metrics = pd.read_parquet(run.metrics_path)
+    collapsed = np.where(metrics["step"] < 15, 1, 14)  # of 16 prompts
+    final = np.where(metrics["step"] == metrics["step"].max(), 0.5, np.nan)
+    last = {"final_greedy_accuracy": final, "final_greedy_entropy": final}
+    metrics.assign(fully_unsolved=collapsed, **last).to_parquet(run.metrics_path)
+    rows = accuracy(Study("x", "?", (run,)))
+    assert rows["collapse"].sum() == 1
+    assert not rows.loc[rows["step"].idxmax(), "collapse"]
+
+
 def test_a_broken_evaluation_leaves_out_its_run_alone(new_root) -> None:
     root = new_root(num_problems=NUM_PROBLEMS, num_samples=4, num_steps=3)
     whole, broken = root.run("grpo"), root.run("a_grae")

@@ -23,7 +23,7 @@ from analysis.statistics.evaluations import Evaluations
 from analysis.statistics.intervals import t_interval
 from analysis.statistics.passk import pass_at_k
 from analysis.tables import ablation, domains, main, parts, update_mass
-from analysis.tables._passk import _leaders, notes, passk_rows
+from analysis.tables._passk import _arms_named, _leaders, notes, passk_rows
 
 MODEL = "Qwen2.5-Math-7B"
 
@@ -65,6 +65,10 @@ def test_the_numbers_are_those_of_the_curves(study: Study, main_table: pd.DataFr
     grpo = curves.loc[("grpo", 1)]
     assert cells["GRPO"][0].text == f"{100 * grpo['estimate']:.1f}"
     assert cells["GRPO"][0].interval == f"[{100 * grpo['lo']:.1f}, {100 * grpo['hi']:.1f}]"
+
+
+def test_an_arm_that_is_named_twice_has_one_row(study: Study) -> None:
+    assert _arms_named(study, ["a_grae", "grpo", "a_grae"]) == ["a_grae", "grpo"]
 
 
 def test_k_above_n_has_no_value_and_a_note(main_table: pd.DataFrame) -> None:
